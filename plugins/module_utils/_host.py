@@ -1,0 +1,94 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""The machine under a subject: its file tree and the doors to its kernel."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+class Host:
+    """The only thing that touches the machine.
+
+    Args:
+        root: Where the file tree starts. Tests give a directory of recorded sysfs and procfs files.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] = "/") -> None:
+        self.root = Path(root)
+
+    def path(self, path: str) -> Path:
+        """Return the place of an absolute path of the machine below this host's root."""
+        return self.root / path.lstrip("/")
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text without its last newline, or None where it is absent or unreadable by nature.
+
+        sysfs attributes such as ``speed`` of a link that is down exist but answer EINVAL: that is
+        "not available", the same as absent, and different from 0.
+        """
+        try:
+            return self.path(path).read_text(encoding="utf-8", errors="replace").rstrip("\n")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno in (22, 95):  # EINVAL, EOPNOTSUPP
+                return None
+            raise
+
+    def read_int(self, path: str) -> int | None:
+        """Return a file's integer (decimal, or hex with 0x), or None where there is none."""
+        text = self.read(path)
+        return None if text is None or not text.strip() else int(text.strip(), 0)
+
+    def list(self, path: str) -> list[str]:
+        """Return the sorted names in a directory; empty where it is absent."""
+        try:
+            return sorted(os.listdir(self.path(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def link(self, path: str) -> str | None:
+        """Return the last component of a symbolic link's target, or None."""
+        try:
+            return os.path.basename(os.readlink(self.path(path)))
+        except OSError:
+            return None
+
+    def exists(self, path: str) -> bool:
+        """Whether the path exists."""
+        return self.path(path).exists()
+
+    def write_atomically(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Replace a file so that a reader, or a power cut, sees the old text or the new, never a part."""
+        target = self.path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+        self._sync_directory(target.parent)
+
+    def remove(self, path: str) -> None:
+        """Remove a file if it is there."""
+        target = self.path(path)
+        target.unlink(missing_ok=True)
+
+    @staticmethod
+    def _sync_directory(directory: Path) -> None:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
