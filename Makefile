@@ -1,0 +1,45 @@
+# make help lists the targets. PYTHON names the interpreter, ARGS goes to ansible-playbook or pytest.
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site build clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+bootstrap: ## Make .venv and fetch the pinned packages and collections
+	@$(PYTHON) -m tools.bootstrap
+
+site: ## Bring this machine to the whole site (ARGS="--check --diff" to look first)
+	@$(PYTHON) -m tools.play site.yml $(ARGS)
+
+lab: ## Make the lab NIC only: a veth pair with its far end in a network namespace
+	@$(PYTHON) -m tools.play playbooks/lab.yml $(ARGS)
+
+teardown: ## Remove what the site made, and nothing else
+	@$(PYTHON) -m tools.play playbooks/teardown.yml $(ARGS)
+
+test: ## Run everything CI runs
+	@$(PYTHON) -m tools.check
+
+test-gates: ## Linters, types, sanity, documentation, the built artefact
+	@$(PYTHON) -m tools.check gates
+
+test-unit: ## Unit tests, in seconds
+	@$(PYTHON) -m tools.check unit
+
+test-services: ## Each service's own linters and tests, and the XDP object
+	@$(PYTHON) -m tools.check services
+
+test-integration: ## Real programs, maps and packets on veth pairs
+	@$(PYTHON) -m tools.check integration
+
+test-site: ## The whole site on this machine, end to end, with faults
+	@$(PYTHON) -m tools.check site
+
+build: ## Build the collection's artefact into build/
+	@$(PYTHON) -m tools.build
+
+clean: ## Remove what the tools made in this checkout
+	rm -rf .venv .cache build
