@@ -64,13 +64,17 @@ class Host:
         return self.path(path).exists()
 
     def write_atomically(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Replace a file so that a reader, or a power cut, sees the old text or the new, never a part."""
+        """Replace a text file; see ``write_bytes_atomically``."""
+        self.write_bytes_atomically(path, text.encode("utf-8"), mode)
+
+    def write_bytes_atomically(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Replace a file so that a reader, or a power cut, sees the old content or the new, never a part."""
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
