@@ -24,6 +24,8 @@
 
 #define MAX_VLAN_TAGS 2
 #define MAX_EXTENSION_HEADERS 8
+/* An extension header: 255 units of 8 bytes beyond the first. */
+#define MAX_VARIABLE_LENGTH 2048
 #define FRAGMENT_OFFSET 0x1fff
 #define FRAGMENT_OFFSET_V6 0xfff8
 /* ICMP and ICMPv6 alike; linux/icmp.h pulls in libc, which has no BPF build. */
@@ -116,6 +118,18 @@ static __always_inline void *take(struct cursor *c, __u32 size)
 	return header;
 }
 
+/*
+ * Step over a length read from the packet. clang knows its range and drops checks
+ * that the verifier cannot follow; the barrier makes it keep the one the verifier needs.
+ */
+static __always_inline void *take_variable(struct cursor *c, __u32 size)
+{
+	barrier_var(size);
+	if (size > MAX_VARIABLE_LENGTH)
+		return NULL;
+	return take(c, size);
+}
+
 static __always_inline __u16 offset(const struct cursor *c)
 {
 	return c->pos - c->start;
@@ -164,7 +178,7 @@ static __always_inline enum tripod_reason parse_ipv4(struct cursor *c, struct pa
 		return REASON_MALFORMED;
 	if ((void *)ip + total_length > c->end)
 		return REASON_MALFORMED;
-	if (!take(c, header_length - sizeof(*ip)))
+	if (!take_variable(c, header_length - sizeof(*ip)))
 		return REASON_MALFORMED;
 	/* Only the first fragment carries the transport header. */
 	if (ip->frag_off & bpf_htons(FRAGMENT_OFFSET))
@@ -208,13 +222,13 @@ static __always_inline enum tripod_reason parse_ipv6(struct cursor *c, struct pa
 		case NEXT_DESTINATION:
 		case NEXT_MOBILITY:
 			extension = take(c, sizeof(*extension));
-			if (!extension || !take(c, extension->length * 8 + 8 - sizeof(*extension)))
+			if (!extension || !take_variable(c, extension->length * 8 + 8 - sizeof(*extension)))
 				return REASON_MALFORMED;
 			next = extension->next;
 			break;
 		case NEXT_AUTH:
 			extension = take(c, sizeof(*extension));
-			if (!extension || !take(c, extension->length * 4 + 8 - sizeof(*extension)))
+			if (!extension || !take_variable(c, extension->length * 4 + 8 - sizeof(*extension)))
 				return REASON_MALFORMED;
 			next = extension->next;
 			break;
