@@ -1,0 +1,152 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: secret_files
+short_description: Keep secrets as files, one copy for each reader
+version_added: 1.0.0
+description:
+  - Generates each secret once and keeps it in one file for each of its readers, with mode C(0400) and no newline at its
+    end.
+  - The first copy that exists holds the true value; copies that are missing or differ are written from it.
+  - No value ever leaves the host. Neither the result nor the diff shows one.
+author:
+  - Tripod contributors (@tripod)
+extends_documentation_fragment:
+  - tripod.baremetal.attributes
+options:
+  secrets:
+    description: The secrets. All are validated before the first is written.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What messages call it; each name once.
+        type: str
+        required: true
+      length:
+        description: Characters of a generated value, 16 to 1024, out of letters, digits, C(-) and C(_).
+        type: int
+        default: 32
+      value:
+        description:
+          - A value of your own, 8 to 4096 characters without control characters. It replaces what is there.
+          - Where it is not given, a value is generated once and kept.
+        type: str
+      copies:
+        description: The files that hold it.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          path:
+            description: Absolute path; each path once. Directories that are missing are made, with mode C(0711).
+            type: str
+            required: true
+          owner:
+            description: Numeric id of the owner, such as the user a container runs as.
+            type: int
+            default: 0
+          group:
+            description: Numeric id of the group.
+            type: int
+            default: 0
+  state:
+    description:
+      - Whether the files exist.
+      - With V(absent), directories that are empty then go too, if they have the mode this module makes them with.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Share the database password between the database and its client
+  tripod.baremetal.secret_files:
+    secrets:
+      - name: database password
+        copies:
+          - {path: /etc/tripod/secrets/postgres/db_password, owner: 10004, group: 10004}
+          - {path: /etc/tripod/secrets/flask-backend/db_password, owner: 10001, group: 10001}
+
+- name: Keep a token of our own
+  tripod.baremetal.secret_files:
+    secrets:
+      - name: gateway token
+        value: "{{ vault_gateway_token }}"
+        copies:
+          - path: /etc/tripod/secrets/gateway/token
+"""
+
+RETURN = r"""
+changes:
+  description: One line for each step that was carried out, or would be in check mode. Values never appear.
+  type: list
+  elements: str
+  returned: success
+  sample: ["/etc/tripod/secrets/postgres/db_password value: absent -> present"]
+paths:
+  description: The first copy of each secret, by the secret's name.
+  type: dict
+  returned: success
+  sample: {"database password": /etc/tripod/secrets/postgres/db_password}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core import CoreError, converge, exit_arguments
+from ..module_utils._host import Host
+from ..module_utils._secrets import Copy, Secret, SecretFiles
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "secrets": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "no_log": False,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "length": {"type": "int", "default": 32},
+                    "value": {"type": "str", "no_log": True},
+                    "copies": {
+                        "type": "list",
+                        "elements": "dict",
+                        "required": True,
+                        "options": {
+                            "path": {"type": "str", "required": True},
+                            "owner": {"type": "int", "default": 0},
+                            "group": {"type": "int", "default": 0},
+                        },
+                    },
+                },
+            },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    wanted = [
+        Secret(
+            name=option["name"],
+            copies=tuple(Copy(**copy) for copy in option["copies"]),
+            length=option["length"],
+            value=option["value"],
+        )
+        for option in module.params["secrets"]
+    ]
+    try:
+        outcome = converge(SecretFiles(wanted), module.params["state"] == "present", Host(), check=module.check_mode)
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
+    module.exit_json(**exit_arguments(outcome, paths={secret.name: secret.copies[0].path for secret in wanted}))
+
+
+if __name__ == "__main__":
+    main()
