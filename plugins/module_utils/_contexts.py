@@ -1,0 +1,197 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""The identity of a Docker build context: same inputs, same digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ._core import Findings, Invalid
+
+TAG_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Context:
+    """A directory that is sent to the engine as a build context.
+
+    Attributes:
+        name: What results and messages call it.
+        path: The directory; it holds a Dockerfile.
+        inputs: What else the image depends on, such as the base image's id; order matters.
+    """
+
+    name: str
+    path: str
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ContextDigest:
+    """What a context amounts to.
+
+    Attributes:
+        digest: SHA-256 over names, executable bits, contents and inputs, in hexadecimal.
+        files: Files and symbolic links that are sent.
+        size: Bytes of their contents.
+    """
+
+    digest: str
+    files: int
+    size: int
+
+    @property
+    def tag(self) -> str:
+        """An image tag: the digest's beginning."""
+        return self.digest[:TAG_LENGTH]
+
+
+@dataclass(frozen=True)
+class IgnoreRules:
+    """The patterns of a ``.dockerignore`` file: the last one that matches a path, or a directory above it, decides.
+
+    Attributes:
+        rules: Compiled pattern and whether it excludes, in the file's order.
+
+    Source: the reference of ``docker image build``, section ".dockerignore file".
+    """
+
+    rules: tuple[tuple[re.Pattern[str], bool], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> IgnoreRules:
+        """Read the text of a ``.dockerignore`` file."""
+        rules = []
+        for line in text.splitlines():
+            pattern = line.strip()
+            if not pattern or line.startswith("#"):
+                continue
+            excludes = not pattern.startswith("!")
+            pattern = os.path.normpath(pattern.lstrip("!").strip()).strip("/")
+            if pattern != ".":
+                rules.append((re.compile(_expression(pattern)), excludes))
+        return cls(tuple(rules))
+
+    @property
+    def has_exceptions(self) -> bool:
+        """Whether a pattern brings something back, so that an excluded directory must still be searched."""
+        return any(not excludes for _pattern, excludes in self.rules)
+
+    def excludes(self, path: str) -> bool:
+        """Whether a path, relative to the context and with ``/``, is left out."""
+        parts = path.split("/")
+        chain = ["/".join(parts[: end + 1]) for end in range(len(parts))]
+        excluded = False
+        for pattern, excludes in self.rules:
+            if excludes != excluded and any(pattern.fullmatch(name) for name in chain):
+                excluded = excludes
+        return excluded
+
+
+def digest_contexts(contexts: Sequence[Context]) -> dict[str, ContextDigest]:
+    """Return the digest of every context by its name.
+
+    Raises:
+        Invalid: A name is given twice, or a directory or its Dockerfile is missing; every reason at once.
+    """
+    wrong = Findings()
+    names = [context.name for context in contexts]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        wrong.add(f"name {name} is given {names.count(name)} times; give each once")
+    for context in contexts:
+        if not os.path.isdir(context.path):
+            wrong.add(f"{context.name}: {context.path} is no directory")
+        elif not os.path.isfile(os.path.join(context.path, "Dockerfile")):
+            wrong.add(f"{context.name}: {context.path} holds no Dockerfile, so it is no build context")
+    wrong.raise_if_any(Invalid, "build contexts")
+    return {context.name: digest_context(context.path, context.inputs) for context in contexts}
+
+
+def context_digest(path: str, inputs: Sequence[str] = ()) -> str:
+    """Return the digest alone, in hexadecimal; see ``digest_context``."""
+    return digest_context(path, inputs).digest
+
+
+def digest_context(path: str, inputs: Sequence[str] = ()) -> ContextDigest:
+    """Return one context's digest.
+
+    Args:
+        path: Directory of the context.
+        inputs: What else the image depends on; order matters.
+
+    Owners and times are left out: a fresh clone of the same sources must give the same digest.
+    """
+    root = Path(path)
+    ignore = root / ".dockerignore"
+    rules = IgnoreRules.parse(ignore.read_text(encoding="utf-8")) if ignore.is_file() else IgnoreRules()
+    total = hashlib.sha256()
+    files = size = 0
+    for name in sorted(_files(root, "", rules)):
+        kind, content = _content(root / name)
+        # Each part is preceded by its length, so that no two different trees run together to the same bytes.
+        for part in (name.encode("utf-8", "surrogateescape"), kind, content):
+            total.update(len(part).to_bytes(8, "big") + part)
+        files += 1
+        size += len(content)
+    for text in inputs:
+        total.update(b"input" + len(text.encode()).to_bytes(8, "big") + text.encode())
+    return ContextDigest(total.hexdigest(), files, size)
+
+
+def _files(root: Path, folder: str, rules: IgnoreRules) -> Iterator[str]:
+    with os.scandir(root / folder) as entries:
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            excluded = rules.excludes(name)
+            if entry.is_dir(follow_symlinks=False):
+                if not excluded or rules.has_exceptions:
+                    yield from _files(root, name, rules)
+            elif not excluded or name == "Dockerfile":  # the engine gets the Dockerfile in any case
+                yield name
+
+
+def _content(path: Path) -> tuple[bytes, bytes]:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return b"link", os.fsencode(os.readlink(path))
+    if not stat.S_ISREG(status.st_mode):
+        return b"special", b""
+    return (b"program" if status.st_mode & stat.S_IXUSR else b"file"), path.read_bytes()
+
+
+def _expression(pattern: str) -> str:
+    """Translate a pattern of Go's filepath.Match, with ``**``, to a regular expression."""
+    out = ""
+    at = 0
+    while at < len(pattern):
+        if pattern.startswith("**/", at):
+            out += "(?:.*/)?"
+            at += 3
+        elif pattern.startswith("**", at):
+            out += ".*"
+            at += 2
+        elif pattern[at] == "*":
+            out += "[^/]*"
+            at += 1
+        elif pattern[at] == "?":
+            out += "[^/]"
+            at += 1
+        elif pattern[at] == "[" and "]" in pattern[at + 1 :]:
+            end = pattern.index("]", at + 1)
+            out += pattern[at : end + 1]
+            at = end + 1
+        elif pattern[at] == "\\" and at + 1 < len(pattern):
+            out += re.escape(pattern[at + 1])
+            at += 2
+        else:
+            out += re.escape(pattern[at])
+            at += 1
+    return out
