@@ -65,6 +65,7 @@ class Found:
     mode: int | None = None
     owner: int | None = None
     group: int | None = None
+    written: int | None = None
     obstacle: str | None = None
 
     @property
@@ -141,6 +142,14 @@ def true_value(secret: Secret, state: dict[str, Found]) -> str | None:
     return next((state[copy.path].value for copy in secret.copies if state[copy.path].value is not None), None)
 
 
+def generation(state: dict[str, Found]) -> str:
+    """Return a text that differs after any copy was written again, and tells nothing of the values.
+
+    A reader that was started under another generation has an old value in its memory.
+    """
+    return str(max((found.written for found in state.values() if found.written is not None), default=0))
+
+
 def generate(length: int) -> str:
     """Return a random value of ``length`` characters, 6 bits of entropy each."""
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
@@ -198,7 +207,7 @@ def _find(path: Path) -> Found:
     if not stat.S_ISREG(status.st_mode):
         return Found(obstacle="is neither absent nor a regular file; remove it or choose another path")
     text = path.read_bytes().decode("utf-8", errors="replace")
-    return Found(text or None, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    return Found(text or None, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
 
 
 def _plan_copy(copy: Copy, found: Found, truth: str | None) -> list[Change]:

@@ -36,7 +36,7 @@ options:
       value:
         description:
           - A value of your own, 8 to 4096 characters without control characters. It replaces what is there.
-          - Where it is not given, a value is generated once and kept.
+          - Where it is not given, or empty, a value is generated once and kept.
         type: str
       copies:
         description: The files that hold it.
@@ -95,13 +95,21 @@ paths:
   type: dict
   returned: success
   sample: {"database password": /etc/tripod/secrets/postgres/db_password}
+generation:
+  description:
+    - Differs after any copy was written again, and tells nothing of the values. A container that carries it as a label is made anew when its
+      secrets are.
+    - V(pending) in check mode where something would be written.
+  type: str
+  returned: success
+  sample: "1795408046123456789"
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import CoreError, converge, exit_arguments
 from ..module_utils._host import Host
-from ..module_utils._secrets import Copy, Secret, SecretFiles
+from ..module_utils._secrets import Copy, Secret, SecretFiles, generation
 
 
 def main() -> None:
@@ -137,7 +145,7 @@ def main() -> None:
             name=option["name"],
             copies=tuple(Copy(**copy) for copy in option["copies"]),
             length=option["length"],
-            value=option["value"],
+            value=option["value"] or None,
         )
         for option in module.params["secrets"]
     ]
@@ -145,7 +153,13 @@ def main() -> None:
         outcome = converge(SecretFiles(wanted), module.params["state"] == "present", Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(**exit_arguments(outcome, paths={secret.name: secret.copies[0].path for secret in wanted}))
+    module.exit_json(
+        **exit_arguments(
+            outcome,
+            paths={secret.name: secret.copies[0].path for secret in wanted},
+            generation="pending" if outcome.checked and outcome.changed else generation(outcome.state),
+        )
+    )
 
 
 if __name__ == "__main__":
