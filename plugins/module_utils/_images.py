@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ._contexts import Context, digest_context
+from ._contexts import digest_context
 from ._core import ApplyFailed, Change, Findings, Impossible, Invalid
 from ._host import Host
 
@@ -230,7 +230,7 @@ def name_builds(builds: Sequence[Build]) -> dict[str, Named]:
             if other not in named:
                 findings.add(f"{where}: needs {other}, which must come before it in the list")
         extra = [f"{name}={Path(path).read_bytes().hex()}" for name, path in sorted(build.extra_files.items())]
-        tag = digest_context(Context(build.name, build.context, (*build.inputs, *extra))).tag
+        tag = digest_context(build.context, [*build.inputs, *extra]).tag
         named[build.name] = Named(build, f"{build.name}:{tag}", build.export_to and build.export_to.format(tag=tag))
     findings.raise_if_any(Invalid, "images cannot be built")
     return named
