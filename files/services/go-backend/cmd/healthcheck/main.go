@@ -1,0 +1,80 @@
+// Command healthcheck asks the go-backend of the same environment whether it is healthy.
+// It exits 0 when the process answers /healthz and its gRPC health is SERVING, and 1 with the reason otherwise.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"tripod/go-backend/internal/config"
+)
+
+// timeout is for both questions together; Docker's own is set longer, so that the reason gets printed.
+const timeout = 3 * time.Second
+
+func main() {
+	if err := run(os.Getenv); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(getenv func(string) string) error {
+	cfg, err := config.Load(getenv)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := checkHTTP(ctx, config.DialAddress(cfg.HTTPAddress)); err != nil {
+		return err
+	}
+	return checkGRPC(ctx, config.DialAddress(cfg.GRPCAddress))
+}
+
+func checkHTTP(ctx context.Context, address string) error {
+	url := "http://" + address + "/healthz"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	// Without a transport of its own the client would obey HTTP_PROXY and ask the proxy for a loopback address.
+	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{}).DialContext, DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 512))
+		return fmt.Errorf("%s: %s: %s", url, response.Status, text)
+	}
+	return nil
+}
+
+func checkGRPC(ctx context.Context, address string) error {
+	// passthrough and no proxy, for the same reason as above.
+	connection, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	if err != nil {
+		return fmt.Errorf("gRPC %s: %w", address, err)
+	}
+	defer connection.Close()
+	answer, err := grpc_health_v1.NewHealthClient(connection).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		return fmt.Errorf("gRPC health of %s: %w", address, err)
+	}
+	if answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("gRPC health of %s is %s; http /readyz and the log say why", address, answer.Status)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+// Package control serves the gRPC contract: tripod.v1.BackendService and grpc.health.v1.
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"tripod/go-backend/gen/tripodv1"
+	"tripod/go-backend/internal/dataplane"
+	"tripod/go-backend/internal/object"
+	"tripod/go-backend/internal/tracer"
+)
+
+// Server answers tripod.v1.BackendService.
+type Server struct {
+	tripodv1.UnimplementedBackendServiceServer
+
+	root   dataplane.Root
+	file   *object.File
+	tracer *tracer.Tracer
+	log    *slog.Logger
+}
+
+// NewServer returns a server that reads the pins under root and names what it finds after the object file.
+func NewServer(root dataplane.Root, file *object.File, tracer *tracer.Tracer, log *slog.Logger) *Server {
+	return &Server{root: root, file: file, tracer: tracer, log: log}
+}
+
+// ProcessData traces one frame. The interface may be left out where exactly one is managed.
+func (s *Server) ProcessData(ctx context.Context, request *tripodv1.DataRequest) (*tripodv1.DataResponse, error) {
+	name := request.GetInterface()
+	if name == "" {
+		names, err := s.root.Interfaces()
+		if err != nil {
+			return nil, s.fail("ProcessData", err)
+		}
+		switch len(names) {
+		case 0:
+			return nil, status.Error(codes.NotFound, "no interface is managed on this host: attach a program first")
+		case 1:
+			name = names[0]
+		default:
+			return nil, status.Errorf(codes.InvalidArgument, "name the interface, one of: %s", strings.Join(names, ", "))
+		}
+	}
+	result, err := s.tracer.Trace(ctx, name, request.GetData())
+	if err != nil {
+		return nil, s.fail("ProcessData", err)
+	}
+	response := &tripodv1.DataResponse{
+		Interface:  result.Interface,
+		Verdict:    verdict(result.Verdict),
+		Reason:     result.Reason,
+		Program:    program(result.Program),
+		DurationNs: uint64(result.Duration.Nanoseconds()),
+	}
+	if rule := result.Rule; rule != nil {
+		response.Rule = &tripodv1.Rule{Prefix: rule.Prefix.String(), Action: rule.Action, Owner: rule.Owner}
+	}
+	return response, nil
+}
+
+// GetStats returns the counters of every interface that carries a program of ours.
+func (s *Server) GetStats(ctx context.Context, _ *tripodv1.StatsRequest) (*tripodv1.StatsResponse, error) {
+	names, err := s.root.Interfaces()
+	if err != nil {
+		return nil, s.fail("GetStats", err)
+	}
+	response := &tripodv1.StatsResponse{Timestamp: timestamppb.New(time.Now())}
+	for _, name := range names {
+		stats, err := s.interfaceStats(ctx, name)
+		if errors.Is(err, dataplane.ErrNotAttached) {
+			s.log.DebugContext(ctx, "left out of the statistics", "interface", name, "reason", err)
+			continue
+		}
+		if err != nil {
+			return nil, s.fail("GetStats", err)
+		}
+		response.Interfaces = append(response.Interfaces, stats)
+	}
+	return response, nil
+}
+
+func (s *Server) interfaceStats(ctx context.Context, name string) (*tripodv1.InterfaceStats, error) {
+	found, err := s.root.Interface(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := found.Counters()
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.file.Object()
+	if err != nil {
+		return nil, err
+	}
+	stats := &tripodv1.InterfaceStats{Name: name, Mode: found.Program.Mode, Program: program(found.Program)}
+	for _, count := range counts {
+		stats.Counters = append(stats.Counters, &tripodv1.Counter{
+			Verdict: verdict(count.Verdict),
+			Reason:  names.Reasons.Name(count.Reason),
+			Packets: count.Packets,
+			Bytes:   count.Bytes,
+		})
+	}
+	return stats, nil
+}
+
+// fail turns an error into a status, and logs what is the host's fault rather than the caller's.
+func (s *Server) fail(method string, err error) error {
+	code := codes.Internal
+	switch {
+	case errors.Is(err, tracer.ErrFrame):
+		code = codes.InvalidArgument
+	case errors.Is(err, dataplane.ErrNotAttached):
+		code = codes.NotFound
+	case errors.Is(err, tracer.ErrStale), errors.Is(err, object.ErrUnusable):
+		code = codes.FailedPrecondition
+	}
+	if code == codes.Internal || code == codes.FailedPrecondition {
+		s.log.Warn("request failed", "method", method, "code", code.String(), "error", err)
+	}
+	return status.Error(code, err.Error())
+}
+
+// verdict moves enum xdp_action up by one, as zero must mean "not set" on the wire.
+func verdict(action uint32) tripodv1.Verdict {
+	return tripodv1.Verdict(action + 1)
+}
+
+func program(p dataplane.Program) *tripodv1.Program {
+	return &tripodv1.Program{Id: p.ID, Name: p.Name, Tag: p.Tag, Mode: p.Mode}
+}

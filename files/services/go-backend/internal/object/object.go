@@ -1,0 +1,179 @@
+// Package object reads the XDP object file: what is loaded from it, and the names of its enumerations.
+package object
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// Names inside the object that user space refers to.
+const (
+	ProgramName  = "tripod_xdp"
+	TracingName  = "tracing"
+	CountersName = "counters"
+	TraceName    = "trace"
+)
+
+// The object's macros, which leave no mark in BTF; Load checks what follows from them.
+const (
+	VerdictSlots = 8
+	ReasonSlots  = 16
+)
+
+// Counter is struct counter.
+type Counter struct {
+	Packets uint64 `btf:"packets"`
+	Bytes   uint64 `btf:"bytes"`
+}
+
+// TraceRecord is struct trace_record: what became of the last packet.
+type TraceRecord struct {
+	Verdict         uint32    `btf:"verdict"`
+	Reason          uint32    `btf:"reason"`
+	Action          uint32    `btf:"action"` // 0 where no rule matched, like Owner
+	Owner           uint32    `btf:"owner"`
+	PrefixLen       uint32    `btf:"prefix_len"`
+	NetworkOffset   uint16    `btf:"network_offset"`
+	TransportOffset uint16    `btf:"transport_offset"`
+	Family          uint8     `btf:"family"` // 4, 6, or 0 where the source address is unknown
+	Protocol        uint8     `btf:"protocol"`
+	VLANTags        uint8     `btf:"vlan_tags"`
+	Reserved        uint8     `btf:"reserved"`
+	Source          [16]uint8 `btf:"source"`
+}
+
+// Enum names the values of one enumeration as every wire does: lower case, without the common prefix.
+type Enum map[uint32]string
+
+// Name returns the value's name; a value that a newer program may have written stays recognisable.
+func (e Enum) Name(value uint32) string {
+	if name, ok := e[value]; ok {
+		return name
+	}
+	return fmt.Sprintf("unknown_%d", value)
+}
+
+// ErrUnusable is returned where the object file is missing, damaged, or of another release.
+var ErrUnusable = errors.New("unusable XDP object")
+
+// Object is a parsed object file. It is immutable.
+type Object struct {
+	Path                               string
+	Verdicts, Reasons, Actions, Owners Enum
+
+	spec *ebpf.CollectionSpec
+}
+
+// Load parses the object at path and checks that its layout is the one this package was written for.
+func Load(path string) (*Object, error) {
+	spec, err := ebpf.LoadCollectionSpec(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrUnusable, path, err)
+	}
+	o := &Object{Path: path, spec: spec}
+	if err := o.read(); err != nil {
+		return nil, fmt.Errorf("%w %s: use object and go-backend from one release: %w", ErrUnusable, path, err)
+	}
+	return o, nil
+}
+
+// Spec returns a copy of the collection, for the caller to change and load.
+func (o *Object) Spec() *ebpf.CollectionSpec {
+	return o.spec.Copy()
+}
+
+func (o *Object) read() error {
+	if o.spec.Types == nil {
+		return errors.New("it carries no BTF")
+	}
+	if _, ok := o.spec.Programs[ProgramName]; !ok {
+		return fmt.Errorf("no program %s", ProgramName)
+	}
+	if _, ok := o.spec.Variables[TracingName]; !ok {
+		return fmt.Errorf("no variable %s", TracingName)
+	}
+	for _, enum := range []struct {
+		to           *Enum
+		name, prefix string
+		slots        uint32
+	}{
+		{&o.Verdicts, "xdp_action", "XDP_", VerdictSlots},
+		{&o.Reasons, "tripod_reason", "REASON_", ReasonSlots},
+		{&o.Actions, "tripod_action", "ACTION_", 1 << 8},
+		{&o.Owners, "tripod_owner", "OWNER_", 1 << 8},
+	} {
+		names, err := readEnum(o.spec.Types, enum.name, enum.prefix, enum.slots)
+		if err != nil {
+			return err
+		}
+		*enum.to = names
+	}
+	for name, layout := range map[string]reflect.Type{
+		"counter":      reflect.TypeFor[Counter](),
+		"trace_record": reflect.TypeFor[TraceRecord](),
+	} {
+		if err := checkStruct(o.spec.Types, name, layout); err != nil {
+			return err
+		}
+	}
+	for name, want := range map[string]uint32{CountersName: VerdictSlots * ReasonSlots, TraceName: 1} {
+		m, ok := o.spec.Maps[name]
+		if !ok {
+			return fmt.Errorf("no map %s", name)
+		}
+		if m.MaxEntries != want {
+			return fmt.Errorf("map %s has %d entries, not %d", name, m.MaxEntries, want)
+		}
+	}
+	return nil
+}
+
+// readEnum returns the enumerators whose values are below limit; one that is not, or lacks the prefix, is an error.
+func readEnum(types *btf.Spec, name, prefix string, limit uint32) (Enum, error) {
+	var found *btf.Enum
+	if err := types.TypeByName(name, &found); err != nil {
+		return nil, fmt.Errorf("enum %s: %w", name, err)
+	}
+	names := make(Enum, len(found.Values))
+	for _, v := range found.Values {
+		short, ok := strings.CutPrefix(v.Name, prefix)
+		if !ok {
+			return nil, fmt.Errorf("enum %s: enumerator %s does not start with %s", name, v.Name, prefix)
+		}
+		if v.Value >= uint64(limit) {
+			return nil, fmt.Errorf("enum %s: %s is %d, not below %d", name, v.Name, v.Value, limit)
+		}
+		names[uint32(v.Value)] = strings.ToLower(short)
+	}
+	return names, nil
+}
+
+// checkStruct compares a Go struct, whose fields are tagged with the C names, with the object's.
+func checkStruct(types *btf.Spec, name string, layout reflect.Type) error {
+	var found *btf.Struct
+	if err := types.TypeByName(name, &found); err != nil {
+		return fmt.Errorf("struct %s: %w", name, err)
+	}
+	if uintptr(found.Size) != layout.Size() || len(found.Members) != layout.NumField() {
+		return fmt.Errorf("struct %s has %d bytes in %d members, not %d in %d",
+			name, found.Size, len(found.Members), layout.Size(), layout.NumField())
+	}
+	for i, member := range found.Members {
+		field := layout.Field(i)
+		size, err := btf.Sizeof(member.Type)
+		if err != nil {
+			return fmt.Errorf("struct %s: %s: %w", name, member.Name, err)
+		}
+		if member.Name != field.Tag.Get("btf") ||
+			uintptr(member.Offset.Bytes()) != field.Offset || uintptr(size) != field.Type.Size() {
+			return fmt.Errorf("struct %s: member %d is %s, %d bytes at %d, not %s, %d bytes at %d", name, i,
+				member.Name, size, member.Offset.Bytes(), field.Tag.Get("btf"), field.Type.Size(), field.Offset)
+		}
+	}
+	return nil
+}
