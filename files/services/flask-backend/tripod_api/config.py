@@ -1,0 +1,173 @@
+"""Settings, read once from the environment and the secret files it names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+T = TypeVar("T")
+
+# Words that mark a secret as copied from an example rather than generated.
+PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
+JWT_SECRET_BYTES = 32
+PASSWORD_LENGTH = 12
+
+
+class ConfigError(Exception):
+    """The service cannot start as configured; the message lists every fault."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the service was told.
+
+    Attributes:
+        database: Address and account; its password is never part of a repr.
+        jwt_secret: Key of the access tokens' HMAC.
+        access_ttl: Life of an access token (seconds).
+        session_ttl: Life of a session from sign-in, however often it is refreshed (seconds).
+        bcrypt_rounds: Binary logarithm of bcrypt's iterations.
+        admin_password: First admin's password; None once the file is gone.
+        go_backend_target: gRPC target of go-backend.
+        trusted_proxies: Proxies in front whose X-Forwarded-For is believed.
+        database_wait: How long a start waits for the database (seconds).
+    """
+
+    database: Database
+    jwt_secret: str = field(repr=False)
+    admin_email: str
+    admin_password: str | None = field(default=None, repr=False)
+    go_backend_target: str = "go-backend:50051"
+    http_port: int = 5000
+    access_ttl: int = 900
+    session_ttl: int = 7 * 86400
+    bcrypt_rounds: int = 12
+    trusted_proxies: int = 0
+    database_wait: int = 60
+    log_level: str = "INFO"
+    build_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the tables are.
+
+    Attributes:
+        name: Database on the server, or the file's absolute path for SQLite.
+    """
+
+    type: Literal["postgres", "sqlite"]
+    name: str
+    host: str = ""
+    port: int = 5432
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def uri(self) -> str:
+        """The address as PyDAL takes it, with every part quoted."""
+        if self.type == "sqlite":
+            return f"sqlite://{self.name}"
+        account = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        return f"postgres3:psycopg2://{account}@{self.host}:{self.port}/{self.name}"
+
+    def __str__(self) -> str:
+        """Name the place for messages, without the password."""
+        if self.type == "sqlite":
+            return f"SQLite {self.name}"
+        return f"PostgreSQL {self.host}:{self.port}, database {self.name}, user {self.user}"
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them, so that one start reports every fault."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.environ.get(name) or default
+        if value is None:
+            self.faults.append(f"{name} is not set")
+        return value or ""
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.environ.get(name) or str(default)
+        if value.isascii() and value.isdigit() and low <= int(value) <= high:
+            return int(value)
+        self.faults.append(f"{name} is {value!r}, expected a whole number from {low} to {high}")
+        return default
+
+    def choice(self, name: str, default: str, choices: tuple[T, ...], form: Callable[[str], str] = str) -> T:
+        value = form(self.environ.get(name) or default)
+        if value not in choices:
+            self.faults.append(f"{name} is {value!r}, expected one of {', '.join(map(str, choices))}")
+            return choices[0]
+        return choices[choices.index(value)]
+
+    def secret(self, name: str, least: int, required: bool = True) -> str | None:
+        """Return the secret in the file that a variable names; None where it may and does lack."""
+        path = self.environ.get(name)
+        if not path:
+            if required:
+                self.faults.append(f"{name} is not set; it names the file that holds the secret")
+            return None
+        try:
+            value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+        except FileNotFoundError:
+            if required:
+                self.faults.append(f"{name}: {path} does not exist")
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            self.faults.append(f"{name}: cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+            return None
+        if len(value.encode()) < least:
+            self.faults.append(f"{name}: {path} holds {len(value.encode())} bytes, at least {least} are needed")
+        elif len(set(value)) < least // 3 or any(word in value.lower() for word in PLACEHOLDERS):
+            self.faults.append(f"{name}: {path} holds a placeholder; generate one, e.g. with `openssl rand -base64 48`")
+        return value
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        ConfigError: A variable is missing or out of range, or a secret is absent, short or a placeholder.
+    """
+    read = _Reader(environ)
+    kind: Literal["postgres", "sqlite"] = read.choice("DB_TYPE", "postgres", ("postgres", "sqlite"))
+    if kind == "sqlite":
+        name = read.text("DB_NAME")
+        if name and not name.startswith("/"):
+            read.faults.append(f"DB_NAME is {name!r}; SQLite needs the absolute path of its file")
+        database = Database(kind, name)
+    else:
+        database = Database(
+            kind,
+            name=read.text("DB_NAME"),
+            host=read.text("DB_HOST"),
+            port=read.number("DB_PORT", 5432, 1, 65535),
+            user=read.text("DB_USER"),
+            password=read.secret("DB_PASSWORD_FILE", PASSWORD_LENGTH) or "",
+        )
+    settings = Settings(
+        database=database,
+        jwt_secret=read.secret("JWT_SECRET_FILE", JWT_SECRET_BYTES) or "",
+        admin_email=read.text("ADMIN_EMAIL"),
+        admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
+        go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
+        http_port=read.number("HTTP_PORT", Settings.http_port, 1, 65535),
+        access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
+        session_ttl=read.number("SESSION_SECONDS", Settings.session_ttl, 3600, 90 * 86400),
+        trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 8),
+        database_wait=read.number("DB_WAIT_SECONDS", Settings.database_wait, 0, 3600),
+        log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), str.upper),
+        build_epoch=read.number("BUILD_EPOCH", 0, 0, 1 << 40) or None,
+    )
+    if read.faults:
+        raise ConfigError("; ".join(read.faults))
+    return settings
