@@ -97,8 +97,8 @@ paths:
   sample: {"database password": /etc/tripod/secrets/postgres/db_password}
 generation:
   description:
-    - Differs after any copy was written again, and tells nothing of the values. A container that carries it as a label is made anew when its
-      secrets are.
+    - Differs after any copy was written again, and tells nothing of the values. A container that carries it as a label
+      is made anew when its secrets are.
     - V(pending) in check mode where something would be written.
   type: str
   returned: success
