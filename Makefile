@@ -1,4 +1,4 @@
-# make help lists the targets. PYTHON names the interpreter, ARGS goes to ansible-playbook or pytest.
+# make help lists the targets. PYTHON names the interpreter; ARGS goes to ansible-playbook, or to the test runner.
 PYTHON ?= python3
 ARGS ?=
 
@@ -21,25 +21,25 @@ teardown: ## Remove what the site made, and nothing else
 	@$(PYTHON) -m tools.play playbooks/teardown.yml $(ARGS)
 
 test: ## Run everything CI runs
-	@$(PYTHON) -m tools.check
+	@$(PYTHON) -m tools.check $(ARGS)
 
 test-gates: ## Linters, types, sanity, documentation, the built artefact
-	@$(PYTHON) -m tools.check gates
+	@$(PYTHON) -m tools.check gates $(ARGS)
 
 test-unit: ## Unit tests, in seconds
-	@$(PYTHON) -m tools.check unit
+	@$(PYTHON) -m tools.check unit $(ARGS)
 
 test-services: ## Each service's own linters and tests, and the XDP object
-	@$(PYTHON) -m tools.check services
+	@$(PYTHON) -m tools.check services $(ARGS)
 
 test-integration: ## Real programs, maps and packets on veth pairs
-	@$(PYTHON) -m tools.check integration
+	@$(PYTHON) -m tools.check integration $(ARGS)
 
 test-site: ## The whole site on this machine, end to end, with faults
-	@$(PYTHON) -m tools.check site
+	@$(PYTHON) -m tools.check site $(ARGS)
 
 build: ## Build the collection's artefact into build/
-	@$(PYTHON) -m tools.build
+	@$(PYTHON) -m tools.collection
 
 clean: ## Remove what the tools made in this checkout
 	rm -rf .venv .cache build

@@ -7,7 +7,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 if not OLDEST <= sys.version_info[:2] <= NEWEST:
     sys.exit(
-        "error: %s is Python %d.%d, but ansible-core needs 3.%d to 3.%d here. "
+        f"error: {sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}, "
+        f"but ansible-core needs 3.{OLDEST[1]} to 3.{NEWEST[1]} here. "
         "Name another interpreter, e.g.: make site PYTHON=python3.11"
-        % (sys.executable, sys.version_info[0], sys.version_info[1], OLDEST[1], NEWEST[1])
     )

@@ -1,4 +1,7 @@
-"""Run one of the collection's playbooks from the checkout: ``python3 -m tools.play PLAYBOOK [ansible-playbook's arguments]``."""
+"""Run one of the collection's playbooks from the checkout.
+
+``python3 -m tools.play PLAYBOOK [arguments for ansible-playbook]``
+"""
 
 from __future__ import annotations
 

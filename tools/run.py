@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from .console import Failure, say
 from .paths import CACHE, LOGS, ROOT, environment
@@ -16,7 +20,7 @@ from .paths import CACHE, LOGS, ROOT, environment
 _MEANINGS = (
     (("No space left on device",), "the disk is full: free some space there and run the command again"),
     (
-        ("Temporary failure in name resolution", "NewConnectionError", "Network is unreachable", "Connection refused"),
+        ("Temporary failure in name resolution", "Temporary failure resolving", "NewConnectionError"),
         "the package index cannot be reached: check the network, or set PIP_INDEX_URL to a mirror, then run again",
     ),
     (
@@ -28,11 +32,34 @@ _MEANINGS = (
         "the package index answers but lacks a pinned version: check PIP_INDEX_URL or the mirror's age",
     ),
     (("Could not get lock", "Unable to acquire the dpkg"), "another apt is running: wait for it, then run again"),
-    (("Permission denied", "a password is required"), "a permission is missing: run as root, or as a user with sudo"),
+    (("sudo: a password is required",), "sudo asks for a password and there is no terminal: run it as root"),
 )
 
 
-def logged(name: str, command: Sequence[str | Path], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
+class CommandFailed(Failure):
+    """A command ended with another status than 0.
+
+    Attributes:
+        output: All that it printed.
+    """
+
+    def __init__(self, text: str, output: str) -> None:
+        super().__init__(text)
+        self.output = output
+
+
+class Stopped(Failure):
+    """The command was ended from outside."""
+
+
+def logged(
+    name: str,
+    command: Sequence[str | Path],
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    append: bool = False,
+    lines: int = 12,
+) -> str:
     """Run a command with its output in a log file, and return the output.
 
     Args:
@@ -40,39 +67,71 @@ def logged(name: str, command: Sequence[str | Path], cwd: Path = ROOT, env: Mapp
         command: Program and arguments; never a shell line.
         cwd: Where it runs.
         env: Its environment; the tools' own if not given.
+        append: Keep what the log holds from earlier commands of the same step.
+        lines: How much of the output's end an error shows.
 
     Raises:
-        Failure: It could not start or ended with another status than 0.
+        CommandFailed: It ended with another status than 0.
+        Failure: It could not start.
     """
+    words = [str(word) for word in command]
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{name}.log"
-    try:
-        with log.open("wb") as sink:
-            status = subprocess.run(
-                [str(word) for word in command],
-                cwd=cwd,
-                env=env if env is not None else environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
-    except OSError as error:
-        raise Failure(f"cannot run {command[0]}: {error.strerror}") from error
-    output = log.read_text(encoding="utf-8", errors="replace")
+    with log.open("ab" if append else "wb") as sink:
+        started = sink.tell()
+        status = _run(words, cwd, environment() if env is None else env, sink)
+    output = log.read_bytes()[started:].decode(encoding="utf-8", errors="replace")
     if status:
-        raise Failure(f"{name}: {Path(str(command[0])).name} ended with status {status}: {meaning(output, log)}")
+        shown = f"{Path(words[0]).name} {' '.join(words[1:3])}".strip()
+        raise CommandFailed(f"{name}: '{shown} ...' ended with status {status}: {_meaning(output, log, lines)}", output)
     return output
 
 
-def meaning(output: str, log: Path) -> str:
-    """Return what an output says went wrong: known causes in words, else its last lines and the log's place."""
+def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str], sink: IO[bytes]) -> int:
+    with _children_lock:
+        if _stopping.is_set():
+            raise Stopped(f"{words[0]} was not started any more")
+        try:
+            # A session of its own, so that its descendants can be ended with it, by its number.
+            child = subprocess.Popen(
+                words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+            )
+        except OSError as error:
+            raise Failure(f"cannot run {words[0]}: {error.strerror}") from error
+        _children.add(child)
+    try:
+        return child.wait()
+    finally:
+        with _children_lock:
+            _children.discard(child)
+
+
+_children: set[subprocess.Popen[bytes]] = set()
+_children_lock = threading.Lock()
+_stopping = threading.Event()
+
+
+def stop_children() -> None:
+    """End every command that still runs, and let no other start until ``allow_children``."""
+    with _children_lock:
+        _stopping.set()
+        for child in _children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGTERM)
+
+
+def allow_children() -> None:
+    """Let commands start again, for what cleans up."""
+    _stopping.clear()
+
+
+def _meaning(output: str, log: Path, lines: int) -> str:
     place = f"the whole output is in {log.relative_to(ROOT)}"
+    tail = output.strip().splitlines()[-lines:]
     for marks, words in _MEANINGS:
-        if any(mark in output for mark in marks):
+        if any(mark in line for mark in marks for line in tail):
             return f"{words} ({place})"
-    tail = "\n".join("    " + line for line in output.strip().splitlines()[-12:])
-    return f"{place}, its end is:\n{tail}"
+    return "\n".join([f"{place}, its end is:", *("    " + line for line in tail)])
 
 
 def as_root() -> list[str]:

@@ -1,0 +1,223 @@
+"""Run the tests in stages: ``python3 -m tools.check [group ...]``.
+
+Independent stages run two at a time. The first failure lets running stages end and starts no other. What was started is
+stopped again, whatever happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from . import engine, results
+from .bootstrap import bootstrap
+from .console import Failure, duration, guarded, say, step
+from .paths import LOGS, VENV
+from .run import allow_children, apt_install, logged, require_space, stop_children, sudo_needs_password
+from .stages import STAGES, Stage
+
+HOST_TOOLS = {
+    "gates": ["shellcheck"],
+    "integration": ["iproute2"],
+    "site": ["chromium", "iproute2"],
+}
+AT_ONCE = 2
+SECONDS_BETWEEN_SIGNS_OF_LIFE = 60
+
+
+@dataclass
+class Record:
+    """How a stage went."""
+
+    stage: Stage
+    seconds: float = 0.0
+    error: str | None = None
+    results: results.Results | None = None
+
+
+def selected(groups: Iterable[str]) -> list[Stage]:
+    """Return the stages of the groups and all that they come after, in the order of ``STAGES``."""
+    by_name = {stage.name: stage for stage in STAGES}
+    wanted: set[str] = set()
+    pending = [stage.name for stage in STAGES if stage.group in groups]
+    while pending:
+        name = pending.pop()
+        if name not in wanted:
+            wanted.add(name)
+            pending.extend(by_name[name].after)
+    return [stage for stage in STAGES if stage.name in wanted]
+
+
+def run_stages(stages: Sequence[Stage]) -> list[Record]:
+    """Run the stages, two at a time where they allow it, until all are done or one has failed."""
+    waiting, records = list(stages), []
+    running: dict[Future[Record], Stage] = {}
+    started: dict[str, float] = {}
+    succeeded: set[str] = set()
+    failed = False
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            while running or (waiting and not failed):
+                for stage in [] if failed else _startable(waiting, list(running.values()), succeeded):
+                    waiting.remove(stage)
+                    say(f"==> {stage.name}")
+                    started[stage.name] = time.monotonic()
+                    running[pool.submit(_run, stage)] = stage
+                done, _ = wait(running, timeout=SECONDS_BETWEEN_SIGNS_OF_LIFE, return_when=FIRST_COMPLETED)
+                if not done:
+                    for stage in running.values():
+                        say(
+                            f"    {stage.name}: {duration(time.monotonic() - started[stage.name])}, {_last_line(stage)}"
+                        )
+                for future in done:
+                    del running[future]
+                    record = future.result()
+                    records.append(record)
+                    failed = failed or record.error is not None
+                    succeeded |= set() if record.error else {record.stage.name}
+        except BaseException:
+            stop_children()
+            raise
+    return records
+
+
+def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: set[str]) -> list[Stage]:
+    if any(stage.alone for stage in running):
+        return []
+    chosen: list[Stage] = []
+    for stage in waiting:
+        room = AT_ONCE - len(running) - len(chosen)
+        # Half of the room for each kind of work: two image builds at once would only slow each other.
+        crowded = stage.group == "services" and any(other.group == "services" for other in (*running, *chosen))
+        if room < 1 or crowded or not set(stage.after) <= succeeded:
+            continue
+        if stage.alone:
+            # Those that share come first.
+            if not running and not chosen and all(other.alone for other in waiting):
+                return [stage]
+            continue
+        chosen.append(stage)
+    return chosen
+
+
+def _run(stage: Stage) -> Record:
+    record = Record(stage)
+    begin = time.monotonic()
+    words = ""
+    try:
+        words = stage.run()
+    except Failure as failure:
+        record.error = str(failure)
+    except Exception as error:  # A stage must end in a record, or its failure would pass unseen.
+        record.error = f"{type(error).__name__}: {error}"
+    record.seconds = time.monotonic() - begin
+    log = LOGS / f"{stage.name}.log"
+    if log.exists():
+        record.results = results.read(log.read_text(encoding="utf-8", errors="replace"))
+        words = "; ".join(filter(None, [words, *record.results.closing]))
+    say(f"    {stage.name}: {'FAILED' if record.error else 'ok'}, {duration(record.seconds)}{words and ', ' + words}")
+    if record.error:
+        say(record.error)
+    return record
+
+
+def _last_line(stage: Stage) -> str:
+    log = LOGS / f"{stage.name}.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")[-40:] if log.exists() else []
+    return next((line.strip()[:100] for line in reversed(lines) if line.strip()), "no output yet")
+
+
+def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float) -> None:
+    """Print every stage's time and result, every skip, and the total as a test runner's closing line."""
+    by_name = {record.stage.name: record for record in records}
+    say(f"\nStages, {duration(seconds)} in all")
+    for stage in stages:
+        record = by_name.get(stage.name)
+        verdict = "not run" if record is None else "FAILED" if record.error else "ok"
+        say(f"  {stage.name:<14} {verdict:<8} {duration(record.seconds) if record else '':>12}")
+    found = [record.results for record in records if record.results is not None]
+    skips = [skip for result in found for skip in result.skips]
+    say("\nSkipped tests" + ("" if skips else ": none"))
+    for skip in skips:
+        say(f"  {skip}")
+    for record in records:
+        for closing in record.results.closing if record.results else []:
+            say(f"\n{record.stage.name}:\n===== {closing} =====")
+    passed, failed, skipped = (
+        sum(getattr(result, kind) for result in found) for kind in ("passed", "failed", "skipped")
+    )
+    say(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+
+
+def check(groups: Sequence[str]) -> int:
+    """Run the groups' stages with what they need, and leave the machine as it was found.
+
+    Returns:
+        0 where every stage succeeded, else 1.
+    """
+    begin = time.monotonic()
+    stages = selected(groups)
+    needed = {stage.group for stage in stages}
+    if needed - {"gates", "unit"} and sudo_needs_password():
+        raise Failure("the tests need root and sudo asks for a password: run 'sudo -v' first, or run them as root")
+    if "site" in needed and "CI" not in os.environ and (names := engine.site_containers()):
+        raise Failure(
+            f"a site runs on this machine ({', '.join(names)}), and its tests would replace and remove it: "
+            "test on another machine, or run make teardown first"
+        )
+    bootstrap(test=True)
+    tools = sorted({tool for group in needed for tool in HOST_TOOLS.get(group, ())})
+    with step("host tools") as done:
+        apt_install(tools, "the tests")
+        done(", ".join(tools) or "none needed")
+    if "services" in needed:
+        require_space(8 * 2**30, "building the images")
+    engine_was_there = engine.answers()
+    records: list[Record] = []
+    try:
+        records = run_stages(stages)
+    finally:
+        allow_children()
+        _clean_up(records, stages, engine_was_there)
+    summarise(stages, records, time.monotonic() - begin)
+    return 0 if len(records) == len(stages) and not any(record.error for record in records) else 1
+
+
+def _clean_up(records: Sequence[Record], stages: Sequence[Stage], engine_was_there: bool) -> None:
+    if any(stage.name == "site" for stage in stages) and not any(
+        record.stage.name == "site" and record.error is None for record in records
+    ):
+        _tear_down()
+    if not engine_was_there and engine.answers():
+        with step("stop the Docker Engine that the tests started"):
+            engine.stop()
+
+
+def _tear_down() -> None:
+    if not engine.site_containers():
+        return
+    with step("tear down the site that the tests left"):
+        logged("teardown", [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml"])
+
+
+def main() -> int:
+    """Run from the command line."""
+    groups = list(dict.fromkeys(stage.group for stage in STAGES))
+    parser = argparse.ArgumentParser(prog="python3 -m tools.check", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="group", help=f"any of {', '.join(groups)}; all if none is named")
+    chosen = parser.parse_args().groups
+    if unknown := set(chosen) - set(groups):
+        parser.error(f"no group {', '.join(sorted(unknown))}: choose from {', '.join(groups)}")
+    # The default action would end this process without its cleaning up.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    return check(chosen or groups)
+
+
+if __name__ == "__main__":
+    guarded(main)

@@ -1,0 +1,212 @@
+"""Every stage of ``make test``: what it runs and what must have gone well before."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import sanity as ansible_test
+from .collection import build, export
+from .console import Failure
+from .paths import CACHE, ROOT, VENV, environment
+from .run import CommandFailed, as_root, logged
+
+BIN = VENV / "bin"
+EXPORT = CACHE / "export"
+BPF_OBJECT = CACHE / "bpf" / "tripod_xdp.bpf.o"
+# Written by tests/playbooks/images.yml: image name -> reference.
+IMAGES = CACHE / "images.json"
+SERVICES = ("flask-backend", "go-backend", "webui")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the tests.
+
+    Attributes:
+        name: Also its log's name.
+        group: What selects it on the command line.
+        run: Does it; returns a few words for its line, or raises Failure.
+        after: Stages that must have succeeded before; they are selected with it.
+        alone: Whether nothing may run beside it, as it measures time or owns the machine's state.
+    """
+
+    name: str
+    group: str
+    run: Callable[[], str]
+    after: Sequence[str] = ()
+    alone: bool = False
+
+
+def _style() -> str:
+    logged("style", [BIN / "ruff", "check", "."])
+    logged("style", [BIN / "ruff", "format", "--check", "."], append=True, lines=30)
+    logged("style", [BIN / "yamllint", "--strict", "."], append=True, lines=30)
+    logged("style", [BIN / "antsibull-changelog", "lint"], append=True)
+    logged("style", ["shellcheck", ".ci/run"], append=True)
+    return "ruff, yamllint, antsibull-changelog, shellcheck"
+
+
+def _export() -> str:
+    return f"{sum(1 for path in export(EXPORT).rglob('*') if path.is_file() and '.git' not in path.parts)} files"
+
+
+def _copy() -> Path:
+    return EXPORT / "ansible_collections" / "tripod" / "baremetal"
+
+
+def _types() -> str:
+    # From the tree's root, so that files have the names by which they import each other.
+    base = _copy().relative_to(EXPORT)
+    parts = [base / part for part in ("plugins", "tools", "tests") if (EXPORT / base / part).is_dir()]
+    command = [BIN / "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", CACHE / "mypy", *parts]
+    output = logged("types", command, cwd=EXPORT, env=environment() | {"MYPYPATH": str(EXPORT)}, lines=40)
+    return output.strip().splitlines()[-1]
+
+
+def _lint() -> str:
+    child = environment() | {"ANSIBLE_COLLECTIONS_PATH": str(EXPORT), "NO_COLOR": "1"}
+    child.pop("ANSIBLE_CONFIG")
+    output = logged("lint", [BIN / "ansible-lint", "--strict", "--offline"], cwd=_copy(), env=child, lines=40)
+    return next((line for line in reversed(output.splitlines()) if line.startswith("Passed")), "passed")
+
+
+def _sanity() -> str:
+    try:
+        output = ansible_test.sanity(_copy(), "sanity")
+    except CommandFailed as failure:
+        errors = [line for line in failure.output.splitlines() if line.startswith(("ERROR", "FATAL"))]
+        raise Failure("\n    ".join(["ansible-test found (see .cache/logs/sanity.log):", *errors])) from failure
+    ran, left = ansible_test.tests_run(output), ansible_test.not_run(output)
+    if not ran:
+        raise Failure("ansible-test ran no test at all: see .cache/logs/sanity.log")
+    return f"{len(ran)} tests" + "".join(f"; {words}" for words in left)
+
+
+def _docs() -> str:
+    command = [BIN / "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all"]
+    child = environment() | {"ANSIBLE_COLLECTIONS_PATH": str(EXPORT)}
+    child.pop("ANSIBLE_CONFIG")
+    logged("docs", [*command, "."], cwd=_copy(), env=child, lines=30)
+    return "antsibull-docs"
+
+
+def _artefact() -> str:
+    """Install the built artefact somewhere else and use it from there, as an operator would."""
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="artefact-") as scratch:
+        tree, elsewhere = Path(scratch, "tree"), Path(scratch, "elsewhere")
+        elsewhere.mkdir()
+        child = environment() | {"ANSIBLE_COLLECTIONS_PATH": str(tree)}
+        child.pop("ANSIBLE_CONFIG")
+
+        def installed(*command: str | Path) -> str:
+            return logged("artefact", command, cwd=elsewhere, env=child, append=True, lines=30)
+
+        artefact = build(_copy(), Path(scratch, "out"))
+        shutil.copytree(EXPORT / "ansible_collections", tree / "ansible_collections", ignore=_only_dependencies)
+        installed(BIN / "ansible-galaxy", "collection", "install", "--no-deps", "-p", tree, artefact)
+        modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
+        installed(BIN / "ansible-doc", "--type", "module", *(f"tripod.baremetal.{name}" for name in modules))
+        syntax = (BIN / "ansible-playbook", "--syntax-check", "-i", ROOT / "inventory" / "localhost.yml")
+        playbooks = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
+        for name in playbooks:
+            installed(*syntax, f"tripod.baremetal.{name}")
+        return f"{artefact.name}, {artefact.stat().st_size / 1024:.0f} KiB, {len(modules)} modules, {len(playbooks)} playbooks"
+
+
+def _only_dependencies(_directory: str, names: Sequence[str]) -> set[str]:
+    return {name for name in names if name == "tripod"}
+
+
+def _unit() -> str:
+    logged("unit", [BIN / "pytest", "tests/unit"], lines=60)
+    return ""
+
+
+def _images() -> str:
+    IMAGES.unlink(missing_ok=True)
+    logged("images", [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"], lines=40)
+    return f"{len(json.loads(IMAGES.read_text(encoding='utf-8'))['built'])} images"
+
+
+def _docker(log: str, *arguments: str | Path, append: bool = False) -> str:
+    return logged(log, [*as_root(), "docker", *arguments], append=append, lines=60)
+
+
+def _build_arguments() -> list[str]:
+    images = json.loads(IMAGES.read_text(encoding="utf-8"))
+    return [
+        "--network",
+        "host",
+        "--build-arg",
+        f"BASE={images['base']}",
+        "--build-arg",
+        f"BUILD_BASE={images['build_base']}",
+    ]
+
+
+def _bpf() -> str:
+    """Compile the XDP object with warnings as errors, and keep it for the integration tests."""
+    built = _docker("bpf", "build", *_build_arguments(), "files/bpf")
+    image = re.findall(r"Successfully built ([0-9a-f]+)|writing image (sha256:[0-9a-f]+)", built)[-1]
+    container = _docker("bpf", "create", "".join(image), "none", append=True).split()[-1]
+    BPF_OBJECT.parent.mkdir(parents=True, exist_ok=True)
+    _docker("bpf", "cp", f"{container}:/tripod_xdp.bpf.o", BPF_OBJECT, append=True)
+    _docker("bpf", "rm", container, append=True)
+    return f"{BPF_OBJECT.stat().st_size / 1024:.0f} KiB object"
+
+
+def _contracts() -> str:
+    _docker("contracts", "build", *_build_arguments(), "--file", "tests/contracts.Dockerfile", "files")
+    return "the generated code of both languages is current"
+
+
+def _service(name: str) -> Callable[[], str]:
+    def run() -> str:
+        _docker(name, "build", *_build_arguments(), "--target", "test", f"files/services/{name}")
+        return "its linters and tests passed"
+
+    return run
+
+
+def _integration() -> str:
+    command: list[str | Path] = [*as_root()]
+    if command:  # sudo keeps no environment, and these are the ones that matter to the tests.
+        command += ["env", f"PATH={environment()['PATH']}", "PYTHONDONTWRITEBYTECODE=1"]
+    command += [f"TRIPOD_XDP_OBJECT={BPF_OBJECT}"] if command else []
+    child = environment() | {"TRIPOD_XDP_OBJECT": str(BPF_OBJECT)}
+    logged(
+        "integration", [*command, BIN / "pytest", "-p", "no:cacheprovider", "tests/integration"], env=child, lines=80
+    )
+    return ""
+
+
+def _site() -> str:
+    child = environment() | {"TRIPOD_XDP_OBJECT": str(BPF_OBJECT), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    child["TMPDIR"] = os.environ.get("TMPDIR", tempfile.gettempdir())
+    logged("site", [BIN / "molecule", "test", "-s", "default"], env=child, lines=80)
+    return ""
+
+
+STAGES = (
+    Stage("style", "gates", _style),
+    Stage("unit", "unit", _unit),
+    Stage("export", "gates", _export),
+    Stage("images", "services", _images),
+    Stage("lint", "gates", _lint, after=("export",)),
+    Stage("types", "gates", _types, after=("export",)),
+    Stage("sanity", "gates", _sanity, after=("export",)),
+    Stage("docs", "gates", _docs, after=("export",)),
+    Stage("artefact", "gates", _artefact, after=("export",)),
+    Stage("bpf", "services", _bpf, after=("images",)),
+    *(Stage(name, "services", _service(name), after=("images",)) for name in SERVICES),
+    Stage("contracts", "services", _contracts, after=("images",)),
+    Stage("integration", "integration", _integration, after=("bpf",), alone=True),
+    Stage("site", "site", _site, after=("images",), alone=True),
+)
