@@ -54,8 +54,13 @@ def selected(groups: Iterable[str]) -> list[Stage]:
     return [stage for stage in STAGES if stage.name in wanted]
 
 
-def run_stages(stages: Sequence[Stage]) -> list[Record]:
-    """Run the stages, two at a time where they allow it, until all are done or one has failed."""
+def run_stages(stages: Sequence[Stage], keep_going: bool = False) -> list[Record]:
+    """Run the stages, two at a time where they allow it, until all are done or one has failed.
+
+    Args:
+        stages: In the order of preference.
+        keep_going: After a failure, run what does not depend on it.
+    """
     waiting, records = list(stages), []
     running: dict[Future[Record], Stage] = {}
     started: dict[str, float] = {}
@@ -69,17 +74,18 @@ def run_stages(stages: Sequence[Stage]) -> list[Record]:
                     say(f"==> {stage.name}")
                     started[stage.name] = time.monotonic()
                     running[pool.submit(_run, stage)] = stage
+                if not running:
+                    break
                 done, _ = wait(running, timeout=SECONDS_BETWEEN_SIGNS_OF_LIFE, return_when=FIRST_COMPLETED)
                 if not done:
                     for stage in running.values():
-                        say(
-                            f"    {stage.name}: {duration(time.monotonic() - started[stage.name])}, {_last_line(stage)}"
-                        )
+                        so_far = duration(time.monotonic() - started[stage.name])
+                        say(f"    {stage.name}: {so_far}, {_last_line(stage)}")
                 for future in done:
                     del running[future]
                     record = future.result()
                     records.append(record)
-                    failed = failed or record.error is not None
+                    failed = failed or (record.error is not None and not keep_going)
                     succeeded |= set() if record.error else {record.stage.name}
         except BaseException:
             stop_children()
@@ -149,13 +155,11 @@ def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float
     for record in records:
         for closing in record.results.closing if record.results else []:
             say(f"\n{record.stage.name}:\n===== {closing} =====")
-    passed, failed, skipped = (
-        sum(getattr(result, kind) for result in found) for kind in ("passed", "failed", "skipped")
-    )
-    say(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    total = {kind: sum(getattr(result, kind) for result in found) for kind in ("passed", "failed", "skipped")}
+    say("\n" + ", ".join(f"{count} {kind}" for kind, count in total.items()))
 
 
-def check(groups: Sequence[str]) -> int:
+def check(groups: Sequence[str], keep_going: bool = False) -> int:
     """Run the groups' stages with what they need, and leave the machine as it was found.
 
     Returns:
@@ -181,7 +185,7 @@ def check(groups: Sequence[str]) -> int:
     engine_was_there = engine.answers()
     records: list[Record] = []
     try:
-        records = run_stages(stages)
+        records = run_stages(stages, keep_going)
     finally:
         allow_children()
         _clean_up(records, stages, engine_was_there)
@@ -211,12 +215,14 @@ def main() -> int:
     groups = list(dict.fromkeys(stage.group for stage in STAGES))
     parser = argparse.ArgumentParser(prog="python3 -m tools.check", description=__doc__)
     parser.add_argument("groups", nargs="*", metavar="group", help=f"any of {', '.join(groups)}; all if none is named")
-    chosen = parser.parse_args().groups
+    parser.add_argument("--keep-going", action="store_true", help="after a failure, run what does not depend on it")
+    options = parser.parse_args()
+    chosen = options.groups
     if unknown := set(chosen) - set(groups):
         parser.error(f"no group {', '.join(sorted(unknown))}: choose from {', '.join(groups)}")
     # The default action would end this process without its cleaning up.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
-    return check(chosen or groups)
+    return check(chosen or groups, options.keep_going)
 
 
 if __name__ == "__main__":

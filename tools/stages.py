@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -117,7 +116,8 @@ def _artefact() -> str:
         playbooks = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
         for name in playbooks:
             installed(*syntax, f"tripod.baremetal.{name}")
-        return f"{artefact.name}, {artefact.stat().st_size / 1024:.0f} KiB, {len(modules)} modules, {len(playbooks)} playbooks"
+        size = f"{artefact.stat().st_size / 1024:.0f} KiB"
+        return f"{artefact.name}, {size}, {len(modules)} modules, {len(playbooks)} playbooks"
 
 
 def _only_dependencies(_directory: str, names: Sequence[str]) -> set[str]:
@@ -141,14 +141,8 @@ def _docker(log: str, *arguments: str | Path, append: bool = False) -> str:
 
 def _build_arguments() -> list[str]:
     images = json.loads(IMAGES.read_text(encoding="utf-8"))
-    return [
-        "--network",
-        "host",
-        "--build-arg",
-        f"BASE={images['base']}",
-        "--build-arg",
-        f"BUILD_BASE={images['build_base']}",
-    ]
+    bases = (f"BASE={images['base']}", f"BUILD_BASE={images['build_base']}")
+    return ["--network", "host", *(word for base in bases for word in ("--build-arg", base))]
 
 
 def _bpf() -> str:
@@ -176,20 +170,15 @@ def _service(name: str) -> Callable[[], str]:
 
 
 def _integration() -> str:
-    command: list[str | Path] = [*as_root()]
-    if command:  # sudo keeps no environment, and these are the ones that matter to the tests.
-        command += ["env", f"PATH={environment()['PATH']}", "PYTHONDONTWRITEBYTECODE=1"]
-    command += [f"TRIPOD_XDP_OBJECT={BPF_OBJECT}"] if command else []
-    child = environment() | {"TRIPOD_XDP_OBJECT": str(BPF_OBJECT)}
-    logged(
-        "integration", [*command, BIN / "pytest", "-p", "no:cacheprovider", "tests/integration"], env=child, lines=80
-    )
+    # sudo hands no environment on, so env does; nothing that root owns may stay in the checkout.
+    child = ["env", f"PATH={environment()['PATH']}", f"TRIPOD_XDP_OBJECT={BPF_OBJECT}", "PYTHONDONTWRITEBYTECODE=1"]
+    tests = [BIN / "pytest", "-p", "no:cacheprovider", "tests/integration"]
+    logged("integration", [*as_root(), *child, *tests], lines=80)
     return ""
 
 
 def _site() -> str:
     child = environment() | {"TRIPOD_XDP_OBJECT": str(BPF_OBJECT), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
-    child["TMPDIR"] = os.environ.get("TMPDIR", tempfile.gettempdir())
     logged("site", [BIN / "molecule", "test", "-s", "default"], env=child, lines=80)
     return ""
 
