@@ -1,0 +1,25 @@
+"""Fixtures of the running site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.site import Client, Wire, login
+
+
+@pytest.fixture(scope="module")
+def api() -> Client:
+    """The API as the administrator."""
+    answer = login()
+    assert answer.status_code == 200, answer.text
+    return Client(answer.json()["access_token"])
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """The far end of the lab NIC's cable."""
+    wire = Wire()
+    yield wire
+    wire.close()

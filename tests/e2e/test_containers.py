@@ -1,0 +1,96 @@
+"""What the containers may do, and what they give away."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.site import ADMIN, SECRETS, SERVICES, admin_password, container, docker, healthy, inspect, login
+
+UIDS = {"flask-backend": 10001, "go-backend": 10002, "webui": 10003, "postgres": 10004}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_runs_healthy_and_unprivileged(service):
+    facts = inspect(service)
+    assert healthy(service)
+    assert facts["Config"]["User"].split(":")[0] == str(UIDS[service])
+    assert facts["HostConfig"]["ReadonlyRootfs"] is True
+    assert facts["HostConfig"]["CapDrop"] == ["ALL"]
+    assert facts["HostConfig"]["Privileged"] is False
+    assert facts["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    kept = sorted(facts["HostConfig"]["CapAdd"] or [])
+    assert kept == (["BPF", "NET_ADMIN"] if service == "go-backend" else [])
+    assert bool(facts["HostConfig"]["SecurityOpt"]) is (service != "go-backend")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_its_processes_are_those_of_its_user(service):
+    """The kernel's word, not Docker's: every process of the container, its user and what it may still gain."""
+    for pid in docker("top", container(service), "-eo", "pid").split()[1:]:
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        assert set(status["Uid"].split()) == {str(UIDS[service])}
+        bounding = int(status["CapBnd"], 16)
+        assert bounding == ((1 << 39 | 1 << 12) if service == "go-backend" else 0), hex(bounding)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_cannot_write_its_root(service):
+    shell = {"flask-backend": ["python3", "-c", "open('/probe','w')"], "webui": ["node", "-e", "fs.writeFileSync('/probe','')"]}
+    words = shell.get(service, ["touch", "/probe"])
+    done = subprocess.run(["docker", "exec", container(service), *words], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "ead-only file system" in done.stderr + done.stdout
+
+
+def test_the_database_is_not_published():
+    assert inspect("postgres")["NetworkSettings"]["Ports"] in ({}, {"5432/tcp": None})
+    assert list(inspect("postgres")["NetworkSettings"]["Networks"]) == ["tripod-db"]
+
+
+@pytest.mark.parametrize("path", [path for path in SECRETS.rglob("*") if path.is_file()] or [None], ids=str)
+def test_secrets_are_files_and_nowhere_else(path):
+    assert path is not None, "no secret was found"
+    assert path.stat().st_mode & 0o777 == 0o400
+    assert path.stat().st_uid == UIDS[path.parent.name]
+    secret = path.read_text(encoding="utf-8")
+    assert len(secret) >= 16
+    for service in SERVICES:
+        assert secret not in docker("inspect", container(service))
+        logs = subprocess.run(["docker", "logs", container(service)], capture_output=True, text=True, check=True)
+        assert secret not in logs.stdout + logs.stderr
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            shown = (process / "cmdline").read_bytes()
+            environment = (process / "environ").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        assert secret.encode() not in shown
+        assert secret.encode() not in environment
+
+
+@pytest.mark.parametrize("email", [ADMIN, "admin@localhost.local", "admin"])
+@pytest.mark.parametrize("password", ["admin", "admin123", "changeme123", "password", "tripod", ""])
+def test_no_default_password_opens(email, password):
+    assert login(email, password).status_code in (400, 401, 429)
+
+
+@pytest.mark.parametrize("password", ["postgres", "tripod", "pass", ""])
+def test_no_default_password_opens_the_database(password):
+    done = subprocess.run(
+        ["docker", "exec", "-e", f"PGPASSWORD={password}", container("postgres")]
+        + ["psql", "-h", "127.0.0.1", "-U", "tripod", "-d", "tripod", "-c", "select 1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "password" in done.stderr
+
+
+def test_the_generated_password_opens():
+    answer = login(ADMIN, admin_password())
+    assert answer.status_code == 200
+    assert answer.json()["user"]["role"] == "admin"

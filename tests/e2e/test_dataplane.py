@@ -1,0 +1,110 @@
+"""Real packets on the lab NIC, counted and filtered in the kernel, seen through the API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.support.site import NETNS, NIC, PINS, SERVICES, container, docker, eventually, healthy, inspect, network_namespace
+
+DROPPED, PASSED, UNLISTED = "203.0.113.7", "203.0.113.200", "198.51.100.1"
+
+
+def attached() -> dict:
+    shown = subprocess.run(["ip", "-json", "-details", "link", "show", NIC], capture_output=True, text=True, check=True)
+    return json.loads(shown.stdout)[0]["xdp"]
+
+
+def test_is_attached_native_and_pinned():
+    assert attached()["mode"] == 1, "1 is XDP_ATTACHED_DRV"
+    assert {path.name for path in (PINS / NIC).iterdir()} >= {"link", "prog", "maps"}
+
+
+@pytest.mark.parametrize(
+    ("source", "counted"),
+    [
+        (DROPPED, ("drop", "acl_drop")),
+        (PASSED, ("pass", "acl_pass")),
+        (UNLISTED, ("pass", "no_rule")),
+        ("2001:db8:bad::1", ("drop", "acl_drop")),
+        ("2001:db8:900d::1", ("pass", "no_rule")),
+    ],
+)
+def test_counts_exactly_what_was_sent(api, wire, source, counted):
+    before = api.counters()
+    wire.send(source, 1000)
+    after = eventually(
+        f"1000 packets of {source} counted as {counted}",
+        lambda: (now := api.counters())[counted] - before.get(counted, 0) >= 1000 and now,
+        seconds=10,
+    )
+    others = set(after) - {counted, ("pass", "not_ip"), ("pass", "no_rule")}
+    assert after[counted] - before.get(counted, 0) - 1000 < 20, "no packet is counted twice (a stray neighbour solicitation may be)"
+    assert {key: after[key] - before.get(key, 0) for key in others if after[key] != before.get(key, 0)} == {}
+
+
+def test_a_dropped_packet_never_reaches_a_socket(wire):
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("198.18.0.1", 9))
+        listener.settimeout(2)
+        wire.send(DROPPED, 50)
+        wire.send("198.18.0.2", 1)
+        _payload, sender = listener.recvfrom(100)
+        assert sender[0] == "198.18.0.2"
+        listener.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            listener.recvfrom(100)
+
+
+def test_the_tracer_names_the_rule_and_touches_no_counter(api, wire):
+    before = api.counters()
+    answers = {}
+    for source in (DROPPED, PASSED, UNLISTED, "2001:db8:bad::1"):
+        answer = api("POST", "/dataplane/trace", {"interface": NIC, "frame": wire.frame(source).hex()})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        answers[source] = (body["verdict"], body["reason"], (body["rule"] or {}).get("prefix"))
+        assert body["program"]["id"] == attached()["prog"]["id"]
+    assert answers == {
+        DROPPED: ("drop", "acl_drop", "203.0.113.0/24"),
+        PASSED: ("pass", "acl_pass", "203.0.113.128/25"),
+        UNLISTED: ("pass", "no_rule", None),
+        "2001:db8:bad::1": ("drop", "acl_drop", "2001:db8:bad::/48"),
+    }
+    after = api.counters()
+    assert after.get(("drop", "acl_drop"), 0) == before.get(("drop", "acl_drop"), 0)
+    assert after.get(("pass", "acl_pass"), 0) == before.get(("pass", "acl_pass"), 0)
+
+
+def test_the_lab_is_a_namespace_of_its_own():
+    with network_namespace(NETNS):
+        shown = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
+    assert {link["ifname"] for link in json.loads(shown.stdout)} >= {"lo", "tripod1"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_killed_container_comes_back_while_filtering_goes_on(api, wire, service):
+    program = attached()["prog"]["id"]
+    started = inspect(service)["State"]["StartedAt"]
+    before = api.counters().get(("drop", "acl_drop"), 0)
+    with wire.stream(DROPPED) as stream:
+        docker("kill", container(service))
+        eventually(
+            f"{service} restarted and healthy",
+            lambda: inspect(service)["State"]["StartedAt"] != started and healthy(service),
+            seconds=120,
+        )
+    assert attached()["prog"]["id"] == program
+    # The counters live in the kernel: what was dropped while nobody looked is there too.
+    counted = eventually(
+        "every packet of the outage counted as dropped",
+        lambda: api("GET", "/dataplane/stats").status_code == 200
+        and (now := api.counters()[("drop", "acl_drop")] - before) >= stream.sent
+        and now,
+        seconds=90,
+    )
+    assert counted == stream.sent
