@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -229,6 +231,28 @@ def answers(path: str) -> bool:
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+
+
+def list_containers(path: str, label: str) -> list[dict[str, Any]]:
+    """Return the running containers with a label as the engine lists them; none where no engine answers.
+
+    Args:
+        path: Unix socket of the engine.
+        label: ``key=value``.
+
+    Source: Docker Engine API, ``GET /containers/json``.
+    """
+    query = urllib.parse.urlencode({"filters": json.dumps({"label": [label]})})
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", f"/containers/json?{query}")
+        answer = connection.getresponse()
+        containers: list[dict[str, Any]] = json.loads(answer.read()) if answer.status == http.HTTPStatus.OK else []
+        return containers
+    except (OSError, http.client.HTTPException):
+        return []
     finally:
         connection.close()
 

@@ -68,7 +68,8 @@ EXAMPLES = r"""
     arguments:
       - --data-root=/var/lib/second-docker
       - --exec-root=/run/second/exec
-      - --bridge=none
+      # Not --bridge=none: it removes docker0, also where another engine uses it.
+      - --bridge=second0
       - --iptables=false
 """
 

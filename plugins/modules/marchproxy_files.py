@@ -12,7 +12,7 @@ version_added: 1.0.0
 description:
   - Writes C(services.json), C(mappings.json) and C(import-config.json), in the format of the gateway's specification.
   - All limits are enforced before anything is written, and every field out of its limits is reported in one message.
-    The gateway itself does not check some of them, and a bad value stored there makes it answer with errors from then on.
+    The gateway itself does not check some of them, and a bad value stored there makes its every answer an error.
   - Other files in the directory are left alone.
 author:
   - Tripod contributors (@tripod)

@@ -1,0 +1,268 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Say everything that stands in the way of a deployment, at once
+version_added: 1.0.0
+description:
+  - Compares a host with what a site needs and reports every finding in one table, each with what was found, what is
+    needed and the way out. Nothing is changed.
+  - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
+author:
+  - Tripod contributors (@tripod)
+extends_documentation_fragment:
+  - tripod.baremetal.attributes.info
+options:
+  distributions:
+    description: Supported distributions, each as C(ID VERSION_ID) of C(/etc/os-release).
+    type: list
+    elements: str
+    default: [debian 12, debian 13]
+  untested_distributions:
+    description: Distributions that only earn a warning.
+    type: list
+    elements: str
+    default: [ubuntu 24.04]
+  architectures:
+    description: Supported machine types, as C(uname -m) prints them.
+    type: list
+    elements: str
+    default: [x86_64, aarch64]
+  kernel:
+    description: Oldest kernel release.
+    type: str
+    default: "5.15"
+  memory_bytes:
+    description: Total memory needed, in bytes.
+    type: int
+    default: 0
+  ports:
+    description: Ports that must be free, or held by a container of ours.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description: Port, 1 to 65535.
+        type: int
+        required: true
+      name:
+        description: The service that is to listen there.
+        type: str
+        required: true
+      protocol:
+        description: Transport protocol.
+        type: str
+        choices: [tcp, udp]
+        default: tcp
+      variable:
+        description: The Ansible variable that sets the port, for the remedy.
+        type: str
+        default: ""
+      address:
+        description: Address that is to be listened on.
+        type: str
+        default: 0.0.0.0
+  disk:
+    description: Space that will be taken. What falls on one file system is added up.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where it will be taken. The nearest existing parent directory is measured.
+        type: path
+        required: true
+      need_bytes:
+        description: Bytes needed.
+        type: int
+        required: true
+      what:
+        description: What takes the space.
+        type: str
+        required: true
+  interfaces:
+    description: Network interfaces that must exist.
+    type: list
+    elements: str
+    default: []
+  pending_interfaces:
+    description: Network interfaces that will be made before they are needed, so that they are not missed.
+    type: list
+    elements: str
+    default: []
+  features:
+    description:
+      - Kernel features that must be there.
+      - V(btf) is type information of the kernel, V(bpffs) a BPF file system that is mounted or can be, and V(cgroup) are
+        control groups that are mounted.
+    type: list
+    elements: str
+    choices: [btf, bpffs, cgroup]
+    default: [btf, bpffs, cgroup]
+  commands:
+    description: Programs that must be found.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the program.
+        type: str
+        required: true
+      package:
+        description: The package that brings it, for the remedy.
+        type: str
+        required: true
+  container_label:
+    description: Label of the containers that are ours, as C(key=value).
+    type: str
+    default: org.tripod.collection=tripod.baremetal
+  docker_socket:
+    description: Where the Docker Engine answers, if one does.
+    type: path
+    default: /run/docker.sock
+  fail:
+    description: Whether an error ends the task. The message holds the whole table.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Look before anything is changed
+  tripod.baremetal.preflight:
+    memory_bytes: "{{ '2GiB' | ansible.builtin.human_to_bytes }}"
+    ports:
+      - port: "{{ webui_port }}"
+        name: webui
+        variable: webui_port
+    disk:
+      - path: /var/lib/docker
+        need_bytes: "{{ '4GiB' | ansible.builtin.human_to_bytes }}"
+        what: container images
+    interfaces: [ens1]
+"""
+
+RETURN = r"""
+passed:
+  description: Whether there is no error. Warnings do not count.
+  type: bool
+  returned: always
+findings:
+  description: Everything that was found, errors first.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    severity:
+      description: V(error) or V(warning).
+      type: str
+      sample: error
+    subject:
+      description: What it is about.
+      type: str
+      sample: port 3000/tcp (webui)
+    found:
+      description: What is there.
+      type: str
+      sample: process 4242 (python3 -m http.server 3000) listens on 0.0.0.0:3000
+    limit:
+      description: What is needed.
+      type: str
+      sample: free, or a container of ours
+    remedy:
+      description: The way out.
+      type: str
+      sample: stop it, or set webui_port to another port
+table:
+  description: The findings as a text table; empty where there is none.
+  type: str
+  returned: always
+"""
+
+from dataclasses import asdict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._host import Host
+from ..module_utils._preflight import ERROR, FEATURES, Command, Port, Requirements, Space, check, read, render
+
+PORT = {
+    "port": {"type": "int", "required": True},
+    "name": {"type": "str", "required": True},
+    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+    "variable": {"type": "str", "default": ""},
+    "address": {"type": "str", "default": "0.0.0.0"},
+}
+SPACE = {
+    "path": {"type": "path", "required": True},
+    "need_bytes": {"type": "int", "required": True},
+    "what": {"type": "str", "required": True},
+}
+COMMAND = {"name": {"type": "str", "required": True}, "package": {"type": "str", "required": True}}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "distributions": {"type": "list", "elements": "str", "default": ["debian 12", "debian 13"]},
+            "untested_distributions": {"type": "list", "elements": "str", "default": ["ubuntu 24.04"]},
+            "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
+            "kernel": {"type": "str", "default": "5.15"},
+            "memory_bytes": {"type": "int", "default": 0},
+            "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT},
+            "disk": {"type": "list", "elements": "dict", "default": [], "options": SPACE},
+            "interfaces": {"type": "list", "elements": "str", "default": []},
+            "pending_interfaces": {"type": "list", "elements": "str", "default": []},
+            "features": {
+                "type": "list",
+                "elements": "str",
+                "choices": list(FEATURES),
+                "default": list(FEATURES),
+            },
+            "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
+            "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
+            "docker_socket": {"type": "path", "default": "/run/docker.sock"},
+            "fail": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    needs = _requirements(options)
+    findings = check(needs, read(Host(), needs, options["container_label"], options["docker_socket"]))
+    errors = sum(finding.severity == ERROR for finding in findings)
+    table = render(findings) if findings else ""
+    result = {"passed": not errors, "findings": [asdict(finding) for finding in findings], "table": table}
+    if errors and options["fail"]:
+        module.fail_json(msg=f"{errors} of {len(findings)} findings stand in the way\n{table}", **result)
+    for finding in findings:
+        if finding.severity != ERROR:
+            module.warn(f"{finding.subject}: {finding.found}; needed: {finding.limit}; {finding.remedy}")
+    module.exit_json(changed=False, **result)
+
+
+def _requirements(options: dict) -> Requirements:
+    return Requirements(
+        distributions=options["distributions"],
+        untested=options["untested_distributions"],
+        architectures=options["architectures"],
+        kernel=options["kernel"],
+        memory=options["memory_bytes"],
+        ports=[
+            Port(one["port"], one["name"], one["protocol"], one["variable"], one["address"]) for one in options["ports"]
+        ],
+        space=[Space(one["path"], one["need_bytes"], one["what"]) for one in options["disk"]],
+        interfaces=options["interfaces"],
+        pending_interfaces=options["pending_interfaces"],
+        features=options["features"],
+        commands=[Command(**one) for one in options["commands"]],
+    )
+
+
+if __name__ == "__main__":
+    main()
