@@ -110,7 +110,13 @@ def _wanted_collections() -> dict[str, str]:
 
 
 def _from_galaxy(tree: Path) -> str | None:
-    command = [VENV / "bin" / "ansible-galaxy", "collection", "install", "--requirements-file", COLLECTION_REQUIREMENTS]
+    command: list[str | Path] = [
+        VENV / "bin" / "ansible-galaxy",
+        "collection",
+        "install",
+        "--requirements-file",
+        COLLECTION_REQUIREMENTS,
+    ]
     try:
         answer = subprocess.run(
             [*command, "--collections-path", tree, "--no-deps", "--timeout", "10"],

@@ -76,7 +76,7 @@ def run_stages(stages: Sequence[Stage], keep_going: bool = False) -> list[Record
                     running[pool.submit(_run, stage)] = stage
                 if not running:
                     break
-                done, _ = wait(running, timeout=SECONDS_BETWEEN_SIGNS_OF_LIFE, return_when=FIRST_COMPLETED)
+                done, _pending = wait(running, timeout=SECONDS_BETWEEN_SIGNS_OF_LIFE, return_when=FIRST_COMPLETED)
                 if not done:
                     for stage in running.values():
                         so_far = duration(time.monotonic() - started[stage.name])
@@ -183,31 +183,37 @@ def check(groups: Sequence[str], keep_going: bool = False) -> int:
     if "services" in needed:
         require_space(8 * 2**30, "building the images")
     engine_was_there = engine.answers()
+    site_was_there = bool(engine.site_containers())
     records: list[Record] = []
+    clean = False
     try:
         records = run_stages(stages, keep_going)
     finally:
         allow_children()
-        _clean_up(records, stages, engine_was_there)
+        torn_down = site_was_there or needed <= {"gates", "unit"} or _site_passed(records)
+        clean = _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
     summarise(stages, records, time.monotonic() - begin)
-    return 0 if len(records) == len(stages) and not any(record.error for record in records) else 1
+    return 0 if clean and len(records) == len(stages) and not any(record.error for record in records) else 1
 
 
-def _clean_up(records: Sequence[Record], stages: Sequence[Stage], engine_was_there: bool) -> None:
-    if any(stage.name == "site" for stage in stages) and not any(
-        record.stage.name == "site" and record.error is None for record in records
-    ):
-        _tear_down()
-    if not engine_was_there and engine.answers():
-        with step("stop the Docker Engine that the tests started"):
-            engine.stop()
+def _site_passed(records: Sequence[Record]) -> bool:
+    # The site's own tests end with its teardown.
+    return any(record.stage.name == "site" and record.error is None for record in records)
 
 
-def _tear_down() -> None:
-    if not engine.site_containers():
-        return
-    with step("tear down the site that the tests left"):
-        logged("teardown", [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml"])
+def _clean_up(teardown: bool, stop_engine: bool) -> bool:
+    """Leave nothing behind that runs; return whether that went well."""
+    try:
+        if teardown and engine.answers():
+            with step("tear down what the tests made"):
+                logged("teardown", [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml"])
+        if stop_engine and engine.answers():
+            with step("stop the Docker Engine that the tests started"):
+                engine.stop()
+    except Failure as failure:  # The summary is still to come.
+        say(f"cleaning up: {failure}")
+        return False
+    return True
 
 
 def main() -> int:

@@ -28,8 +28,7 @@ def export(tree: Path) -> Path:
     )
     if listing.returncode:
         raise Failure(f"{ROOT} is not a git checkout: {listing.stderr.decode().strip()}")
-    collections = tree / "ansible_collections"
-    copy = collections / "tripod" / "baremetal"
+    copy = tree / "ansible_collections" / "tripod" / "baremetal"
     shutil.rmtree(tree, ignore_errors=True)
     for name in filter(None, listing.stdout.decode().split("\0")):
         source = ROOT / name
@@ -39,10 +38,16 @@ def export(tree: Path) -> Path:
     # ansible-test asks git what belongs to a collection, and would ask the checkout's, which ignores .cache.
     subprocess.run(["git", "init", "--quiet", copy], check=True)
     subprocess.run(["git", "-C", copy, "add", "--all", "--force"], check=True)
+    link_dependencies(tree)
+    return copy
+
+
+def link_dependencies(tree: Path) -> None:
+    """Put links to the collections that this one needs into ``<tree>/ansible_collections``."""
+    (tree / "ansible_collections").mkdir(parents=True, exist_ok=True)
     for namespace in (COLLECTIONS / "ansible_collections").iterdir():
         if namespace.name != "tripod":
-            (collections / namespace.name).symlink_to(namespace)
-    return copy
+            (tree / "ansible_collections" / namespace.name).symlink_to(namespace)
 
 
 def build(source: Path, out: Path) -> Path:
@@ -53,7 +58,15 @@ def build(source: Path, out: Path) -> Path:
         out: The directory for the artefact; created, and an artefact of the same version replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
-    command = [VENV / "bin" / "ansible-galaxy", "collection", "build", "--force", "--output-path", out, source]
+    command: list[str | Path] = [
+        VENV / "bin" / "ansible-galaxy",
+        "collection",
+        "build",
+        "--force",
+        "--output-path",
+        out,
+        source,
+    ]
     logged("build", command)
     return max(out.glob("tripod-baremetal-*.tar.gz"), key=lambda path: path.stat().st_mtime)
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import sanity as ansible_test
-from .collection import build, export
+from .collection import build, export, link_dependencies
 from .console import Failure
 from .paths import CACHE, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
 
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
-BPF_OBJECT = CACHE / "bpf" / "tripod_xdp.bpf.o"
-# Written by tests/playbooks/images.yml: image name -> reference.
+# Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
 SERVICES = ("flask-backend", "go-backend", "webui")
 
@@ -61,12 +58,13 @@ def _copy() -> Path:
 
 
 def _types() -> str:
-    # From the tree's root, so that files have the names by which they import each other.
-    base = _copy().relative_to(EXPORT)
-    parts = [base / part for part in ("plugins", "tools", "tests") if (EXPORT / base / part).is_dir()]
-    command = [BIN / "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", CACHE / "mypy", *parts]
-    output = logged("types", command, cwd=EXPORT, env=environment() | {"MYPYPATH": str(EXPORT)}, lines=40)
-    return output.strip().splitlines()[-1]
+    mypy: list[str | Path] = [BIN / "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", CACHE / "mypy"]
+    child = environment() | {"MYPYPATH": str(EXPORT)}
+    # Each from the directory that gives the files the names by which they are imported.
+    plugins = _copy().relative_to(EXPORT) / "plugins"
+    logged("types", [*mypy, plugins], cwd=EXPORT, env=child, lines=40)
+    logged("types", [*mypy, "tools", "tests"], cwd=_copy(), env=child, append=True, lines=40)
+    return "mypy"
 
 
 def _lint() -> str:
@@ -89,7 +87,13 @@ def _sanity() -> str:
 
 
 def _docs() -> str:
-    command = [BIN / "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all"]
+    command: list[str | Path] = [
+        BIN / "antsibull-docs",
+        "lint-collection-docs",
+        "--plugin-docs",
+        "--validate-collection-refs",
+        "all",
+    ]
     child = environment() | {"ANSIBLE_COLLECTIONS_PATH": str(EXPORT)}
     child.pop("ANSIBLE_CONFIG")
     logged("docs", [*command, "."], cwd=_copy(), env=child, lines=30)
@@ -108,7 +112,7 @@ def _artefact() -> str:
             return logged("artefact", command, cwd=elsewhere, env=child, append=True, lines=30)
 
         artefact = build(_copy(), Path(scratch, "out"))
-        shutil.copytree(EXPORT / "ansible_collections", tree / "ansible_collections", ignore=_only_dependencies)
+        link_dependencies(tree)
         installed(BIN / "ansible-galaxy", "collection", "install", "--no-deps", "-p", tree, artefact)
         modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
         installed(BIN / "ansible-doc", "--type", "module", *(f"tripod.baremetal.{name}" for name in modules))
@@ -120,10 +124,6 @@ def _artefact() -> str:
         return f"{artefact.name}, {size}, {len(modules)} modules, {len(playbooks)} playbooks"
 
 
-def _only_dependencies(_directory: str, names: Sequence[str]) -> set[str]:
-    return {name for name in names if name == "tripod"}
-
-
 def _unit() -> str:
     logged("unit", [BIN / "pytest", "tests/unit"], lines=60)
     return ""
@@ -132,38 +132,27 @@ def _unit() -> str:
 def _images() -> str:
     IMAGES.unlink(missing_ok=True)
     logged("images", [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"], lines=40)
-    return f"{len(json.loads(IMAGES.read_text(encoding='utf-8'))['built'])} images"
+    return "the Docker Engine, the base, the services' images and the XDP object"
 
 
-def _docker(log: str, *arguments: str | Path, append: bool = False) -> str:
-    return logged(log, [*as_root(), "docker", *arguments], append=append, lines=60)
+def _docker_build(log: str, *arguments: str) -> None:
+    bases = (f"BASE={_made('base')}", f"BUILD_BASE={_made('build_base')}")
+    common = ["--network", "host", *(word for base in bases for word in ("--build-arg", base))]
+    logged(log, [*as_root(), "docker", "build", *common, *arguments], lines=60)
 
 
-def _build_arguments() -> list[str]:
-    images = json.loads(IMAGES.read_text(encoding="utf-8"))
-    bases = (f"BASE={images['base']}", f"BUILD_BASE={images['build_base']}")
-    return ["--network", "host", *(word for base in bases for word in ("--build-arg", base))]
-
-
-def _bpf() -> str:
-    """Compile the XDP object with warnings as errors, and keep it for the integration tests."""
-    built = _docker("bpf", "build", *_build_arguments(), "files/bpf")
-    image = re.findall(r"Successfully built ([0-9a-f]+)|writing image (sha256:[0-9a-f]+)", built)[-1]
-    container = _docker("bpf", "create", "".join(image), "none", append=True).split()[-1]
-    BPF_OBJECT.parent.mkdir(parents=True, exist_ok=True)
-    _docker("bpf", "cp", f"{container}:/tripod_xdp.bpf.o", BPF_OBJECT, append=True)
-    _docker("bpf", "rm", container, append=True)
-    return f"{BPF_OBJECT.stat().st_size / 1024:.0f} KiB object"
+def _made(name: str) -> str:
+    return str(json.loads(IMAGES.read_text(encoding="utf-8"))[name])
 
 
 def _contracts() -> str:
-    _docker("contracts", "build", *_build_arguments(), "--file", "tests/contracts.Dockerfile", "files")
+    _docker_build("contracts", "--file", "tests/contracts.Dockerfile", "files")
     return "the generated code of both languages is current"
 
 
 def _service(name: str) -> Callable[[], str]:
     def run() -> str:
-        _docker(name, "build", *_build_arguments(), "--target", "test", f"files/services/{name}")
+        _docker_build(name, "--target", "test", f"files/services/{name}")
         return "its linters and tests passed"
 
     return run
@@ -171,14 +160,19 @@ def _service(name: str) -> Callable[[], str]:
 
 def _integration() -> str:
     # sudo hands no environment on, so env does; nothing that root owns may stay in the checkout.
-    child = ["env", f"PATH={environment()['PATH']}", f"TRIPOD_XDP_OBJECT={BPF_OBJECT}", "PYTHONDONTWRITEBYTECODE=1"]
-    tests = [BIN / "pytest", "-p", "no:cacheprovider", "tests/integration"]
+    child = [
+        "env",
+        f"PATH={environment()['PATH']}",
+        f"TRIPOD_XDP_OBJECT={_made('xdp_object')}",
+        "PYTHONDONTWRITEBYTECODE=1",
+    ]
+    tests: list[str | Path] = [BIN / "pytest", "-p", "no:cacheprovider", "tests/integration"]
     logged("integration", [*as_root(), *child, *tests], lines=80)
     return ""
 
 
 def _site() -> str:
-    child = environment() | {"TRIPOD_XDP_OBJECT": str(BPF_OBJECT), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    child = environment() | {"TRIPOD_XDP_OBJECT": _made("xdp_object"), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
     logged("site", [BIN / "molecule", "test", "-s", "default"], env=child, lines=80)
     return ""
 
@@ -193,9 +187,8 @@ STAGES = (
     Stage("sanity", "gates", _sanity, after=("export",)),
     Stage("docs", "gates", _docs, after=("export",)),
     Stage("artefact", "gates", _artefact, after=("export",)),
-    Stage("bpf", "services", _bpf, after=("images",)),
     *(Stage(name, "services", _service(name), after=("images",)) for name in SERVICES),
     Stage("contracts", "services", _contracts, after=("images",)),
-    Stage("integration", "integration", _integration, after=("bpf",), alone=True),
+    Stage("integration", "integration", _integration, after=("images",), alone=True),
     Stage("site", "site", _site, after=("images",), alone=True),
 )
