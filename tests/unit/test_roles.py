@@ -1,0 +1,141 @@
+"""Every role keeps the rules of the house, as no linter checks them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.playbook.block import Block
+from ansible.playbook.handler import Handler
+from ansible.playbook.task import Task
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+KEYWORDS = set(Task.fattributes) | set(Block.fattributes) | set(Handler.fattributes) | {"local_action", "loop_with"}
+# Variables that Ansible itself sets or reads; every other ansible_* name is an injected fact.
+MAGIC = {
+    "ansible_become",
+    "ansible_check_mode",
+    "ansible_connection",
+    "ansible_diff_mode",
+    "ansible_facts",
+    "ansible_host",
+    "ansible_loop",
+    "ansible_play_hosts",
+    "ansible_python_interpreter",
+    "ansible_user",
+    "ansible_version",
+}
+Tasks = Iterator[tuple[str, dict[str, Any]]]
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def defaults(role: str) -> dict[str, Any]:
+    return load(ROOT / "roles" / role / "defaults" / "main.yml") or {}
+
+
+def options(role: str) -> dict[str, Any]:
+    return load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"].get("options", {})
+
+
+def tasks_of(entries: list[dict[str, Any]], where: str) -> Tasks:
+    for entry in entries or []:
+        nested = [entry[key] for key in ("block", "rescue", "always") if key in entry]
+        if not nested:
+            yield where, entry
+        for part in nested:
+            yield from tasks_of(part, where)
+
+
+def role_tasks(role: str) -> Tasks:
+    for folder in ("tasks", "handlers"):
+        for path in sorted((ROOT / "roles" / role / folder).rglob("*.yml")):
+            yield from tasks_of(load(path), str(path.relative_to(ROOT)))
+
+
+def play_tasks() -> Tasks:
+    for path in [ROOT / "site.yml", *sorted(ROOT.glob("playbooks/*.yml")), *sorted(ROOT.glob("molecule/*/*.yml"))]:
+        content = load(path)
+        for play in content if isinstance(content, list) else []:
+            for section in ("pre_tasks", "tasks", "post_tasks", "handlers"):
+                yield from tasks_of(play.get(section, []), str(path.relative_to(ROOT)))
+
+
+def module(task: dict[str, Any]) -> str:
+    return next(key for key in task if key not in KEYWORDS and not key.startswith("with_"))
+
+
+def results(task: dict[str, Any]) -> list[str]:
+    facts = [name for name in task.get("ansible.builtin.set_fact", {}) if name != "cacheable"]
+    return [*facts, task["register"]] if "register" in task else facts
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_defaults_are_what_the_argument_spec_says(role):
+    specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
+    assert defaults(role) == specified
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_option_has_a_default_or_is_required(role):
+    decided = [name for name, option in options(role).items() if "default" in option or option.get("required")]
+    assert decided == list(options(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_variables_carry_the_name_of_their_role(role):
+    private = load(ROOT / "roles" / role / "vars" / "main.yml") or {}
+    set_here = [name for _where, task in role_tasks(role) for name in results(task)]
+    assert [name for name in options(role) if not name.startswith(f"{role}_")] == []
+    assert [name for name in private if not name.startswith(f"_{role}_")] == []
+    assert [name for name in set_here if not name.startswith((f"{role}_", f"_{role}_"))] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_explains_itself(role):
+    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
+    known = set(options(role)) | {name for _where, task in role_tasks(role) for name in results(task)}
+    told = set(re.findall(rf"`({role}_[a-z0-9_]+)`", text))
+    assert told - known == set(), "the README tells of variables that do not exist"
+
+
+def test_modules_are_named_in_full_and_none_is_a_shell():
+    used = [(where, module(task)) for role in ROLES for where, task in role_tasks(role)]
+    used += [(where, module(task)) for where, task in play_tasks()]
+    assert [use for use in used if use[1].count(".") < 2] == []
+    shells = {"shell", "raw", "script", "expect"}
+    assert [use for use in used if use[1].rpartition(".")[2] in shells] == []
+
+
+def test_a_shared_port_or_path_is_written_once():
+    shared = {
+        name: str(value)
+        for name, value in defaults("tripod").items()
+        if name.endswith("_port") or (isinstance(value, str) and value.startswith("/"))
+    }
+    repeated = []
+    for path in sorted([*ROOT.glob("roles/**/*.yml"), *ROOT.glob("roles/**/*.j2"), *ROOT.glob("playbooks/*.yml")]):
+        if path.parts[-3:-1] == ("tripod", "defaults") or path.name == "argument_specs.yml":
+            continue
+        text = re.sub(r"^\s*#.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        repeated += [
+            f"{path.relative_to(ROOT)}: {value} is {name}"
+            for name, value in shared.items()
+            if re.search(rf"(?<![\w./-]){re.escape(value)}(?![\w.-])", text)
+        ]
+    assert repeated == []
+
+
+def test_facts_are_read_from_ansible_facts():
+    injected = []
+    for path in sorted([*ROOT.glob("roles/**/*.yml"), *ROOT.glob("playbooks/*.yml"), *ROOT.glob("inventory/*.yml")]):
+        names = set(re.findall(r"\bansible_[a-z0-9_]+", path.read_text(encoding="utf-8"))) - MAGIC
+        injected += [f"{path.relative_to(ROOT)}: {name}" for name in sorted(names)]
+    assert injected == []
