@@ -170,10 +170,11 @@ def check(groups: Sequence[str], keep_going: bool = False) -> int:
     needed = {stage.group for stage in stages}
     if needed - {"gates", "unit"} and sudo_needs_password():
         raise Failure("the tests need root and sudo asks for a password: run 'sudo -v' first, or run them as root")
-    if "site" in needed and "CI" not in os.environ and (names := engine.site_containers()):
+    remains = engine.site_remains() if "CI" not in os.environ else []
+    if "site" in needed and remains:
         raise Failure(
-            f"a site runs on this machine ({', '.join(names)}), and its tests would replace and remove it: "
-            "test on another machine, or run make teardown first"
+            f"a site is on this machine ({', '.join(remains)}), and its tests would replace and remove it, data too: "
+            "test on another machine, or first run: make teardown ARGS='-e teardown_data=true'"
         )
     bootstrap(test=True)
     tools = sorted({tool for group in needed for tool in HOST_TOOLS.get(group, ())})
@@ -183,14 +184,13 @@ def check(groups: Sequence[str], keep_going: bool = False) -> int:
     if "services" in needed:
         require_space(8 * 2**30, "building the images")
     engine_was_there = engine.answers()
-    site_was_there = bool(engine.site_containers())
     records: list[Record] = []
     clean = False
     try:
         records = run_stages(stages, keep_going)
     finally:
         allow_children()
-        torn_down = site_was_there or needed <= {"gates", "unit"} or _site_passed(records)
+        torn_down = bool(remains) or needed <= {"gates", "unit"} or _site_passed(records)
         clean = _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
     summarise(stages, records, time.monotonic() - begin)
     return 0 if clean and len(records) == len(stages) and not any(record.error for record in records) else 1
@@ -206,7 +206,9 @@ def _clean_up(teardown: bool, stop_engine: bool) -> bool:
     try:
         if teardown and engine.answers():
             with step("tear down what the tests made"):
-                logged("teardown", [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml"])
+                # There was no site before, so the data is the tests' as well.
+                teardown = [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml", "-e", "teardown_data=true"]
+                logged("teardown", teardown)
         if stop_engine and engine.answers():
             with step("stop the Docker Engine that the tests started"):
                 engine.stop()

@@ -23,12 +23,20 @@ def answers() -> bool:
     return subprocess.run([*as_root(), "docker", "info"], capture_output=True, check=False).returncode == 0
 
 
-def site_containers() -> list[str]:
-    """Return the names of running containers that belong to a site."""
-    if shutil.which("docker") is None:
+def site_remains() -> list[str]:
+    """Return the names of containers, running or not, and of data volumes that belong to a site."""
+    if not answers():
         return []
-    listing = [*as_root(), "docker", "ps", "--filter", "label=org.tripod.collection", "--format", "{{.Names}}"]
-    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout.split()
+    ours = ["--filter", "label=org.tripod.collection"]
+    containers = ["ps", "--all", *ours, "--format", "{{.Names}}"]
+    volumes = ["volume", "ls", *ours, "--format", "{{.Name}}"]
+    return [
+        name
+        for listing in (containers, volumes)
+        for name in subprocess.run(
+            [*as_root(), "docker", *listing], capture_output=True, text=True, check=False
+        ).stdout.split()
+    ]
 
 
 def stop() -> None:

@@ -118,7 +118,7 @@ def test_the_licence_is_the_one_that_galaxy_yml_names():
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     assert galaxy["license"] == ["GPL-3.0-or-later"]
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert text.split()[:6] == "GNU GENERAL PUBLIC LICENSE Version 3,".split()
+    assert text.split()[:6] == ["GNU", "GENERAL", "PUBLIC", "LICENSE", "Version", "3,"]
 
 
 def test_nothing_refers_to_one_machine_or_one_registry():
