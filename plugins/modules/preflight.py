@@ -99,7 +99,7 @@ options:
   features:
     description:
       - Kernel features that must be there.
-      - V(btf) is type information of the kernel, V(bpffs) a BPF file system that is mounted or can be, and V(cgroup) are
+      - V(btf) is type information of the kernel, V(bpffs) a BPF file system that is mounted or can be, V(cgroup) are
         control groups that are mounted.
     type: list
     elements: str
