@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -99,7 +100,7 @@ class Database:
             yield dal
             adapter.commit()
         except lost as error:
-            raise DatabaseUnavailable(f"{self.address}: {str(error).strip()}") from error
+            raise DatabaseUnavailable(f"{self.address}: {' '.join(str(error).split())}") from error
         finally:
             # After the commit there is nothing left to undo; after an exception this is what heals the connection. One
             # that cannot roll back is closed rather than pooled.
@@ -132,9 +133,9 @@ class Database:
                 try:
                     self._dal = self._define()
                 except RuntimeError as error:
-                    # PyDAL wraps the driver's error in a whole traceback; its last line says what happened.
-                    reason = str(error).strip().splitlines()[-1]
-                    raise DatabaseUnavailable(f"{self.address}: {reason}") from None
+                    # PyDAL turns the driver's error into the text of a traceback, which ends with what happened.
+                    reason = re.split(r"^[\w.]+: ", str(error), flags=re.MULTILINE)[-1]
+                    raise DatabaseUnavailable(f"{self.address}: {' '.join(reason.split())}") from None
             return self._dal
 
     def _define(self) -> DAL:

@@ -6,9 +6,11 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from tripod_api import config, logs
+# Every public name here is taken for a setting.
+from tripod_api.config import load as _load
+from tripod_api.logs import configuration as _configuration
 
-_settings = config.load()
+_settings = _load()
 
 wsgi_app = "tripod_api.app:create_app()"
 bind = [f"0.0.0.0:{_settings.http_port}"]
@@ -21,7 +23,7 @@ timeout = 30
 graceful_timeout = 20
 keepalive = 5
 control_socket_disable = True
-logconfig_dict = logs.configuration(_settings.log_level)
+logconfig_dict = _configuration(_settings.log_level)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

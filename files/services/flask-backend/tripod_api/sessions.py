@@ -76,7 +76,7 @@ class Sessions:
             if not db(same).update(signed_in_at=moment):
                 return None
             user = db(db.users.id == user_id).select().first()
-            db(db.sessions.expires_at < moment).delete()
+            db(db.sessions.expires_at <= moment).delete()
             session_id = db.sessions.insert(
                 user_id=user.id, created_at=moment, expires_at=moment + self._session_ttl, revoked_at=None
             )

@@ -1,0 +1,172 @@
+"""Sessions: how they begin, go on, and end."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jwt
+import pytest
+from conftest import ADMIN, JWT_SECRET, PASSWORD, Caller, enrol, sign_in
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tripod_api.passwords import Passwords
+
+
+def login(client: FlaskClient, email: str, password: str) -> Any:
+    return client.post("/api/v1/auth/login", json={"email": email, "password": password})
+
+
+def test_login_answers_what_the_contract_promises(client: FlaskClient) -> None:
+    answer = login(client, ADMIN.upper(), PASSWORD)
+    assert answer.status_code == 200
+    assert answer.json.keys() == {"success", "access_token", "refresh_token", "token_type", "expires_in", "user"}
+    assert (answer.json["success"], answer.json["token_type"], answer.json["expires_in"]) == (True, "Bearer", 900)
+    assert answer.json["user"].keys() == {"id", "email", "full_name", "role", "is_active", "created_at"}
+    claims = jwt.decode(answer.json["access_token"], JWT_SECRET, ["HS256"], audience="tripod-api", issuer="tripod")
+    assert claims["sub"] == str(answer.json["user"]["id"])
+    assert len(claims["jti"]) == 32
+
+
+def test_every_failed_login_reads_the_same(app: Flask, admin: Caller) -> None:
+    closed = enrol(admin, "viewer")
+    assert admin("PUT", f"/users/{closed['id']}", json={"is_active": False}).status_code == 200
+    pairs = [
+        (ADMIN, "wrong"),
+        ("nobody@example.com", PASSWORD),
+        (closed["email"], PASSWORD),
+        (ADMIN, PASSWORD + "x" * 72),
+        ("not an address", PASSWORD),
+        ("nul\0@example.com", PASSWORD),
+        (ADMIN, ""),
+        ("' OR 1=1 --", "' OR 1=1 --"),
+    ]
+    answers = [login(app.test_client(), *pair) for pair in pairs]
+    assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
+    assert answers[0].json["code"] == "invalid_credentials"
+    assert sign_in(app).user["email"] == ADMIN
+
+
+def test_only_the_whole_password_opens() -> None:
+    passwords = Passwords(4)
+    longest = "é" * 36
+    assert passwords.check(longest, passwords.hash(longest))
+    assert not passwords.check(longest + "x", passwords.hash(longest))
+
+
+def test_an_unknown_account_takes_as_long_as_a_wrong_password(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = app.extensions["tripod"]
+    slow = Passwords(9)
+    object.__setattr__(parts, "passwords", slow)
+    monkeypatch.setattr(parts.throttle, "failed", lambda *_: None)
+    with parts.database.transaction() as db:
+        db(db.users.email == ADMIN).update(password_hash=slow.hash(PASSWORD))
+
+    def median(email: str) -> float:
+        times = []
+        for _ in range(7):
+            began = time.perf_counter()
+            assert login(app.test_client(), email, "wrong").status_code == 401
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    assert 0.5 < median("nobody@example.com") / median(ADMIN) < 2
+
+
+def test_refresh_continues_the_session(admin: Caller) -> None:
+    again = admin.refreshed()
+    assert again.refresh != admin.refresh
+    assert again("GET", "/auth/me").json["email"] == ADMIN
+    assert again.refreshed()("GET", "/auth/me").status_code == 200
+
+
+def test_reuse_of_a_refresh_token_ends_the_whole_session(app: Flask, admin: Caller) -> None:
+    elsewhere = sign_in(app)
+    thief = admin.refreshed()
+    answer = admin.client.post("/api/v1/auth/refresh", json={"refresh_token": admin.refresh})
+    assert (answer.status_code, answer.json["code"]) == (401, "refresh_token_reused")
+    assert thief("GET", "/auth/me").json["code"] == "session_ended"
+    late = admin.client.post("/api/v1/auth/refresh", json={"refresh_token": thief.refresh})
+    assert (late.status_code, late.json["code"]) == (401, "invalid_refresh_token")
+    assert elsewhere("GET", "/auth/me").status_code == 200
+
+
+def test_of_parallel_refreshes_one_wins(app: Flask, admin: Caller) -> None:
+    def refresh(_: int) -> int:
+        answer = app.test_client().post("/api/v1/auth/refresh", json={"refresh_token": admin.refresh})
+        return answer.status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(refresh, range(4))) == [200, 401, 401, 401]
+
+
+def test_logout_ends_both_tokens_and_no_other_session(app: Flask, admin: Caller) -> None:
+    elsewhere = sign_in(app)
+    answer = admin("POST", "/auth/logout")
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert admin("GET", "/auth/me").json["code"] == "session_ended"
+    assert admin.client.post("/api/v1/auth/refresh", json={"refresh_token": admin.refresh}).status_code == 401
+    assert elsewhere("GET", "/auth/me").status_code == 200
+
+
+@pytest.mark.parametrize("change", [{"password": "another long password"}, {"is_active": False}])
+def test_a_new_password_or_a_deactivation_ends_sessions(app: Flask, admin: Caller, change: dict[str, Any]) -> None:
+    user = enrol(admin, "viewer")
+    viewer = sign_in(app, user["email"])
+    assert admin("PUT", f"/users/{user['id']}", json=change).status_code == 200
+    assert viewer("GET", "/auth/me").json["code"] == "session_ended"
+    assert login(viewer.client, user["email"], PASSWORD).status_code == 401
+
+
+def test_a_session_ends_in_time(app: Flask, admin: Caller) -> None:
+    with app.extensions["tripod"].database.transaction() as db:
+        row = db(db.sessions).select().first()
+        row.update_record(expires_at=row.created_at)
+    assert admin("GET", "/auth/me").json["code"] == "session_ended"
+    assert admin.client.post("/api/v1/auth/refresh", json={"refresh_token": admin.refresh}).status_code == 401
+    sign_in(app)
+    with app.extensions["tripod"].database.transaction() as db:
+        assert db(db.sessions).count() == 1
+
+
+GOOD = {"iss": "tripod", "aud": "tripod-api", "sub": "1", "sid": "1", "jti": "x", "iat": 1, "exp": 1 << 33}
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        (None, "not_signed_in"),
+        ("Basic YTpi", "not_signed_in"),
+        ("Bearer", "not_signed_in"),
+        ("Bearer garbage", "invalid_token"),
+        ("Bearer " + jwt.encode(GOOD, "another key, long enough to be taken"), "invalid_token"),
+        ("Bearer " + jwt.encode(GOOD, "", algorithm="none"), "invalid_token"),
+        ("Bearer " + jwt.encode(GOOD | {"aud": "other"}, JWT_SECRET), "invalid_token"),
+        ("Bearer " + jwt.encode(GOOD | {"iss": "other"}, JWT_SECRET), "invalid_token"),
+        ("Bearer " + jwt.encode(GOOD | {"exp": 2}, JWT_SECRET), "token_expired"),
+        ("Bearer " + jwt.encode(GOOD | {"sid": "x"}, JWT_SECRET), "invalid_token"),
+        ("Bearer " + jwt.encode(GOOD | {"sid": "999"}, JWT_SECRET), "session_ended"),
+        ("Bearer " + jwt.encode(GOOD | {"sid": "9" * 40}, JWT_SECRET), "session_ended"),
+        ("Bearer " + jwt.encode({k: v for k, v in GOOD.items() if k != "jti"}, JWT_SECRET), "invalid_token"),
+        ("Bearer é", "invalid_token"),
+    ],
+)
+def test_bad_tokens_are_refused(client: FlaskClient, header: str | None, code: str) -> None:
+    answer = client.get("/api/v1/auth/me", headers={"Authorization": header} if header else {})
+    assert (answer.status_code, answer.json["code"]) == (401, code)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_guessing_is_slowed_and_signing_in_is_not(app: Flask, admin: Caller) -> None:
+    user = enrol(admin, "viewer")
+    for _ in range(12):
+        sign_in(app, user["email"])
+    answers = [login(app.test_client(), user["email"], "wrong") for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+    assert answers[-1].json["code"] == "too_many_attempts"
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 300
+    assert login(app.test_client(), user["email"], PASSWORD).status_code == 429
+    assert login(app.test_client(), ADMIN, PASSWORD).status_code == 200

@@ -1,0 +1,74 @@
+"""What a start refuses, all at once and before anything is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tripod_api.config import ConfigError, load
+
+STRONG = "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MGFiY2RlZg"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    found = {"DB_HOST": "postgres", "DB_NAME": "tripod", "DB_USER": "tripod", "ADMIN_EMAIL": "admin@example.com"}
+    for name in ("DB_PASSWORD", "JWT_SECRET", "ADMIN_PASSWORD"):
+        path = tmp_path / name.lower()
+        path.write_text(f"{STRONG}\n")
+        found[f"{name}_FILE"] = str(path)
+    return found
+
+
+def test_the_contracts_variables_suffice(environ: dict[str, str]) -> None:
+    settings = load(environ)
+    assert settings.jwt_secret == settings.database.password == settings.admin_password == STRONG
+    assert (settings.http_port, settings.go_backend_target) == (5000, "go-backend:50051")
+    assert STRONG not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"HTTP_PORT": "70000"}, "HTTP_PORT is '70000', expected a whole number from 1 to 65535"),
+        ({"DB_PORT": "x"}, "DB_PORT is 'x'"),
+        ({"DB_TYPE": "mysql"}, "DB_TYPE is 'mysql', expected one of postgres, sqlite"),
+        ({"DB_TYPE": "sqlite"}, "SQLite needs the absolute path"),
+        ({"DB_HOST": ""}, "DB_HOST is not set"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
+        ({"JWT_SECRET_FILE": ""}, "JWT_SECRET_FILE is not set"),
+        ({"JWT_SECRET_FILE": "/nonexistent"}, "JWT_SECRET_FILE: /nonexistent does not exist"),
+        ({"JWT_SECRET_FILE": "/"}, "JWT_SECRET_FILE: cannot read /: Is a directory"),
+    ],
+)
+def test_bad_variables_are_refused(environ: dict[str, str], changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(environ | changes)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD_FILE", "JWT_SECRET_FILE", "ADMIN_PASSWORD_FILE"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "\n",
+        "short",
+        "changeme",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "dev-secret-key-change-in-production!!",
+    ],
+)
+def test_weak_secrets_are_refused_and_never_shown(environ: dict[str, str], name: str, value: str) -> None:
+    Path(environ[name]).write_text(value)
+    with pytest.raises(ConfigError, match=name) as caught:
+        load(environ)
+    assert not value.strip() or value not in str(caught.value)
+
+
+def test_all_faults_come_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({})
+    for name in ("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD_FILE", "JWT_SECRET_FILE", "ADMIN_EMAIL"):
+        assert name in str(caught.value)

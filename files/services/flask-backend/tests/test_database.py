@@ -1,0 +1,69 @@
+"""The schema, its migrations, and how a start finds the database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from conftest import ADMIN, free_port, sign_in
+
+from tripod_api.__main__ import prepare
+from tripod_api.app import create_app
+from tripod_api.config import ConfigError, Settings
+from tripod_api.config import Database as Address
+from tripod_api.database import MIGRATIONS, Database, DatabaseUnavailable
+
+
+def test_migrations_run_once_however_many_start(address: Address) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: Database(address).migrate(), range(4)))
+    with Database(address).transaction() as db:
+        assert db.executesql("SELECT version FROM schema_version") == [(len(MIGRATIONS),)]
+
+
+def test_a_newer_schema_is_left_alone(address: Address) -> None:
+    database = Database(address)
+    database.migrate()
+    with database.transaction() as db:
+        db.executesql("INSERT INTO schema_version (version) VALUES (99)")
+    with pytest.raises(DatabaseUnavailable, match=r"version 99, this release knows \d+; run the newer release"):
+        Database(address).migrate()
+
+
+def test_replicas_that_start_together_make_one_admin(settings: Settings) -> None:
+    Database(settings.database).migrate()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: prepare(settings), range(4)))
+    with Database(settings.database).transaction() as db:
+        assert [(row.email, row.role) for row in db(db.users).select()] == [(ADMIN, "admin")]
+
+
+def test_the_admin_password_file_matters_only_once(settings: Settings) -> None:
+    prepare(settings)
+    prepare(replace(settings, admin_password="quite another one"))
+    prepare(replace(settings, admin_password=None))
+    assert sign_in(create_app(settings)).user["email"] == ADMIN
+
+
+def test_without_admin_and_password_there_is_no_start(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="no active admin yet, and ADMIN_PASSWORD_FILE"):
+        prepare(replace(settings, admin_password=None))
+
+
+def test_a_bad_admin_address_is_told_without_the_password(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"ADMIN_EMAIL.*email: ") as caught:
+        prepare(replace(settings, admin_email="nobody"))
+    assert str(settings.admin_password) not in str(caught.value)
+
+
+def test_an_unreachable_database_is_named_without_its_password() -> None:
+    address = Address("postgres", "tripod", "127.0.0.1", free_port(), "tripod", "a password to hide")
+    with pytest.raises(DatabaseUnavailable, match=rf"127\.0\.0\.1:{address.port}.*user tripod.*refused") as caught:
+        Database(address).ping()
+    assert address.password not in f"{caught.value!r} {caught.value.__cause__!r} {address!r}"
+
+
+def test_sqlite_in_a_missing_folder_is_named() -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"SQLite /nonexistent/tripod\.db: unable to open"):
+        Database(Address("sqlite", "/nonexistent/tripod.db")).ping()

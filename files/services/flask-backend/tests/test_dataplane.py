@@ -1,0 +1,206 @@
+"""The gRPC client against a real gRPC server that plays go-backend's side of the contract."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from conftest import Caller, enrol, free_port, sign_in
+from flask import Flask
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from tripod_api import dataplane
+from tripod_api.config import Database, Settings
+from tripod_api.gen import backend_pb2 as pb
+from tripod_api.gen import backend_pb2_grpc
+
+FRAME = "ffffffffffff0200000000010800"
+PROGRAM = pb.Program(id=7, name="tripod_xdp", tag="0011223344556677", mode="native")
+
+
+class Peer(backend_pb2_grpc.BackendServiceServicer):
+    """Answers from the request, so that a mixed-up field shows."""
+
+    def ProcessData(self, request: pb.DataRequest, context: grpc.ServicerContext) -> pb.DataResponse:  # noqa: N802
+        refusals = {
+            "short0": grpc.StatusCode.INVALID_ARGUMENT,
+            "none0": grpc.StatusCode.NOT_FOUND,
+            "odd0": grpc.StatusCode.FAILED_PRECONDITION,
+            "bug0": grpc.StatusCode.INTERNAL,
+        }
+        if request.interface in refusals:
+            context.abort(refusals[request.interface], f"{request.interface}: refused")
+        if request.interface == "slow0":
+            time.sleep(3 * dataplane.DEADLINE)
+        dropped = request.data[:6] == b"\xff" * 6
+        return pb.DataResponse(
+            interface=request.interface,
+            verdict=pb.VERDICT_DROP if dropped else pb.VERDICT_PASS,
+            reason="acl_drop" if dropped else "no_rule",
+            rule=pb.Rule(prefix="192.0.2.0/24", action="drop", owner="inventory") if dropped else None,
+            program=PROGRAM,
+            duration_ns=41,
+        )
+
+    def GetStats(self, request: pb.StatsRequest, context: grpc.ServicerContext) -> pb.StatsResponse:  # noqa: N802, ARG002
+        answer = pb.StatsResponse()
+        answer.timestamp.FromJsonString("2026-01-02T03:04:05Z")
+        counter = pb.Counter(verdict=pb.VERDICT_REDIRECT, reason="acl_pass", packets=(1 << 63) + 1, bytes=9)
+        answer.interfaces.add(name="ens1", mode="native", program=PROGRAM, counters=[counter])
+        return answer
+
+
+def serve(port: int) -> grpc.Server:
+    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+    backend_pb2_grpc.add_BackendServiceServicer_to_server(Peer(), server)  # type: ignore[no-untyped-call]
+    state = health.HealthServicer()
+    state.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(state, server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return server
+
+
+@pytest.fixture
+def address(sqlite: Database) -> Database:
+    return sqlite
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, go_backend_target=f"127.0.0.1:{free_port()}")
+
+
+@pytest.fixture
+def peer(settings: Settings) -> Iterator[None]:
+    server = serve(int(settings.go_backend_target.rpartition(":")[2]))
+    yield
+    server.stop(None).wait()
+
+
+def trace(caller: Caller, interface: str = "ens1", frame: str = FRAME) -> Any:
+    return caller("POST", "/dataplane/trace", json={"interface": interface, "frame": frame})
+
+
+@pytest.mark.usefixtures("peer")
+def test_status_and_stats_speak_the_contract(admin: Caller) -> None:
+    program = {"id": 7, "name": "tripod_xdp", "tag": "0011223344556677"}
+    assert admin("GET", "/dataplane/status").json == {
+        "reachable": True,
+        "status": "serving",
+        "interfaces": [{"name": "ens1", "mode": "native", "program": program}],
+    }
+    counter = {"verdict": "redirect", "reason": "acl_pass", "packets": (1 << 63) + 1, "bytes": 9}
+    assert admin("GET", "/dataplane/stats").json == {
+        "timestamp": "2026-01-02T03:04:05Z",
+        "interfaces": [{"name": "ens1", "mode": "native", "program": program, "counters": [counter]}],
+    }
+
+
+@pytest.mark.usefixtures("peer")
+def test_trace_tells_verdict_reason_and_rule(admin: Caller, app: Flask) -> None:
+    program = {"id": 7, "name": "tripod_xdp", "tag": "0011223344556677"}
+    rule = {"prefix": "192.0.2.0/24", "action": "drop", "owner": "inventory"}
+    maintainer = sign_in(app, enrol(admin, "maintainer")["email"])
+    assert trace(maintainer).json == {
+        "interface": "ens1", "verdict": "drop", "reason": "acl_drop", "rule": rule, "program": program,
+    }  # fmt: skip
+    assert trace(maintainer, frame="00" * 60).json == {
+        "interface": "ens1", "verdict": "pass", "reason": "no_rule", "rule": None, "program": program,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("peer")
+@pytest.mark.parametrize(
+    ("interface", "status", "code"),
+    [
+        ("short0", 422, "invalid_frame"),
+        ("none0", 404, "interface_not_found"),
+        ("odd0", 409, "program_mismatch"),
+        ("bug0", 503, "dataplane_unavailable"),
+    ],
+)
+def test_refusals_of_go_backend_reach_the_caller(admin: Caller, interface: str, status: int, code: str) -> None:
+    answer = trace(admin, interface)
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+    if status != 503:
+        assert answer.json["error"] == f"{interface}: refused"
+
+
+@pytest.mark.usefixtures("peer")
+def test_a_callers_mistakes_do_not_open_the_breaker(admin: Caller) -> None:
+    for _ in range(3 * dataplane.FAILURES_TO_OPEN):
+        assert trace(admin, "none0").status_code == 404
+    assert trace(admin).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("interface", "frame"),
+    [
+        ("", FRAME),
+        ("a" * 16, FRAME),
+        ("a/b", FRAME),
+        ("a b", FRAME),
+        ("é", FRAME),
+        (7, FRAME),
+        ("ens1", "00"),
+        ("ens1", "zz" * 14),
+        ("ens1", "0" * 29),
+        ("ens1", "00" * 65536),
+        ("ens1", None),
+    ],
+)
+def test_bad_questions_are_not_asked(admin: Caller, interface: Any, frame: Any) -> None:
+    assert trace(admin, interface, frame).status_code == 422
+
+
+def test_without_go_backend_the_rest_goes_on_at_once(admin: Caller) -> None:
+    began = time.monotonic()
+    for _ in range(20):
+        answer = admin("GET", "/dataplane/stats")
+        assert (answer.status_code, answer.json["code"]) == (503, "dataplane_unavailable")
+        assert trace(admin).status_code == 503
+        assert admin("GET", "/dataplane/status").json == {"reachable": False, "status": "unreachable", "interfaces": []}
+        assert admin("GET", "/auth/me").status_code == 200
+    assert time.monotonic() - began < 5
+
+
+def test_a_silent_go_backend_costs_one_deadline_then_nothing(app: Flask, admin: Caller, settings: Settings) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", int(settings.go_backend_target.rpartition(":")[2])))
+        silent.listen()
+
+        def ask(_: int) -> int:
+            headers = {"Authorization": f"Bearer {admin.access}"}
+            return app.test_client().get("/api/v1/dataplane/stats", headers=headers).status_code
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(ask, range(4))) == [503] * 4
+        # In turn they would take four deadlines.
+        assert time.monotonic() - began < 2 * dataplane.DEADLINE
+        began = time.monotonic()
+        assert ask(0) == 503
+        assert time.monotonic() - began < dataplane.DEADLINE / 2
+
+
+def test_the_breaker_closes_once_go_backend_is_back(
+    admin: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataplane, "OPEN_SECONDS", 0.5)
+    for _ in range(dataplane.FAILURES_TO_OPEN + 1):
+        assert admin("GET", "/dataplane/stats").status_code == 503
+    server = serve(int(settings.go_backend_target.rpartition(":")[2]))
+    try:
+        deadline = time.monotonic() + 10
+        while admin("GET", "/dataplane/stats").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        server.stop(None).wait()
