@@ -126,7 +126,7 @@ func (t *Tracer) twin(ctx context.Context, name string) (*twin, error) {
 		attached, err := dataplane.Attached(name)
 		if err == nil && attached.ProgramID == old.iface.Program.ID && old.object == file {
 			old.iface.Program.Mode = attached.Mode
-			return old, nil
+			return old, old.stale
 		}
 		t.drop(name)
 	}
@@ -135,11 +135,14 @@ func (t *Tracer) twin(ctx context.Context, name string) (*twin, error) {
 		return nil, err
 	}
 	fresh, err := load(iface, file)
-	if err != nil {
+	if errors.Is(err, ErrStale) {
+		// Remembered, since verifying costs a good part of a second and can only end the same way.
+		fresh = &twin{iface: iface, object: file, stale: err}
+	} else if err != nil {
 		return nil, err
 	}
 	t.twins[name] = fresh
-	return fresh, nil
+	return fresh, err
 }
 
 type twin struct {
@@ -150,6 +153,8 @@ type twin struct {
 	trace      *ebpf.Map
 	// maxFrame is the longest frame, in bytes, that the program sees whole in a test run.
 	maxFrame int
+	// stale says why there is no twin of this program and object; nothing is loaded then.
+	stale error
 }
 
 func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
@@ -200,7 +205,9 @@ func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
 }
 
 func (t *twin) close() {
-	t.collection.Close()
+	if t.collection != nil {
+		t.collection.Close()
+	}
 }
 
 // verify proves that the twin has the attached program's instructions, and measures the longest frame.

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"tripod/go-backend/gen/tripodv1"
+)
+
+// freeAddress returns a loopback address that was free a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func environment(t *testing.T) map[string]string {
+	return map[string]string{
+		"HTTP_ADDRESS": freeAddress(t),
+		"GRPC_ADDRESS": freeAddress(t),
+		"XDP_PIN_ROOT": filepath.Join(t.TempDir(), "absent"),
+		"XDP_OBJECT":   filepath.Join(t.TempDir(), "absent.o"),
+		"LOG_LEVEL":    "error",
+	}
+}
+
+func getenv(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+func TestServesWithoutAnyInterfaceAndStopsInTime(t *testing.T) {
+	env := environment(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, getenv(env)) }()
+
+	connection, err := grpc.NewClient("passthrough:///"+env["GRPC_ADDRESS"],
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	health := grpc_health_v1.NewHealthClient(connection)
+	answer, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
+	if err != nil || answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Fatalf("got %v, %v", answer, err)
+	}
+	stats, err := tripodv1.NewBackendServiceClient(connection).GetStats(t.Context(), &tripodv1.StatsRequest{})
+	if err != nil || len(stats.GetInterfaces()) != 0 {
+		t.Errorf("got %v, %v", stats, err)
+	}
+	for path, part := range map[string]string{
+		"/healthz": "alive", "/readyz": "ready",
+		"/metrics": `grpc_server_handled_total{grpc_code="OK",grpc_method="GetStats"`,
+	} {
+		response, err := http.Get("http://" + env["HTTP_ADDRESS"] + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK || !strings.Contains(string(body), part) {
+			t.Errorf("%s: %s\n%s", path, response.Status, body)
+		}
+	}
+	services, err := connectionServices(t, connection)
+	if err == nil {
+		t.Errorf("reflection answers: %v", services)
+	}
+
+	// A watcher never ends its call, and must not keep the service from stopping.
+	watch, err := health.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	stop()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(2 * shutdownTimeout):
+		t.Fatalf("still running after %s", time.Since(began))
+	}
+}
+
+// connectionServices asks for the services by reflection.
+func connectionServices(t *testing.T, connection *grpc.ClientConn) (string, error) {
+	t.Helper()
+	stream, err := connection.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true},
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+	if err != nil {
+		return "", err
+	}
+	if err := stream.SendMsg(&tripodv1.StatsRequest{}); err != nil {
+		return "", err
+	}
+	var answer tripodv1.StatsResponse
+	return answer.String(), stream.RecvMsg(&answer)
+}
+
+func TestATakenPortNamesTheVariable(t *testing.T) {
+	for _, variable := range []string{"HTTP_ADDRESS", "GRPC_ADDRESS"} {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		env := environment(t)
+		env[variable] = taken.Addr().String()
+		err = run(t.Context(), getenv(env))
+		if err == nil || !strings.Contains(err.Error(), variable) || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("%s: got %v", variable, err)
+		}
+	}
+}
+
+func TestABadEnvironmentIsRefused(t *testing.T) {
+	if err := run(t.Context(), getenv(map[string]string{"HTTP_ADDRESS": "nowhere"})); err == nil {
+		t.Error("it ran")
+	}
+}
