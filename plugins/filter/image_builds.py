@@ -14,8 +14,8 @@ short_description: The images to build for a list of services
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
-  - Lists, in the order to build them, the build base with this site's certificates, the services, and the XDP object, as M(tripod.baremetal.image_build)
-    takes them.
+  - Lists, in the order to build them, the build base with this site's certificates, the services, and the XDP object,
+    as M(tripod.baremetal.image_build) takes them.
 positional: app, files, workdir, ca_bundle, base
 options:
   _input:
@@ -48,7 +48,7 @@ options:
 EXAMPLES = r"""
 - name: See what would be built
   ansible.builtin.debug:
-    msg: "{{ ['webui'] | tripod.baremetal.image_builds('tripod', '/usr/src/files', '/var/cache/tripod', '/etc/ssl/ca.pem', base) }}"
+    msg: "{{ ['webui'] | tripod.baremetal.image_builds('tripod', '/usr/src', '/var/cache', '/etc/ca.pem', base) }}"
 """
 
 RETURN = r"""
@@ -72,7 +72,10 @@ def image_builds(
         **common,
     }
     from_build_base = {"args_from": {"BUILD_BASE": build_base["name"]}, **common}
-    built = [{"name": f"{app}/{service}", "context": f"{files}/services/{service}", **from_build_base} for service in services]
+    built = [
+        {"name": f"{app}/{service}", "context": f"{files}/services/{service}", **from_build_base}
+        for service in services
+    ]
     xdp_object = {
         "name": f"{app}/xdp-object",
         "context": f"{files}/bpf",

@@ -14,24 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._core import Findings, Invalid
-
 TAG_LENGTH = 12
-
-
-@dataclass(frozen=True)
-class Context:
-    """A directory that is sent to the engine as a build context.
-
-    Attributes:
-        name: What results and messages call it.
-        path: The directory; it holds a Dockerfile.
-        inputs: What else the image depends on, such as the base image's id; order matters.
-    """
-
-    name: str
-    path: str
-    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,30 +77,6 @@ class IgnoreRules:
             if excludes != excluded and any(pattern.fullmatch(name) for name in chain):
                 excluded = excludes
         return excluded
-
-
-def digest_contexts(contexts: Sequence[Context]) -> dict[str, ContextDigest]:
-    """Return the digest of every context by its name.
-
-    Raises:
-        Invalid: A name is given twice, or a directory or its Dockerfile is missing; every reason at once.
-    """
-    wrong = Findings()
-    names = [context.name for context in contexts]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        wrong.add(f"name {name} is given {names.count(name)} times; give each once")
-    for context in contexts:
-        if not os.path.isdir(context.path):
-            wrong.add(f"{context.name}: {context.path} is no directory")
-        elif not os.path.isfile(os.path.join(context.path, "Dockerfile")):
-            wrong.add(f"{context.name}: {context.path} holds no Dockerfile, so it is no build context")
-    wrong.raise_if_any(Invalid, "build contexts")
-    return {context.name: digest_context(context.path, context.inputs) for context in contexts}
-
-
-def context_digest(path: str, inputs: Sequence[str] = ()) -> str:
-    """Return the digest alone, in hexadecimal; see ``digest_context``."""
-    return digest_context(path, inputs).digest
 
 
 def digest_context(path: str, inputs: Sequence[str] = ()) -> ContextDigest:

@@ -61,7 +61,9 @@ class Engine:
             Impossible: No engine answers.
         """
         if self.client is None:
-            raise Impossible(f"{self.trouble}; install and start it (role tripod.baremetal.docker_engine), then run again")
+            raise Impossible(
+                f"{self.trouble}; install and start it (role tripod.baremetal.docker_engine), then run again"
+            )
         return self.client
 
     def image_id(self, reference: str) -> str | None:
@@ -115,8 +117,15 @@ class BaseImage:
 
     def validate(self, desired: Base, state: str | None) -> None:
         """Raise where the base has to be made from packages and the tool for it is missing."""
-        if state is None and desired.source == "debian" and self.engine.client is not None and not shutil.which("mmdebstrap"):
-            raise Impossible("mmdebstrap is not installed on the builder; install it, or set images_base_source to registry")
+        if (
+            state is None
+            and desired.source == "debian"
+            and self.engine.client is not None
+            and not shutil.which("mmdebstrap")
+        ):
+            raise Impossible(
+                "mmdebstrap is not installed on the builder; install it, or set images_base_source to registry"
+            )
 
     def plan(self, desired: Base, state: str | None) -> list[Change]:
         """Return the one step, where the image is not there."""
@@ -132,9 +141,14 @@ class BaseImage:
                 self.made_from = "registry"
                 return
             if self.base.source == "registry":
-                raise ApplyFailed(f"cannot pull {self.base.upstream}: {trouble}; set images_base_source to debian to make it from packages")
+                raise ApplyFailed(
+                    f"cannot pull {self.base.upstream}: {trouble}; "
+                    "set images_base_source to debian to make it from packages"
+                )
         if not shutil.which("mmdebstrap"):
-            raise ApplyFailed(f"cannot pull {self.base.upstream} ({trouble}) and mmdebstrap is not installed to make it from packages")
+            raise ApplyFailed(
+                f"cannot pull {self.base.upstream} ({trouble}) and mmdebstrap is not installed to make it from packages"
+            )
         self._bootstrap(client)
         self.made_from = "debian"
 
@@ -166,7 +180,9 @@ class BaseImage:
             if done.returncode:
                 raise ApplyFailed(f"mmdebstrap of {self.base.suite} failed ({done.returncode}):\n{_tail(done.stderr)}")
             repository, tag = self.base.name.rsplit(":", 1)
-            client.import_image(src=archive, repository=repository, tag=tag, changes=['CMD ["/bin/bash"]', f"LABEL {LABEL}={OWNER}"])
+            client.import_image(
+                src=archive, repository=repository, tag=tag, changes=['CMD ["/bin/bash"]', f"LABEL {LABEL}={OWNER}"]
+            )
 
 
 # --- what is built on it --------------------------------------------------------------------------

@@ -51,7 +51,9 @@ class JsonFile:
         except ValueError as error:
             raise Invalid(f"{self.path} is not valid JSON ({error}); mend or remove it, nothing was changed") from error
         if not isinstance(values, dict):
-            raise Invalid(f"{self.path} holds a {type(values).__name__}, not an object; mend or remove it, nothing was changed")
+            raise Invalid(
+                f"{self.path} holds a {type(values).__name__}, not an object; mend or remove it, nothing was changed"
+            )
         return JsonDocument(values, host.path(self.path).stat().st_mtime)
 
     def validate(self, desired: Mapping[str, Any], state: JsonDocument) -> None:

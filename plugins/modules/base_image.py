@@ -11,8 +11,8 @@ short_description: Pull the base image, or make it from Debian packages
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
-  - Gives every other image one base. Where no registry answers, the base is made by C(mmdebstrap) from Debian packages, so an
-    air-gapped site needs no registry.
+  - Gives every other image one base. Where no registry answers, the base is made by C(mmdebstrap) from Debian packages,
+    so an air-gapped site needs no registry.
   - An image that exists is left alone, however old; remove it to have it made anew.
 extends_documentation_fragment:
   - tripod.baremetal.attributes
@@ -94,7 +94,9 @@ def main() -> None:
         outcome = converge(subject, base, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(**exit_arguments(outcome, name=base.name, image_id=outcome.state or "", made_from=subject.made_from))
+    module.exit_json(
+        **exit_arguments(outcome, name=base.name, image_id=outcome.state or "", made_from=subject.made_from)
+    )
 
 
 if __name__ == "__main__":

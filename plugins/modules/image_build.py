@@ -11,8 +11,8 @@ short_description: Build container images that are named after their content
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
-  - The tag of each image is the SHA-256 of its build context and further inputs, so an unchanged image is never built twice and a changed one
-    never goes unnoticed.
+  - The tag of each image is the SHA-256 of its build context and further inputs, so an unchanged image is never built
+    twice and a changed one never goes unnoticed.
   - Runs on the builder, where the build contexts are.
 extends_documentation_fragment:
   - tripod.baremetal.attributes

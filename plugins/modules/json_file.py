@@ -11,7 +11,8 @@ short_description: Merge keys into a JSON file
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
-  - Sets the named keys in a JSON file and leaves every other key as it is, as C(daemon.json) of Docker usually has other authors too.
+  - Sets the named keys in a JSON file and leaves every other key as it is, as C(daemon.json) of Docker usually has
+    other authors too.
   - Objects are merged at every depth; lists and scalars are replaced.
 extends_documentation_fragment:
   - tripod.baremetal.attributes
@@ -26,8 +27,8 @@ options:
     default: {}
   consumer_pid_file:
     description:
-      - Process ID file of the daemon that reads the file. Its time stamp tells when the daemon started, and RV(restart_required) is computed from it,
-        so a restart that an earlier, failed run owed is not forgotten.
+      - Process ID file of the daemon that reads the file. Its time stamp tells when the daemon started, and
+        RV(restart_required) is computed from it, so a restart that an earlier, failed run owed is not forgotten.
     type: path
 """
 

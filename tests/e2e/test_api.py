@@ -11,7 +11,9 @@ import requests
 from tests.support.site import API, METRICS, ROOT, WEB, Client, login
 
 
-@pytest.mark.parametrize("url", [f"{API}/healthz", f"{API}/readyz", f"{WEB}/healthz", f"{METRICS}/healthz", f"{METRICS}/metrics"])
+@pytest.mark.parametrize(
+    "url", [f"{API}/healthz", f"{API}/readyz", f"{WEB}/healthz", f"{METRICS}/healthz", f"{METRICS}/metrics"]
+)
 def test_says_that_it_lives(url):
     assert requests.get(url, timeout=5).status_code == 200
 
@@ -37,7 +39,9 @@ def test_a_person_is_made_uses_the_role_and_is_removed(api):
 
 
 def test_the_web_server_passes_the_api_on():
-    answer = requests.post(f"{WEB}/api/v1/auth/login", json={"email": "x@example.com", "password": "wrong-password"}, timeout=10)
+    answer = requests.post(
+        f"{WEB}/api/v1/auth/login", json={"email": "x@example.com", "password": "wrong-password"}, timeout=10
+    )
     assert answer.status_code == 401
     assert answer.headers["content-type"].startswith("application/json")
     assert requests.get(f"{WEB}/", timeout=5).headers["content-type"].startswith("text/html")

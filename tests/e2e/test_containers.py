@@ -30,7 +30,9 @@ def test_runs_healthy_and_unprivileged(service):
 def test_its_processes_are_those_of_its_user(service):
     """The kernel's word, not Docker's: every process of the container, its user and what it may still gain."""
     for pid in docker("top", container(service), "-eo", "pid").split()[1:]:
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
         assert set(status["Uid"].split()) == {str(UIDS[service])}
         bounding = int(status["CapBnd"], 16)
         assert bounding == ((1 << 39 | 1 << 12) if service == "go-backend" else 0), hex(bounding)
@@ -38,7 +40,10 @@ def test_its_processes_are_those_of_its_user(service):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_cannot_write_its_root(service):
-    shell = {"flask-backend": ["python3", "-c", "open('/probe','w')"], "webui": ["node", "-e", "fs.writeFileSync('/probe','')"]}
+    shell = {
+        "flask-backend": ["python3", "-c", "open('/probe','w')"],
+        "webui": ["node", "-e", "fs.writeFileSync('/probe','')"],
+    }
     words = shell.get(service, ["touch", "/probe"])
     done = subprocess.run(["docker", "exec", container(service), *words], capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -80,8 +85,22 @@ def test_no_default_password_opens(email, password):
 @pytest.mark.parametrize("password", ["postgres", "tripod", "pass", ""])
 def test_no_default_password_opens_the_database(password):
     done = subprocess.run(
-        ["docker", "exec", "-e", f"PGPASSWORD={password}", container("postgres")]
-        + ["psql", "-h", "127.0.0.1", "-U", "tripod", "-d", "tripod", "-c", "select 1"],
+        [
+            "docker",
+            "exec",
+            "-e",
+            f"PGPASSWORD={password}",
+            container("postgres"),
+            "psql",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "tripod",
+            "-d",
+            "tripod",
+            "-c",
+            "select 1",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,18 @@ import subprocess
 
 import pytest
 
-from tests.support.site import NETNS, NIC, PINS, SERVICES, container, docker, eventually, healthy, inspect, network_namespace
+from tests.support.site import (
+    NETNS,
+    NIC,
+    PINS,
+    SERVICES,
+    container,
+    docker,
+    eventually,
+    healthy,
+    inspect,
+    network_namespace,
+)
 
 DROPPED, PASSED, UNLISTED = "203.0.113.7", "203.0.113.200", "198.51.100.1"
 
@@ -41,7 +52,9 @@ def test_counts_exactly_what_was_sent(api, wire, source, counted):
         seconds=10,
     )
     others = set(after) - {counted, ("pass", "not_ip"), ("pass", "no_rule")}
-    assert after[counted] - before.get(counted, 0) - 1000 < 20, "no packet is counted twice (a stray neighbour solicitation may be)"
+    assert after[counted] - before.get(counted, 0) - 1000 < 20, (
+        "no packet is counted twice (a stray neighbour solicitation may be)"
+    )
     assert {key: after[key] - before.get(key, 0) for key in others if after[key] != before.get(key, 0)} == {}
 
 
@@ -102,9 +115,11 @@ def test_a_killed_container_comes_back_while_filtering_goes_on(api, wire, servic
     # The counters live in the kernel: what was dropped while nobody looked is there too.
     counted = eventually(
         "every packet of the outage counted as dropped",
-        lambda: api("GET", "/dataplane/stats").status_code == 200
-        and (now := api.counters()[("drop", "acl_drop")] - before) >= stream.sent
-        and now,
+        lambda: (
+            api("GET", "/dataplane/stats").status_code == 200
+            and (now := api.counters()[("drop", "acl_drop")] - before) >= stream.sent
+            and now
+        ),
         seconds=90,
     )
     assert counted == stream.sent

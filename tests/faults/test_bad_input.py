@@ -19,10 +19,15 @@ STATE = Path("/etc/tripod/host.d")
 
 def snapshot() -> dict[str, object]:
     """Return what a refused run must leave alone."""
-    link = json.loads(subprocess.run(["ip", "-json", "-d", "link", "show", NIC], capture_output=True, text=True, check=True).stdout)[0]
+    link = json.loads(
+        subprocess.run(["ip", "-json", "-d", "link", "show", NIC], capture_output=True, text=True, check=True).stdout
+    )[0]
     policy = {
         name: subprocess.run(
-            ["bpftool", "-j", "map", "dump", "pinned", str(PINS / NIC / "maps" / name)], capture_output=True, text=True, check=True
+            ["bpftool", "-j", "map", "dump", "pinned", str(PINS / NIC / "maps" / name)],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for name in ("acl_v4", "acl_v6")
     }
@@ -79,7 +84,8 @@ def test_corrupt_object(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "hint"), [("10.0.0.1/33", "32"), ("10.0.0.1/24", "10.0.0.0/24"), ("2001:db8::/129", "128"), ("fish", "fish")]
+    ("prefix", "hint"),
+    [("10.0.0.1/33", "32"), ("10.0.0.1/24", "10.0.0.0/24"), ("2001:db8::/129", "128"), ("fish", "fish")],
 )
 def test_bad_prefix(prefix, hint):
     said = refused(*extra(xdp_acl=[{"prefix": "192.0.2.0/24", "action": "drop"}, {"prefix": prefix, "action": "drop"}]))
@@ -89,7 +95,8 @@ def test_bad_prefix(prefix, hint):
 
 def test_bad_option():
     said = refused(*extra(xdp_interfaces=[{"name": NIC, "mode": "fast"}]))
-    assert "native" in said and "fast" in said
+    assert "native" in said
+    assert "fast" in said
 
 
 @contextmanager
@@ -120,7 +127,8 @@ def test_no_space():
 
 def test_unsupported_system():
     said = refused(*extra(preflight_distributions=["plan9 4"]))
-    assert "debian 12" in said and "plan9 4" in said
+    assert "debian 12" in said
+    assert "plan9 4" in said
 
 
 def test_every_finding_comes_at_once():
@@ -131,7 +139,9 @@ def test_every_finding_comes_at_once():
             preflight_distributions=["plan9 4"],
         )
     )
-    assert "nosuch0" in said and "/var/lib" in said and "plan9 4" in said
+    assert "nosuch0" in said
+    assert "/var/lib" in said
+    assert "plan9 4" in said
 
 
 def test_wrong_vault_password(tmp_path):
@@ -143,10 +153,15 @@ def test_wrong_vault_password(tmp_path):
     subprocess.run(vault, check=True, capture_output=True)
     before = snapshot()
     done = subprocess.run(
-        ["make", "site", f"ARGS=-e @{variables} --vault-password-file {wrong}"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "site", f"ARGS=-e @{variables} --vault-password-file {wrong}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "vault" in said.lower() and "ecrypt" in said
+    assert "vault" in said.lower()
+    assert "ecrypt" in said
     assert "--vault-password-file" in said or "--ask-vault-pass" in said, "the way out is named"
     assert snapshot() == before

@@ -53,7 +53,8 @@ def test_a_broken_file_is_left_alone(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("written", "started", "required"), [(10.0, 5.0, True), (5.0, 10.0, False), (None, 10.0, False), (10.0, None, False)]
+    ("written", "started", "required"),
+    [(10.0, 5.0, True), (5.0, 10.0, False), (None, 10.0, False), (10.0, None, False)],
 )
 def test_restart_follows_from_the_two_times(written, started, required):
     assert bool(restart_reason(PATH, JsonDocument({}, written), started)) is required
