@@ -29,6 +29,7 @@ _XDP_FLAGS = {"generic": 2, "native": 4, "offload": 8}
 _ENOTSUPP = 524  # the kernel's own number, which has leaked to user space; libc has no name for it
 _NO_BATCH = {errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP}
 _NAME_BYTES = 16
+NAME_LIMIT = _NAME_BYTES - 1  # the kernel cuts names of programs and maps
 _PRINT_WARNING = 0
 MAP_TYPES = [
     "unspec",
@@ -262,6 +263,11 @@ def program_by_id(number: int) -> Any:
     return _closing(_check(_lib().bpf_prog_get_fd_by_id(number)))
 
 
+def map_by_id(number: int) -> Any:
+    """Open a map; a context manager for its descriptor."""
+    return _closing(_check(_lib().bpf_map_get_fd_by_id(number)))
+
+
 def link_by_id(number: int) -> Any:
     """Open a bpf_link; a context manager for its descriptor."""
     return _closing(_check(_lib().bpf_link_get_fd_by_id(number)))
@@ -291,12 +297,6 @@ def map_info(descriptor: int) -> Map:
     info = _info(descriptor, _MapInfo())
     layout = MapLayout(_map_type(info.type), info.key_size, info.value_size, info.max_entries, info.map_flags)
     return Map(info.id, info.name.decode(), layout)
-
-
-def map_name(number: int) -> str:
-    """Return the name of a map by its id."""
-    with _closing(_check(_lib().bpf_map_get_fd_by_id(number))) as descriptor:
-        return map_info(descriptor).name
 
 
 def xdp_link_info(descriptor: int) -> XdpLink | None:

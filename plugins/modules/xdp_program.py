@@ -1,0 +1,254 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: xdp_program
+short_description: Attach, replace or detach an XDP program on an interface
+version_added: 1.0.0
+description:
+  - Loads a compiled BPF object with libbpf and attaches its XDP program to an interface through a pinned C(bpf_link), which
+    outlives the process and which nobody evicts by accident.
+  - Another object or program replaces the attached one in one step, so that no packet passes without a program. Maps whose
+    layout is unchanged are kept with their entries.
+  - Everything that stands in the way is reported at once, each with its remedy, before anything is changed. A step that fails
+    later puts back what was before.
+  - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in the
+    interface's name becomes a colon there.
+author:
+  - Tripod contributors (@tripod)
+extends_documentation_fragment:
+  - tripod.baremetal.attributes
+requirements:
+  - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
+  - Linux 5.7 or newer; a C(bpf_link) needs 5.9, older kernels are served by netlink
+  - A BPF file system at O(pin_root)
+  - root, or the capabilities BPF and NET_ADMIN
+options:
+  interface:
+    description: Name of the interface.
+    type: str
+    required: true
+  state:
+    description:
+      - V(attached) attaches or replaces the program.
+      - V(detached) removes the program, its pins and maps, and the state document; another owner's program stays.
+    type: str
+    choices: [attached, detached]
+    default: attached
+  object:
+    description: Path on the host of the BPF ELF object. Required with O(state=attached).
+    type: path
+  sha256:
+    description:
+      - SHA-256 that the object must have, in lower-case hexadecimal. Checked on the very bytes that are loaded.
+      - Any object is accepted where this is not given.
+    type: str
+  program:
+    description: Name of the program in the object. Needed only where the object has several XDP programs.
+    type: str
+  mode:
+    description:
+      - Where the program runs, V(native) in the driver, V(generic) in the stack behind it, V(offload) on the NIC.
+      - There is no silent fallback from one to another. Changing it detaches the program for a moment.
+    type: str
+    choices: [native, generic, offload]
+    default: native
+  pin_root:
+    description: Directory on a BPF file system below which is a directory for each interface. Made where it is absent.
+    type: path
+    default: /sys/fs/bpf/tripod
+  pin_group:
+    description:
+      - Group, by name or number, that may list the pins (0750), read program and link (0640) and read and write maps (0660).
+      - The owner is always root.
+    type: str
+    default: "0"
+  incompatible_maps:
+    description:
+      - What to do where a pinned map's type, key size, value size, flags or number of entries differ from the new object's.
+      - V(fail) names each map and difference and changes nothing.
+      - V(recreate) makes such maps anew; their entries are lost.
+    type: str
+    choices: [fail, recreate]
+    default: fail
+  replace_foreign:
+    description: Whether to detach a program that this module did not attach. It is refused otherwise.
+    type: bool
+    default: false
+  state_dir:
+    description: Directory of the state document C(xdp-<interface>.json), which says what was asked for.
+    type: path
+    default: /etc/tripod/host.d
+seealso:
+  - module: tripod.baremetal.xdp_map
+"""
+
+EXAMPLES = r"""
+- name: Attach the filter, or replace an older one without a gap
+  tripod.baremetal.xdp_program:
+    interface: ens1
+    object: /var/lib/tripod/bpf/tripod_xdp.bpf.o
+    sha256: 66a01835bc30e959fef54227b53c61aa2b0abb92cd04cdb51dbe916d88bb1c41
+    pin_group: "10002"
+
+- name: Filter on a NIC whose driver has no native XDP
+  tripod.baremetal.xdp_program:
+    interface: ens2
+    object: /var/lib/tripod/bpf/tripod_xdp.bpf.o
+    mode: generic
+
+- name: Take it off
+  tripod.baremetal.xdp_program:
+    interface: ens1
+    state: detached
+"""
+
+RETURN = r"""
+changes:
+  description: One line for each step that was carried out, or would be in check mode.
+  type: list
+  elements: str
+  returned: success
+  sample: ["ens1 mode: absent -> native"]
+disrupts:
+  description: Whether a step stops traffic for a moment or may bounce the link.
+  type: bool
+  returned: success
+mode:
+  description: Mode read back from the kernel; none where nothing of ours is attached. In check mode as it was found.
+  type: str
+  returned: success
+  sample: native
+program:
+  description: The attached program as the kernel describes it; none where nothing of ours is attached.
+  type: dict
+  returned: success
+  contains:
+    id:
+      description: Program id.
+      type: int
+      sample: 421
+    name:
+      description: Name, cut to 15 characters by the kernel.
+      type: str
+      sample: tripod_xdp
+    tag:
+      description: Hash of the instructions. It says nothing about maps.
+      type: str
+      sample: dd8d1e5a2bf82f3a
+maps:
+  description: The program's maps, without those for its global data.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Name, also of the pin.
+      type: str
+      sample: acl_v4
+    id:
+      description: Map id.
+      type: int
+      sample: 150
+    type:
+      description: Map type.
+      type: str
+      sample: lpm_trie
+    key_size:
+      description: Size of a key in bytes.
+      type: int
+      sample: 8
+    value_size:
+      description: Size of a value in bytes.
+      type: int
+      sample: 4
+    max_entries:
+      description: Most entries it can hold.
+      type: int
+      sample: 131072
+sha256:
+  description: SHA-256 of the object behind the attached program; none where it is unknown.
+  type: str
+  returned: success
+  sample: 66a01835bc30e959fef54227b53c61aa2b0abb92cd04cdb51dbe916d88bb1c41
+pins:
+  description: Directory of the pins.
+  type: str
+  returned: success
+  sample: /sys/fs/bpf/tripod/ens1
+reasons:
+  description: Everything that stood in the way, each with its remedy.
+  type: list
+  elements: str
+  returned: failure
+verifier_log:
+  description: What libbpf and the kernel's verifier said.
+  type: str
+  returned: failure, where the kernel does not accept the program
+"""
+
+import grp
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core import CoreError, Invalid, converge, exit_arguments
+from ..module_utils._host import Host
+from ..module_utils._xdp import MODES, PIN_ROOT, STATE_DIRECTORY, Wanted, XdpProgram, facts
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "interface": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
+            "object": {"type": "path"},
+            "sha256": {"type": "str"},
+            "program": {"type": "str"},
+            "mode": {"type": "str", "choices": list(MODES), "default": "native"},
+            "pin_root": {"type": "path", "default": PIN_ROOT},
+            "pin_group": {"type": "str", "default": "0"},
+            "incompatible_maps": {"type": "str", "choices": ["fail", "recreate"], "default": "fail"},
+            "replace_foreign": {"type": "bool", "default": False},
+            "state_dir": {"type": "path", "default": STATE_DIRECTORY},
+        },
+        required_if=[("state", "attached", ["object"])],
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        wanted = Wanted(
+            interface=options["interface"],
+            present=options["state"] == "attached",
+            object=options["object"] or "",
+            sha256=options["sha256"],
+            program=options["program"],
+            mode=options["mode"],
+            pin_root=options["pin_root"],
+            pin_group=_group_id(options["pin_group"]),
+            recreate_maps=options["incompatible_maps"] == "recreate",
+            replace_foreign=options["replace_foreign"],
+            state_directory=options["state_dir"],
+        )
+        outcome = converge(XdpProgram(wanted), wanted, Host(), check=module.check_mode)
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
+    module.exit_json(
+        **exit_arguments(outcome, disrupts=outcome.disrupts, pins=wanted.pins, **facts(outcome.state)),
+    )
+
+
+def _group_id(group: str) -> int:
+    if group.isdigit():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise Invalid(f"pin_group {group!r} does not exist on this host: make the group, or give a number") from None
+
+
+if __name__ == "__main__":
+    main()
