@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,19 @@ BIN = VENV / "bin"
 EXPORT = CACHE / "export"
 # Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
+_HANDED_ON = {
+    "ANSIBLE_CONFIG",
+    "ANSIBLE_HOME",
+    "ANSIBLE_NOCOLOR",
+    "CI",
+    "NO_COLOR",
+    "PATH",
+    "PYTEST_ADDOPTS",
+    "PYTHONDONTWRITEBYTECODE",
+    "TRIPOD_XDP_OBJECT",
+    "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
+}
 SERVICES = ("flask-backend", "go-backend", "webui")
 
 
@@ -159,22 +174,35 @@ def _service(name: str) -> Callable[[], str]:
 
 
 def _integration() -> str:
-    # sudo hands no environment on, so env does; nothing that root owns may stay in the checkout.
-    child = [
-        "env",
-        f"PATH={environment()['PATH']}",
-        f"TRIPOD_XDP_OBJECT={_made('xdp_object')}",
-        "PYTHONDONTWRITEBYTECODE=1",
-    ]
-    tests: list[str | Path] = [BIN / "pytest", "-p", "no:cacheprovider", "tests/integration"]
-    logged("integration", [*as_root(), *child, *tests], lines=80)
+    with _root_environment() as words:
+        logged("integration", [*words, BIN / "pytest", "tests/integration"], lines=80)
     return ""
 
 
 def _site() -> str:
-    child = environment() | {"TRIPOD_XDP_OBJECT": _made("xdp_object"), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
-    logged("site", [BIN / "molecule", "test", "-s", "default"], env=child, lines=80)
+    with _root_environment() as words:
+        logged("site", [*words, BIN / "molecule", "test", "-s", "default"], lines=80)
     return ""
+
+
+@contextlib.contextmanager
+def _root_environment() -> Iterator[list[str]]:
+    """Yield the words before a command that makes it run as root, with nothing of root's left in the checkout."""
+    with tempfile.TemporaryDirectory(prefix="tripod-", ignore_cleanup_errors=True) as scratch:
+        variables = environment() | {
+            "ANSIBLE_HOME": f"{scratch}/ansible",
+            "XDG_CACHE_HOME": f"{scratch}/cache",
+            "NO_COLOR": "1",
+            "ANSIBLE_NOCOLOR": "1",
+            "PYTEST_ADDOPTS": "-p no:cacheprovider",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TRIPOD_XDP_OBJECT": _made("xdp_object"),
+        }
+        # sudo hands no environment on, so env does.
+        handed_on = [f"{name}={value}" for name, value in variables.items() if name in _HANDED_ON]
+        yield [*as_root(), "env", *handed_on]
+        if as_root():
+            subprocess.run([*as_root(), "rm", "--recursive", "--force", scratch], check=False)
 
 
 STAGES = (
