@@ -40,6 +40,11 @@ _DIRECTORY_MODE, _MAP_MODE, _OBJECT_MODE = 0o750, 0o660, 0o640
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+def pin_directory(pin_root: str, interface: str) -> str:
+    """Return where an interface's pins are; a BPF file system takes no dot in a name, and an interface no colon."""
+    return f"{pin_root}/{interface.replace('.', ':')}"
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is asked of an interface.
@@ -68,8 +73,8 @@ class Wanted:
 
     @property
     def pins(self) -> str:
-        """Directory of this interface's pins; a BPF file system takes no dot in a name, and an interface no colon."""
-        return f"{self.pin_root}/{self.interface.replace('.', ':')}"
+        """Directory of this interface's pins."""
+        return pin_directory(self.pin_root, self.interface)
 
     @property
     def document(self) -> str:

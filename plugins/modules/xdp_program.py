@@ -10,14 +10,14 @@ module: xdp_program
 short_description: Attach, replace or detach an XDP program on an interface
 version_added: 1.0.0
 description:
-  - Loads a compiled BPF object with libbpf and attaches its XDP program to an interface through a pinned C(bpf_link), which
-    outlives the process and which nobody evicts by accident.
-  - Another object or program replaces the attached one in one step, so that no packet passes without a program. Maps whose
-    layout is unchanged are kept with their entries.
-  - Everything that stands in the way is reported at once, each with its remedy, before anything is changed. A step that fails
-    later puts back what was before.
-  - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in the
-    interface's name becomes a colon there.
+  - Loads a compiled BPF object with libbpf and attaches its XDP program to an interface through a pinned C(bpf_link),
+    which outlives the process and which nobody evicts by accident.
+  - Another object or program replaces the attached one in one step, so that no packet passes without a program. Maps
+    whose layout is unchanged are kept with their entries.
+  - Everything that stands in the way is reported at once, each with its remedy, before anything is changed. Where a
+    step fails later, what was before is put back.
+  - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in
+    the interface's name becomes a colon there.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -63,13 +63,14 @@ options:
     default: /sys/fs/bpf/tripod
   pin_group:
     description:
-      - Group, by name or number, that may list the pins (0750), read program and link (0640) and read and write maps (0660).
-      - The owner is always root.
+      - Group, by name or number, that may list the pins (directories 0750), read the program (0640) and read and write
+        the maps (0660). The owner is always root.
     type: str
     default: "0"
   incompatible_maps:
     description:
-      - What to do where a pinned map's type, key size, value size, flags or number of entries differ from the new object's.
+      - What to do where a pinned map's type, key size, value size, flags or number of entries differ from the new
+        object's.
       - V(fail) names each map and difference and changes nothing.
       - V(recreate) makes such maps anew; their entries are lost.
     type: str

@@ -1,0 +1,241 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Policy entries in the pinned ACL maps, each with its owner; only one owner's entries are compared and changed."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _bpf
+from ._bpf import MapLayout
+from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Refused
+from ._host import Host
+from ._prefix import Prefix, parse_prefix
+from ._xdp import PIN_ROOT, pin_directory
+
+# enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
+ACTIONS: Mapping[str, int] = {"pass": 1, "drop": 2}
+OWNERS: Mapping[str, int] = {"inventory": 1, "api": 2}
+_ACTION_NAMES = {number: name for name, number in ACTIONS.items()}
+_OWNER_NAMES = {number: name for name, number in OWNERS.items()}
+_MAP_NAMES: Mapping[int, str] = {4: "acl_v4", 6: "acl_v6"}
+_KEY_BYTES: Mapping[int, int] = {4: 8, 6: 20}
+_RULE_BYTES = 4  # struct acl_rule: action, owner, prefix_len, reserved
+_REASONS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is asked.
+
+    Attributes:
+        entries: Action by prefix.
+        mode: ``exact`` makes the entries the whole of the owner's; ``present`` adds or changes them and leaves its
+            others; ``absent`` removes them, whatever their action.
+    """
+
+    interface: str
+    owner: str = "inventory"
+    entries: Mapping[Prefix, str] = field(default_factory=dict)
+    mode: str = "exact"
+    pin_root: str = PIN_ROOT
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The maps as they are.
+
+    Attributes:
+        rules: Owner and action by prefix, all owners'.
+        layouts: Layout of each map by IP version.
+    """
+
+    rules: Mapping[Prefix, tuple[str, str]]
+    layouts: Mapping[int, MapLayout]
+
+
+def parse_entries(options: Sequence[Mapping[str, Any]]) -> dict[Prefix, str]:
+    """Return action by prefix.
+
+    Raises:
+        Invalid: Prefixes are malformed, or given twice; each is named with its place in the list.
+    """
+    findings = Findings()
+    places: dict[Prefix, int] = {}
+    entries: dict[Prefix, str] = {}
+    for place, option in enumerate(options):
+        try:
+            prefix = parse_prefix(option["prefix"])
+        except ValueError as error:
+            findings.add(f"entries[{place}]: {error}")
+            continue
+        if prefix in entries:
+            words = "is given twice" if entries[prefix] == option["action"] else "is given with two actions"
+            findings.add(f"entries[{places[prefix]}] and entries[{place}]: {prefix} {words}; leave one")
+            continue
+        places[prefix] = place
+        entries[prefix] = option["action"]
+    _shorten(findings)
+    findings.raise_if_any(Invalid, "policy entries are not valid, nothing was changed")
+    return entries
+
+
+def _shorten(findings: Findings) -> None:
+    """Keep a message readable where thousands of entries share one mistake."""
+    hidden = len(findings.reasons) - _REASONS_SHOWN
+    if hidden > 0:
+        findings.reasons[_REASONS_SHOWN:] = [f"and {hidden} more"]
+
+
+class XdpMap:
+    """The subject for ``converge``.
+
+    Args:
+        policy: What is asked; reading needs the interface and the pin root in it.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def _path(self, version: int) -> str:
+        return f"{pin_directory(self._policy.pin_root, self._policy.interface)}/maps/{_MAP_NAMES[version]}"
+
+    def read(self, host: Host) -> Tables:
+        """Read all entries of both maps."""
+        rules: dict[Prefix, tuple[str, str]] = {}
+        layouts: dict[int, MapLayout] = {}
+        for version in _MAP_NAMES:
+            path = self._path(version)
+            try:
+                with _bpf.pinned(path) as descriptor:
+                    layout = _bpf.map_info(descriptor).layout
+                    if (layout.type, layout.key_size, layout.value_size) != (
+                        "lpm_trie",
+                        _KEY_BYTES[version],
+                        _RULE_BYTES,
+                    ):
+                        raise Impossible(
+                            f"{path} is a {layout.type} with {layout.key_size}-byte keys and {layout.value_size}-byte "
+                            f"values, not an ACL (lpm_trie, {_KEY_BYTES[version]}, {_RULE_BYTES}): attach the program "
+                            "that belongs to this collection"
+                        )
+                    for key, value in _bpf.items(descriptor, layout).items():
+                        owner = _OWNER_NAMES.get(value[1], str(value[1]))
+                        rules[Prefix.from_key(key)] = (owner, _ACTION_NAMES.get(value[0], str(value[0])))
+                    layouts[version] = layout
+            except OSError as error:
+                raise Impossible(_unreadable(path, self._policy.interface, error)) from error
+        return Tables(rules, layouts)
+
+    def validate(self, desired: Policy, state: Tables) -> None:
+        """Refuse prefixes of another owner, and more entries than the maps hold."""
+        findings = Findings()
+        for prefix in desired.entries:
+            owner, action = state.rules.get(prefix, (desired.owner, ""))
+            if owner != desired.owner:
+                findings.add(
+                    f"{prefix} ({action}) belongs to owner {owner}, not {desired.owner}: "
+                    "remove it there, or leave it out here"
+                )
+        _shorten(findings)
+        findings.raise_if_any(Refused, f"{desired.interface}: nothing was changed")
+        if desired.mode == "absent":
+            return
+        after = Counter(prefix.version for prefix in _target(desired, state))
+        after.update(prefix.version for prefix, (owner, _action) in state.rules.items() if owner != desired.owner)
+        for version, layout in state.layouts.items():
+            if after[version] > layout.max_entries:
+                findings.add(
+                    f"{_MAP_NAMES[version]} would hold {after[version]} entries > its limit {layout.max_entries}: "
+                    "join prefixes, or build the object with larger maps"
+                )
+        findings.raise_if_any(Impossible, f"{desired.interface}: nothing was changed")
+
+    def plan(self, desired: Policy, state: Tables) -> list[Change]:
+        """Return removals, then additions and changes, so that a nearly full map has room."""
+        target = _target(desired, state)
+        own = own_entries(desired, state)
+        removed = [(prefix, action, None) for prefix, action in own.items() if prefix not in target]
+        set_ = [(prefix, own.get(prefix), action) for prefix, action in target.items() if own.get(prefix) != action]
+        return [
+            Change((desired.interface, desired.owner, str(prefix)), before, after)
+            for prefix, before, after in removed + set_
+        ]
+
+    def apply(self, host: Host, changes: Sequence[Change]) -> None:
+        """Write the changes in batches; where that fails, put back the entries touched."""
+        done: list[Change] = []
+        with ExitStack() as held:
+            maps = {version: held.enter_context(_bpf.pinned(self._path(version))) for version in _MAP_NAMES}
+            try:
+                for version, descriptor in maps.items():
+                    for group in (_of(version, changes, removed=True), _of(version, changes, removed=False)):
+                        done += group
+                        self._write(descriptor, version, group)
+            except OSError as error:
+                for version, descriptor in maps.items():
+                    self._put_back(descriptor, _of(version, done))
+                reason = error.strerror
+                raise ApplyFailed(
+                    f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
+                ) from error
+
+    def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
+        removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
+        entries = [self._entry(change.path[-1], change.after) for change in changes if change.after is not None]
+        if removed:
+            _bpf.delete(descriptor, removed)
+        if entries and _bpf.update(descriptor, entries) < len(entries):
+            raise OSError(errno.ENOSPC, f"{_MAP_NAMES[version]} is full, another owner adds entries at the same time")
+
+    def _put_back(self, descriptor: int, changes: Sequence[Change]) -> None:
+        _bpf.delete(descriptor, [parse_prefix(one.path[-1]).key for one in changes if one.before is None])
+        _bpf.update(descriptor, [self._entry(one.path[-1], one.before) for one in changes if one.before is not None])
+
+    def _entry(self, text: str, action: str) -> tuple[bytes, bytes]:
+        prefix = parse_prefix(text)
+        return prefix.key, bytes((ACTIONS[action], OWNERS[self._policy.owner], prefix.length, 0))
+
+
+def counts(changes: Iterable[Change]) -> dict[str, int]:
+    """Return how many entries a plan adds, removes and changes."""
+    tally = Counter(
+        "added" if change.before is None else "removed" if change.after is None else "modified" for change in changes
+    )
+    return {name: tally[name] for name in ("added", "removed", "modified")}
+
+
+def own_entries(desired: Policy, state: Tables) -> dict[Prefix, str]:
+    """Return action by prefix of the owner's entries."""
+    return {prefix: action for prefix, (owner, action) in state.rules.items() if owner == desired.owner}
+
+
+def _target(desired: Policy, state: Tables) -> dict[Prefix, str]:
+    """Return what the owner's entries are to be."""
+    if desired.mode == "exact":
+        return dict(desired.entries)
+    own = own_entries(desired, state)
+    if desired.mode == "present":
+        return {**own, **desired.entries}
+    return {prefix: action for prefix, action in own.items() if prefix not in desired.entries}
+
+
+def _of(version: int, changes: Sequence[Change], removed: bool | None = None) -> list[Change]:
+    return [
+        change
+        for change in changes
+        if (6 if ":" in change.path[-1] else 4) == version and removed in (None, change.after is None)
+    ]
+
+
+def _unreadable(path: str, interface: str, error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"{path} does not exist: attach the program to {interface} with xdp_program first, or correct pin_root"
+    return f"{path} cannot be read: {error.strerror}; run as root, outside of 'ip netns exec', which hides /sys/fs/bpf"

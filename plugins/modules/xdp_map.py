@@ -1,0 +1,163 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: xdp_map
+short_description: Declare the source prefixes that the XDP program passes or drops
+version_added: 1.0.0
+description:
+  - Writes policy entries into the pinned maps C(acl_v4) and C(acl_v6) of an attached program. The longest prefix that
+    holds a packet's source address decides.
+  - Each entry has an owner. This module compares and changes only the entries of the owner C(inventory); those written
+    through the API stay, and a prefix that is theirs is refused.
+  - The whole list is one call and is written in batches, thousands of entries in a fraction of a second.
+author:
+  - Tripod contributors (@tripod)
+extends_documentation_fragment:
+  - tripod.baremetal.attributes
+requirements:
+  - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
+  - A program attached by M(tripod.baremetal.xdp_program)
+  - root, or the capability BPF
+options:
+  interface:
+    description: Name of the interface.
+    type: str
+    required: true
+  entries:
+    description: Policy entries, each prefix once. At most 131072 of each IP version with all owners together.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      prefix:
+        description:
+          - IPv4 or IPv6 source prefix without host bits, such as V(192.0.2.0/24) or V(2001:db8::/32).
+          - An address alone is one host.
+        type: str
+        required: true
+      action:
+        description: What becomes of packets from there.
+        type: str
+        choices: [drop, pass]
+        default: drop
+  state:
+    description:
+      - V(exact) makes O(entries) the whole of this owner's entries.
+      - V(present) adds or changes O(entries) and leaves the owner's others.
+      - V(absent) removes O(entries), whatever their action.
+    type: str
+    choices: [exact, present, absent]
+    default: exact
+  pin_root:
+    description: The O(tripod.baremetal.xdp_program#module:pin_root) that the program was attached with.
+    type: path
+    default: /sys/fs/bpf/tripod
+seealso:
+  - module: tripod.baremetal.xdp_program
+"""
+
+EXAMPLES = r"""
+- name: Drop two networks but for one host
+  tripod.baremetal.xdp_map:
+    interface: ens1
+    entries:
+      - prefix: 192.0.2.0/24
+      - prefix: 192.0.2.7/32
+        action: pass
+      - prefix: 2001:db8::/32
+
+- name: Drop one more and leave the rest
+  tripod.baremetal.xdp_map:
+    interface: ens1
+    entries:
+      - prefix: 198.51.100.0/24
+    state: present
+
+- name: Remove all entries of the inventory
+  tripod.baremetal.xdp_map:
+    interface: ens1
+    entries: []
+"""
+
+RETURN = r"""
+added:
+  description: Number of entries added.
+  type: int
+  returned: success
+  sample: 2
+removed:
+  description: Number of entries removed.
+  type: int
+  returned: success
+  sample: 0
+modified:
+  description: Number of entries whose action changed.
+  type: int
+  returned: success
+  sample: 1
+entries:
+  description: Number of entries of this owner after the call; before it, in check mode.
+  type: int
+  returned: success
+  sample: 3
+reasons:
+  description: Everything that stood in the way, each with its remedy; the first twenty.
+  type: list
+  elements: str
+  returned: failure
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core import CoreError, converge
+from ..module_utils._host import Host
+from ..module_utils._xdp import PIN_ROOT
+from ..module_utils._xdp_map import ACTIONS, Policy, XdpMap, counts, own_entries, parse_entries
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "interface": {"type": "str", "required": True},
+            "entries": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "prefix": {"type": "str", "required": True},
+                    "action": {"type": "str", "choices": sorted(ACTIONS), "default": "drop"},
+                },
+            },
+            "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
+            "pin_root": {"type": "path", "default": PIN_ROOT},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        policy = Policy(
+            interface=options["interface"],
+            entries=parse_entries(options["entries"]),
+            mode=options["state"],
+            pin_root=options["pin_root"],
+        )
+        outcome = converge(XdpMap(policy), policy, Host(), check=module.check_mode)
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
+    # One line per entry would be megabytes for a full map, so they are told only to those who ask for the diff.
+    diff = {"diff": outcome.diff} if module._diff else {}
+    module.exit_json(
+        changed=outcome.changed,
+        entries=len(own_entries(policy, outcome.state)),
+        **counts(outcome.changes),
+        **diff,
+    )
+
+
+if __name__ == "__main__":
+    main()
