@@ -17,9 +17,12 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ._core import Invalid
 from ._engine import ADMIN_PATH, DEFAULT_SOCKET, list_containers
 from ._host import Host
+from ._xdp_map import parse_entries
 
 ERROR = "error"
 WARNING = "warning"
@@ -111,6 +114,7 @@ class Requirements:
         pending_interfaces: Will exist by then, so they are not missed.
         features: Out of FEATURES.
         commands: Must be found in the path.
+        policy: Entries that the XDP program is to be given, each with ``prefix`` and ``action``.
     """
 
     distributions: Sequence[str] = ("debian 12", "debian 13")
@@ -124,6 +128,7 @@ class Requirements:
     pending_interfaces: Sequence[str] = ()
     features: Sequence[str] = FEATURES
     commands: Sequence[Command] = ()
+    policy: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,7 @@ def check(needs: Requirements, seen: Snapshot) -> list[Finding]:
         *_check_interfaces(needs, seen),
         *_check_features(needs, seen),
         *_check_commands(needs, seen),
+        *_check_policy(needs.policy),
     ]
     return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
@@ -365,6 +371,14 @@ def _check_commands(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
             yield Finding(
                 ERROR, f"command {command.name}", "not found", "in the path", f"install the package {command.package}"
             )
+
+
+def _check_policy(policy: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    try:
+        parse_entries(policy)
+    except Invalid as error:
+        for reason in error.facts["reasons"]:
+            yield Finding(ERROR, "XDP policy", reason, "valid prefixes, each once", "correct the entry in xdp_acl")
 
 
 def _holders(host: Host, listeners: Sequence[Listener], label: str, socket: str) -> dict[Listener, Holder]:

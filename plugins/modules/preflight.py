@@ -119,6 +119,21 @@ options:
         description: The package that brings it, for the remedy.
         type: str
         required: true
+  policy:
+    description: Entries that the XDP program is to be given, as M(tripod.baremetal.xdp_map) takes them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      prefix:
+        description: IPv4 or IPv6 source prefix without host bits.
+        type: str
+        required: true
+      action:
+        description: What becomes of packets from there.
+        type: str
+        choices: [drop, pass]
+        default: drop
   container_label:
     description: Label of the containers that are ours, as C(key=value).
     type: str
@@ -204,6 +219,10 @@ SPACE = {
     "need_bytes": {"type": "int", "required": True},
     "what": {"type": "str", "required": True},
 }
+ENTRY = {
+    "prefix": {"type": "str", "required": True},
+    "action": {"type": "str", "choices": ["drop", "pass"], "default": "drop"},
+}
 COMMAND = {"name": {"type": "str", "required": True}, "package": {"type": "str", "required": True}}
 
 
@@ -226,6 +245,7 @@ def main() -> None:
                 "default": list(FEATURES),
             },
             "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
+            "policy": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
             "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
             "docker_socket": {"type": "path", "default": "/run/docker.sock"},
             "fail": {"type": "bool", "default": True},
@@ -260,6 +280,7 @@ def _requirements(options: dict) -> Requirements:
         interfaces=options["interfaces"],
         pending_interfaces=options["pending_interfaces"],
         features=options["features"],
+        policy=options["policy"],
         commands=[Command(**one) for one in options["commands"]],
     )
 
