@@ -11,7 +11,7 @@ import pytest
 
 
 def test_the_generated_code_is_current() -> None:
-    generator = Path(__file__).parents[3] / "proto" / "generate.py"
+    generator = Path(__file__).resolve().parent.joinpath("../../../proto/generate.py").resolve()
     if not generator.exists():
         pytest.skip("files/proto is not part of the image's build context")
     if importlib.util.find_spec("grpc_tools") is None:
