@@ -12,37 +12,19 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ._core import ApplyFailed, Change, Impossible, Invalid, Refused
+from ._detached import Running, find_process, log_tail, search_path, start, wait
 from ._host import Host
 
 DEFAULT_SOCKET = "/run/docker.sock"
 DEFAULT_PID_FILE = "/run/docker.pid"
 COMMAND = "dockerd"
-LOG_TAIL = 20  # lines that an error shows
 PING_TIMEOUT = 5.0  # seconds
-POLL = 0.1  # seconds
-# Where administrators' programs are; a non-login shell's PATH may lack them, and dockerd needs iptables.
-ADMIN_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
-
-
-@dataclass(frozen=True)
-class Running:
-    """The process that the pid file names.
-
-    Attributes:
-        pid: Its id.
-        started: When, in clock ticks since boot.
-    """
-
-    pid: int
-    started: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +97,7 @@ class DockerEngine:
         """Ask the socket, and look up the process that the pid file names."""
         return EngineState(
             answers=answers(self.daemon.socket),
-            process=_process(host, self.daemon.pid_file),
+            process=find_process(host, self.daemon.pid_file, COMMAND),
             service_manager="systemd" if host.exists("/run/systemd/system") else "none",
         )
 
@@ -134,7 +116,7 @@ class DockerEngine:
                 f"an engine answers on {self.daemon.socket}, but {self.daemon.pid_file} names no living {COMMAND}, so "
                 "which process to end cannot be told; give its pid_file, or end it where it was started"
             )
-        if desired.running and not shutil.which(COMMAND, path=_search_path()):
+        if desired.running and not shutil.which(COMMAND, path=search_path()):
             raise Impossible(f"{COMMAND} is not installed (Debian package docker.io)")
 
     def plan(self, desired: Wanted, state: EngineState) -> list[Change]:
@@ -154,70 +136,57 @@ class DockerEngine:
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """End and start dockerd, waiting each time until it is true."""
         for change in changes:
-            process = _process(host, self.daemon.pid_file)
+            process = find_process(host, self.daemon.pid_file, COMMAND)
             if change.after in (False, "restarted") and process:
                 self._stop(host, process)
                 process = None
             if change.after in (True, "restarted"):
-                self._await_starting(process) if process else self._start(host)
+                self._await_starting(host, process) if process else self._start(host)
 
     def _stop(self, host: Host, process: Running) -> None:
         os.kill(process.pid, signal.SIGTERM)
-        gone = _wait(lambda: _process(host, self.daemon.pid_file) != process, self.daemon.timeout)
+        gone = wait(lambda: find_process(host, self.daemon.pid_file, COMMAND) != process, self.daemon.timeout)
         if not gone:
             raise ApplyFailed(
                 f"{COMMAND} (process {process.pid}) still runs {self.daemon.timeout:g} s after SIGTERM; it is stopping "
-                f"containers: wait and run again, or give a longer timeout. {self._log_tail(0)}"
+                f"containers: wait and run again, or give a longer timeout. {log_tail(host, self.daemon.log)}"
             )
 
     def _start(self, host: Host) -> None:
-        log = host.path(self.daemon.log)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "ab") as output:
-            begin = output.tell()
-            # A session of its own and no descriptor of ours: it outlives this process, and the connection can close.
-            child = subprocess.Popen(
-                self.daemon.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                env={**os.environ, "PATH": _search_path()},
-                start_new_session=True,
-                umask=0o022,
-            )
-        _wait(lambda: child.poll() is not None or answers(self.daemon.socket), self.daemon.timeout)
+        child, begin = start(host, self.daemon.command, self.daemon.log)
+        wait(lambda: child.poll() is not None or answers(self.daemon.socket), self.daemon.timeout)
         if child.poll() is not None:
-            raise ApplyFailed(f"{COMMAND} ended with status {child.returncode}. {self._log_tail(begin)}")
+            raise ApplyFailed(
+                f"{COMMAND} ended with status {child.returncode}. {log_tail(host, self.daemon.log, begin)}"
+            )
         if not answers(self.daemon.socket):
-            self._silent(child.pid, begin)
+            self._silent(host, child.pid, begin)
 
-    def _await_starting(self, process: Running) -> None:
-        if not _wait(lambda: answers(self.daemon.socket), self.daemon.timeout):
-            self._silent(process.pid, 0)
+    def _await_starting(self, host: Host, process: Running) -> None:
+        if not wait(lambda: answers(self.daemon.socket), self.daemon.timeout):
+            self._silent(host, process.pid, 0)
 
-    def _silent(self, pid: int, begin: int) -> NoReturn:
+    def _silent(self, host: Host, pid: int, begin: int) -> NoReturn:
         raise ApplyFailed(
             f"{COMMAND} (process {pid}) runs, but does not answer on {self.daemon.socket} within "
-            f"{self.daemon.timeout:g} s. {self._log_tail(begin)}"
+            f"{self.daemon.timeout:g} s. {log_tail(host, self.daemon.log, begin)}"
         )
 
-    def _log_tail(self, begin: int) -> str:
-        try:
-            with open(self.daemon.log, encoding="utf-8", errors="replace") as file:
-                file.seek(begin)
-                lines = file.read().splitlines()[-LOG_TAIL:]
-        except OSError as error:
-            return f"Its log {self.daemon.log} cannot be read: {error.strerror}"
-        return f"The last lines of {self.daemon.log}:\n" + ("\n".join(lines) or "(none)")
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket.
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PING_TIMEOUT)
+    Args:
+        path: The socket.
+        timeout: Seconds that connecting, and each wait for an answer, may take; None for no limit.
+    """
+
+    def __init__(self, path: str, timeout: float | None = PING_TIMEOUT) -> None:
+        super().__init__("localhost", timeout=timeout)
         self.path = path
 
     def connect(self) -> None:
+        """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
@@ -225,7 +194,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def answers(path: str) -> bool:
     """Whether an engine says that it is well on a Unix socket."""
-    connection = _UnixConnection(path)
+    connection = UnixConnection(path)
     try:
         connection.request("GET", "/_ping")
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -245,7 +214,7 @@ def list_containers(path: str, label: str) -> list[dict[str, Any]]:
     Source: Docker Engine API, ``GET /containers/json``.
     """
     query = urllib.parse.urlencode({"filters": json.dumps({"label": [label]})})
-    connection = _UnixConnection(path)
+    connection = UnixConnection(path)
     try:
         connection.request("GET", f"/containers/json?{query}")
         answer = connection.getresponse()
@@ -257,11 +226,6 @@ def list_containers(path: str, label: str) -> list[dict[str, Any]]:
         connection.close()
 
 
-def now_ticks() -> int:
-    """Return the clock that process start times are given in, in ticks since boot."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
-
-
 def facts(state: EngineState) -> dict[str, Any]:
     """Return what a module reports of an engine."""
     return {
@@ -269,27 +233,3 @@ def facts(state: EngineState) -> dict[str, Any]:
         "pid": state.process.pid if state.process else None,
         "service_manager": state.service_manager,
     }
-
-
-def _process(host: Host, pid_file: str) -> Running | None:
-    text = (host.read(pid_file) or "").strip()
-    # A pid file survives its process, and the number may be another program's by now.
-    if not text.isdigit() or host.read(f"/proc/{text}/comm") != COMMAND:
-        return None
-    fields = (host.read(f"/proc/{text}/stat") or "").rpartition(")")[2].split()
-    if not fields or fields[0] == "Z":
-        return None
-    return Running(int(text), int(fields[19]))  # field 22 of proc(5), counted from field 3
-
-
-def _wait(done: Callable[[], bool], seconds: float) -> bool:
-    limit = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > limit:
-            return False
-        time.sleep(POLL)
-    return True
-
-
-def _search_path() -> str:
-    return f"{os.environ.get('PATH', '/usr/bin:/bin')}:{ADMIN_PATH}"

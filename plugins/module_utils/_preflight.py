@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._core import Invalid
-from ._engine import ADMIN_PATH, DEFAULT_SOCKET, list_containers
+from ._detached import search_path
+from ._engine import DEFAULT_SOCKET, list_containers
 from ._host import Host
 from ._xdp_map import parse_entries
 
@@ -464,8 +465,7 @@ def _file_system(host: Host, path: str) -> FileSystem:
 
 
 def _is_command(host: Host, name: str) -> bool:
-    path = f"{os.environ.get('PATH', '/usr/bin:/bin')}:{ADMIN_PATH}"
-    return any(os.access(host.path(f"{folder}/{name}"), os.X_OK) for folder in path.split(":"))
+    return any(os.access(host.path(f"{folder}/{name}"), os.X_OK) for folder in search_path().split(":"))
 
 
 def _address(digits: str) -> str:

@@ -99,7 +99,8 @@ service_manager:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._engine import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, DockerEngine, Wanted, facts, now_ticks
+from ..module_utils._detached import now_ticks
+from ..module_utils._engine import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, DockerEngine, Wanted, facts
 from ..module_utils._host import Host
 
 
