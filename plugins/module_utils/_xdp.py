@@ -739,10 +739,13 @@ def _release(one: Attachment, wanted: Wanted, link: Link, undo: _Undo, held: Exi
 
 
 def _restore_link(program: int, index: int, mode: str, path: str) -> None:
+    status = os.stat(path)
     descriptor = _bpf.create_xdp_link(program, index, mode)
     try:
         os.unlink(path)
         _bpf.pin(descriptor, path)
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, status.st_mode & 0o7777)
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,86 @@
+"""The compiled object and a cable to try it on. These tests change the kernel of the machine, so they need root."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration import lab
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    assert os.geteuid() == 0, "the integration tests load BPF programs and make network namespaces: run them as root"
+
+
+@pytest.fixture(scope="session")
+def xdp_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The object under test: TRIPOD_XDP_OBJECT, else built the way that the images role builds it."""
+    given = os.environ.get("TRIPOD_XDP_OBJECT")
+    if given:
+        return Path(given)
+    directory = tmp_path_factory.mktemp("bpf")
+    base = os.environ.get("TRIPOD_BUILD_BASE", "debian:stable-slim")
+    build = ["docker", "build", "--network", "host", "--build-arg", f"BUILD_BASE={base}", "-q", "files/bpf"]
+    image = subprocess.run(build, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    create = ["docker", "create", image, "none"]
+    container = subprocess.run(create, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    try:
+        subprocess.run(["docker", "cp", f"{container}:/tripod_xdp.bpf.o", str(directory)], check=True)
+    finally:
+        subprocess.run(["docker", "rm", container], check=True, stdout=subprocess.DEVNULL)
+    return directory / "tripod_xdp.bpf.o"
+
+
+@pytest.fixture(scope="session")
+def newer_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same program in a file of another digest: a release that changed nothing in the maps."""
+    path = tmp_path_factory.mktemp("newer") / "tripod_xdp.bpf.o"
+    path.write_bytes(xdp_object.read_bytes() + b"\0")
+    return path
+
+
+@pytest.fixture(scope="session")
+def smaller_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same program with ACL maps of another size, which is one number in the object's BTF."""
+    content = xdp_object.read_bytes()
+    # struct btf_type of an array (no name, kind 3, no size), its element and index types, its length.
+    [place] = [
+        place
+        for place in range(0, len(content) - 24)
+        if content[place : place + 12] == struct.pack("<III", 0, 3 << 24, 0)
+        and content[place + 20 : place + 24] == struct.pack("<I", 131072)
+    ]
+    path = tmp_path_factory.mktemp("smaller") / "tripod_xdp.bpf.o"
+    path.write_bytes(content[: place + 20] + struct.pack("<I", 4) + content[place + 24 :])
+    return path
+
+
+@pytest.fixture
+def cable() -> Iterator[lab.Cable]:
+    """A veth pair; the test runs in the namespace of its near end."""
+    with lab.cable() as laid:
+        yield laid
+
+
+@pytest.fixture
+def pin_root() -> Iterator[Path]:
+    """A place for pins, which must be empty again at the end."""
+    root = Path(f"/sys/fs/bpf/tripod-test-{os.getpid()}")
+    yield root
+    left = []
+    if root.exists():
+        for directory, _directories, files in os.walk(root, topdown=False):
+            for file in files:
+                left.append(os.path.join(directory, file))
+                os.unlink(left[-1])
+            os.rmdir(directory)
+    # A namespace that ends takes its interface and thereby the link's effect, not the pins.
+    assert not [path for path in left if path.endswith("~")], "half a replacement was left"

@@ -1,0 +1,143 @@
+"""Policy entries in real maps, judged by real packets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Refused, converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import Wanted, XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import Policy, XdpMap, counts, parse_entries
+
+from tests.integration import frames, lab
+
+
+def attach(path: Path, pin_root: Path, directory: Path) -> Wanted:
+    wanted = Wanted(lab.Cable.nic, object=str(path), pin_root=str(pin_root), state_directory=str(directory))
+    converge(XdpProgram(wanted), wanted, Host())
+    return wanted
+
+
+@pytest.fixture
+def policy(cable, xdp_object, pin_root, tmp_path) -> Policy:
+    attach(xdp_object, pin_root, tmp_path)
+    return Policy(lab.Cable.nic, pin_root=str(pin_root))
+
+
+def apply(policy: Policy, *entries: str, check: bool = False, **options) -> dict[str, int]:
+    """Apply entries such as "192.0.2.0/24 drop" and return what was counted."""
+    parsed = parse_entries([dict(zip(("prefix", "action"), entry.split(), strict=True)) for entry in entries])
+    wanted = replace(policy, entries=parsed, **options)
+    return counts(converge(XdpMap(wanted), wanted, Host(), check=check).changes)
+
+
+def rules(policy: Policy) -> dict[str, tuple[str, str]]:
+    return {str(prefix): rule for prefix, rule in XdpMap(policy).read(Host()).rules.items()}
+
+
+def test_packets_of_listed_sources_are_dropped_and_no_others(cable, policy):
+    apply(policy, "203.0.113.0/24 drop", "203.0.113.9/32 pass", "2001:db8:bad::/48 drop", "2001:db8:bad:1::/64 pass")
+    path = Path(policy.pin_root, policy.interface, "maps", "counters")
+    sources = {
+        "203.0.113.1": ("drop", "acl_drop"),
+        "203.0.113.255": ("drop", "acl_drop"),
+        "203.0.113.9": ("pass", "acl_pass"),
+        "203.0.114.0": ("pass", "no_rule"),
+        "203.0.112.255": ("pass", "no_rule"),
+        "2001:db8:bad::1": ("drop", "acl_drop"),
+        "2001:db8:bad:1::1": ("pass", "acl_pass"),
+        "2001:db8:bae::1": ("pass", "no_rule"),
+    }
+    with cable.sender() as sender:
+        for source, slot in sources.items():
+            frame = (
+                frames.ethernet(frames.IPV6, frames.ipv6(source))
+                if ":" in source
+                else frames.ethernet(frames.IPV4, frames.ipv4(source))
+            )
+            before = lab.read_counters(path)
+            for _packet in range(50):
+                sender.send(frame)
+            after = lab.read_counters(path)
+            # The kernel's own packets at link-up end up in no_rule too.
+            slack = 20 if slot == ("pass", "no_rule") else 0
+            assert 50 <= after[slot] - before.get(slot, 0) <= 50 + slack, source
+
+
+def test_exact_present_and_absent(policy):
+    assert apply(policy, "10.0.0.0/8 drop", "2001:db8::/32 drop") == {"added": 2, "removed": 0, "modified": 0}
+    assert apply(policy, "10.0.0.0/8 drop", "2001:db8::/32 drop") == {"added": 0, "removed": 0, "modified": 0}
+    assert apply(policy, "10.0.0.0/8 pass", "0.0.0.0/0 drop", check=True) == {"added": 1, "removed": 1, "modified": 1}
+    assert set(rules(policy)) == {"10.0.0.0/8", "2001:db8::/32"}
+    assert apply(policy, "10.0.0.0/8 pass", "0.0.0.0/0 drop") == {"added": 1, "removed": 1, "modified": 1}
+    assert apply(policy, "::/0 drop", mode="present") == {"added": 1, "removed": 0, "modified": 0}
+    assert rules(policy) == {
+        "0.0.0.0/0": ("inventory", "drop"),
+        "10.0.0.0/8": ("inventory", "pass"),
+        "::/0": ("inventory", "drop"),
+    }
+    assert apply(policy, "::/0 pass", "192.0.2.0/24 drop", mode="absent") == {"added": 0, "removed": 1, "modified": 0}
+    assert apply(policy) == {"added": 0, "removed": 2, "modified": 0}
+    assert rules(policy) == {}
+
+
+def test_another_owners_entries_are_left_alone_and_its_prefixes_refused(policy):
+    apply(policy, "10.0.0.0/8 drop", "2001:db8::/32 drop", owner="api")
+    assert apply(policy, "192.0.2.0/24 drop") == {"added": 1, "removed": 0, "modified": 0}
+    with pytest.raises(Refused, match=r"10\.0\.0\.0/8 \(drop\) belongs to owner api, not inventory: remove it there"):
+        apply(policy, "198.51.100.0/24 drop", "10.0.0.0/8 drop")
+    assert apply(policy) == {"added": 0, "removed": 1, "modified": 0}
+    assert rules(policy) == {"10.0.0.0/8": ("api", "drop"), "2001:db8::/32": ("api", "drop")}
+
+
+def test_more_than_the_map_holds_is_refused_before_anything_changes(cable, smaller_object, pin_root, tmp_path):
+    attach(smaller_object, pin_root, tmp_path)
+    policy = Policy(lab.Cable.nic, pin_root=str(pin_root))
+    apply(policy, "10.9.0.0/16 drop", owner="api")
+    apply(policy, "10.1.0.0/16 drop")
+    four = [f"10.{number}.0.0/16 drop" for number in range(2, 6)]
+    with pytest.raises(Impossible, match=r"acl_v4 would hold 5 entries > its limit 4"):
+        apply(policy, *four)
+    assert set(rules(policy)) == {"10.9.0.0/16", "10.1.0.0/16"}
+    # Removals come first, so a full map can still be exchanged.
+    assert apply(policy, *four[:3]) == {"added": 3, "removed": 1, "modified": 0}
+    assert apply(policy, "10.7.0.0/16 drop", *four[:2])["added"] == 1
+
+
+def test_a_map_that_fills_up_meanwhile_gives_back_what_was(cable, smaller_object, pin_root, tmp_path):
+    attach(smaller_object, pin_root, tmp_path)
+    policy = Policy(lab.Cable.nic, pin_root=str(pin_root))
+    apply(policy, "10.1.0.0/16 drop", "10.2.0.0/16 drop")
+    before = rules(policy)
+    wanted = replace(
+        policy, entries=parse_entries([{"prefix": f"10.{n}.0.0/16", "action": "pass"} for n in (2, 3, 4, 5)])
+    )
+    subject = XdpMap(wanted)
+    changes = subject.plan(wanted, subject.read(Host()))
+    apply(policy, "10.8.0.0/16 drop", "10.9.0.0/16 drop", owner="api")
+    with pytest.raises(Exception, match=r"acl_v4 is full, another owner adds entries.*what was before is back"):
+        subject.apply(Host(), changes)
+    assert {prefix: rule for prefix, rule in rules(policy).items() if rule[0] == "inventory"} == before
+
+
+def test_ten_thousand_prefixes(policy):
+    entries = [f"10.{number >> 8}.{number & 255}.0/24 drop" for number in range(10000)]
+    assert apply(policy, *entries)["added"] == 10000
+    assert apply(policy, *entries) == {"added": 0, "removed": 0, "modified": 0}
+    assert len(rules(policy)) == 10000
+    with _bpf.pinned(f"{policy.pin_root}/{policy.interface}/maps/acl_v4") as descriptor:
+        layout = _bpf.map_info(descriptor).layout
+        # What a kernel without batches gets.
+        assert _bpf._items_one_by_one(descriptor, layout) == _bpf._items_by_batch(descriptor, layout)
+    assert apply(policy)["removed"] == 10000
+
+
+def test_without_a_program_it_says_what_to_do(cable, pin_root):
+    policy = Policy(lab.Cable.nic, pin_root=str(pin_root))
+    with pytest.raises(
+        Impossible, match=r"maps/acl_v4 does not exist: attach the program to xdp0 with xdp_program first"
+    ):
+        apply(policy, "10.0.0.0/8 drop")

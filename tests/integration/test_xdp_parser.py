@@ -1,0 +1,181 @@
+"""What the XDP program makes of whole, odd and broken packets (BPF_PROG_TEST_RUN)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._prefix import parse_prefix
+
+from tests.integration import frames as f
+from tests.integration import lab
+
+V4, V6 = "192.0.2.1", "2001:db8:1::1"
+RULES = [
+    ("203.0.113.0/24", 2, 1),
+    ("203.0.113.8/29", 1, 2),
+    ("203.0.113.9/32", 2, 1),
+    ("2001:db8:bad::/48", 2, 2),
+    ("2001:db8:bad:1::/64", 1, 1),
+]
+NEVER_ENDING = b"".join(f.extension(f.DESTINATION) for _header in range(12))
+
+
+@pytest.fixture(scope="module")
+def twin(xdp_object) -> Iterator[lab.Twin]:
+    with lab.Twin(xdp_object.read_bytes()) as loaded:
+        for text, action, owner in RULES:
+            prefix = parse_prefix(text)
+            value = bytes((action, owner, prefix.length, 0))
+            assert _bpf.update(loaded.map(f"acl_v{prefix.version}"), [(prefix.key, value)]) == 1
+        yield loaded
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason", "expected"),
+    [
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4)), "no_rule", {"transport_offset": 34, "protocol": 17}, id="udp"),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, f.TCP_HEADER, f.TCP)),
+            "no_rule",
+            {"transport_offset": 34, "protocol": 6},
+            id="tcp",
+        ),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, b"\x08" + b"\0" * 7, f.ICMP)), "no_rule", {"protocol": 1}, id="icmp"
+        ),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4, b"", 132)), "no_rule", {"protocol": 132}, id="other protocol"),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, options=b"\x01" * 40)), "no_rule", {"transport_offset": 74}, id="options"
+        ),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4) + b"\0" * 18), "no_rule", {}, id="padded to 60 bytes"),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, b"\0" * 4, fragment=100)),
+            "no_rule",
+            {"transport_offset": 0},
+            id="later fragment",
+        ),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, fragment=0x2000)), "no_rule", {"transport_offset": 34}, id="1st fragment"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4), (f.VLAN,)), "no_rule", {"vlan_tags": 1, "network_offset": 18}, id="vlan"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6), (f.QINQ, f.VLAN)),
+            "no_rule",
+            {"vlan_tags": 2, "network_offset": 22},
+            id="qinq",
+        ),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4), (f.QINQ, f.VLAN, f.VLAN)), "malformed", {"family": 0}, id="3 tags"),
+        pytest.param(f.ethernet(f.VLAN, b"\0\x07"), "malformed", {"family": 0}, id="half a tag"),
+        pytest.param(f.ethernet(f.ARP, b"\0" * 28), "not_ip", {"family": 0, "network_offset": 0}, id="arp"),
+        pytest.param(f.ethernet(0x0026, b"\0" * 38), "not_ip", {"family": 0}, id="802.3 length"),
+        pytest.param(f.ethernet(f.IPV4, b""), "malformed", {"family": 0}, id="no ip header"),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4)[:19]), "malformed", {"family": 0}, id="19 bytes of ip"),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4, version=6)), "malformed", {"family": 0}, id="wrong version"),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4, words=4)), "malformed", {"family": 4}, id="header of 16 bytes"),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, words=15)), "malformed", {"family": 4}, id="options beyond the length"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, length=1500)), "malformed", {"family": 4}, id="length beyond the frame"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, length=19)), "malformed", {"family": 4}, id="length below the header"
+        ),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4, f.UDP_HEADER[:7])), "malformed", {"family": 4}, id="7 bytes of udp"),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4, f.TCP_HEADER[:12] + b"\x40" + f.TCP_HEADER[13:], f.TCP)),
+            "malformed",
+            {"protocol": 6},
+            id="tcp header of 16 bytes",
+        ),
+        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4, f.TCP_HEADER[:19], f.TCP)), "malformed", {}, id="19 bytes of tcp"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6(V6)), "no_rule", {"transport_offset": 54, "source": V6}, id="v6 udp"),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6, b"\x80" + b"\0" * 7, f.ICMPV6)), "no_rule", {"protocol": 58}, id="icmpv6"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6, b"", f.NO_NEXT)), "no_rule", {"protocol": 59}, id="v6 no next header"
+        ),
+        pytest.param(
+            f.ethernet(
+                f.IPV6,
+                f.ipv6(
+                    V6,
+                    f.extension(f.ROUTING)
+                    + f.extension(f.DESTINATION, 2)
+                    + f.extension(f.AUTH)
+                    + f.auth(f.FRAGMENT)
+                    + f.fragment(f.TCP)
+                    + f.TCP_HEADER,
+                    f.HOP_BY_HOP,
+                ),
+            ),
+            "no_rule",
+            {"protocol": 6, "transport_offset": 54 + 8 + 24 + 8 + 16 + 8},
+            id="v6 extension headers",
+        ),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6, f.fragment(f.UDP, 100) + b"\0" * 4, f.FRAGMENT)),
+            "no_rule",
+            {"protocol": 17, "transport_offset": 0},
+            id="v6 later fragment",
+        ),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6, NEVER_ENDING, f.DESTINATION)), "malformed", {"family": 6}, id="v6 chain"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6, f.extension(f.UDP, 255)[:100], f.HOP_BY_HOP)),
+            "malformed",
+            {"family": 6},
+            id="v6 extension beyond the end",
+        ),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6(V6)[:39]), "malformed", {"family": 0}, id="39 bytes of v6"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6(V6, length=100)), "malformed", {"family": 6}, id="v6 length beyond"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6(V6, version=4)), "malformed", {"family": 0}, id="v6 wrong version"),
+    ],
+)
+def test_a_packet_without_a_rule_passes_and_tells_why(twin, frame, reason, expected):
+    told = twin.run(frame)
+    assert (told["verdict"], told["reason"]) == ("pass", reason)
+    assert {name: told[name] for name in expected} == expected
+    assert (told["action"], told["owner"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "verdict", "reason", "length", "owner"),
+    [
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1")), "drop", "acl_drop", 24, 1),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10")), "pass", "acl_pass", 29, 2),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.9")), "drop", "acl_drop", 32, 1),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.112.255")), "pass", "no_rule", 0, 0),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1")), "drop", "acl_drop", 48, 2),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:1::1")), "pass", "acl_pass", 64, 1),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bae::1")), "pass", "no_rule", 0, 0),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.QINQ, f.VLAN)), "drop", "acl_drop", 24, 1),
+        # A blocked source does not get through by being odd.
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1", b"\0")), "drop", "acl_drop", 24, 1),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1", NEVER_ENDING, f.DESTINATION)), "drop", "acl_drop", 48, 2),
+        # Nor does a pass rule turn a broken packet into a whole one.
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10", b"\0")), "pass", "malformed", 29, 2),
+    ],
+)
+def test_the_longest_prefix_decides(twin, frame, verdict, reason, length, owner):
+    told = twin.run(frame)
+    assert (told["verdict"], told["reason"], told["prefix_len"], told["owner"]) == (verdict, reason, length, owner)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_every_truncation_of_a_packet_is_judged(twin, version):
+    whole = (
+        f.ethernet(f.IPV4, f.ipv4(V4))
+        if version == 4
+        else f.ethernet(f.IPV6, f.ipv6(V6, f.extension(17) + f.UDP_HEADER, 0))
+    )
+    for size in range(14, len(whole)):
+        told = twin.run(whole[:size])
+        assert (told["verdict"], told["reason"]) == ("pass", "malformed"), size
+    assert twin.run(whole)["reason"] == "no_rule"

@@ -1,0 +1,370 @@
+"""Attach, replace, refuse, detach: on a real interface, with real packets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf, _netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
+    ApplyFailed,
+    CoreError,
+    Impossible,
+    Invalid,
+    Refused,
+    converge,
+)
+from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import Wanted, XdpProgram, facts
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import Policy, XdpMap
+
+from tests.integration import frames, lab
+
+NIC = lab.Cable.nic
+SWAPS = 20
+IP_MODES = {1: "native", 2: "generic"}
+
+
+@pytest.fixture
+def wanted(xdp_object, pin_root, tmp_path) -> Wanted:
+    return Wanted(NIC, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path / "host.d"))
+
+
+def run(wanted: Wanted, check: bool = False):
+    return converge(XdpProgram(wanted), wanted, Host(), check=check)
+
+
+def snapshot(cable: lab.Cable, wanted: Wanted):
+    """All that a failed call must leave as it was."""
+    pins = {}
+    for directory, _directories, files in os.walk(wanted.pin_root):
+        for file in files:
+            path = os.path.join(directory, file)
+            with _bpf.pinned(path) as descriptor:
+                kind = _bpf.xdp_link_info if file == "link" else _bpf.program_info if file == "prog" else _bpf.map_info
+                pins[path] = kind(descriptor)
+    document = Path(wanted.document)
+    return cable.xdp(), pins, os.path.exists(wanted.pins), document.read_text() if document.exists() else None
+
+
+def foreign_program(wanted: Wanted, content: bytes, attach) -> None:
+    with _bpf.Object(content, "foreign.o") as opened:
+        opened.load("tripod_xdp", {})
+        attach(opened.program("tripod_xdp"))
+
+
+def test_attach_then_nothing_left_to_do(cable, wanted):
+    predicted = run(wanted, check=True)
+    assert predicted.changed
+    assert not cable.xdp()
+    assert not os.path.exists(wanted.pin_root)
+
+    outcome = run(wanted)
+    assert outcome.changes == predicted.changes
+    told = facts(outcome.state)
+    assert told["mode"] == IP_MODES[cable.xdp()["mode"]] == "native"
+    assert told["program"]["id"] == cable.xdp()["prog"]["id"]
+    assert told["program"]["tag"] == cable.xdp()["prog"]["tag"]
+    assert {one["name"] for one in told["maps"]} == {"acl_v4", "acl_v6", "counters", "trace"}
+    document = json.loads(Path(wanted.document).read_text())
+    assert (document["interface"], document["mode"], document["sha256"]) == (NIC, "native", told["sha256"])
+
+    assert not run(wanted).changed
+    assert cable.xdp()["prog"]["id"] == told["program"]["id"]
+
+
+def test_detach_removes_everything_it_made(cable, wanted):
+    run(wanted)
+    outcome = run(replace(wanted, present=False))
+    assert outcome.changed
+    assert not cable.xdp()
+    assert os.listdir(wanted.pin_root) == []
+    assert not Path(wanted.document).exists()
+    assert not run(replace(wanted, present=False)).changed
+
+
+def test_detach_of_an_interface_that_is_gone_removes_pins_and_document(cable, wanted):
+    run(wanted)
+    lab.ip("link", "del", NIC)
+    assert run(replace(wanted, present=False)).changed
+    assert not os.path.exists(wanted.pins)
+    assert not run(replace(wanted, present=False)).changed
+
+
+def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cable, wanted):
+    run(wanted)
+    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=wanted.pin_root)
+    converge(XdpMap(policy), policy, Host())
+    lab.ip("link", "del", NIC)
+    lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
+    assert run(wanted).changed
+    assert cable.xdp()
+    assert not converge(XdpMap(policy), policy, Host()).changed
+    run(replace(wanted, present=False))
+
+
+def test_replace_under_traffic_counts_every_packet(wanted, newer_object):
+    with lab.cable(up=False) as cable:
+        run(wanted)
+        policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=wanted.pin_root)
+        converge(XdpMap(policy), policy, Host())
+        lab.bring_up(cable)
+        maps = {one["name"]: one["id"] for one in facts(XdpProgram(wanted).read(Host()))["maps"]}
+        stop = threading.Event()
+        sender = cable.sender()
+        sent = {"pass": 0, "drop": 0}
+
+        def send() -> None:
+            passing = frames.ethernet(frames.IPV4, frames.ipv4("192.0.2.1"))
+            dropped = frames.ethernet(frames.IPV4, frames.ipv4("203.0.113.1"))
+            while not stop.is_set():
+                for _round in range(100):
+                    sender.send(passing)
+                    sender.send(dropped)
+                sent["pass"] += 100
+                sent["drop"] += 100
+
+        # Both threads are busy; at the usual 5 ms a turn, each of the many short system calls would wait as long.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(0.0002)
+        traffic = threading.Thread(target=send)
+        traffic.start()
+        programs = set()
+        try:
+            for turn in range(SWAPS):
+                outcome = run(replace(wanted, object=str(newer_object)) if turn % 2 == 0 else wanted)
+                assert [change.path[1] for change in outcome.changes] == ["object"]
+                assert not outcome.disrupts
+                programs.add(facts(outcome.state)["program"]["id"])
+        finally:
+            stop.set()
+            traffic.join()
+            sender.close()
+            sys.setswitchinterval(interval)
+        counted = lab.read_counters(Path(wanted.pins, "maps", "counters"))
+        assert len(programs) == SWAPS
+        assert sum(counted.values()) == cable.packets_sent()
+        assert sent["drop"] > 1000
+        assert counted["drop", "acl_drop"] == sent["drop"]
+        # The kernel of the far end sends a few packets of its own.
+        assert 0 <= counted["pass", "no_rule"] - sent["pass"] < 100
+        assert {one["name"]: one["id"] for one in facts(XdpProgram(wanted).read(Host()))["maps"]} == maps
+
+
+def test_generic_only_when_asked_and_back(cable, wanted):
+    run(wanted)
+    generic = replace(wanted, mode="generic")
+    outcome = run(generic)
+    assert outcome.disrupts
+    assert IP_MODES[cable.xdp()["mode"]] == "generic"
+    assert not run(generic).changed
+    assert run(wanted).disrupts
+    assert IP_MODES[cable.xdp()["mode"]] == "native"
+
+
+def test_our_netlink_attachment_is_replaced_in_place(cable, wanted, newer_object):
+    run(wanted)
+    with _bpf.pinned(f"{wanted.pins}/link") as link:
+        _bpf.detach_link(link)
+    os.unlink(f"{wanted.pins}/link")
+    with _bpf.pinned(f"{wanted.pins}/prog") as program:
+        index = _netlink.link(NIC).index
+        _netlink.set_xdp(index, program, "native")
+    outcome = run(replace(wanted, object=str(newer_object)))
+    assert [change.path[1] for change in outcome.changes] == ["object"]
+    assert not os.path.exists(f"{wanted.pins}/link")
+    run(replace(wanted, present=False))
+    assert not cable.xdp()
+
+
+def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_demand(cable, wanted, xdp_object):
+    index = _netlink.link(NIC).index
+    foreign_program(wanted, xdp_object.read_bytes(), lambda program: _netlink.set_xdp(index, program, "generic"))
+    before = snapshot(cable, wanted)
+    number = cable.xdp()["prog"]["id"]
+    with pytest.raises(
+        Refused, match=rf"tripod_xdp \(id {number}, generic, by netlink\).*ip link set dev {NIC} xdpgeneric off"
+    ):
+        run(wanted)
+    assert snapshot(cable, wanted) == before
+    assert not run(replace(wanted, present=False)).changed
+    assert snapshot(cable, wanted) == before
+    assert run(replace(wanted, replace_foreign=True)).disrupts
+    assert cable.xdp()["prog"]["id"] != number
+
+
+def test_a_foreign_link_is_refused_then_replaced_on_demand(cable, wanted, xdp_object):
+    index = _netlink.link(NIC).index
+    held = []
+    foreign_program(
+        wanted, xdp_object.read_bytes(), lambda program: held.append(_bpf.create_xdp_link(program, index, "native"))
+    )
+    try:
+        before = snapshot(cable, wanted)
+        with pytest.raises(Refused, match=r"by bpf_link \d+\) is attached and not ours.*bpftool link detach id"):
+            run(wanted)
+        assert snapshot(cable, wanted) == before
+        run(replace(wanted, replace_foreign=True))
+        assert not run(wanted).changed
+    finally:
+        os.close(held[0])
+
+
+def test_our_link_keeps_others_out(cable, wanted):
+    run(wanted)
+    number = cable.xdp()["prog"]["id"]
+    result = subprocess.run(["ip", "link", "set", NIC, "xdp", "off"], capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "Can't replace active BPF XDP link" in result.stderr
+    assert cable.xdp()["prog"]["id"] == number
+
+
+def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, wanted, smaller_object):
+    run(wanted)
+    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=wanted.pin_root)
+    converge(XdpMap(policy), policy, Host())
+    counters = lab.read_counters(Path(wanted.pins, "maps", "counters"))
+    before = snapshot(cable, wanted)
+    smaller = replace(wanted, object=str(smaller_object))
+    with pytest.raises(
+        Refused, match=r"map acl_v4 .*max_entries 131072 -> 4.*map acl_v6 .*incompatible_maps: recreate"
+    ):
+        run(smaller)
+    assert snapshot(cable, wanted) == before
+
+    outcome = run(replace(smaller, recreate_maps=True))
+    assert {change.path[2] for change in outcome.changes if change.path[1] == "maps"} == {"acl_v4", "acl_v6"}
+    assert not outcome.disrupts
+    assert converge(XdpMap(policy), policy, Host(), check=True).changed, "the policy was to be lost"
+    after = lab.read_counters(Path(wanted.pins, "maps", "counters"))
+    assert all(after[slot] >= packets for slot, packets in counters.items()), "counters were to be kept"
+    assert not run(smaller).changed
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"interface": "nope0"}, Invalid, r"interface nope0 does not exist; there are lo, .*xdp0"),
+        ({"object": "/nope.o"}, Invalid, r"object /nope\.o cannot be read: No such file or directory; build and copy"),
+        ({"object": "/etc/hostname"}, Invalid, r"/etc/hostname is not a BPF object .*not a proper ELF object"),
+        ({"sha256": "0" * 64}, Invalid, r"has SHA-256 [0-9a-f]{64}, 0{64} is expected"),
+        ({"sha256": "ABC"}, Invalid, r"sha256 'ABC' is not 64 lower-case hexadecimal digits"),
+        ({"program": "other"}, Invalid, r"has no XDP program other; it holds the XDP programs tripod_xdp"),
+        ({"mode": "offload"}, Impossible, r"the NIC cannot run XDP programs itself: choose mode native or generic"),
+        ({"pin_root": "/tmp/pins"}, Impossible, r"/tmp/pins is not on a BPF file system: mount one first"),
+        (
+            {"interface": "nope0", "object": "/nope.o", "sha256": "ABC", "pin_root": "/tmp/pins"},
+            Invalid,
+            r"nope0 does not exist.*'ABC'.*/nope\.o.*/tmp/pins",
+        ),
+    ],
+)
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_bad_request_says_why_and_changes_nothing(cable, wanted, options, error, message, attached):
+    if attached:
+        run(wanted)
+    before = snapshot(cable, wanted)
+    with pytest.raises(CoreError, match=message) as raised:
+        run(replace(wanted, **options))
+    assert type(raised.value) is error
+    assert snapshot(cable, wanted) == before
+
+
+@pytest.mark.parametrize("size", [0, 64, 1000, 5000, -64])
+def test_a_cut_object_is_refused(cable, wanted, xdp_object, tmp_path, size):
+    cut = tmp_path / "cut.o"
+    cut.write_bytes(xdp_object.read_bytes()[:size])
+    with pytest.raises(Invalid, match=r"cut\.o is not a BPF object that libbpf can open: .*SHA-256"):
+        run(replace(wanted, object=str(cut)))
+    assert not cable.xdp()
+    assert not os.path.exists(wanted.pin_root)
+
+
+def test_an_object_that_the_verifier_rejects_comes_with_its_log(cable, wanted, xdp_object, tmp_path):
+    run(wanted)
+    before = snapshot(cable, wanted)
+    content = xdp_object.read_bytes()
+    # The first instruction of the program (its section starts behind the 64-byte ELF header) becomes "r0 = r9".
+    bad = tmp_path / "bad.o"
+    bad.write_bytes(content[:64] + b"\xbf\x90\0\0\0\0\0\0" + content[72:])
+    with pytest.raises(
+        ApplyFailed, match=r"the kernel does not accept program tripod_xdp.*R9 !read_ok.*is back"
+    ) as raised:
+        run(replace(wanted, object=str(bad)))
+    assert "BEGIN PROG LOAD LOG" in raised.value.facts["verifier_log"]
+    assert snapshot(cable, wanted) == before
+
+
+def test_the_mtu_of_either_end_is_a_reason(wanted):
+    with lab.cable() as cable:
+        lab.ip("link", "set", NIC, "mtu", "9000")
+        with pytest.raises(Impossible, match=r"MTU 9000 > 3506, .*ip link set xdp0 mtu 3506"):
+            run(wanted)
+        lab.ip("link", "set", NIC, "mtu", "1500")
+        with lab.inside(cable.far):
+            lab.ip("link", "set", cable.peer, "mtu", "9000")
+        before = snapshot(cable, wanted)
+        with pytest.raises(ApplyFailed, match="veth: Peer MTU is too large to set XDP") as raised:
+            run(wanted)
+        assert "what was before is back" in str(raised.value)
+        assert snapshot(cable, wanted) == before
+
+
+def test_a_link_that_is_refused_speaks_the_drivers_words(wanted):
+    with lab.cable() as cable:
+        lab.ip("link", "del", NIC)
+        lab.ip(
+            *("link", "add", NIC, "numrxqueues", "1", "numtxqueues", "1", "type", "veth"),
+            *("peer", "name", "x", "numrxqueues", "2", "numtxqueues", "2"),
+        )
+        with pytest.raises(ApplyFailed, match="veth: XDP expects number of rx queues not less than peer tx queues"):
+            run(wanted)
+        assert not cable.xdp()
+        assert not os.path.exists(wanted.pin_root)
+
+
+def test_a_mode_change_that_fails_puts_the_program_back(cable, wanted):
+    generic = replace(wanted, mode="generic")
+    run(generic)
+    with lab.inside(cable.far):
+        lab.ip("link", "set", cable.peer, "mtu", "9000")
+    number = cable.xdp()["prog"]["id"]
+    with pytest.raises(ApplyFailed, match=r"Peer MTU is too large.*what was before is back"):
+        run(wanted)
+    assert (IP_MODES[cable.xdp()["mode"]], cable.xdp()["prog"]["id"]) == ("generic", number)
+    assert not run(generic).changed
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_document_that_cannot_be_written_undoes_all(cable, wanted, newer_object, tmp_path, attached):
+    if attached:
+        run(wanted)
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    before = snapshot(cable, wanted)
+    with pytest.raises(ApplyFailed, match=r"Not a directory|File exists"):
+        run(replace(wanted, object=str(newer_object), state_directory=str(blocked)))
+    assert snapshot(cable, wanted) == before
+
+
+def test_lost_pins_and_permissions_are_mended(cable, wanted):
+    run(wanted)
+    number = facts(XdpProgram(wanted).read(Host()))["maps"]
+    os.unlink(f"{wanted.pins}/maps/acl_v4")
+    os.unlink(f"{wanted.pins}/prog")
+    assert {change.path[2] for change in run(wanted).changes} == {"prog", "maps/acl_v4"}
+    assert facts(XdpProgram(wanted).read(Host()))["maps"] == number
+
+    grouped = replace(wanted, pin_group=10002)
+    assert {change.path[1] for change in run(grouped).changes} == {"permissions", "document"}
+    for path, mode in (("", 0o750), ("maps", 0o750), ("maps/acl_v4", 0o660), ("prog", 0o640), ("link", 0o640)):
+        status = os.stat(f"{wanted.pins}/{path}")
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 10002, mode), path
+    assert not run(grouped).changed
