@@ -153,6 +153,8 @@ class DockerEngine:
             )
 
     def _start(self, host: Host) -> None:
+        # dockerd does not start while an old pid file names any process, be it another program that got the number.
+        host.remove(self.daemon.pid_file)
         child, begin = start(host, self.daemon.command, self.daemon.log)
         wait(lambda: child.poll() is not None or answers(self.daemon.socket), self.daemon.timeout)
         if child.poll() is not None:

@@ -184,7 +184,6 @@ def read_nic(host: Host, door: Door, link: _netlink.Link) -> dict[str, Any]:
     """Return one network interface."""
     base = f"{NETWORK}/{link.name}"
     driver = door.nic(link.name)
-    queues = host.list(f"{base}/queues")
     features = door.xdp_features(link.index)
     pci = _pci_device(host, base)
     return {
@@ -202,7 +201,7 @@ def read_nic(host: Host, door: Door, link: _netlink.Link) -> dict[str, Any]:
         "up": link.up,
         "operstate": host.read(f"{base}/operstate"),
         "speed_mbps": _not_negative(host.read_int(f"{base}/speed")),
-        "queues": {kind: sum(name.startswith(f"{kind}-") for name in queues) for kind in ("rx", "tx")},
+        "queues": _queues(host, base),
         "channels": _counts(driver.channels),
         "rings": _counts(driver.rings),
         "xdp": {
@@ -254,6 +253,12 @@ def _cpus(host: Host, name: str) -> list[int]:
     text = (host.read(f"{CPUS}/{name}") or "").strip()
     # nohz_full reads "(null)" where the kernel supports it and none was asked for.
     return [] if text == "(null)" else sorted(parse_cpulist(text))
+
+
+def _queues(host: Host, base: str) -> dict[str, int] | None:
+    # A sysfs that was mounted for another network namespace than ours does not know the interface.
+    names = host.list(f"{base}/queues")
+    return {kind: sum(name.startswith(f"{kind}-") for name in names) for kind in ("rx", "tx")} if names else None
 
 
 def _pci_device(host: Host, base: str) -> str | None:

@@ -1,0 +1,64 @@
+"""The collection's modules as Ansible runs them on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One task.
+
+    Attributes:
+        result: What the module returned.
+        failed: Whether the task failed.
+        output: Everything that Ansible printed.
+    """
+
+    result: Mapping[str, Any]
+    failed: bool
+    output: str
+
+    @property
+    def changed(self) -> bool:
+        """Whether the task changed something, or would have in check mode."""
+        return bool(self.result["changed"])
+
+
+def run_module(
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    check: bool = False,
+    interpreter: str = sys.executable,
+    verbose: bool = False,
+) -> Run:
+    """Run a module on this machine, with the interpreter of these tests unless another is named."""
+    command = [
+        *(str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local"),
+        *("-e", f"ansible_python_interpreter={interpreter}", "-m", f"tripod.baremetal.{name}"),
+        *(("-a", json.dumps(options)) if options else ()),
+        *("--diff", "-vvv" if verbose else "-v"),
+        *["--check"] * check,
+    ]
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
+    answer = re.search(r"^localhost \| (\w+)!? => ", done.stdout, re.MULTILINE)
+    assert answer, f"Ansible returned nothing:\n{done.stdout}{done.stderr}"
+    result, _end = json.JSONDecoder().raw_decode(done.stdout, answer.end())
+    return Run(result, answer[1] not in ("SUCCESS", "CHANGED"), done.stdout + done.stderr)
