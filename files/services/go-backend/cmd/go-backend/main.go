@@ -26,6 +26,7 @@ import (
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/metrics"
 	"tripod/go-backend/internal/object"
+	"tripod/go-backend/internal/privilege"
 	"tripod/go-backend/internal/tracer"
 )
 
@@ -44,8 +45,12 @@ var version = "development"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := privilege.Drop(); err != nil {
+		log.Error("no traces or counters without privileges", "error", err)
+	}
 	if err := run(ctx, os.Getenv); err != nil {
-		slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("go-backend cannot go on", "error", err)
+		log.Error("go-backend cannot go on", "error", err)
 		os.Exit(1)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -49,6 +51,20 @@ func NewHost(t testing.TB) *Host {
 func (h *Host) AddInterface() string {
 	h.t.Helper()
 	name := fmt.Sprintf("tv%d", sequence.Add(1))
+	h.addInterface(name)
+	return name
+}
+
+// AddVLANInterface is AddInterface with a name as VLAN devices have, with a dot.
+func (h *Host) AddVLANInterface() string {
+	h.t.Helper()
+	name := fmt.Sprintf("tv%d.7", sequence.Add(1))
+	h.addInterface(name)
+	return name
+}
+
+func (h *Host) addInterface(name string) {
+	h.t.Helper()
 	h.must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: peer(name)}))
 	h.t.Cleanup(func() { h.RemoveInterface(name) })
 	for _, end := range []string{name, peer(name)} {
@@ -56,7 +72,6 @@ func (h *Host) AddInterface() string {
 		h.must(os.WriteFile("/proc/sys/net/ipv6/conf/"+end+"/disable_ipv6", []byte("1"), 0))
 		h.must(netlink.LinkSetUp(h.link(end)))
 	}
-	return name
 }
 
 // RemoveInterface unplugs an interface; its pins stay.
@@ -95,7 +110,7 @@ func (h *Host) Load(name string, change func(*ebpf.CollectionSpec)) *ebpf.Collec
 func (h *Host) Attach(name string, change func(*ebpf.CollectionSpec)) *ebpf.Program {
 	h.t.Helper()
 	collection := h.Load(name, change)
-	h.must(os.MkdirAll(filepath.Join(h.Root, name, "maps"), 0o755))
+	h.must(os.MkdirAll(filepath.Join(h.Pins(name), "maps"), 0o755))
 	for key, m := range collection.Maps {
 		path := h.Map(name, key)
 		if _, err := os.Stat(path); err != nil && key[0] != '.' {
@@ -111,7 +126,7 @@ func (h *Host) Attach(name string, change func(*ebpf.CollectionSpec)) *ebpf.Prog
 // AttachProgram makes an interface run a program, atomically where it runs one already, and leaves the program pin alone.
 func (h *Host) AttachProgram(name string, program *ebpf.Program, mode link.XDPAttachFlags) {
 	h.t.Helper()
-	path := filepath.Join(h.Root, name, "link")
+	path := filepath.Join(h.Pins(name), "link")
 	if old, err := link.LoadPinnedLink(path, nil); err == nil {
 		h.must(old.Update(program))
 		h.must(old.Close())
@@ -128,7 +143,7 @@ func (h *Host) AttachProgram(name string, program *ebpf.Program, mode link.XDPAt
 // PinProgram makes the program pin of an interface point at a program.
 func (h *Host) PinProgram(name string, program *ebpf.Program) {
 	h.t.Helper()
-	path := filepath.Join(h.Root, name, "prog")
+	path := filepath.Join(h.Pins(name), "prog")
 	_ = os.Remove(path)
 	clone, err := program.Clone()
 	h.must(err)
@@ -139,7 +154,28 @@ func (h *Host) PinProgram(name string, program *ebpf.Program) {
 // Detach removes the program and all pins of an interface.
 func (h *Host) Detach(name string) {
 	h.t.Helper()
-	h.must(os.RemoveAll(filepath.Join(h.Root, name)))
+	h.DropLink(name)
+	h.must(os.RemoveAll(h.Pins(name)))
+}
+
+// DropLink removes the link's pin, and with its last reference what it attached; the other pins stay.
+func (h *Host) DropLink(name string) {
+	h.t.Helper()
+	h.must(os.Remove(filepath.Join(h.Pins(name), "link")))
+	h.waitDetached(name)
+}
+
+// waitDetached waits for the kernel, which lets go of an unreferenced link in its own time.
+func (h *Host) waitDetached(name string) {
+	h.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if xdp := h.link(name).Attrs().Xdp; xdp == nil || !xdp.Attached {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("the program on %s did not go away", name)
+		}
+	}
 }
 
 // Foreign returns a program that is not ours.
@@ -154,9 +190,14 @@ func (h *Host) Foreign() *ebpf.Program {
 	return program
 }
 
+// Pins returns the directory of an interface's pins, which cannot have a dot in its name.
+func (h *Host) Pins(name string) string {
+	return filepath.Join(h.Root, strings.ReplaceAll(name, ".", ":"))
+}
+
 // Map returns the path of a map's pin.
 func (h *Host) Map(name, key string) string {
-	return filepath.Join(h.Root, name, "maps", key)
+	return filepath.Join(h.Pins(name), "maps", key)
 }
 
 // Rule puts an entry into an interface's access list.

@@ -90,6 +90,10 @@ func prepare() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
+	// A container shows /proc/sys read-only, where interfaces are told to be silent.
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount proc: %w", err)
+	}
 	// A directory of the file system root, as /tmp of the host must not keep an empty leftover.
 	if err := unix.Mount("tmpfs", "/mnt", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount tmpfs: %w", err)

@@ -93,11 +93,25 @@ func TestInterfaceTellsWhatTheKernelRuns(t *testing.T) {
 	}
 }
 
+func TestAVLANInterfaceHasItsDotBack(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name := h.AddVLANInterface()
+	h.Attach(name, nil)
+	root := dataplane.NewRoot(h.Root)
+	names, err := root.Interfaces()
+	if err != nil || !reflect.DeepEqual(names, []string{name}) {
+		t.Errorf("got %v, %v, want %s", names, err, name)
+	}
+	if _, err := root.Interface(t.Context(), name); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGenericModeIsToldApart(t *testing.T) {
 	h := bpftest.NewHost(t)
 	name := h.AddInterface()
 	program := h.Load(name, nil).Programs[object.ProgramName]
-	if err := os.Mkdir(filepath.Join(h.Root, name), 0o755); err != nil {
+	if err := os.Mkdir(h.Pins(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	h.AttachProgram(name, program, link.XDPGenericMode)
@@ -181,13 +195,9 @@ func TestForeignOrAbsentProgramsAreNotOurs(t *testing.T) {
 		{"replaced by another's", func(h *bpftest.Host, name string) {
 			h.AttachProgram(name, h.Foreign(), 0)
 		}, "the pin"},
-		{"detached", func(h *bpftest.Host, name string) {
-			if err := os.Remove(filepath.Join(h.Root, name, "link")); err != nil {
-				t.Fatal(err)
-			}
-		}, "no XDP program at all"},
+		{"detached", func(h *bpftest.Host, name string) { h.DropLink(name) }, "no XDP program at all"},
 		{"pin lost", func(h *bpftest.Host, name string) {
-			if err := os.Remove(filepath.Join(h.Root, name, "prog")); err != nil {
+			if err := os.Remove(filepath.Join(h.Pins(name), "prog")); err != nil {
 				t.Fatal(err)
 			}
 		}, "no pin"},

@@ -63,10 +63,17 @@ func (r Root) Interfaces() ([]string, error) {
 	var names []string
 	for _, entry := range entries {
 		if entry.IsDir() {
-			names = append(names, entry.Name())
+			names = append(names, strings.ReplaceAll(entry.Name(), ":", "."))
 		}
 	}
+	slices.Sort(names)
 	return names, nil
+}
+
+// directory returns where an interface's pins are. A BPF file system takes no dot in a name, and an interface has no
+// colon in its own, so the host writes eth0.7 as eth0:7.
+func (r Root) directory(name string) string {
+	return filepath.Join(r.path, strings.ReplaceAll(name, ".", ":"))
 }
 
 // Interface returns what is attached on the named interface, which must have pins.
@@ -85,7 +92,7 @@ func (r Root) Interface(ctx context.Context, name string) (*Interface, error) {
 	}
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
-		found, err := open(filepath.Join(r.path, name), name)
+		found, err := open(r.directory(name), name)
 		if !errors.Is(err, errUnsettled) || attempt == attempts {
 			return found, err
 		}
@@ -160,7 +167,7 @@ func pinError(path string, err error) error {
 	case errors.Is(err, unix.EACCES):
 		hint = fmt.Sprintf(" (uid %d needs read permission on the pin and search permission on its directories)", os.Getuid())
 	case errors.Is(err, unix.EPERM):
-		hint = " (CAP_BPF is missing)"
+		hint = " (CAP_BPF is missing, or the engine's seccomp profile forbids bpf)"
 	}
 	return fmt.Errorf("open pin %s: %w%s", path, err, hint)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/object"
@@ -186,6 +187,11 @@ func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		return nil, fmt.Errorf("%w: the maps of program %d on %s are laid out otherwise than in %s: "+
 			"attach the program of that object, or restore the object: %w", ErrStale, iface.Program.ID, iface.Name, file.Path, err)
+	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		// Without CAP_PERFMON the verifier refuses packet pointers moved by a length read from the packet.
+		return nil, fmt.Errorf("load a twin of program %d on %s from %s (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed): %w",
+			iface.Program.ID, iface.Name, file.Path, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load a twin of program %d on %s from %s: %w", iface.Program.ID, iface.Name, file.Path, err)
