@@ -73,7 +73,8 @@ def image_builds(
     }
     from_build_base = {"args_from": {"BUILD_BASE": build_base["name"]}, **common}
     built = [
-        {"name": f"{app}/{service}", "context": f"{files}/services/{service}", **from_build_base}
+        # Each service's tests are stages behind this one: whoever deploys does not run them.
+        {"name": f"{app}/{service}", "context": f"{files}/services/{service}", "target": "runtime", **from_build_base}
         for service in services
     ]
     xdp_object = {

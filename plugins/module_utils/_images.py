@@ -196,6 +196,7 @@ class Build:
         name: Repository, without tag.
         context: Directory of the build context.
         inputs: What else decides the result, such as the base image's ID; part of the digest.
+        target: Stage to end with; the last where None.
         args: Build arguments.
         args_from: Build arguments whose value is the reference of another image of the list.
         extra_files: Name in the context to path on the builder.
@@ -206,6 +207,7 @@ class Build:
     name: str
     context: str
     inputs: Sequence[str] = ()
+    target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     args_from: Mapping[str, str] = field(default_factory=dict)
     extra_files: Mapping[str, str] = field(default_factory=dict)
@@ -314,6 +316,7 @@ class Images:
                 path=path,
                 tag=item.reference,
                 buildargs=arguments,
+                target=build.target or "",
                 labels={LABEL: OWNER},
                 network_mode="host",
                 rm=True,

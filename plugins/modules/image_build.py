@@ -38,6 +38,11 @@ options:
         type: list
         elements: str
         default: []
+      target:
+        description:
+          - Stage to end with; the last one if not given.
+          - Builders without BuildKit go through every stage before it, so an image's tests belong behind it.
+        type: str
       args:
         description: Build arguments.
         type: dict
@@ -112,6 +117,7 @@ IMAGE = {
     "name": {"type": "str", "required": True},
     "context": {"type": "path", "required": True},
     "inputs": {"type": "list", "elements": "str", "default": []},
+    "target": {"type": "str"},
     "args": {"type": "dict", "default": {}},
     "args_from": {"type": "dict", "default": {}},
     "extra_files": {"type": "dict", "default": {}},

@@ -37,4 +37,5 @@ def test_builds_come_in_the_order_they_need_each_other():
     assert [build["name"] for build in builds] == ["app/build-base", "app/webui", "app/xdp-object"]
     assert all(build["inputs"] == ["sha256:1"] and build["args"] == {"BASE": "app/base:1"} for build in builds)
     assert builds[1]["args_from"] == {"BUILD_BASE": "app/build-base"}
+    assert [build.get("target") for build in builds] == [None, "runtime", None]
     assert builds[2]["export_to"] == "/cache/tripod_xdp-{tag}.bpf.o"
