@@ -49,7 +49,7 @@ def parse_prefix(text: str) -> Prefix:
     family, size = _FAMILIES[version]
     try:
         address = socket.inet_pton(family, address_text)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL inside, or no ASCII
         raise ValueError(f"{text!r}: {address_text!r} is not an IPv4 or IPv6 address") from None
     limit = size * 8
     length = limit
