@@ -10,11 +10,11 @@ import threading
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _engine
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Change, Impossible, Invalid, Refused
+from ansible_collections.tripod.baremetal.plugins.module_utils._detached import Running
 from ansible_collections.tripod.baremetal.plugins.module_utils._engine import (
     Daemon,
     DockerEngine,
     EngineState,
-    Running,
     Wanted,
     answers,
     list_containers,

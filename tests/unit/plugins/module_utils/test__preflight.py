@@ -211,7 +211,12 @@ PORTS = (Port(3000, "web"), Port(5000, "api"), Port(8080, "go"), Port(8081, "hid
 )
 def test_the_holder_of_a_port_is_found_and_told_from_our_containers(machine, monkeypatch, containers, ours):
     asked = []
-    monkeypatch.setattr(_preflight, "list_containers", lambda *words: asked.append(words) or containers)
+
+    def listed(*words):
+        asked.append(words)
+        return containers
+
+    monkeypatch.setattr(_preflight, "list_containers", listed)
     seen = read(machine(PROCESSES, DESCRIPTORS), Requirements(ports=PORTS), LABEL, "/run/engine.sock")
     assert asked == [("/run/engine.sock", LABEL)]
     found = {listener.port: holder for listener, holder in seen.holders.items()}
