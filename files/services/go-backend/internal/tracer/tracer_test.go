@@ -1,6 +1,9 @@
 package tracer_test
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -267,6 +270,27 @@ func TestAReplacedProgramIsFollowed(t *testing.T) {
 	}
 }
 
+// otherInstructions returns the object with the verdict of one instruction changed, which no reader of the ELF notices.
+func otherInstructions(t *testing.T, content []byte) []byte {
+	t.Helper()
+	file, err := elf.NewFile(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := file.Section("xdp")
+	changed := bytes.Clone(content)
+	code := changed[section.Offset : section.Offset+section.Size]
+	for at := 0; at < len(code); at += asm.InstructionSize {
+		// An immediate move of 2 into a register.
+		if code[at] == 0xb4 && binary.LittleEndian.Uint32(code[at+4:]) == pass {
+			code[at+4] = drop
+			return changed
+		}
+	}
+	t.Fatal("no instruction to change")
+	return nil
+}
+
 func TestTheObjectFileIsFollowed(t *testing.T) {
 	h := bpftest.NewHost(t)
 	name := h.AddInterface()
@@ -287,6 +311,8 @@ func TestTheObjectFileIsFollowed(t *testing.T) {
 		{"there", content, nil},
 		{"damaged", content[:100], object.ErrUnusable},
 		{"there again", content, nil},
+		{"of other instructions", otherInstructions(t, content), tracer.ErrStale},
+		{"there once more", content, nil},
 	} {
 		if step.content != nil {
 			if err := os.WriteFile(path, step.content, 0o600); err != nil {
