@@ -56,11 +56,21 @@ class Peer(backend_pb2_grpc.BackendServiceServicer):
         return answer
 
 
-def serve(port: int) -> grpc.Server:
+class Blind(Peer):
+    """Runs, but sees no pins."""
+
+    def GetStats(self, request: pb.StatsRequest, context: grpc.ServicerContext) -> pb.StatsResponse:  # noqa: N802, ARG002
+        context.abort(grpc.StatusCode.UNAVAILABLE, "no pins")
+        raise AssertionError
+
+
+def serve(
+    port: int, peer: Peer | None = None, health_status: Any = health_pb2.HealthCheckResponse.SERVING
+) -> grpc.Server:
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
-    backend_pb2_grpc.add_BackendServiceServicer_to_server(Peer(), server)  # type: ignore[no-untyped-call]
+    backend_pb2_grpc.add_BackendServiceServicer_to_server(peer or Peer(), server)  # type: ignore[no-untyped-call]
     state = health.HealthServicer()
-    state.set("", health_pb2.HealthCheckResponse.SERVING)
+    state.set("", health_status)
     health_pb2_grpc.add_HealthServicer_to_server(state, server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
@@ -101,6 +111,18 @@ def test_status_and_stats_speak_the_contract(admin: Caller) -> None:
         "timestamp": "2026-01-02T03:04:05Z",
         "interfaces": [{"name": "ens1", "mode": "native", "program": program, "counters": [counter]}],
     }
+
+
+def test_a_go_backend_that_cannot_serve_is_not_taken_for_one_that_is_away(admin: Caller, settings: Settings) -> None:
+    port = int(settings.go_backend_target.rpartition(":")[2])
+    server = serve(port, Blind(), health_pb2.HealthCheckResponse.NOT_SERVING)
+    try:
+        for _ in range(2 * dataplane.FAILURES_TO_OPEN):
+            assert admin("GET", "/dataplane/stats").status_code == 503
+            status = admin("GET", "/dataplane/status").json
+            assert status == {"reachable": True, "status": "not_serving", "interfaces": []}
+    finally:
+        server.stop(None).wait()
 
 
 @pytest.mark.usefixtures("peer")

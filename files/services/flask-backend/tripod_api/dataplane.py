@@ -56,27 +56,30 @@ class Dataplane:
         self._target = target
         self._channel: grpc.Channel | None = None
         self._lock = threading.Lock()
-        # pybreaker holds a lock while it calls. One breaker a thread over one common state keeps calls parallel.
-        self._state = CircuitMemoryStorage(STATE_CLOSED)
-        self._local = threading.local()
+        # Apart, or a go-backend that says it can't serve would be taken for one that is away.
+        self._health = _Circuit()
+        self._backend = _Circuit()
 
     def status(self) -> dict[str, Any]:
         """Return whether go-backend serves, and the programs attached; it being away is an answer, too."""
         try:
             health = self._call(
+                self._health,
                 lambda channel: health_pb2_grpc.HealthStub(channel).Check(
                     health_pb2.HealthCheckRequest(), timeout=DEADLINE
-                )
+                ),
             )
-            stats = self._stats()
         except Unavailable:
             return {"reachable": False, "status": "unreachable", "interfaces": []}
+        try:
+            interfaces = list(self._stats().interfaces)
+        except Unavailable:
+            interfaces = []
         return {
             "reachable": True,
             "status": health_pb2.HealthCheckResponse.ServingStatus.Name(health.status).lower(),
             "interfaces": [
-                {"name": entry.name, "mode": entry.mode, "program": _program(entry.program)}
-                for entry in stats.interfaces
+                {"name": entry.name, "mode": entry.mode, "program": _program(entry.program)} for entry in interfaces
             ],
         }
 
@@ -108,7 +111,7 @@ class Dataplane:
         """Return what the program on an interface does with a frame, and why."""
         request = backend_pb2.DataRequest(interface=interface, data=frame)
         answer: backend_pb2.DataResponse = self._call(
-            lambda channel: _stub(channel).ProcessData(request, timeout=DEADLINE)
+            self._backend, lambda channel: _stub(channel).ProcessData(request, timeout=DEADLINE)
         )
         rule = answer.rule
         return {
@@ -130,13 +133,13 @@ class Dataplane:
 
     def _stats(self) -> backend_pb2.StatsResponse:
         stats: backend_pb2.StatsResponse = self._call(
-            lambda channel: _stub(channel).GetStats(backend_pb2.StatsRequest(), timeout=DEADLINE)
+            self._backend, lambda channel: _stub(channel).GetStats(backend_pb2.StatsRequest(), timeout=DEADLINE)
         )
         return stats
 
-    def _call(self, ask: Callable[[grpc.Channel], T]) -> T:
+    def _call(self, circuit: _Circuit, ask: Callable[[grpc.Channel], T]) -> T:
         try:
-            return self._breaker.call(ask, self._connect())
+            return circuit.breaker.call(ask, self._connect())
         except CircuitBreakerError:
             raise Unavailable from None
         except grpc.RpcError as error:
@@ -151,8 +154,19 @@ class Dataplane:
                 self._channel = grpc.insecure_channel(self._target, CHANNEL_OPTIONS)
             return self._channel
 
+
+class _Circuit:
+    """A circuit breaker for many threads.
+
+    pybreaker holds a lock while it calls. One breaker a thread, over one common state, keeps the calls parallel.
+    """
+
+    def __init__(self) -> None:
+        self._state = CircuitMemoryStorage(STATE_CLOSED)
+        self._local = threading.local()
+
     @property
-    def _breaker(self) -> CircuitBreaker:
+    def breaker(self) -> CircuitBreaker:
         if not hasattr(self._local, "breaker"):
             self._local.breaker = CircuitBreaker(
                 fail_max=FAILURES_TO_OPEN,
