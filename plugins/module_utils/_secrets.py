@@ -152,7 +152,7 @@ def generation(state: dict[str, Found]) -> str:
 
 def generate(length: int) -> str:
     """Return a random value of ``length`` characters, 6 bits of entropy each."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(ALPHABET) for _unused in range(length))
 
 
 def write(host: Host, copy: Copy, value: str) -> None:

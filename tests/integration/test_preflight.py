@@ -99,7 +99,7 @@ def test_everything_is_reported_at_once() -> None:
 
 def wait_for(port: int) -> None:
     wanted = f":{port:04X} "
-    for _ in range(200):
+    for _unused in range(200):
         if any(wanted in Path(f"/proc/net/{table}").read_text() for table in ("tcp", "tcp6")):
             return
         time.sleep(0.05)

@@ -63,7 +63,7 @@ def test_a_mask_is_written_in_groups(cpus, text):
 
 def test_both_notations_keep_any_set():
     source = random.Random(20261123)
-    for _ in range(300):
+    for _unused in range(300):
         cpus = set(source.sample(range(520), source.randrange(0, 130)))
         assert parse_cpulist(format_cpulist(cpus)) == cpus
         assert parse_mask(format_mask(cpus)) == cpus

@@ -132,7 +132,7 @@ def server(tmp_path):
         def address_string(self):
             return "socket"
 
-        def log_message(self, *_):
+        def log_message(self, *_unused):
             pass
 
     with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as listener:

@@ -178,7 +178,10 @@ def test_every_malformed_option_is_named_before_anything_is_written(host):
 
 
 def test_a_failed_write_leaves_no_part_of_a_secret(host, monkeypatch):
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    def full(*_paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(Exception, match=f"password: {FIRST}: No space left on device"):
         bring(host, secret())
     assert host.list("/etc/site/secrets/database") == []
