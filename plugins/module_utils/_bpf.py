@@ -504,7 +504,7 @@ def _items_by_batch(descriptor: int, layout: MapLayout) -> dict[bytes, bytes]:
 
 
 def _items_one_by_one(descriptor: int, layout: MapLayout) -> dict[bytes, bytes]:
-    found = {}
+    found: dict[bytes, bytes] = {}
     key = None
     following = ctypes.create_string_buffer(layout.key_size)
     value = ctypes.create_string_buffer(layout.value_size)

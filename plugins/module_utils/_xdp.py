@@ -543,10 +543,10 @@ def _plan_attach(desired: Wanted, state: State) -> list[Change]:
     changes += _plan_maps(desired, state, reloads=bool(changes))
     if not changes:
         changes += _plan_permissions(desired, state)
-        before = {key: value for key, value in (state.document or {}).items() if key != "loaded"}
-        after = _request(desired, state)
-        if before != after:
-            changes.append(Change((name, "document"), before or None, after))
+        held = {key: value for key, value in (state.document or {}).items() if key != "loaded"}
+        asked = _request(desired, state)
+        if held != asked:
+            changes.append(Change((name, "document"), held or None, asked))
     return changes
 
 
@@ -668,8 +668,8 @@ def _attach(wanted: Wanted, state: State, undo: _Undo, held: ExitStack) -> Progr
             _pin(opened.map(one), f"{wanted.pins}/maps/{one}", undo)
 
     if ours is None or ours.mode != wanted.mode or state.foreign:
-        for one in state.attachments:
-            _release(one, wanted, link, undo, held)
+        for attachment in state.attachments:
+            _release(attachment, wanted, link, undo, held)
         if _kernel_version(platform.release()) >= _LINK_KERNEL:
             _attach_by_link(program, wanted, link, undo, held, patient=bool(state.attachments))
         else:

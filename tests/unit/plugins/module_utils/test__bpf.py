@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_missing_library_names_the_package(monkeypatch):
         raise OSError("libbpf.so.1: cannot open shared object file: No such file or directory")
 
     _bpf._library.cache_clear()
-    monkeypatch.setattr(_bpf.ctypes, "CDLL", missing)
+    monkeypatch.setattr(ctypes, "CDLL", missing)
     try:
         with pytest.raises(Impossible, match=r"libbpf\.so\.1 is not usable .*: install the package libbpf1 \(Debian\)"):
             _bpf.pinned("/nope")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -187,7 +188,7 @@ def test_plan(wanted, state, steps):
     ],
 )
 def test_what_stands_in_the_way_is_told_with_its_remedy(wanted, state, kind, words, monkeypatch):
-    monkeypatch.setattr(_xdp.os, "sysconf", lambda _name: 4096)
+    monkeypatch.setattr(os, "sysconf", lambda _name: 4096)
     with pytest.raises((Invalid, Impossible, Refused)) as raised:
         XdpProgram(wanted).validate(wanted, state)
     assert type(raised.value) is kind
