@@ -1,0 +1,58 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""``tripod-host``: what the collection leaves on a host to look after it between two runs of Ansible."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from . import _keeper
+from ._core import CoreError
+
+PROGRAM = "tripod-host"
+# Each is a module with add_arguments(parser) and run(options), which returns the exit status.
+COMMANDS = {"keep": (_keeper, "start containers again that died without anybody asking for it")}
+
+
+def parser(version: str) -> argparse.ArgumentParser:
+    """Return the command line of the agent.
+
+    Args:
+        version: Digest of the sources that it was built from.
+    """
+    line = f"{PROGRAM} {version}"
+    top = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    top.add_argument("--version", action="version", version=line)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    commands.add_parser("version", help="say which sources this is built from").set_defaults(
+        run=lambda _options: print(line)
+    )
+    return top
+
+
+def main(arguments: Sequence[str] | None = None, version: str = "unpacked") -> int:
+    """Run one command of the agent and return the exit status.
+
+    Args:
+        arguments: The command line, without the program; by default this process's.
+        version: Digest of the sources that it was built from.
+    """
+    options = parser(version).parse_args(arguments)
+    # The journal has its own clock.
+    plain = "%(levelname)s: %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(levelname)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=plain, stream=sys.stderr)
+    try:
+        return options.run(options) or 0
+    except CoreError as error:
+        logging.getLogger(PROGRAM).error("%s", error)
+        return 1
