@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,7 @@ def _clean() -> Iterator[None]:
     yield
     for words in (("link", "del", NAME), ("netns", "del", NETNS)):
         subprocess.run(["ip", *words], capture_output=True, check=False)
+    Path("/run/tripod/netns", NETNS).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("interpreter", interpreters())
