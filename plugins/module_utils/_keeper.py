@@ -33,12 +33,11 @@ from ._engine import DEFAULT_SOCKET, UnixConnection
 from ._host import Host
 
 LABEL = "org.tripod.collection=tripod.baremetal"
-PID_FILE = "/run/tripod/keep.pid"
-STATE_FILE = "/run/tripod/keep.json"
+PID_FILE = "/run/tripod-keep/keep.pid"
+STATE_FILE = "/run/tripod-keep/keep.json"
 ANSWER_TIMEOUT = 60.0  # seconds; a start pulls up networks and mounts before it answers
 EVENTS = ("die", "stop", "start", "destroy", "health_status")
-# Policies under which an exit status of 0 means that the work is done.
-ENDS_WITH_SUCCESS = ("", "no", "on-failure")
+KEPT_POLICIES = ("always", "unless-stopped")
 
 log = logging.getLogger("tripod-host")
 
@@ -69,14 +68,12 @@ class Event:
         container: The container's id.
         name: Its name.
         time: When, in nanoseconds since the epoch, by the engine's clock.
-        exit_status: For ``die``, as text.
     """
 
     action: str
     container: str
     name: str
     time: int
-    exit_status: str = ""
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> Event:
@@ -87,7 +84,6 @@ class Event:
             container=message["Actor"]["ID"],
             name=attributes.get("name", message["Actor"]["ID"][:12]),
             time=int(message["timeNano"]),
-            exit_status=attributes.get("exitCode", ""),
         )
 
 
@@ -114,19 +110,19 @@ class Container:
 def verdict(container: Container) -> str:
     """Return what to do about a container that died: ``start``, ``wait`` or ``leave``.
 
-    One that the engine is about to restart itself is waited for. What never ran, is being removed or has done its
-    work is left.
+    One that the engine is about to restart itself is waited for. What never ran or is being removed is left, and so is
+    what was not asked to stay up: build steps and ``docker run --rm`` of our images inherit their label.
     """
     if container.status == "restarting":
         return "wait"
     if container.status != "exited":
         return "leave"
-    return "leave" if container.exit_status == 0 and container.policy in ENDS_WITH_SUCCESS else "start"
+    failed = container.policy == "on-failure" and container.exit_status != 0
+    return "start" if failed or container.policy in KEPT_POLICIES else "leave"
 
 
 @dataclass
 class _Record:
-    name: str
     due: float | None = None  # When to see to it, by the caller's clock.
     failures: int = 0
     started: int | None = None  # Nanoseconds since the epoch.
@@ -157,25 +153,24 @@ class Ledger:
         """
         if event.action == "destroy":
             self.forget(event.container)
-            return f"{event.name} was removed"
-        record = self._records.setdefault(event.container, _Record(event.name))
-        record.name = event.name
+            return None
+        record = self._records.setdefault(event.container, _Record())
         if event.action == "start":
             self.stopped.discard(event.container)
             record.started, record.due = event.time, None
-            return f"{event.name} started"
+            return None
         if event.action == "stop":
             self.stopped.add(event.container)
-            record.due = None
+            record.due, record.failures = None, 0
             return f"{event.name} was stopped on request: it stays down until somebody starts it"
         if event.action == "die":
             ran = None if record.started is None else (event.time - record.started) / 1e9
             record.started = None
             if ran is None or ran >= self.backoff.limit:
                 record.failures = 0
-            if event.container in self.stopped:
-                return None
-            return f"{event.name} died with status {event.exit_status}: {self.retry(event.container, now)}"
+            if event.container not in self.stopped:
+                self.retry(event.container, now)
+            return None
         if event.action.startswith("health_status"):
             return f"{event.name} is {event.action.rpartition(' ')[2]}"
         return None
@@ -190,7 +185,7 @@ class Ledger:
         for gone in (self._records.keys() | self.stopped) - found.keys():
             self.forget(gone)
         for container in found.values():
-            record = self._records.setdefault(container.id, _Record(container.name))
+            record = self._records.setdefault(container.id, _Record())
             if container.status == "running":
                 self.stopped.discard(container.id)
                 record.due = None
@@ -199,13 +194,13 @@ class Ledger:
             ):
                 record.due = now + self.backoff.first
 
-    def retry(self, container: str, now: float) -> str:
-        """See to a container after the next, longer wait; return a phrase that says when."""
+    def retry(self, container: str, now: float) -> float:
+        """See to a container after the next, longer wait; return that wait in seconds."""
         record = self._records[container]
         delay = self.backoff.delay(record.failures)
         record.failures += 1
         record.due = now + delay
-        return f"next look in {delay:g} s"
+        return delay
 
     def settle(self, container: str) -> None:
         """There is nothing more to do about a container until something happens to it."""
@@ -368,9 +363,8 @@ class Keeper:
         with self.engine.events(self.label, self._since) as events:
             inbox: queue.SimpleQueue[Event | EngineError] = queue.SimpleQueue()
             threading.Thread(target=_pump, args=(events, inbox), daemon=True).start()
-            containers = self.engine.containers(self.label)
-            log.info("keeping %d containers with label %s", len(containers), self.label)
-            self.ledger.resync(containers, time.monotonic())
+            self.ledger.resync(self.engine.containers(self.label), time.monotonic())
+            log.info("keeping the containers with label %s", self.label)
             yield
             while True:
                 self._save()
@@ -406,8 +400,8 @@ class Keeper:
         if problem is None:
             self.ledger.settle(container.id)
         else:
-            phrase = self.ledger.retry(container.id, time.monotonic())
-            log.warning("%s does not start: %s; %s", container.name, problem, phrase)
+            delay = self.ledger.retry(container.id, time.monotonic())
+            log.warning("%s does not start: %s; trying again in %g s", container.name, problem, delay)
 
     def _load(self) -> list[str]:
         try:

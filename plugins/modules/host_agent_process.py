@@ -34,7 +34,7 @@ options:
   pid_file:
     description: Where the keeper notes its process. What operators stopped is remembered beside it.
     type: path
-    default: /run/tripod/keep.pid
+    default: /run/tripod-keep/keep.pid
   log:
     description: File that the keeper's output is appended to.
     type: path
