@@ -52,7 +52,7 @@ class Service:
             self.process = subprocess.Popen([sys.executable, "-m", "tripod_api"], env=environ, stdout=log, stderr=log)
 
     def __call__(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
