@@ -1,0 +1,134 @@
+import { type Counter, type DataplaneStats, VERDICTS, type Verdict } from "../api/types";
+
+/** Per second. */
+export interface Rate {
+  packets: number;
+  bytes: number;
+}
+
+export interface ReasonRate extends Rate {
+  verdict: Verdict;
+  reason: string;
+  /** Packets since the counters started. */
+  total: number;
+}
+
+/** What one interface did between two readings; null where that is not known. */
+export type InterfaceRates = ReasonRate[] | null;
+
+export interface Point {
+  /** When the answer came (milliseconds, this browser's clock). */
+  time: number;
+  /** By interface; empty while the data plane does not answer. */
+  interfaces: ReadonlyMap<string, InterfaceRates>;
+}
+
+export interface Reset {
+  interface: string;
+  time: number;
+}
+
+export interface History {
+  points: readonly Point[];
+  resets: readonly Reset[];
+}
+
+/** How far back the history goes (milliseconds). */
+export const WINDOW = 5 * 60_000;
+
+/** Readings further apart make no rate: an average over an outage would look like a measurement of each second (ms). */
+const LONGEST = 5_000;
+
+const key = (counter: Counter) => `${counter.verdict} ${counter.reason}`;
+
+/**
+ * Returns the rates between two readings of one interface, or null where a counter went backwards:
+ * then the counters were made anew, and what was counted before that moment is not known.
+ *
+ * @param seconds Between the two readings, above 0.
+ */
+export function ratesBetween(before: Counter[], after: Counter[], seconds: number): InterfaceRates {
+  const earlier = new Map(before.map((counter) => [key(counter), counter]));
+  const rates: ReasonRate[] = [];
+  for (const counter of after) {
+    const old = earlier.get(key(counter)) ?? { packets: 0, bytes: 0 };
+    earlier.delete(key(counter));
+    if (counter.packets < old.packets || counter.bytes < old.bytes) return null;
+    rates.push({
+      verdict: counter.verdict,
+      reason: counter.reason,
+      packets: (counter.packets - old.packets) / seconds,
+      bytes: (counter.bytes - old.bytes) / seconds,
+      total: counter.packets,
+    });
+  }
+  const lost = [...earlier.values()].some((counter) => counter.packets > 0);
+  return lost ? null : rates;
+}
+
+/** Turns readings of counters into rates, and remembers the last five minutes. */
+export class RateRecorder {
+  #last: DataplaneStats | null = null;
+  #history: History = { points: [], resets: [] };
+
+  /** A new object after each change. */
+  get history(): History {
+    return this.#history;
+  }
+
+  /** @param now When the answer came (ms). */
+  add(stats: DataplaneStats, now: number): History {
+    const before = this.#last;
+    this.#last = stats;
+    const seconds = before ? (Date.parse(stats.timestamp) - Date.parse(before.timestamp)) / 1000 : NaN;
+    // The same reading twice says nothing new.
+    if (seconds === 0) return this.#history;
+
+    const interfaces = new Map<string, InterfaceRates>();
+    const resets: Reset[] = [];
+    for (const { name, counters } of stats.interfaces) {
+      const old = before?.interfaces.find((entry) => entry.name === name);
+      const comparable = old && seconds > 0 && seconds * 1000 <= LONGEST;
+      const rates = comparable ? ratesBetween(old.counters, counters, seconds) : null;
+      if (comparable && !rates) resets.push({ interface: name, time: now });
+      interfaces.set(name, rates);
+    }
+    return this.#append({ time: now, interfaces }, resets);
+  }
+
+  /** No answer: the chart shows a gap from here to the next pair of readings. */
+  miss(now: number): History {
+    this.#last = null;
+    return this.#append({ time: now, interfaces: new Map() }, []);
+  }
+
+  #append(point: Point, resets: Reset[]): History {
+    const recent = ({ time }: { time: number }) => time > point.time - WINDOW && time <= point.time;
+    this.#history = {
+      points: [...this.#history.points.filter(recent), point],
+      resets: [...this.#history.resets.filter(recent), ...resets],
+    };
+    return this.#history;
+  }
+}
+
+export type Totals = Record<Verdict, Rate>;
+
+/**
+ * Returns the rates by verdict of one interface, or of all together; null where any part is not known,
+ * as a sum that lacks a part would pass for the whole.
+ */
+export function totals(point: Point | undefined, ifname: string | null): Totals | null {
+  if (!point) return null;
+  const parts = ifname === null ? [...point.interfaces.values()] : [point.interfaces.get(ifname) ?? null];
+  if (parts.length === 0) return null;
+  const sum = Object.fromEntries(VERDICTS.map((verdict) => [verdict, { packets: 0, bytes: 0 }])) as Totals;
+  for (const rates of parts) {
+    if (!rates) return null;
+    for (const { verdict, packets, bytes } of rates) {
+      sum[verdict].packets += packets;
+      sum[verdict].bytes += bytes;
+    }
+  }
+  return sum;
+}

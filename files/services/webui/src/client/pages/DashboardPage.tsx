@@ -1,0 +1,227 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { explain } from "../api/http";
+import { type Attachment, VERDICTS, type Verdict } from "../api/types";
+import { StateBadge, VERDICT_TEXT } from "../components/Badge";
+import { Card } from "../components/Card";
+import { Select } from "../components/Field";
+import { Alert, Notice, Spinner } from "../components/feedback";
+import { Page } from "../components/Page";
+import { Chart } from "../dataplane/Chart";
+import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
+import { type InterfaceRates, type Point, type RateRecorder, type Rate, totals } from "../dataplane/rates";
+import { useApi } from "../session/context";
+
+const SECOND = 1_000;
+const ALL = "";
+const NAMES: Record<Verdict, string> = {
+  pass: "Passed",
+  drop: "Dropped",
+  tx: "Sent back",
+  redirect: "Redirected",
+  aborted: "Aborted",
+};
+
+/** Polls the counters; a failed poll is a result too, as the gap it leaves belongs to the history. */
+function useRates(recorder: RateRecorder) {
+  const api = useApi();
+  return useQuery({
+    queryKey: ["rates"],
+    queryFn: async () => {
+      try {
+        const stats = await api.dataplaneStats();
+        return { history: recorder.add(stats, Date.now()), failure: null };
+      } catch (error) {
+        return { history: recorder.miss(Date.now()), failure: explain(error) };
+      }
+    },
+    refetchInterval: SECOND,
+    gcTime: 0,
+    structuralSharing: false,
+  });
+}
+
+export default function DashboardPage({ recorder }: { recorder: RateRecorder }) {
+  const api = useApi();
+  const { data: rates } = useRates(recorder);
+  const status = useQuery({ queryKey: ["status"], queryFn: api.dataplaneStatus, refetchInterval: 5 * SECOND, retry: false });
+  const [chosen, setChosen] = useState(ALL);
+
+  const points = rates?.history.points ?? recorder.history.points;
+  const latest = points.at(-1);
+  const names = [...new Set(points.flatMap((point) => [...point.interfaces.keys()]))].sort();
+  const ifname = names.includes(chosen) ? chosen : null;
+  const now = totals(latest, ifname);
+  // Pass and drop always; the others only where the program uses them.
+  const verdicts = VERDICTS.filter(
+    (verdict) => verdict === "pass" || verdict === "drop" || used(latest, verdict) || points.some((point) => (totals(point, ifname)?.[verdict].packets ?? 0) > 0),
+  );
+  const lastGood = points.findLast((point) => point.interfaces.size > 0);
+  const reset = rates?.history.resets.at(-1);
+
+  return (
+    <Page
+      title="Dashboard"
+      lead="What the XDP programs of this host decide, second by second."
+      aside={
+        names.length > 1 && (
+          <Select
+            label="Interface"
+            value={ifname ?? ALL}
+            options={[[ALL, "All interfaces"], ...names.map((name) => [name, name] as const)]}
+            onSelect={setChosen}
+            className="w-48"
+          />
+        )
+      }
+    >
+      {rates?.failure && (
+        <Alert>
+          {rates.failure} {lastGood ? `The last figures are of ${formatClock(lastGood.time)}.` : ""}
+        </Alert>
+      )}
+      {reset && (
+        <Notice>
+          The counters of {reset.interface} started anew at {formatClock(reset.time)}; that second has no rate.
+        </Notice>
+      )}
+
+      <ul className="grid grid-cols-2 gap-4 sm:grid-cols-[repeat(auto-fit,minmax(11rem,1fr))]">
+        {verdicts.map((verdict) => (
+          <Tile key={verdict} verdict={verdict} rate={now?.[verdict] ?? null} />
+        ))}
+      </ul>
+
+      <Card title="Packets per second" aside={<span className="text-sm text-slate-400">{ifname ?? "all interfaces"}, last 5 minutes</span>}>
+        <Chart points={points} ifname={ifname} verdicts={verdicts} />
+      </Card>
+
+      <div className="grid gap-6 xl:grid-cols-[3fr_2fr]">
+        <Card title="By reason">
+          {latest && latest.interfaces.size > 0 ? (
+            <Reasons point={latest} ifname={ifname} />
+          ) : rates ? (
+            <p className="text-sm text-slate-300">
+              {rates.failure ? "No figures while the data plane does not answer." : "No XDP program of this host is watched."}
+            </p>
+          ) : (
+            <Spinner label="Reading the counters" />
+          )}
+        </Card>
+        <Card
+          title="Programs"
+          aside={
+            status.data && (
+              <span data-testid="dataplane-status" data-value={status.data.status}>
+                <StateBadge good={status.data.reachable && status.data.status === "serving"}>{status.data.status.replaceAll("_", " ")}</StateBadge>
+              </span>
+            )
+          }
+        >
+          {status.isPending && <Spinner label="Asking the data plane" />}
+          {status.isError && <Alert>{explain(status.error)}</Alert>}
+          {status.isSuccess && <Programs attachments={status.data.interfaces} reachable={status.data.reachable} />}
+        </Card>
+      </div>
+    </Page>
+  );
+}
+
+function used(point: Point | undefined, verdict: Verdict): boolean {
+  return [...(point?.interfaces.values() ?? [])].some((rates) => rates?.some((rate) => rate.verdict === verdict && rate.total > 0));
+}
+
+function Tile({ verdict, rate }: { verdict: Verdict; rate: Rate | null }) {
+  return (
+    <li className="rounded-lg border border-slate-700 bg-slate-800 p-4">
+      <p className={`text-sm font-medium ${VERDICT_TEXT[verdict]}`}>{NAMES[verdict]}</p>
+      <p className="mt-1 flex flex-wrap items-baseline gap-x-2">
+        <span
+          data-testid={`rate-${verdict}`}
+          data-value={rate ? Math.round(rate.packets * 10) / 10 : ""}
+          className="text-2xl font-semibold text-slate-200 tabular-nums sm:text-3xl"
+        >
+          {rate ? formatRate(rate.packets) : "–"}
+        </span>
+        <span className="text-sm text-slate-400">packets/s</span>
+      </p>
+      <p className="mt-1 text-sm text-slate-400 tabular-nums">{rate ? formatBits(rate.bytes) : "not known"}</p>
+    </li>
+  );
+}
+
+const HEAD = "px-3 py-2 font-medium first:pl-0 last:pr-0";
+const CELL = "px-3 py-2 first:pl-0 last:pr-0";
+
+function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
+  const shown = [...point.interfaces].filter(([name]) => ifname === null || name === ifname);
+  return (
+    <div className="overflow-x-auto">
+      <table className="w-full text-left text-sm text-slate-200">
+        <thead className="border-b border-slate-700 text-slate-400">
+          <tr>
+            <th scope="col" className={HEAD}>Interface</th>
+            <th scope="col" className={HEAD}>Verdict</th>
+            <th scope="col" className={HEAD}>Reason</th>
+            <th scope="col" className={`${HEAD} text-right`}>Packets/s</th>
+            <th scope="col" className={`${HEAD} text-right max-sm:hidden`}>Total</th>
+          </tr>
+        </thead>
+        <tbody className="divide-y divide-slate-700">
+          {shown.map(([name, rates]) => (
+            <ReasonRows key={name} name={name} rates={rates} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
+  const lines = rates?.filter((rate) => rate.total > 0) ?? [];
+  if (lines.length === 0) {
+    return (
+      <tr>
+        <th scope="row" className={`${CELL} font-mono font-normal`}>{name}</th>
+        <td colSpan={4} className={`${CELL} text-slate-400`}>{rates ? "No packet yet." : "Waiting for two readings."}</td>
+      </tr>
+    );
+  }
+  return lines.map((rate) => (
+    <tr key={`${rate.verdict} ${rate.reason}`} data-testid={`reason-${name}-${rate.verdict}-${rate.reason}`} data-value={Math.round(rate.packets * 10) / 10}>
+      <th scope="row" className={`${CELL} font-mono font-normal`}>{name}</th>
+      <td className={`${CELL} font-medium ${VERDICT_TEXT[rate.verdict]}`}>{rate.verdict}</td>
+      <td className={CELL}>{rate.reason.replaceAll("_", " ")}</td>
+      <td className={`${CELL} text-right tabular-nums`}>{formatRate(rate.packets)}</td>
+      <td className={`${CELL} text-right text-slate-300 tabular-nums max-sm:hidden`}>{formatCount(rate.total)}</td>
+    </tr>
+  ));
+}
+
+function Programs({ attachments, reachable }: { attachments: Attachment[]; reachable: boolean }) {
+  if (!reachable) {
+    return (
+      <p className="text-sm text-slate-300">
+        The control service does not answer. Programs that are attached stay in the kernel and go on filtering.
+      </p>
+    );
+  }
+  if (attachments.length === 0) return <p className="text-sm text-slate-300">No program is attached.</p>;
+  return (
+    <ul className="grid gap-4">
+      {attachments.map(({ name, mode, program }) => (
+        <li key={name} data-testid={`program-${name}`} className="rounded-lg border border-slate-700 bg-slate-900/60 p-4">
+          <p className="font-mono text-sm font-semibold text-slate-200">{name}</p>
+          <dl className="mt-2 grid grid-cols-[auto_1fr] gap-x-6 gap-y-1 text-sm">
+            <dt className="text-slate-400">Program</dt>
+            <dd className="text-slate-200">{program.name} <span className="text-slate-400">id {program.id}</span></dd>
+            <dt className="text-slate-400">Tag</dt>
+            <dd className="font-mono break-all text-slate-200">{program.tag}</dd>
+            <dt className="text-slate-400">Mode</dt>
+            <dd className="text-slate-200">{mode}</dd>
+          </dl>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,184 @@
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { type SubmitEvent, useState } from "react";
+import { explain } from "../api/http";
+import type { Trace } from "../api/types";
+import { VERDICT_TEXT } from "../components/Badge";
+import { Button } from "../components/Button";
+import { Card } from "../components/Card";
+import { Field, Select, TextArea } from "../components/Field";
+import { Alert, Spinner } from "../components/feedback";
+import { Page } from "../components/Page";
+import { Tabs } from "../components/Tabs";
+import { buildFrame, type Faults, formatHex, type FrameFields, parseHex, toHex } from "../dataplane/frame";
+import { useApi } from "../session/context";
+
+const EXAMPLE: Record<FrameFields["version"], Pick<FrameFields, "source" | "destination">> = {
+  "4": { source: "192.0.2.1", destination: "198.51.100.1" },
+  "6": { source: "2001:db8::1", destination: "2001:db8::2" },
+};
+
+export default function TracerPage() {
+  const api = useApi();
+  const status = useQuery({ queryKey: ["status"], queryFn: api.dataplaneStatus });
+  const [chosen, setChosen] = useState<string | null>(null);
+  const names = status.data?.interfaces.map(({ name }) => name) ?? [];
+  const ifname = chosen !== null && names.includes(chosen) ? chosen : names[0];
+  const trace = useMutation({
+    mutationFn: ({ target, frame }: { target: string; frame: string }) => api.trace(target, frame),
+  });
+  const run = (frame: string) => {
+    if (ifname) trace.mutate({ target: ifname, frame });
+  };
+
+  return (
+    <Page title="Packet tracer" lead="Runs a frame through the attached program and its policy. Nothing is sent, and no counter moves.">
+      {status.isPending && <Spinner label="Asking for interfaces" />}
+      {status.isError && <Alert>{explain(status.error)}</Alert>}
+      {status.isSuccess && !ifname && (
+        <Alert>
+          {status.data.reachable
+            ? "No program is attached to any interface, so there is nothing to trace through."
+            : "The data plane's control service does not answer; try again shortly."}
+        </Alert>
+      )}
+      {ifname && (
+        <div className="grid items-start gap-6 xl:grid-cols-[3fr_2fr]">
+          <Card>
+            <Select label="Interface" value={ifname} options={names.map((name) => [name, name] as const)} onSelect={setChosen} className="mb-6 max-w-xs" />
+            <Tabs
+              label="How to give the frame"
+              tabs={[
+                { id: "fields", label: "Build a frame", panel: <FieldsForm busy={trace.isPending} onRun={run} /> },
+                { id: "hex", label: "Paste hex", panel: <HexForm busy={trace.isPending} onRun={run} /> },
+              ]}
+            />
+          </Card>
+          <Card title="Result">
+            <div aria-live="polite">
+              {trace.isIdle && <p className="text-sm text-slate-300">The verdict, its reason and the rule that matched will be here.</p>}
+              {trace.isPending && <Spinner label="Tracing" />}
+              {trace.isError && <Alert>{explain(trace.error)}</Alert>}
+              {trace.isSuccess && <Result trace={trace.data} />}
+            </div>
+            {trace.variables && (
+              <details className="mt-4 text-sm">
+                <summary className="cursor-pointer text-slate-300">Frame, {trace.variables.frame.length / 2} bytes</summary>
+                <pre data-testid="trace-frame" className="mt-2 overflow-x-auto rounded-lg bg-slate-900 p-3 text-slate-200">{formatHex(trace.variables.frame)}</pre>
+              </details>
+            )}
+          </Card>
+        </div>
+      )}
+    </Page>
+  );
+}
+
+interface FormProps {
+  busy: boolean;
+  onRun: (hex: string) => void;
+}
+
+function FieldsForm({ busy, onRun }: FormProps) {
+  const [fields, setFields] = useState<FrameFields>({
+    version: "4",
+    ...EXAMPLE["4"],
+    protocol: "tcp",
+    sourcePort: "40000",
+    destinationPort: "443",
+    vlan: "",
+  });
+  const [faults, setFaults] = useState<Faults>({});
+  const set = (change: Partial<FrameFields>) => setFields({ ...fields, ...change });
+
+  function submit(event: SubmitEvent<HTMLFormElement>): void {
+    event.preventDefault();
+    const built = buildFrame(fields);
+    setFaults(built.faults ?? {});
+    if (built.frame) onRun(toHex(built.frame));
+  }
+
+  const text = (name: "source" | "destination" | "sourcePort" | "destinationPort" | "vlan") => ({
+    value: fields[name],
+    fault: faults[name],
+    onChange: (event: { target: { value: string } }) => set({ [name]: event.target.value }),
+    autoComplete: "off",
+    spellCheck: false,
+  });
+
+  return (
+    <form noValidate onSubmit={submit} className="grid gap-4">
+      <div className="grid gap-4 sm:grid-cols-3">
+        <Select
+          label="IP version"
+          value={fields.version}
+          options={[["4", "IPv4"], ["6", "IPv6"]]}
+          onSelect={(version) => {
+            set({ version, ...EXAMPLE[version] });
+            setFaults({});
+          }}
+        />
+        <Select label="Protocol" value={fields.protocol} options={[["tcp", "TCP"], ["udp", "UDP"], ["icmp", "ICMP echo"]]} onSelect={(protocol) => set({ protocol })} />
+        <Field label="VLAN" hint="Empty: untagged" inputMode="numeric" {...text("vlan")} />
+      </div>
+      <div className="grid gap-4 sm:grid-cols-2">
+        <Field label="Source address" {...text("source")} />
+        <Field label="Destination address" {...text("destination")} />
+        {fields.protocol !== "icmp" && (
+          <>
+            <Field label="Source port" inputMode="numeric" {...text("sourcePort")} />
+            <Field label="Destination port" inputMode="numeric" {...text("destinationPort")} />
+          </>
+        )}
+      </div>
+      <Button type="submit" busy={busy} className="justify-self-start">Trace</Button>
+    </form>
+  );
+}
+
+function HexForm({ busy, onRun }: FormProps) {
+  const [text, setText] = useState("");
+  const [fault, setFault] = useState<string>();
+
+  function submit(event: SubmitEvent<HTMLFormElement>): void {
+    event.preventDefault();
+    const { hex, fault } = parseHex(text);
+    setFault(fault);
+    if (hex) onRun(hex);
+  }
+
+  return (
+    <form noValidate onSubmit={submit} className="grid gap-4">
+      <TextArea
+        label="Frame in hex"
+        hint="From the destination MAC on. Spaces, colons and the offsets of tcpdump -xx are skipped."
+        fault={fault}
+        rows={8}
+        spellCheck={false}
+        autoComplete="off"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+      <Button type="submit" busy={busy} className="justify-self-start">Trace</Button>
+    </form>
+  );
+}
+
+function Result({ trace }: { trace: Trace }) {
+  return (
+    <div data-testid="trace-result">
+      <p className={`text-3xl font-semibold ${VERDICT_TEXT[trace.verdict]}`} data-testid="trace-verdict">{trace.verdict}</p>
+      <dl className="mt-4 grid grid-cols-[auto_1fr] gap-x-6 gap-y-2 text-sm text-slate-200">
+        <dt className="text-slate-400">Reason</dt>
+        <dd data-testid="trace-reason" data-value={trace.reason}>{trace.reason.replaceAll("_", " ")}</dd>
+        <dt className="text-slate-400">Rule</dt>
+        <dd data-testid="trace-rule">
+          {trace.rule ? <><span className="font-mono">{trace.rule.prefix}</span> → {trace.rule.action}, owned by {trace.rule.owner}</> : "none matched"}
+        </dd>
+        <dt className="text-slate-400">Interface</dt>
+        <dd className="font-mono">{trace.interface}</dd>
+        <dt className="text-slate-400">Program</dt>
+        <dd>{trace.program.name} <span className="text-slate-400">id {trace.program.id}, tag</span> <span className="font-mono">{trace.program.tag}</span></dd>
+      </dl>
+    </div>
+  );
+}
