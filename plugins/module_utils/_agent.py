@@ -35,9 +35,14 @@ def parser(version: str) -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     commands.add_parser("version", help="say which sources this is built from").set_defaults(
-        run=lambda _options: print(line)
+        run=lambda _options: _say(line)
     )
     return top
+
+
+def _say(line: str) -> int:
+    sys.stdout.write(f"{line}\n")
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None, version: str = "unpacked") -> int:

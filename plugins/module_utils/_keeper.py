@@ -19,13 +19,13 @@ import os
 import queue
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, NoReturn
 
 from ._core import CoreError, Refused
@@ -464,6 +464,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-file", default=STATE_FILE, help="what operators stopped (%(default)s)")
 
 
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
 def run(options: argparse.Namespace) -> NoReturn:
     """Carry out ``tripod-host keep`` until SIGTERM or SIGINT.
 
@@ -471,6 +475,6 @@ def run(options: argparse.Namespace) -> NoReturn:
         Refused: Another keeper holds the pid file.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _leave)
     with single_instance(options.pid_file):
         Keeper(Engine(options.socket), label=options.label, state_file=options.state_file).run()
