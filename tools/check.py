@@ -207,8 +207,8 @@ def _clean_up(teardown: bool, stop_engine: bool) -> bool:
         if teardown and engine.answers():
             with step("tear down what the tests made"):
                 # There was no site before, so the data is the tests' as well.
-                teardown = [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml", "-e", "teardown_data=true"]
-                logged("teardown", teardown)
+                playbook = VENV / "bin" / "ansible-playbook"
+                logged("teardown", [playbook, "playbooks/teardown.yml", "-e", "teardown_data=true"])
         if stop_engine and engine.answers():
             with step("stop the Docker Engine that the tests started"):
                 engine.stop()

@@ -355,7 +355,7 @@ def _export(client: Any, item: Named, host: Host) -> None:
             content = member.read()
     finally:
         client.remove_container(container)
-    host.write_bytes_atomically(item.export_to, content)
+    host.write_bytes_atomically(str(item.export_to), content)
 
 
 def _tail(text: str) -> str:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class JsonFile:
         host.write_atomically(self.path, json.dumps(merged, indent=2) + "\n")
 
 
-def _differences(path: tuple[str, ...], wanted: Mapping[str, Any], have: Mapping[str, Any]):
+def _differences(path: tuple[str, ...], wanted: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[Change]:
     for key, value in wanted.items():
         current = have.get(key)
         if isinstance(value, Mapping) and isinstance(current, Mapping):

@@ -94,9 +94,7 @@ class ImportFiles:
     def plan(self, desired: Gateway | None, state: Mapping[str, str | None]) -> list[Change]:
         """Return the files whose text differs; None asks for none of them."""
         texts: Mapping[str, str | None] = render(desired) if desired else dict.fromkeys(FILES)
-        return [
-            Change((self._path(name),), state[name], text) for name, text in texts.items() if text != state[name]
-        ]
+        return [Change((self._path(name),), state[name], text) for name, text in texts.items() if text != state[name]]
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Replace or remove each file as a whole."""

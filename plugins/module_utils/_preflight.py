@@ -287,9 +287,7 @@ def _check_system(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
             ERROR, "architecture", seen.architecture, ", ".join(needs.architectures), "use a supported machine"
         )
     if _version(seen.kernel) < _version(needs.kernel):
-        yield Finding(
-            ERROR, "kernel", seen.kernel, f"{needs.kernel} or newer", "install and boot a newer kernel"
-        )
+        yield Finding(ERROR, "kernel", seen.kernel, f"{needs.kernel} or newer", "install and boot a newer kernel")
     if seen.memory < needs.memory:
         yield Finding(ERROR, "memory", _human(seen.memory), _human(needs.memory), "add memory, or use a larger machine")
     if seen.missing_capabilities:
@@ -302,9 +300,7 @@ def _check_ports(ports: Sequence[Port], holders: Mapping[Listener, Holder]) -> I
         subject = f"port {port} ({port.name})"
         for other in ports[:index]:
             if (other.number, other.protocol) == (port.number, port.protocol) and _overlap(other.address, port.address):
-                yield Finding(
-                    ERROR, subject, f"also that of {other.name}", "one service per port", _set_another(port)
-                )
+                yield Finding(ERROR, subject, f"also that of {other.name}", "one service per port", _set_another(port))
         for listener, holder in holders.items():
             if (
                 (listener.port, listener.protocol) == (port.number, port.protocol)
@@ -518,8 +514,6 @@ def _row(cells: Sequence[str]) -> str:
     height = max(len(cell) for cell in wrapped)
     lines = []
     for at in range(height):
-        parts = [
-            (cell[at] if at < len(cell) else "").ljust(width) for cell, (_name, width) in zip(wrapped, COLUMNS)
-        ]
+        parts = [(cell[at] if at < len(cell) else "").ljust(width) for cell, (_name, width) in zip(wrapped, COLUMNS)]
         lines.append("  ".join(parts).rstrip())
     return "\n".join(lines)

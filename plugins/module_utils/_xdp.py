@@ -255,7 +255,8 @@ class XdpProgram:
             program = _attach(wanted, state, undo, held)
             state = replace(state, permissions=_permissions(wanted))
         else:
-            assert state.ours is not None
+            if state.ours is None:
+                raise AssertionError("no attachment is planned, so there has to be one")
             program = state.ours.program
         for path, (group, mode) in _wanted_permissions(wanted, state).items():
             os.chown(path, 0, group)
@@ -648,7 +649,8 @@ class _Undo:
 def _attach(wanted: Wanted, state: State, undo: _Undo, held: ExitStack) -> Program:
     """Load the object and bring its program to the interface."""
     source, link, ours = state.source, state.link, state.ours
-    assert source is not None and link is not None  # noqa: PT018
+    if source is None or link is None:
+        raise AssertionError("validate() lets no attachment through without an object and an interface")
     name = _program_name(wanted, state)
     opened = held.enter_context(_bpf.Object(source.content, wanted.object))
     reused = {
@@ -798,7 +800,8 @@ def _detach(host: Host, wanted: Wanted, state: State) -> None:
 
 def _request(wanted: Wanted, state: State) -> dict[str, Any]:
     link = state.link
-    assert link is not None
+    if link is None:
+        raise AssertionError("validate() lets no attachment through without an interface")
     return {
         "kind": "xdp_program",
         "interface": wanted.interface,

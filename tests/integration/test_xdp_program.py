@@ -273,7 +273,7 @@ def test_a_bad_request_says_why_and_changes_nothing(cable, wanted, options, erro
     before = snapshot(cable, wanted)
     with pytest.raises(CoreError, match=message) as raised:
         run(replace(wanted, **options))
-    assert type(raised.value) is error
+    assert raised.type is error
     assert snapshot(cable, wanted) == before
 
 

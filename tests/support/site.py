@@ -139,7 +139,7 @@ class Wire:
     def send(self, source: str, count: int = 1) -> None:
         """Send datagrams from a source address."""
         frame = self.frame(source)
-        for _ in range(count):
+        for _sent in range(count):
             self._socket.send(frame)
 
     @contextmanager

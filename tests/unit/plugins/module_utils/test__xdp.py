@@ -191,7 +191,7 @@ def test_what_stands_in_the_way_is_told_with_its_remedy(wanted, state, kind, wor
     monkeypatch.setattr(os, "sysconf", lambda _name: 4096)
     with pytest.raises((Invalid, Impossible, Refused)) as raised:
         XdpProgram(wanted).validate(wanted, state)
-    assert type(raised.value) is kind
+    assert raised.type is kind
     assert words in str(raised.value)
     assert str(raised.value).startswith("ens1: nothing was changed: ")
 
