@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, field
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_CLOSING = re.compile(r"=+ ((?:\d+ [a-z]+(?:, )?)+ in [\d.]+s(?: \([\d:]+\))?) =+")
+_KINDS = "passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?"
+# With rules around it, or bare under pytest's -q; other programs may have put something before it.
+_CLOSING = re.compile(rf"(?:^|[\s=])((?:\d+ (?:{_KINDS})(?:, )?)+ in [\d.]+s(?: \([\d:]+\))?)(?: =+)?\s*$")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|errors?)")
 _SKIP = re.compile(r"SKIPPED \[(\d+)\] (\S+): (.+?)\s*$")
 
