@@ -1,6 +1,6 @@
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import type { Request, RequestHandler, Response } from "express";
+import { type Request, type RequestHandler, type Response, Router } from "express";
 import { createProxyMiddleware } from "http-proxy-middleware";
 import type { Logger } from "pino";
 
@@ -18,41 +18,44 @@ const isApi = (path: string) => path === "/api" || path.startsWith("/api/");
 export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): RequestHandler {
   const late = new WeakSet<IncomingMessage>();
 
-  return createProxyMiddleware<Request, Response>({
+  const proxy = createProxyMiddleware<Request, Response>({
     target: target.origin,
     changeOrigin: true,
     pathFilter: isApi,
     on: {
       proxyReq(outgoing, request) {
-        forward(outgoing, request);
-        outgoing.setTimeout(timeout);
-        const giveUp = () => {
+        // On the socket, not the request: a request's timeout starts only once it is connected.
+        outgoing.socket?.setTimeout(timeout, () => {
           late.add(request);
-          outgoing.destroy(new Error(`no answer within ${timeout} ms`));
-        };
-        outgoing.on("timeout", giveUp);
-        // A request's timeout starts with its connection; a host that drops packets never gets that far.
-        outgoing.once("socket", (socket) => {
-          socket.setTimeout(timeout);
-          socket.on("timeout", giveUp);
+          outgoing.destroy(new Error(`silent for ${timeout} ms`));
+        });
+      },
+      proxyRes(incoming, _request, response) {
+        // Otherwise the client would wait for the rest of an answer that the API has broken off.
+        incoming.on("close", () => {
+          if (!incoming.complete) response.destroy();
         });
       },
       error(error, request, response) {
-        const timedOut = late.has(request);
         log.error({ method: request.method, path: request.path, reason: error.message }, "API request failed");
-        fail(response, timedOut);
+        fail(response, late.has(request));
       },
     },
   });
+  return Router().use(nameClient, proxy);
 }
 
 /** Names the client to the API. What the client itself claims is dropped, unless a trusted proxy said it. */
-function forward(outgoing: ClientRequest, request: Request): void {
-  outgoing.removeHeader("forwarded");
-  outgoing.setHeader("x-forwarded-for", request.ip ?? "");
-  outgoing.setHeader("x-forwarded-proto", request.protocol);
-  outgoing.setHeader("x-forwarded-host", request.host);
-}
+const nameClient: RequestHandler = (request, _response, next) => {
+  const { ip, protocol, host, headers } = request;
+  delete headers.forwarded;
+  headers["x-forwarded-for"] = ip ?? "";
+  headers["x-forwarded-proto"] = protocol;
+  headers["x-forwarded-host"] = host;
+  // Node has answered it; passed on, it would make the proxy skip its proxyReq event, and with it the timeout.
+  delete headers.expect;
+  next();
+};
 
 function fail(response: Response | Socket, timedOut: boolean): void {
   if (!("headersSent" in response) || response.headersSent) {

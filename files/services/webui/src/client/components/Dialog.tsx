@@ -29,20 +29,19 @@ export function Dialog({ title, onClose, children }: Props) {
       }}
       className="m-auto w-[min(32rem,calc(100vw-2rem))] rounded-lg border border-slate-600 bg-slate-800 p-5 text-gold-400 shadow-2xl"
     >
-      <div className="mb-4 flex items-center justify-between gap-4">
-        <h2 id={id} className="text-lg font-semibold">
-          {title}
-        </h2>
-        <button
-          type="button"
-          aria-label="Close"
-          onClick={onClose}
-          className="-m-2 grid size-11 place-items-center rounded-lg text-slate-300 hover:bg-slate-700 hover:text-white"
-        >
-          <X aria-hidden className="size-5" />
-        </button>
-      </div>
+      <h2 id={id} className="mb-4 truncate pr-10 text-lg font-semibold">
+        {title}
+      </h2>
       {children}
+      {/* Last, as the browser focuses the first control, and that should be the form's. */}
+      <button
+        type="button"
+        aria-label="Close"
+        onClick={onClose}
+        className="absolute top-3 right-3 grid size-11 place-items-center rounded-lg text-slate-300 hover:bg-slate-700 hover:text-white"
+      >
+        <X aria-hidden className="size-5" />
+      </button>
     </dialog>
   );
 }

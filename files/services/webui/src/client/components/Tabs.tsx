@@ -32,7 +32,7 @@ export function Tabs({ label, tabs }: { label: string; tabs: readonly [Tab, ...T
         ))}
       </Radix.List>
       {tabs.map((tab) => (
-        <Radix.Content key={tab.id} value={tab.id} forceMount className="rounded-lg data-[state=inactive]:hidden">
+        <Radix.Content key={tab.id} value={tab.id} forceMount hidden={tab.id !== current.id} className="rounded-lg">
           {tab.panel}
         </Radix.Content>
       ))}

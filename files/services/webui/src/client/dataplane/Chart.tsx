@@ -30,7 +30,7 @@ function options(width: number, verdicts: readonly Verdict[]): uPlot.Options {
       y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 10)] },
     },
     axes: [
-      { ...axis, values: "{HH}:{mm}:{ss}", space: 90 },
+      { ...axis, values: "{HH}:{mm}:{ss}", space: 90, size: 32 },
       { ...axis, size: 70, values: (_plot, ticks) => ticks.map(formatRate) },
     ],
     series: [

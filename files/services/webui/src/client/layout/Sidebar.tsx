@@ -76,7 +76,7 @@ export function Sidebar({ prefix, groups, sidebar, rail, foldable }: Props) {
         />
         <button
           type="button"
-          aria-label="Sign out"
+          aria-label={rail ? "Sign out" : undefined}
           title={rail ? "Sign out" : undefined}
           onClick={() => void session.logout()}
           className={`${ROW} ${IDLE} ${centred}`}
@@ -87,7 +87,7 @@ export function Sidebar({ prefix, groups, sidebar, rail, foldable }: Props) {
         {foldable && (
           <button
             type="button"
-            aria-label={rail ? "Expand sidebar" : "Collapse sidebar"}
+            aria-label={rail ? "Expand sidebar" : undefined}
             title={rail ? "Expand sidebar" : undefined}
             aria-expanded={!rail}
             aria-controls="sidebar"
@@ -95,7 +95,7 @@ export function Sidebar({ prefix, groups, sidebar, rail, foldable }: Props) {
             className={`${ROW} text-slate-400 hover:bg-slate-700 hover:text-slate-200 ${centred}`}
           >
             <RailIcon aria-hidden className="size-5 shrink-0" />
-            {!rail && "Collapse"}
+            {!rail && "Collapse sidebar"}
           </button>
         )}
       </div>
@@ -117,7 +117,7 @@ function Entry({ item, detail, rail, admin, active }: EntryProps) {
   return (
     <Link
       to={item.path}
-      aria-label={item.label}
+      aria-label={rail ? item.label : undefined}
       aria-current={active ? "page" : undefined}
       title={rail ? item.label : undefined}
       className={`${ROW} ${colours} ${rail ? "justify-center px-0" : ""}`}

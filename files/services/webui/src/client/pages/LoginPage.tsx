@@ -52,7 +52,7 @@ export function LoginPage() {
             <Spinner label="Restoring your session" />
           ) : (
             <form onSubmit={submit} className="grid gap-4">
-              {state.expired && !fault && <Notice>Your session has ended. Sign in to go on where you were.</Notice>}
+              {state.why === "expired" && !fault && <Notice>Your session has ended. Sign in to go on where you were.</Notice>}
               {fault && <Alert>{fault}</Alert>}
               <Field label="E-mail address" name="email" type="text" inputMode="email" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
               <Field label="Password" name="password" type="password" autoComplete="current-password" required />

@@ -62,11 +62,11 @@ const ICON = "grid size-11 place-items-center rounded-lg text-slate-300 transiti
 function Table({ users, onEdit, onDelete }: { users: User[]; onEdit: (user: User) => void; onDelete: (user: User) => void }) {
   const me = useUser();
   return (
-    <table className="w-full table-fixed text-left text-sm text-slate-200 sm:table-auto">
+    <table className="w-full table-fixed text-left text-sm text-slate-200 md:table-auto">
       <thead className="border-b border-slate-700 text-slate-400">
         <tr>
           <th scope="col" className={HEAD}>Person</th>
-          <th scope="col" className={`${HEAD} w-28 sm:w-auto`}>Role</th>
+          <th scope="col" className={`${HEAD} max-md:hidden`}>Role</th>
           <th scope="col" className={`${HEAD} max-md:hidden`}>State</th>
           <th scope="col" className={`${HEAD} max-lg:hidden`}>Since</th>
           <th scope="col" className={`${HEAD} w-26`}><span className="sr-only">Actions</span></th>
@@ -81,11 +81,12 @@ function Table({ users, onEdit, onDelete }: { users: User[]; onEdit: (user: User
                 {user.id === me.id && <span className="font-normal text-slate-400"> (you)</span>}
               </span>
               <span className="block truncate text-slate-300">{user.email}</span>
+              <span className="mt-1 flex gap-2 md:hidden">
+                <RoleBadge role={user.role} />
+                {!user.is_active && <StateBadge good={false}>inactive</StateBadge>}
+              </span>
             </th>
-            <td className={CELL}>
-              <RoleBadge role={user.role} />
-              {!user.is_active && <span className="mt-1 block text-xs text-red-300 md:hidden">inactive</span>}
-            </td>
+            <td className={`${CELL} max-md:hidden`}><RoleBadge role={user.role} /></td>
             <td className={`${CELL} max-md:hidden`}><StateBadge good={user.is_active}>{user.is_active ? "active" : "inactive"}</StateBadge></td>
             <td className={`${CELL} whitespace-nowrap text-slate-300 max-lg:hidden`}>{formatDay(user.created_at)}</td>
             <td className={CELL}>

@@ -28,6 +28,7 @@ export function RequireSession({ children }: { children: ReactNode }) {
         </main>
       );
     case "anonymous":
-      return <Navigate to="/login" replace state={{ from: location }} />;
+      // Who signed out has left the page; the next person starts at the beginning.
+      return <Navigate to="/login" replace state={state.why === "signed-out" ? null : { from: location }} />;
   }
 }

@@ -4,7 +4,7 @@ import type { Grant, User } from "../api/types";
 export type SessionState =
   | { status: "starting" }
   | { status: "unreachable"; reason: string }
-  | { status: "anonymous"; expired: boolean }
+  | { status: "anonymous"; why: "new" | "expired" | "signed-out" }
   | { status: "active"; user: User };
 
 interface Rotation {
@@ -15,8 +15,13 @@ interface Rotation {
 }
 
 const KEY = "tripod.refresh_token";
-/** Renew this long before the access token ends, so that no request is sent with one that ends on the way (ms). */
-const MARGIN = 20_000;
+/**
+ * When to renew, as parts of an access token's life: before it ends on the way to the API, and each tab
+ * at a moment of its own, as two that used the same refresh token at once would end the session.
+ */
+const RENEWAL = { earliest: 0.75, latest: 0.95 };
+
+const ended = () => new ApiError(401, "session_ended", "The session has ended; sign in again.");
 
 /**
  * Who is signed in, and the tokens that prove it.
@@ -43,7 +48,7 @@ export class Session {
     this.#channel.onmessage = ({ data }: MessageEvent<Rotation>) => {
       if (data.spent !== this.storage.getItem(KEY)) return;
       if (data.grant) this.#adopt(data.grant);
-      else this.#forget(false);
+      else this.#forget("signed-out");
     };
   }
 
@@ -56,10 +61,15 @@ export class Session {
     return () => this.#listeners.delete(listener);
   };
 
+  /** Stops listening to other tabs. */
+  close(): void {
+    this.#channel?.close();
+  }
+
   /** Continues the session a reload has left, if there is one. */
   async resume(): Promise<void> {
     if (!this.storage.getItem(KEY)) {
-      this.#become({ status: "anonymous", expired: false });
+      this.#become({ status: "anonymous", why: "new" });
       return;
     }
     this.#become({ status: "starting" });
@@ -75,27 +85,34 @@ export class Session {
     this.#adopt(await send<Grant>("/auth/login", "POST", { email, password }));
   }
 
-  /** Ends the session here at once, and at the API if it answers. */
+  /** Ends the session here, and at the API if it answers. */
   async logout(): Promise<void> {
+    // The API ends the session of the access token it is shown, so that one must be good.
+    if (this.#stale()) await this.#renew().catch(() => undefined);
     const token = this.#access?.token;
     const spent = this.storage.getItem(KEY);
-    this.#forget(false);
+    this.#forget("signed-out");
     if (spent) this.#announce({ spent, grant: null });
     if (token) await send("/auth/logout", "POST", undefined, token).catch(() => undefined);
   }
 
   /** Sends a request as the person signed in, with a renewed token where the old one has ended. */
   async request<T>(path: string, method = "GET", body?: unknown): Promise<T> {
-    if (!this.#access || Date.now() >= this.#access.renewAt) await this.#renew();
+    if (this.#stale()) await this.#renew();
     const used = this.#access?.token;
     try {
       return await send<T>(path, method, body, used);
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === 401)) throw error;
-      // Another request may have renewed it meanwhile; the API decides about this one by the token it came with.
-      if (this.#access?.token === used) await this.#renew();
-      return await send<T>(path, method, body, this.#access?.token);
+      // Without a token the person has signed out meanwhile, and the answer is of no interest any more.
+      if (!(error instanceof ApiError && error.status === 401) || !this.#access) throw error;
+      // Where it is another token by now, a request that ran beside this one has renewed it already.
+      if (this.#access.token === used) await this.#renew();
+      return await send<T>(path, method, body, this.#access.token);
     }
+  }
+
+  #stale(): boolean {
+    return !this.#access || Date.now() >= this.#access.renewAt;
   }
 
   /** Trades the refresh token, once, however many requests wait for it. */
@@ -106,36 +123,31 @@ export class Session {
 
   async #trade(): Promise<void> {
     const spent = this.storage.getItem(KEY);
-    if (!spent) {
-      this.#forget(true);
-      throw new ApiError(401, "session_ended", "The session has ended; sign in again.");
-    }
+    if (!spent) throw ended();
     try {
       const grant = await send<Grant>("/auth/refresh", "POST", { refresh_token: spent });
       // Signed out while the answer was under way: the new tokens must not bring the session back.
-      if (this.storage.getItem(KEY) !== spent) return;
+      if (this.storage.getItem(KEY) !== spent) throw ended();
       this.#adopt(grant);
       this.#announce({ spent, grant });
     } catch (error) {
       const refused = error instanceof ApiError && [400, 401, 422].includes(error.status);
-      if (refused && this.storage.getItem(KEY) === spent) this.#forget(true);
+      if (refused && this.storage.getItem(KEY) === spent) this.#forget("expired");
       throw error;
     }
   }
 
   #adopt(grant: Grant): void {
     this.storage.setItem(KEY, grant.refresh_token);
-    this.#access = {
-      token: grant.access_token,
-      renewAt: Date.now() + Math.max(grant.expires_in * 1000 - MARGIN, MARGIN / 2),
-    };
+    const part = RENEWAL.earliest + Math.random() * (RENEWAL.latest - RENEWAL.earliest);
+    this.#access = { token: grant.access_token, renewAt: Date.now() + grant.expires_in * 1000 * part };
     this.#become({ status: "active", user: grant.user });
   }
 
-  #forget(expired: boolean): void {
+  #forget(why: "expired" | "signed-out"): void {
     this.storage.removeItem(KEY);
     this.#access = null;
-    this.#become({ status: "anonymous", expired });
+    this.#become({ status: "anonymous", why });
   }
 
   #announce(rotation: Rotation): void {

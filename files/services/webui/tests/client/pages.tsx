@@ -1,0 +1,33 @@
+import { render } from "@testing-library/react";
+import type { ReactNode } from "react";
+import { MemoryRouter, useLocation } from "react-router";
+import { onTestFinished } from "vitest";
+import { createApi } from "../../src/client/api/client";
+import type { User } from "../../src/client/api/types";
+import { SessionContext } from "../../src/client/session/context";
+import { Session } from "../../src/client/session/session";
+import { RotatingApi } from "./rotatingApi";
+
+function Address() {
+  const { pathname, search } = useLocation();
+  return <p data-testid="address">{pathname + search}</p>;
+}
+
+/** Shows something at an address, to somebody who is signed in unless `user` is null. */
+export async function show(element: ReactNode, address: string, user: Partial<User> | null = {}) {
+  const api = new RotatingApi();
+  api.user = { ...api.user, ...user };
+  const session = new Session();
+  onTestFinished(() => session.close());
+  if (user) await session.login("ada@example.test", "right");
+  else await session.resume();
+  const view = render(
+    <SessionContext value={{ session, api: createApi(session) }}>
+      <MemoryRouter initialEntries={[address]}>
+        {element}
+        <Address />
+      </MemoryRouter>
+    </SessionContext>,
+  );
+  return { ...view, api, session };
+}

@@ -1,0 +1,254 @@
+import { once } from "node:events";
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type RequestListener, request, type Server } from "node:http";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { text } from "node:stream/consumers";
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { createApp, type Options } from "../../src/server/app";
+import type { Config } from "../../src/server/config";
+
+const servers: { close: () => unknown; closeAllConnections?: () => void }[] = [];
+let client: string;
+let lines: string[];
+
+beforeAll(() => {
+  client = mkdtempSync(path.join(tmpdir(), "webui-client-"));
+  mkdirSync(path.join(client, "assets"));
+  writeFileSync(path.join(client, "index.html"), "<!doctype html><title>Tripod</title>");
+  writeFileSync(path.join(client, "assets", "index-abc.js"), `// ${"x".repeat(4096)}`);
+});
+afterAll(() => rmSync(client, { recursive: true }));
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.close();
+    server.closeAllConnections?.();
+  }
+});
+
+async function listen(listener: RequestListener): Promise<string> {
+  const server: Server = createServer(listener).listen(0, "127.0.0.1");
+  servers.push(server);
+  await once(server, "listening");
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** Starts the web interface in front of an API; returns its origin. */
+async function serve(api: string, options: Partial<Options> = {}, config: Partial<Config> = {}): Promise<string> {
+  lines = [];
+  return listen(
+    createApp({
+      config: { httpPort: 0, apiUrl: new URL(api), logLevel: "debug", trustedProxies: 0, ...config },
+      log: pino({ level: "debug" }, { write: (line) => lines.push(line) }),
+      client,
+      stopping: () => false,
+      ...options,
+    }),
+  );
+}
+
+/** A port on which nobody listens. */
+async function closedPort(): Promise<string> {
+  const server = createTcpServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => server.close(done));
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Answers with what it was sent. */
+const mirror: RequestListener = (incoming, outgoing) => {
+  void text(incoming).then((body) => {
+    outgoing.setHeader("content-type", "application/json").end(
+      JSON.stringify({ method: incoming.method, url: incoming.url, headers: incoming.headers, body }),
+    );
+  });
+};
+
+interface Mirrored {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+describe("the proxy", () => {
+  it.each(["POST", "PUT", "DELETE"])("passes a %s with its body, path and token on", async (method) => {
+    const origin = await serve(await listen(mirror));
+    const body = JSON.stringify({ email: "ä@example.test" });
+    const response = await fetch(`${origin}/api/v1/users/3?page=2`, {
+      method,
+      body,
+      headers: { "content-type": "application/json", authorization: "Bearer abc" },
+    });
+    const seen = (await response.json()) as Mirrored;
+    expect(seen).toMatchObject({ method, url: "/api/v1/users/3?page=2", body });
+    expect(seen.headers).toMatchObject({ authorization: "Bearer abc", "content-type": "application/json" });
+  });
+
+  it("passes an empty JSON object on, which a body parser would turn into a wait without end", async () => {
+    const origin = await serve(await listen(mirror));
+    const response = await fetch(`${origin}/api/v1/x`, { method: "POST", body: "{}", headers: { "content-type": "application/json" } });
+    expect(((await response.json()) as Mirrored).body).toBe("{}");
+  });
+
+  it("streams: the API sees the start of a body before its end is sent", async () => {
+    let first: (() => void) | undefined;
+    const started = new Promise<void>((done) => (first = done));
+    let bytes = 0;
+    const origin = await serve(
+      await listen((incoming, outgoing) => {
+        incoming.once("data", () => first?.());
+        incoming.on("data", (chunk: Buffer) => (bytes += chunk.length));
+        incoming.on("end", () => outgoing.end(String(bytes)));
+      }),
+    );
+    const upload = request(`${origin}/api/v1/big`, { method: "POST" });
+    const answered = once(upload, "response") as Promise<[IncomingMessage]>;
+    upload.write(Buffer.alloc(1 << 20));
+    await started;
+    for (let mebibyte = 1; mebibyte < 32; mebibyte += 1) {
+      if (!upload.write(Buffer.alloc(1 << 20))) await once(upload, "drain");
+    }
+    upload.end();
+    const [response] = await answered;
+    expect(await text(response)).toBe(String(32 << 20));
+  });
+
+  it("passes the API's refusals on as they are", async () => {
+    const origin = await serve(
+      await listen((_incoming, outgoing) => {
+        outgoing.writeHead(404, { "content-type": "application/json" }).end('{"error":"No.","code":"not_found"}');
+      }),
+    );
+    const response = await fetch(`${origin}/api/unknown`, { headers: { accept: "text/html" } });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toEqual({ error: "No.", code: "not_found" });
+  });
+
+  it("answers 502 in JSON while the API is down, and 200 once it is up", async () => {
+    const origin = await serve(await closedPort());
+    const response = await fetch(`${origin}/api/v1/auth/login`, { method: "POST", body: "{}", headers: { accept: "text/html" } });
+    expect(response.status).toBe(502);
+    expect(await response.json()).toEqual({ error: expect.any(String) as string, code: "api_unreachable" });
+  });
+
+  it("answers 504 in JSON where the API is silent", async () => {
+    const origin = await serve(await listen(() => undefined), { apiTimeout: 200 });
+    const response = await fetch(`${origin}/api/v1/hello`);
+    expect(response.status).toBe(504);
+    expect(await response.json()).toMatchObject({ code: "api_timeout" });
+  });
+
+  it("breaks off an answer that the API broke off", async () => {
+    const origin = await serve(
+      await listen((_incoming, outgoing) => {
+        outgoing.writeHead(200, { "content-length": "100" }).write("half");
+        setTimeout(() => outgoing.destroy(), 50);
+      }),
+    );
+    const response = await fetch(`${origin}/api/v1/x`);
+    await expect(response.text()).rejects.toThrow();
+  });
+
+  it("names the client to the API, whatever the client claims", async () => {
+    const origin = await serve(await listen(mirror));
+    for (const expect100 of [false, true]) {
+      const outgoing = request(`${origin}/api/v1/x`, {
+        method: "POST",
+        headers: {
+          host: "app.example.test",
+          "x-forwarded-for": "203.0.113.9",
+          "x-forwarded-proto": "https",
+          forwarded: "for=203.0.113.9",
+          ...(expect100 ? { expect: "100-continue" } : {}),
+        },
+      });
+      outgoing.end("{}");
+      const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+      const { headers } = JSON.parse(await text(response)) as Mirrored;
+      expect(headers).toMatchObject({
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "http",
+        "x-forwarded-host": "app.example.test",
+      });
+      expect(headers).not.toHaveProperty("forwarded");
+    }
+  });
+
+  it("believes a proxy that it was told to trust", async () => {
+    const origin = await serve(await listen(mirror), {}, { trustedProxies: 1 });
+    const response = await fetch(`${origin}/api/v1/x`, { headers: { "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https" } });
+    expect(((await response.json()) as Mirrored).headers).toMatchObject({ "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https" });
+  });
+
+  it("logs no token, no query and no body", async () => {
+    const origin = await serve(await listen(mirror));
+    await (await fetch(`${origin}/api/v1/x?key=hunter2`, { method: "POST", body: "hunter2", headers: { authorization: "Bearer hunter2" } })).text();
+    await expect.poll(() => lines.length).toBe(1);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ method: "POST", path: "/api/v1/x", status: 200 });
+    expect(lines.join("")).not.toContain("hunter2");
+  });
+
+  it("takes only /api and what is below it", async () => {
+    const origin = await serve(await listen(mirror));
+    const response = await fetch(`${origin}/apix`, { headers: { accept: "text/html" } });
+    expect(await response.text()).toContain("<title>Tripod</title>");
+  });
+});
+
+describe("health", () => {
+  it("is well without the API, but not ready", async () => {
+    const origin = await serve(await closedPort());
+    const health = await fetch(`${origin}/healthz`);
+    expect([health.status, await health.json()]).toEqual([200, { status: "healthy" }]);
+    const ready = await fetch(`${origin}/readyz`);
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({ code: "api_not_ready" });
+  });
+
+  it.each([
+    [200, 200],
+    [503, 503],
+  ])("is ready as the API is: %i gives %i", async (theirs, ours) => {
+    const origin = await serve(await listen((incoming, outgoing) => outgoing.writeHead(incoming.url === "/readyz" ? theirs : 500).end()));
+    expect((await fetch(`${origin}/readyz`)).status).toBe(ours);
+  });
+
+  it("is not ready while it stops", async () => {
+    const origin = await serve(await listen((_incoming, outgoing) => outgoing.end()), { stopping: () => true });
+    expect(await (await fetch(`${origin}/readyz`)).json()).toMatchObject({ code: "stopping" });
+  });
+});
+
+describe("the client's files", () => {
+  it("are kept for ever where their name holds a hash, and compressed", async () => {
+    const origin = await serve(await closedPort());
+    const response = await fetch(`${origin}/assets/index-abc.js`);
+    expect(response.headers.get("cache-control")).toBe("public, max-age=31536000, immutable");
+    expect(response.headers.get("content-encoding")).toBe("gzip");
+  });
+
+  it.each(["/", "/users", "/tracer?tab=hex"])("answer %s with the page, asked for again each time", async (address) => {
+    const origin = await serve(await closedPort());
+    const response = await fetch(origin + address, { headers: { accept: "text/html" } });
+    expect(response.headers.get("cache-control")).toBe("no-cache");
+    expect(response.headers.get("content-security-policy")).toContain("script-src 'self';");
+    expect(await response.text()).toContain("<title>Tripod</title>");
+  });
+
+  it.each([
+    ["GET", "/assets/old-123.js"],
+    ["GET", "/robots.txt"],
+    ["POST", "/users"],
+    ["GET", "/..%2f..%2fetc%2fpasswd"],
+  ])("never answer %s %s with the page", async (method, address) => {
+    const origin = await serve(await closedPort());
+    const response = await fetch(origin + address, { method, headers: { accept: "text/html" } });
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(response.status).toBeLessThan(500);
+    expect(await response.json()).toHaveProperty("code");
+  });
+});
