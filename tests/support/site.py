@@ -189,7 +189,12 @@ def _checksum(header: bytes) -> int:
 
 def playbook(*arguments: str, inventory: str = "inventory/localhost.yml") -> subprocess.CompletedProcess[str]:
     """Run ansible-playbook on the site as an operator does, its result readable by a program."""
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORCE_COLOR": "0"}
+    environment = {
+        **os.environ,
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+        "ANSIBLE_CALLBACKS_ENABLED": "",
+        "ANSIBLE_FORCE_COLOR": "0",
+    }
     return subprocess.run(
         [str(ROOT / ".venv/bin/ansible-playbook"), "-i", inventory, *arguments],
         cwd=ROOT,
