@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.site import NIC, PINS, ROOT, docker, playbook
+from tests.support.site import NIC, PINS, ROOT, docker, playbook, result
 
 STATE = Path("/etc/tripod/host.d")
 
@@ -35,17 +35,18 @@ def snapshot() -> dict[str, object]:
         "program": link["xdp"]["prog"]["id"],
         "policy": policy,
         "documents": {path.name: path.read_text() for path in sorted(STATE.glob("*.json"))},
-        "containers": docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}"),
+        "containers": docker(
+            "ps", "--no-trunc", "--filter", "label=org.tripod.collection", "--format", "{{.ID}} {{.Names}}"
+        ),
         "object": Path("/var/lib/tripod/bpf/tripod_xdp.bpf.o").read_bytes(),
     }
 
 
-def messages(stdout: str) -> str:
+def messages(done: subprocess.CompletedProcess[str]) -> str:
     """Return what the failed tasks of a run said."""
-    result = json.loads(stdout[stdout.index("{") :])
     return "\n".join(
         str(host.get("msg", "")) + " ".join(str(item.get("msg", "")) for item in host.get("results", []))
-        for play in result["plays"]
+        for play in result(done)["plays"]
         for task in play["tasks"]
         for host in task["hosts"].values()
         if host.get("failed")
@@ -58,7 +59,7 @@ def refused(*arguments: str) -> str:
     done = playbook("site.yml", *arguments)
     assert done.returncode != 0, "the run must fail"
     assert snapshot() == before
-    return messages(done.stdout)
+    return messages(done)
 
 
 def extra(**values: object) -> list[str]:

@@ -192,7 +192,6 @@ def playbook(*arguments: str, inventory: str = "inventory/localhost.yml") -> sub
     environment = {
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-        "ANSIBLE_CALLBACKS_ENABLED": "",
         "ANSIBLE_FORCE_COLOR": "0",
     }
     return subprocess.run(
@@ -204,3 +203,8 @@ def playbook(*arguments: str, inventory: str = "inventory/localhost.yml") -> sub
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return what a finished ``playbook`` says of every task; other callbacks print around it."""
+    return json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])[0]
