@@ -4,7 +4,7 @@ import express, { type ErrorRequestHandler, type Express, type Request } from "e
 import helmet from "helmet";
 import type { Logger } from "pino";
 import type { Config } from "./config";
-import { apiProxy } from "./proxy";
+import { apiProxy, clientAddress } from "./proxy";
 
 export interface Options {
   config: Config;
@@ -36,7 +36,7 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
           status: response.statusCode,
           aborted: !response.writableFinished,
           ms: Math.round(performance.now() - start),
-          client: request.ip,
+          client: clientAddress(request),
         },
         "request",
       );

@@ -45,11 +45,16 @@ export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): Reque
   return Router().use(nameClient, proxy);
 }
 
+/** The client's address; IPv4 as such, though the listening socket is an IPv6 one and sees it mapped. */
+export function clientAddress(request: Request): string {
+  return (request.ip ?? "").replace(/^::ffff:(?=\d+\.)/, "");
+}
+
 /** Names the client to the API. What the client itself claims is dropped, unless a trusted proxy said it. */
 const nameClient: RequestHandler = (request, _response, next) => {
-  const { ip, protocol, host, headers } = request;
+  const { protocol, host, headers } = request;
   delete headers.forwarded;
-  headers["x-forwarded-for"] = ip ?? "";
+  headers["x-forwarded-for"] = clientAddress(request);
   headers["x-forwarded-proto"] = protocol;
   headers["x-forwarded-host"] = host;
   // Node has answered it; passed on, it would make the proxy skip its proxyReq event, and with it the timeout.

@@ -29,7 +29,8 @@ afterEach(() => {
 });
 
 async function listen(listener: RequestListener): Promise<string> {
-  const server: Server = createServer(listener).listen(0, "127.0.0.1");
+  // On both families, as in production: IPv4 clients then have mapped addresses.
+  const server: Server = createServer(listener).listen(0);
   servers.push(server);
   await once(server, "listening");
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -178,7 +178,9 @@ function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
 }
 
 function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
-  const lines = rates?.filter((rate) => rate.total > 0) ?? [];
+  const lines = (rates ?? [])
+    .filter((rate) => rate.total > 0)
+    .sort((one, other) => VERDICTS.indexOf(one.verdict) - VERDICTS.indexOf(other.verdict));
   if (lines.length === 0) {
     return (
       <tr>
