@@ -105,6 +105,7 @@ def test_a_stopped_container_stays_down_also_for_the_next_keeper(bench):
     docker("stop", "--time", "1", container)
     assert eventually(lambda: container in bench.stopped())
     os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: bench.process.read(Host()).process is None)
     assert bench.start() != first
     time.sleep(3)
     assert not runs(container)
