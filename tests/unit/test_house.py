@@ -100,6 +100,13 @@ def test_a_module_has_check_and_diff_mode_in_full(path):
     assert re.search(r"supports_check_mode\s*=\s*True", path.read_text(encoding="utf-8"))
 
 
+def test_the_readme_tells_of_every_module_and_role():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    roles = [path.name for path in sorted((ROOT / "roles").iterdir()) if path.is_dir()]
+    assert [path.stem for path in MODULES if f"`{path.stem}`" not in readme] == []
+    assert [role for role in roles if f"roles/{role}/README.md" not in readme] == []
+
+
 def test_the_action_group_names_every_module():
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
     assert runtime["action_groups"]["all"] == [path.stem for path in MODULES]
