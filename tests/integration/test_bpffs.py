@@ -1,0 +1,34 @@
+"""A real mount, in a mount namespace of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHILD = """
+import ctypes, os, sys
+from ansible_collections.tripod.baremetal.plugins.module_utils._bpffs import Bpffs, PinRoot
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+
+mount = sys.argv[1]
+wanted = PinRoot(mount, mount + "/tripod", 10002)
+assert not os.path.exists(wanted.path)
+print(len(converge(Bpffs(wanted), wanted, Host(), check=True).changes), os.path.exists(wanted.path))
+print(len(converge(Bpffs(wanted), wanted, Host()).changes), oct(os.stat(wanted.path).st_mode & 0o7777), os.stat(wanted.path).st_gid)
+print(len(converge(Bpffs(wanted), wanted, Host()).changes))
+"""
+
+
+def test_mounts_once_and_makes_the_pin_root(tmp_path):
+    paths = ":".join(path for path in sys.path if path)
+    done = subprocess.run(
+        ["unshare", "--mount", "env", f"PYTHONPATH={paths}", sys.executable, "-c", CHILD, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["4 False", "4 0o750 10002", "0"]
+    assert not Path(tmp_path, "tripod").exists(), "the mount went with its namespace"
