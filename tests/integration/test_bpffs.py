@@ -16,7 +16,9 @@ mount = sys.argv[1]
 wanted = PinRoot(mount, mount + "/tripod", 10002)
 assert not os.path.exists(wanted.path)
 print(len(converge(Bpffs(wanted), wanted, Host(), check=True).changes), os.path.exists(wanted.path))
-print(len(converge(Bpffs(wanted), wanted, Host()).changes), oct(os.stat(wanted.path).st_mode & 0o7777), os.stat(wanted.path).st_gid)
+changes = converge(Bpffs(wanted), wanted, Host()).changes
+made = os.stat(wanted.path)
+print(len(changes), oct(made.st_mode & 0o7777), made.st_gid)
 print(len(converge(Bpffs(wanted), wanted, Host()).changes))
 """
 
