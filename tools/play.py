@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,13 +13,14 @@ from collections.abc import Sequence
 from .bootstrap import bootstrap
 from .console import Failure, guarded
 from .paths import ROOT, VENV, environment
-from .run import sudo_needs_password
+from .run import apt_install, sudo_needs_password
 
 # What ansible-playbook says of a vault it cannot open -> the way out.
 _VAULT_MESSAGES = {
     "no vault secrets were found": "a value is encrypted and no vault password was given: "
     "add ARGS=--ask-vault-password, or ARGS='--vault-password-file FILE'",
-    "Decryption failed": "the vault password does not open what is encrypted: give the one it was encrypted with",
+    "Decryption failed": "the vault password does not open what is encrypted: give the one it was encrypted with, "
+    "by ARGS=--ask-vault-password or ARGS='--vault-password-file FILE'",
     "no vault secrets found": "a value is encrypted and no vault password was given: "
     "add ARGS=--ask-vault-password, or ARGS='--vault-password-file FILE'",
 }
@@ -69,6 +71,9 @@ def main() -> int:
     if len(sys.argv) < 2:
         raise Failure("usage: python3 -m tools.play PLAYBOOK [arguments for ansible-playbook]")
     bootstrap()
+    if shutil.which("apt-get"):
+        # Ansible's apt module brings it along by itself, but not in check mode, which must change nothing.
+        apt_install(["python3-apt"], "check mode")
     return play(sys.argv[1], sys.argv[2:])
 
 
