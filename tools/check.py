@@ -25,7 +25,8 @@ from .stages import STAGES, Stage
 HOST_TOOLS = {
     "gates": ["shellcheck"],
     "integration": ["iproute2"],
-    "site": ["chromium", "iproute2"],
+    "services": ["python3-apt"],
+    "site": ["bpftool", "chromium", "iproute2"],
 }
 AT_ONCE = 2
 SECONDS_BETWEEN_SIGNS_OF_LIFE = 60

@@ -143,6 +143,12 @@ def _unit() -> str:
     return ""
 
 
+def _look() -> str:
+    """Look at the site in check mode while the machine may still have nothing of it, not even an engine."""
+    told = logged("look", [BIN / "ansible-playbook", "site.yml", "--check", "--diff"], lines=40)
+    return f"a first look foretells {re.findall(r'changed=([0-9]+)', told)[-1]} changes"
+
+
 def _images() -> str:
     IMAGES.unlink(missing_ok=True)
     logged("images", [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"], lines=40)
@@ -227,7 +233,8 @@ STAGES = (
     Stage("style", "gates", _style),
     Stage("unit", "unit", _unit),
     Stage("export", "gates", _export),
-    Stage("images", "services", _images),
+    Stage("look", "services", _look),
+    Stage("images", "services", _images, after=("look",)),
     Stage("lint", "gates", _lint, after=("export",)),
     Stage("types", "gates", _types, after=("export",)),
     Stage("sanity", "gates", _sanity, after=("export",)),
