@@ -212,6 +212,8 @@ def _site() -> str:
     with _root_environment() as words:
         for number, verb in enumerate(steps):
             logged("site", [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
+        if not stands:
+            logged("site", [*words, BIN / "pytest", "tests/aftermath"], append=True, lines=80)
     return "the site that was here, which stays" if stands else "a site from nothing, and removed"
 
 

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from typing import Any
+
 import pytest
 
-from tests.support.site import playbook, result
+from tests.support.site import ROOT, playbook, result
+from tools.collection import build, export, link_dependencies
+
+
+def changed(told: dict[str, Any]) -> list[str]:
+    """Return the tasks that changed something, or would."""
+    return [
+        task["task"]["name"]
+        for play in told["plays"]
+        for task in play["tasks"]
+        if any(host.get("changed") for host in task["hosts"].values())
+    ]
 
 
 @pytest.mark.parametrize("mode", [["--check", "--diff"], []], ids=["check", "run"])
@@ -12,11 +27,32 @@ def test_a_converged_site_has_nothing_to_change(mode):
     done = playbook("site.yml", *mode)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     told = result(done)
-    changed = [
-        task["task"]["name"]
-        for play in told["plays"]
-        for task in play["tasks"]
-        if any(host.get("changed") for host in task["hosts"].values())
-    ]
-    assert changed == []
+    assert changed(told) == []
     assert told["stats"]["localhost"]["changed"] == 0
+
+
+def test_the_installed_artefact_says_the_same_from_anywhere(tmp_path):
+    tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    artefact = build(export(tmp_path / "export"), tmp_path / "out")
+    link_dependencies(tree)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {
+        "ANSIBLE_COLLECTIONS_PATH": str(tree),
+        "PWD": str(elsewhere),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    }
+    binaries = ROOT / ".venv" / "bin"
+    install = [binaries / "ansible-galaxy", "collection", "install", "--no-deps", "-p", tree, artefact]
+    subprocess.run(install, cwd=elsewhere, env=environment, check=True, capture_output=True)
+    words = [
+        binaries / "ansible-playbook",
+        "-i",
+        ROOT / "inventory" / "localhost.yml",
+        "tripod.baremetal.site",
+        "--check",
+    ]
+    done = subprocess.run(words, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    # The import files go below the directory it is started in, and that one has none yet.
+    assert changed(result(done)) == ["tripod.baremetal.marchproxy : Render the import files on the control node"]

@@ -1,0 +1,58 @@
+"""After the teardown of a site with its data: all that was made is gone, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.site import NETNS, NIC, PINS, ROOT, docker, playbook, result
+
+LABEL = "label=org.tripod.collection"
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [["ps", "--all", "--quiet"], ["network", "ls", "--quiet"], ["volume", "ls", "--quiet"], ["images", "--quiet"]],
+    ids=lambda words: words[0],
+)
+def test_the_engine_holds_nothing_of_ours(listing):
+    assert docker(*listing, "--filter", LABEL) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/tripod",
+        "/var/lib/tripod",
+        "/var/cache/tripod",
+        "/usr/local/lib/tripod",
+        "/run/tripod-keep",
+        str(PINS),
+        f"/run/netns/{NETNS}",
+        f"/sys/class/net/{NIC}",
+        str(ROOT / "config" / "marchproxy" / "import-config.json"),
+    ],
+)
+def test_the_host_holds_nothing_of_ours(path):
+    assert not Path(path).exists()
+
+
+def test_no_process_of_ours_runs():
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in shown.splitlines() if "tripod-host" in line or "tripod_api" in line] == []
+
+
+def test_a_second_teardown_finds_nothing_and_leaves_what_is_not_ours():
+    volume, network = docker("volume", "create", "bystander-data"), "bystander-network"
+    docker("network", "create", network)
+    try:
+        done = playbook("playbooks/teardown.yml", "-e", "teardown_data=true")
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert result(done)["stats"]["localhost"]["changed"] == 0
+        assert docker("volume", "inspect", volume, "--format", "{{.Name}}") == volume
+        assert docker("network", "inspect", network, "--format", "{{.Name}}") == network
+    finally:
+        docker("volume", "rm", volume)
+        docker("network", "rm", network)
