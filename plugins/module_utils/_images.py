@@ -300,12 +300,17 @@ class Images:
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Build and export, in the list's order."""
         client = self.engine.require()
+        from docker.errors import DockerException
+
         for change in changes:
             item = self.named[change.path[1]]
-            if change.path[0] == "image":
-                self._build(client, item)
-            else:
-                _export(client, item, host)
+            try:
+                if change.path[0] == "image":
+                    self._build(client, item)
+                else:
+                    _export(client, item, host)
+            except DockerException as error:
+                raise ApplyFailed(f"{change.path[0]} {item.reference}: the Docker Engine answers: {error}") from error
 
     def _build(self, client: Any, item: Named) -> None:
         build = item.build
