@@ -10,7 +10,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -200,16 +200,21 @@ def _site_passed(records: Sequence[Record]) -> bool:
 
 def _clean_up(teardown: bool, stop_engine: bool) -> bool:
     """Leave nothing behind that runs; return whether that went well."""
+    well = True
+    if teardown and engine.answers():
+        # There was no site before, so the data is the tests' as well.
+        playbook = [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml", "-e", "teardown_data=true"]
+        well &= _tidied("tear down what the tests made", lambda: logged("teardown", playbook))
+    if stop_engine and engine.answers():
+        well &= _tidied("stop the Docker Engine that the tests started", engine.stop)
+    return well
+
+
+def _tidied(what: str, act: Callable[[], object]) -> bool:
     try:
-        if teardown and engine.answers():
-            with step("tear down what the tests made"):
-                # There was no site before, so the data is the tests' as well.
-                playbook = VENV / "bin" / "ansible-playbook"
-                logged("teardown", [playbook, "playbooks/teardown.yml", "-e", "teardown_data=true"])
-        if stop_engine and engine.answers():
-            with step("stop the Docker Engine that the tests started"):
-                engine.stop()
-    except Failure as failure:  # The summary is still to come.
+        with step(what):
+            act()
+    except Failure as failure:  # The summary, and what else is to be stopped, are still to come.
         say(f"cleaning up: {failure}")
         return False
     return True

@@ -31,6 +31,7 @@ _HANDED_ON = {
     "PATH",
     "PYTEST_ADDOPTS",
     "PYTHONDONTWRITEBYTECODE",
+    "TRIPOD_BASE",
     "TRIPOD_XDP_OBJECT",
     "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
@@ -228,6 +229,7 @@ def _root_environment() -> Iterator[list[str]]:
             "ANSIBLE_NOCOLOR": "1",
             "PYTEST_ADDOPTS": "-p no:cacheprovider",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "TRIPOD_BASE": _made("base"),
             "TRIPOD_XDP_OBJECT": _made("xdp_object"),
         }
         # sudo hands no environment on, so env does.

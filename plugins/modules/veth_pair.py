@@ -122,9 +122,11 @@ peer_interface:
   contains: *end
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils._core import CoreError, converge, exit_arguments
+from ..module_utils._core import CoreError, Outcome, converge, exit_arguments
 from ..module_utils._host import Host
 from ..module_utils._veth import PYROUTE2_IMPORT_ERROR, End, Pair, VethPair
 
@@ -144,9 +146,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if PYROUTE2_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("pyroute2"), exception=PYROUTE2_IMPORT_ERROR)
     options = module.params
+    if PYROUTE2_IMPORT_ERROR:
+        if options["state"] == "absent" and not _anything(options):
+            module.exit_json(**exit_arguments(Outcome([], None), interface=None, peer_interface=None))
+        module.fail_json(msg=missing_required_lib("pyroute2"), exception=PYROUTE2_IMPORT_ERROR)
     subject = VethPair(options["name"], options["peer"], options["peer_netns"])
     desired = Pair(
         present=options["state"] == "present",
@@ -164,6 +168,12 @@ def main() -> None:
     module.exit_json(
         **exit_arguments(outcome, interface=near and near.facts(), peer_interface=far and far.facts()),
     )
+
+
+def _anything(options: dict) -> bool:
+    """Whether there may be something to remove, as far as can be told without the library."""
+    places = [f"/sys/class/net/{options['name']}", f"/run/netns/{options['peer_netns']}"]
+    return any(os.path.lexists(place) for place in places)
 
 
 def _end(addresses: list[str] | None) -> End:

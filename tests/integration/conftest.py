@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._bpffs import Bpffs, PinRoot
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 
 from tests.integration import lab
 
@@ -18,6 +21,17 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="session", autouse=True)
 def _root() -> None:
     assert os.geteuid() == 0, "the integration tests load BPF programs and make network namespaces: run them as root"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _bpffs(_root: None) -> Iterator[None]:
+    """The BPF file system, which no service manager mounts on a machine without one; as it was found at the end."""
+    wanted = PinRoot("/sys/fs/bpf", f"/sys/fs/bpf/tripod-tests-{os.getpid()}", 0)
+    outcome = converge(Bpffs(wanted), wanted, Host())
+    yield
+    os.rmdir(wanted.path)
+    if any(change.path == (wanted.mount, "type") for change in outcome.changes):
+        subprocess.run(["umount", wanted.mount], check=True)
 
 
 @pytest.fixture(scope="session")

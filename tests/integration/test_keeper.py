@@ -19,7 +19,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._zipapp import Ar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGE = "debian:stable-slim"
+IMAGE = os.environ.get("TRIPOD_BASE", "debian:stable-slim")
 PATIENCE = 15.0  # seconds, on a busy machine
 
 

@@ -18,7 +18,7 @@ import pytest
 from tests.support.modules import Run, run_module
 
 LABEL = f"org.tripod.test=preflight-{os.getpid()}"
-IMAGE = "debian:stable-slim"
+IMAGE = os.environ.get("TRIPOD_BASE", "debian:stable-slim")
 
 
 def free_port() -> int:
