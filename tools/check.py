@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import engine, results
 from .bootstrap import bootstrap
@@ -203,7 +204,12 @@ def _clean_up(teardown: bool, stop_engine: bool) -> bool:
     well = True
     if teardown and engine.answers():
         # There was no site before, so the data is the tests' as well.
-        playbook = [VENV / "bin" / "ansible-playbook", "playbooks/teardown.yml", "-e", "teardown_data=true"]
+        playbook: list[str | Path] = [
+            VENV / "bin" / "ansible-playbook",
+            "playbooks/teardown.yml",
+            "-e",
+            "teardown_data=true",
+        ]
         well &= _tidied("tear down what the tests made", lambda: logged("teardown", playbook))
     if stop_engine and engine.answers():
         well &= _tidied("stop the Docker Engine that the tests started", engine.stop)
