@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -37,9 +38,7 @@ class Server:
             "DB_PASSWORD_FILE": str(self.secret),
         }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [ENTRYPOINT], env=os.environ | given | environ, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen([ENTRYPOINT], env=os.environ | given | environ, stdout=log, stderr=log)
         return self.process
 
     def start(self) -> None:
@@ -64,16 +63,31 @@ class Server:
         return self.process.wait(30)
 
     def kill(self) -> int:
-        """End it as a container ends: the kernel takes the rest with process 1."""
+        """End it as a container ends: the kernel takes the rest with process 1, wherever it is."""
         assert self.process
-        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         status = self.process.wait()
-        # A running server's workers have sessions of their own; they notice that it is gone.
-        deadline = time.monotonic() + 30
-        while subprocess.run(["flock", "-n", self.data / ".lock", "true"], check=False).returncode:
+        deadline = time.monotonic() + 60
+        killed: set[int] = set()
+        # Until its parent has taken notice of a process, PostgreSQL takes it for a running one.
+        while (holders := self.holders()) or any(Path(f"/proc/{number}").exists() for number in killed):
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            for number in holders:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            killed.update(holders)
+            time.sleep(0.05)
         return status
+
+    def holders(self) -> list[int]:
+        """Return the processes that have the data directory's lock, which every child inherits."""
+        lock = str(self.data / ".lock")
+        found = []
+        for descriptor in Path("/proc").glob("[0-9]*/fd/9"):
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor) == lock:
+                    found.append(int(descriptor.parts[2]))
+        return found
 
     def query(self, statement: str, password: str = PASSWORD, user: str = "tripod_api") -> list[tuple[object, ...]]:
         connection = psycopg2.connect(
