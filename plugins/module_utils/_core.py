@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -108,7 +108,13 @@ class Subject(Protocol):
         """Carry out the steps in order, or raise ApplyFailed naming the step."""
 
 
-def converge(subject: Subject, desired: Any, host: Host, check: bool = False) -> Outcome:
+def converge(
+    subject: Subject,
+    desired: Any,
+    host: Host,
+    check: bool = False,
+    before_apply: Callable[[Sequence[Change], Any], None] | None = None,
+) -> Outcome:
     """Bring a subject to its desired state and prove it by reading it back.
 
     Args:
@@ -116,6 +122,8 @@ def converge(subject: Subject, desired: Any, host: Host, check: bool = False) ->
         desired: What the operator asked for, in the subject's own form.
         host: The machine; the only thing that touches it.
         check: Plan only.
+        before_apply: Called with plan and state before the first step, and only where there is one; it may refuse by
+            raising. The guard is armed there.
 
     Raises:
         CoreError: The request is malformed, impossible or refused (nothing was changed), a step
@@ -126,6 +134,8 @@ def converge(subject: Subject, desired: Any, host: Host, check: bool = False) ->
     changes = subject.plan(desired, state)
     if check or not changes:
         return Outcome(changes, state, checked=check)
+    if before_apply:
+        before_apply(changes, state)
     subject.apply(host, changes)
     reached = subject.read(host)
     left = subject.plan(desired, reached)
