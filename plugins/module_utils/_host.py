@@ -63,12 +63,33 @@ class Host:
         """Whether the path exists."""
         return self.path(path).exists()
 
+    def write_attribute(self, path: str, text: str) -> None:
+        """Write a setting of the kernel's in one system call, as sysfs and procfs want it.
+
+        Raises:
+            OSError: The kernel refused; the number says why.
+        """
+        descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode("utf-8"))
+        finally:
+            os.close(descriptor)
+
     def write_atomically(self, path: str, text: str, mode: int = 0o644) -> None:
         """Replace a text file; see ``write_bytes_atomically``."""
         self.write_bytes_atomically(path, text.encode("utf-8"), mode)
 
-    def write_bytes_atomically(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Replace a file so that a reader, or a power cut, sees the old content or the new, never a part."""
+    def write_bytes_atomically(
+        self, path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None
+    ) -> None:
+        """Replace a file so that a reader, or a power cut, sees the old content or the new, never a part.
+
+        Args:
+            path: The file; directories above it are made where they are missing.
+            content: All of it.
+            mode: Permission bits, which the new content has from its first moment.
+            owner: User and group id; by default this process's.
+        """
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -76,6 +97,8 @@ class Host:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                if owner:
+                    os.fchown(file.fileno(), *owner)
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             os.replace(name, target)

@@ -161,25 +161,7 @@ def write(host: Host, copy: Copy, value: str) -> None:
     for parent in reversed([parent for parent in target.parents if not parent.exists()]):
         parent.mkdir(mode=DIRECTORY_MODE)
         parent.chmod(DIRECTORY_MODE)  # mkdir's mode is cut by the umask
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(value.encode())
-            file.flush()
-            os.fchown(file.fileno(), copy.owner, copy.group)
-            os.fchmod(file.fileno(), MODE)
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    # A database that was set up with a secret must find it again after a power cut.
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    host.write_bytes_atomically(copy.path, value.encode(), MODE, (copy.owner, copy.group))
 
 
 def remove(host: Host, path: str) -> None:
