@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 from ._core import ApplyFailed, Impossible, Invalid
 
-PROGRAM_TYPE_XDP = 6
+PROGRAM_TYPE_TRACEPOINT, PROGRAM_TYPE_XDP = 5, 6
 LINK_TYPE_XDP = 6
 _ATTACH_TYPE_XDP = 37
 _F_REPLACE = 4
@@ -193,6 +193,7 @@ _SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_obj_pin": (_INT, (_INT, _TEXT)),
     "bpf_obj_get": (_INT, (_TEXT,)),
     "bpf_obj_get_info_by_fd": (_INT, (_INT, _POINTER, _POINTER)),
+    "bpf_prog_load": (_INT, (_INT, _TEXT, _TEXT, _TEXT, ctypes.c_size_t, _POINTER)),
     "bpf_prog_get_fd_by_id": (_INT, (_UINT,)),
     "bpf_map_get_fd_by_id": (_INT, (_UINT,)),
     "bpf_link_get_fd_by_id": (_INT, (_UINT,)),
@@ -271,6 +272,16 @@ def map_by_id(number: int) -> Any:
 def link_by_id(number: int) -> Any:
     """Open a bpf_link; a context manager for its descriptor."""
     return _closing(_check(_lib().bpf_link_get_fd_by_id(number)))
+
+
+def refusal(program_type: int) -> OSError | None:
+    """Return why the kernel lets us load no program of a type, not even one that does nothing; None where it does."""
+    return_zero = bytes([0xB7, *[0] * 7]) + bytes([0x95, *[0] * 7])  # r0 = 0; exit
+    try:
+        os.close(_check(_lib().bpf_prog_load(program_type, b"probe", b"GPL", return_zero, 2, None)))
+    except OSError as error:
+        return error
+    return None
 
 
 def pin(descriptor: int, path: str) -> None:
