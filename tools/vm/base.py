@@ -1,0 +1,237 @@
+"""What every VM is copied from: QEMU, the guest's disk, a boot loader and a key.
+
+Made once, and again when its recipe changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..console import Failure, step
+from ..paths import CACHE
+from ..run import apt_install, as_root, logged, require_space
+
+VMS = CACHE / "vm"
+GUEST = Path(__file__).parent / "guest"
+MIRROR = os.environ.get("TRIPOD_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+SECURITY_MIRROR = os.environ.get("TRIPOD_DEBIAN_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
+SUITE = "trixie"
+DISK = "10G"
+USER = "admin"
+LABEL = "ROOT"
+# Authorities that the host's administrator trusts: where a proxy re-signs TLS, the guest is behind it too.
+AUTHORITIES = Path("/usr/local/share/ca-certificates")
+TOOLS = ["e2fsprogs", "grub-common", "grub-pc-bin", "iproute2", "mmdebstrap", "mtools", "openssh-client", "xorriso"]
+# As bare as a server's installer leaves it: what the roles need, they install.
+PACKAGES = (
+    "bpftool,ca-certificates,dbus,ethtool,grub-pc-bin,grub2-common,initramfs-tools,iproute2,kmod,linux-image-amd64,"
+    "openssh-server,procps,python3,python3-apt,sudo,systemd-sysv,udev"
+)
+# igb came with 8. Debian 13's own 10.0 loses timer interrupts under multi-threaded TCG, and 5 of 13 boots hung.
+GOOD_QEMU = (11, 1)
+QEMU_SUITE = f"{SUITE}-backports"
+_BOOT = f"""\
+serial --unit=0
+terminal_input serial
+terminal_output serial
+search --set=root --label {LABEL}
+configfile /boot/grub/grub.cfg
+"""
+# grub-probe wants to see devices; in a mount namespace of its own, nothing stays mounted below a tree to be removed.
+_GRUB = f"""\
+mount --rbind /dev "$0/dev"
+mount --rbind /proc "$0/proc"
+mkdir --parents "$0/boot/grub"
+exec chroot "$0" env GRUB_DEVICE=LABEL={LABEL} grub-mkconfig --output=/boot/grub/grub.cfg
+"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A finished base; a VM copies what it needs, so that the next base may replace it.
+
+    Attributes:
+        directory: Holds ``disk.img``, ``boot.iso``, ``key``, ``key.pub`` and ``host_key.pub``.
+        qemu: The words that start QEMU, with its environment.
+    """
+
+    directory: Path
+    qemu: Qemu
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """How to start QEMU.
+
+    Attributes:
+        command: Program and first arguments.
+        environment: Added to the process's own.
+    """
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def ensure() -> Base:
+    """Return the base, made now if there is none of today's recipe.
+
+    Raises:
+        Failure: Not on x86-64, or a step of the making failed.
+    """
+    if os.uname().machine != "x86_64":
+        raise Failure(f"the VM is an x86-64 machine with a PC's boot loader; this host is {os.uname().machine}")
+    apt_install(TOOLS, "the VM")
+    with locked(VMS / "base.lock"):
+        return Base(_made("guest", _guest_recipe(), _make_guest), _qemu())
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time work on what the file stands for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _made(name: str, recipe: str, make: object) -> Path:
+    """Return the directory ``base/NAME-DIGEST``, filled by ``make`` where it is missing; older ones go."""
+    base = VMS / "base"
+    target = base / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if target.is_dir():
+        return target
+    require_space(6 * 2**30, "a VM's base")
+    base.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=base, prefix=f".{name}-"))
+    try:
+        scratch.chmod(0o755)
+        assert callable(make)
+        make(scratch)
+        for older in base.glob(f"{name}-*"):
+            remove(older)
+        scratch.rename(target)
+    finally:
+        remove(scratch)
+    return target
+
+
+def remove(directory: Path) -> None:
+    """Remove a tree that may be root's, and nothing that is mounted in it."""
+    if directory.exists():
+        subprocess.run([*as_root(), "rm", "--recursive", "--force", "--one-file-system", str(directory)], check=True)
+
+
+def _qemu() -> Qemu:
+    """Return the system's QEMU where it is good enough, else one unpacked from backports and run in place."""
+    system = shutil.which("qemu-system-x86_64")
+    if (
+        system
+        and qemu_version(subprocess.run([system, "-version"], capture_output=True, text=True).stdout) >= GOOD_QEMU
+    ):
+        return Qemu((system,), {})
+    root = _made("qemu", f"{MIRROR} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    # Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
+    loader = (str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(libraries))
+    firmware = ("-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu"))
+    program = str(root / "usr/bin/qemu-system-x86_64")
+    return Qemu((*loader, program, *firmware), {"QEMU_MODULE_DIR": str(libraries / "qemu")})
+
+
+def qemu_version(text: str) -> tuple[int, ...]:
+    """Return the version that ``qemu-system-x86_64 -version`` tells, or nothing."""
+    found = re.search(r"version (\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _make_qemu(scratch: Path) -> None:
+    with step(f"QEMU from {QEMU_SUITE}"):
+        sources = [f"deb {MIRROR} {suite} main" for suite in (SUITE, QEMU_SUITE)]
+        default = f'--aptopt=APT::Default-Release "{QEMU_SUITE}"'
+        words = ["--mode=root", "--variant=extract", "--include=qemu-system-x86,seabios", default]
+        logged("vm-qemu", [*as_root(), "mmdebstrap", *words, SUITE, scratch / "root", *sources], lines=20)
+
+
+def _guest_recipe() -> str:
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for path in (*_files(GUEST), *_files(AUTHORITIES)):
+        digest.update(f"{path} {path.stat().st_mode & 0o111}\n".encode() + path.read_bytes())
+    return f"{MIRROR} {SECURITY_MIRROR} {digest.hexdigest()}"
+
+
+def _files(tree: Path) -> list[Path]:
+    return sorted(path for path in tree.rglob("*") if path.is_file())
+
+
+def _make_guest(scratch: Path) -> None:
+    with step("the VM's guest, from Debian packages"):
+        key = scratch / "key"
+        logged("vm-guest", ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tripod-vm", "-f", key])
+        (scratch / "guest.tar").write_bytes(guest_archive(key.with_suffix(".pub").read_text(encoding="ascii")))
+        root = scratch / "root"
+        logged("vm-guest", [*as_root(), "mmdebstrap", *_guest_words(scratch), SUITE, root, *_guest_sources()], lines=30)
+        # mmdebstrap leaves "uninitialized", which would make systemd ask its first-boot questions on the console.
+        logged("vm-guest", [*as_root(), "truncate", "--size=0", root / "etc/machine-id"], append=True)
+        shutil.copy(root / "etc/ssh/ssh_host_ed25519_key.pub", scratch / "host_key.pub")
+        disk = scratch / "disk.img"
+        mke2fs = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-d", root, disk, DISK]
+        logged("vm-guest", [*as_root(), *mke2fs], append=True)
+        logged("vm-guest", [*as_root(), "chown", f"{os.getuid()}:{os.getgid()}", disk], append=True)
+        remove(root)
+        configuration = scratch / "iso/boot/grub/grub.cfg"
+        configuration.parent.mkdir(parents=True)
+        configuration.write_text(_BOOT, encoding="ascii")
+        mkrescue: list[str | Path] = ["grub-mkrescue", "-o", scratch / "boot.iso", scratch / "iso"]
+        logged("vm-guest", mkrescue, append=True)
+
+
+def _guest_sources() -> list[str]:
+    suites = [(MIRROR, SUITE), (MIRROR, f"{SUITE}-updates"), (SECURITY_MIRROR, f"{SUITE}-security")]
+    return [f"deb {mirror} {suite} main" for mirror, suite in suites]
+
+
+def _guest_words(scratch: Path) -> list[str]:
+    inside = 'chroot "$1"'
+    # Timers that would load the CPUs, or hold dpkg's lock, at a time of their own.
+    timers = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
+    hooks = [
+        f"tar-in {scratch / 'guest.tar'} /",
+        f"{inside} update-ca-certificates",
+        f"{inside} useradd --create-home --shell /bin/bash --groups sudo {USER}",
+        f"{inside} systemctl enable systemd-networkd.service",
+        f"{inside} systemctl mask {timers}",
+        f"unshare --mount sh -ec '{_GRUB}' \"$1\"",
+    ]
+    return ["--mode=root", "--variant=apt", f"--include={PACKAGES}", *(f"--customize-hook={hook}" for hook in hooks)]
+
+
+def guest_archive(public_key: str) -> bytes:
+    """Return a tar archive, all of root's, of the files of ``guest/``, the host's authorities and the key for SSH."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+
+        def add(name: str, content: bytes, mode: int) -> None:
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), mode
+            archive.addfile(member, io.BytesIO(content))
+
+        for path in _files(GUEST):
+            name = str(path.relative_to(GUEST))
+            add(name, path.read_bytes(), 0o440 if "sudoers" in name else 0o644)
+        for path in _files(AUTHORITIES):
+            add(str(path.relative_to("/")), path.read_bytes(), 0o644)
+        # One file for root and the ordinary user.
+        add("etc/ssh/authorized_keys", public_key.encode(), 0o644)
+    return buffer.getvalue()
