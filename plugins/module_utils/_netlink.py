@@ -182,7 +182,13 @@ def _is_peer(one: Link, table: Sequence[Link]) -> bool:
     return any(other.index == one.parent and other.parent == one.index for other in table)
 
 
-def set_link(index: int, up: bool | None = None, mtu: int | None = None, txqueuelen: int | None = None) -> None:
+def set_link(
+    index: int,
+    up: bool | None = None,
+    mtu: int | None = None,
+    txqueuelen: int | None = None,
+    master: int | None = None,
+) -> None:
     """Set what is given of a link, in one request.
 
     Args:
@@ -190,6 +196,7 @@ def set_link(index: int, up: bool | None = None, mtu: int | None = None, txqueue
         up: Administrative state.
         mtu: In bytes.
         txqueuelen: In packets.
+        master: Index of the bond, bridge or VRF to become part of; 0 for none.
 
     Raises:
         NetlinkError: The kernel or the driver refused, in its words.
@@ -199,6 +206,8 @@ def set_link(index: int, up: bool | None = None, mtu: int | None = None, txqueue
         content += attribute(_MTU, u32(mtu))
     if txqueuelen is not None:
         content += attribute(_TXQLEN, u32(txqueuelen))
+    if master is not None:
+        content += attribute(_MASTER, u32(master))
     flags = _IFF_UP if up else 0
     mask = 0 if up is None else _IFF_UP
     with Socket(ROUTE) as route:

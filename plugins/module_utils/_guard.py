@@ -1,0 +1,633 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Commit-confirm: what can cut the operator off is put back by the host itself unless it is confirmed in time.
+
+A guard is one record on disk. The module that is about to change something writes it and goes on only when the agent
+on the host has acknowledged it; from then on the agent alone holds the clock. ``expire`` is what the agent calls.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from . import _documents, _linkstate, _lock, _session
+from ._core import CoreError, Invalid, Outcome, Refused, describe
+from ._host import Host
+
+DIRECTORY = "/var/lib/tripod/guard"
+ARCHIVE = f"{DIRECTORY}/archive"
+RUNTIME = "/run/tripod/guard"
+FORMAT = 1
+MODES = ("auto", "always", "never")
+TIMEOUT = 60.0  # seconds to confirm in
+_SHORTEST, _LONGEST = 5.0, 3600.0
+_ACKNOWLEDGE_SECONDS = 5.0
+_LOCK_SECONDS = 30.0
+_END_SECONDS = 3.0  # that a process gets to end by itself
+_ATTEMPTS, _ATTEMPT_SECONDS = 5, 3.0
+_ARCHIVED = 20  # reports kept
+_POLL = 0.1
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+ARMED, REVERTING, REVERTED, FAILED = "armed", "reverting", "reverted", "failed"
+
+# How each kind of document is brought to the host: body, host -> outcome.
+Replayers = Mapping[str, Callable[[Mapping[str, Any], Host], Outcome]]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Restore:
+    """A document's body whose replay brings the state before back.
+
+    Attributes:
+        kind: Which subject replays it.
+        body: In that subject's own form, ready for JSON.
+    """
+
+    kind: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, known beyond the reuse of its number.
+
+    Attributes:
+        started: When, in clock ticks since boot.
+    """
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A guard as it is on disk.
+
+    Attributes:
+        id: Also the file's name.
+        subject: What is being changed, such as ``nic``.
+        reason: Why it is guarded, in words.
+        created: Seconds since the epoch, for people.
+        boot_id: The boot that it was armed in.
+        deadline: CLOCK_BOOTTIME in seconds: setting the wall clock moves no deadline, and sleep counts.
+        timeout: Seconds from arming to the deadline.
+        session: The SSH connection that armed it; None for a local one.
+        process: The module that makes the change; it is ended before its change is reverted.
+        documents: Content before, by path; None where there was none.
+        restores: Replayed in this order.
+        links: Links, addresses and routes before.
+        leftovers: Paths that are removed when the guard is over.
+        state: armed, reverting, reverted or failed. A confirmed guard leaves no record.
+        attempts: How often a revert was begun.
+        report: What was put back, a line each.
+        errors: What could not be put back in the last attempt.
+        ended: When it was reverted or given up, in seconds since the epoch.
+    """
+
+    id: str
+    subject: str
+    reason: str
+    created: float
+    boot_id: str
+    deadline: float
+    timeout: float
+    session: _session.Ssh | None = None
+    process: Process | None = None
+    documents: Mapping[str, str | None] = field(default_factory=dict)
+    restores: Sequence[Restore] = ()
+    links: _linkstate.Snapshot = field(default_factory=_linkstate.Snapshot)
+    leftovers: Sequence[str] = ()
+    state: str = ARMED
+    attempts: int = 0
+    report: Sequence[str] = ()
+    errors: Sequence[str] = ()
+    ended: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the agent still has to do with it."""
+        return self.state in (ARMED, REVERTING)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An armed guard, for the one who armed it.
+
+    Attributes:
+        remaining: Seconds until the host reverts.
+    """
+
+    id: str
+    subject: str
+    reason: str
+    timeout: float
+    remaining: float
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a module returns as ``guard``."""
+        return {"armed": True, **asdict(self)}
+
+
+def protect(
+    host: Host,
+    subject: str,
+    interfaces: Collection[str],
+    restores: Sequence[Restore],
+    mode: str,
+    timeout: float,
+    documents: Collection[str] | None = None,
+    leftovers: Sequence[str] = (),
+) -> Guard | None:
+    """Arm a guard where the change can cut the operator off, and wait for the agent's acknowledgement.
+
+    Args:
+        host: The machine.
+        subject: What is being changed, such as ``nic``.
+        interfaces: Interfaces that the change touches.
+        restores: What to replay to get the state before back.
+        mode: ``always``; ``auto`` arms where an interface carries the session, itself or below a bond, a bridge or a
+            VLAN that does; ``never``.
+        timeout: Seconds in which the change has to be confirmed.
+        documents: Paths of the documents that the change writes; by default those of the restores' kinds.
+        leftovers: Paths to remove when the guard is over.
+
+    Returns:
+        The guard; None where none is needed.
+
+    Raises:
+        Refused: No agent runs that could revert.
+    """
+    if mode == "never":
+        return None
+    reason = "asked for"
+    session = _session.current(host)
+    if mode == "auto":
+        carried = sorted(set(interfaces) & _session.carriers(host, session))
+        if not carried:
+            return None
+        reason = f"{', '.join(carried)} {'carries' if len(carried) == 1 else 'carry'} the connection{session.origin}"
+    process = _process(host, os.getpid())
+    return arm(host, subject, interfaces, timeout, reason, restores, documents, leftovers, session.ssh, process)
+
+
+def arm(
+    host: Host,
+    subject: str,
+    interfaces: Collection[str],
+    timeout: float,
+    reason: str,
+    restores: Sequence[Restore] = (),
+    documents: Collection[str] | None = None,
+    leftovers: Sequence[str] = (),
+    session: _session.Ssh | None = None,
+    process: Process | None = None,
+) -> Guard:
+    """Arm a guard, or extend the one that is armed for the subject, which keeps its first snapshot.
+
+    Raises:
+        Invalid: Subject or timeout is out of range.
+        Refused: No agent runs that could revert.
+    """
+    if not _NAME.fullmatch(subject):
+        raise Invalid(f"subject {subject!r} is not 1 to 64 letters, digits, dots, dashes or underscores")
+    if not _SHORTEST <= timeout <= _LONGEST:
+        raise Invalid(f"a guard's timeout of {timeout:g} s is not within {_SHORTEST:g} to {_LONGEST:g} s")
+    with locked(host):
+        before = next((one for one in records(host) if one.subject == subject and one.state == ARMED), None)
+        fresh = Record(
+            id=f"{subject}-{secrets.token_hex(4)}",
+            subject=subject,
+            reason=reason,
+            created=time.time(),
+            boot_id=_boot_id(host),
+            deadline=_now() + timeout,
+            timeout=timeout,
+            session=session,
+            process=process,
+            documents=_contents(host, subject, restores, documents),
+            restores=list(restores),
+            links=_linkstate.take(interfaces),
+            leftovers=list(leftovers),
+        )
+        record = _extended(before, fresh) if before else fresh
+        _forget_acknowledgement(host, record.id)
+        _store(host, record)
+    if not _acknowledged(host, record):
+        with locked(host):
+            if before:
+                _store(host, before)
+            else:
+                _drop(host, record)
+        raise Refused(
+            f"{subject}: no tripod-host watches this host, so nobody could put it back: apply the host_agent role "
+            "first, or set guard: never; nothing was changed"
+        )
+    return Guard(record.id, subject, reason, timeout, round(record.deadline - _now(), 1))
+
+
+def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[Record]:
+    """Acknowledge what is armed, and revert what nobody confirmed in time or before a reboot.
+
+    The agent calls it about once a second, and first of all at boot.
+
+    Args:
+        host: The machine.
+        replayers: How each kind of document is brought to the host.
+        now: CLOCK_BOOTTIME in seconds.
+
+    Returns:
+        The guards that were reverted, or given up, by this call.
+    """
+    ended = []
+    for name in _names(host):
+        with locked(host):
+            record = load(host, name)
+            if record is None or not record.open:
+                continue
+            why = _due(host, record, _now() if now is None else now)
+            if not why:
+                _acknowledge(host, record)
+                continue
+            record = _revert(host, record, replayers, why)
+        if not record.open:
+            ended.append(record)
+    return ended
+
+
+def confirm(host: Host, identity: str | None = None) -> list[Record]:
+    """End guards: the operator is still there.
+
+    Args:
+        host: The machine.
+        identity: Which one; all armed ones by default.
+
+    Returns:
+        The guards that are over.
+
+    Raises:
+        Invalid: There is no such guard.
+        Refused: It was reverted already, or the confirmation comes over the connection that armed it, which proves
+            nothing: an established connection can outlive the way back in.
+    """
+    with locked(host):
+        chosen = _chosen(host, identity)
+        late = [one for one in chosen if one.state != ARMED]
+        if late:
+            raise Refused("; ".join(story(one) for one in late), guards=[facts(one) for one in late])
+        session = _session.current(host)
+        same = [one for one in chosen if one.session is not None and one.session == session.ssh]
+        if same:
+            raise Refused(
+                f"guard {', '.join(one.id for one in same)} is confirmed over the very connection that armed it "
+                f"({same[0].session}), which does not prove that a new one can be made: reset the connection "
+                "('meta: reset_connection') and confirm again"
+            )
+        for one in chosen:
+            _drop(host, one)
+        return chosen
+
+
+def revert(host: Host, replayers: Replayers, identity: str | None = None) -> list[Record]:
+    """Put back now what guards hold, without waiting for their deadlines.
+
+    Raises:
+        Invalid: There is no such guard.
+    """
+    with locked(host):
+        return [_revert(host, one, replayers, "a revert was asked for") for one in _chosen(host, identity) if one.open]
+
+
+def settle(host: Host, replayers: Replayers) -> list[Record]:
+    """Begin a run with a clean table: revert what a crashed run left armed, and put the reports away.
+
+    Returns:
+        Every guard that was reverted, or given up, since the last run; each is told once.
+
+    Raises:
+        Refused: The run that armed a guard is still at work.
+    """
+    with locked(host):
+        found = records(host)
+        for one in found:
+            if one.state == ARMED and one.process and _process(host, one.process.pid) == one.process:
+                raise Refused(
+                    f"guard {one.id} was armed by process {one.process.pid}, which is still at work: another run is "
+                    f"changing this host; wait for it, at most {max(0, one.deadline - _now()):.0f} s"
+                )
+        ended = [
+            _revert(host, one, replayers, "the next run found it armed: its own run never confirmed")
+            if one.open
+            else one
+            for one in found
+        ]
+        for one in ended:
+            if not one.open:
+                _archive(host, one)
+        return ended
+
+
+def records(host: Host) -> list[Record]:
+    """Return every guard on disk, oldest first."""
+    found = [load(host, name) for name in _names(host)]
+    return sorted((one for one in found if one), key=lambda one: one.created)
+
+
+def load(host: Host, identity: str) -> Record | None:
+    """Return a guard; None where there is none that can be understood."""
+    text = host.read(_path(identity))
+    try:
+        return None if text is None else _parse(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _log.error("guard %s cannot be understood, so it reverts nothing: %s", _path(identity), error)
+        return None
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """Return what people and playbooks are told of a guard."""
+    return {
+        "id": record.id,
+        "subject": record.subject,
+        "reason": record.reason,
+        "state": record.state,
+        "created": _clock(record.created),
+        "timeout": record.timeout,
+        "remaining": round(max(0.0, record.deadline - _now()), 1) if record.state == ARMED else 0.0,
+        "ended": record.ended and _clock(record.ended),
+        "report": list(record.report),
+        "errors": list(record.errors),
+    }
+
+
+def story(record: Record) -> str:
+    """Return a sentence on what became of a guard."""
+    if record.state == REVERTED:
+        outcome = f"was reverted at {_clock(record.ended or 0)}: the host has its previous state"
+    elif record.state == FAILED:
+        outcome = f"was reverted only in part at {_clock(record.ended or 0)} ({'; '.join(record.errors)})"
+    elif record.state == REVERTING:
+        outcome = "is being reverted"
+    else:
+        outcome = f"is armed, {max(0.0, record.deadline - _now()):.0f} s are left"
+    report = f". {'; '.join(record.report)}" if record.report else ""
+    return f"guard {record.id} of {record.subject} ({record.reason}) {outcome}{report}"
+
+
+def _chosen(host: Host, identity: str | None) -> list[Record]:
+    if identity is None:
+        return records(host)
+    found = load(host, identity) if _NAME.fullmatch(identity) else None
+    if found is None:
+        known = ", ".join(one.id for one in records(host)) or "none"
+        raise Invalid(f"there is no guard {identity} on this host (confirmed already?); there are {known}")
+    return [found]
+
+
+def _due(host: Host, record: Record, now: float) -> str | None:
+    if record.boot_id != _boot_id(host):
+        return "the host rebooted before it was confirmed"
+    if record.state == REVERTING and record.attempts == 0:
+        return "resumed"
+    if now >= record.deadline:
+        return f"nobody confirmed within {record.timeout:g} s"
+    return None
+
+
+def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Record:
+    """Put everything back; what fails is noted, tried again by ``expire``, and keeps nothing else from coming back."""
+    record = replace(
+        record, state=REVERTING, attempts=record.attempts + 1, report=list(dict.fromkeys([*record.report, why]))
+    )
+    _store(host, record)
+    _log.warning("reverting guard %s: %s", record.id, why)
+    rebooted = record.boot_id != _boot_id(host)
+    done = _Steps()
+    done.run("process", lambda: _end(host, record.process))
+    done.run("documents", lambda: _put_back(host, record.documents))
+    restores = _written(host, record.documents) if rebooted else record.restores
+    if not rebooted:
+        # A link that is down comes back before what takes its time; what fails here is settled, or told, below.
+        _Steps().run("links", lambda: _linkstate.put_back(record.links))
+    for one in restores:
+        done.run(one.kind, lambda one=one: _replay(host, replayers, one))
+    if not rebooted:
+        done.run("links", lambda: _linkstate.put_back(record.links))
+    record = replace(record, report=[*record.report, *done.lines], errors=done.errors)
+    if done.errors and record.attempts < _ATTEMPTS:
+        record = replace(record, deadline=_now() + _ATTEMPT_SECONDS)
+    else:
+        record = replace(record, state=FAILED if done.errors else REVERTED, ended=time.time())
+        _remove_leftovers(host, record)
+    _store(host, record)
+    _log.warning("%s", story(record))
+    return record
+
+
+class _Steps:
+    """Runs steps one by one, whatever becomes of each."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+
+    def run(self, what: str, step: Callable[[], Sequence[str]]) -> None:
+        """Run a step and note its lines, or its error."""
+        try:
+            self.lines += step()
+        except (CoreError, OSError) as error:
+            self.errors.append(f"{what}: {error}")
+        except Exception as error:
+            # A fault in one subject must not leave the operator locked out by another.
+            _log.exception("%s", what)
+            self.errors.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def _replay(host: Host, replayers: Replayers, restore: Restore) -> list[str]:
+    if restore.kind not in replayers:
+        raise Invalid(f"this agent does not know how to restore {restore.kind}: install it anew")
+    return [describe(change) for change in replayers[restore.kind](restore.body, host).changes]
+
+
+def _put_back(host: Host, documents: Mapping[str, str | None]) -> list[str]:
+    lines = []
+    for path, text in documents.items():
+        if host.read(path) == text:
+            continue
+        if text is None:
+            host.remove(path)
+        else:
+            host.write_atomically(path, f"{text}\n")
+        lines.append(f"{path} is {'removed' if text is None else 'as before'}")
+    return lines
+
+
+def _written(host: Host, documents: Mapping[str, str | None]) -> list[Restore]:
+    """Return what a reboot needs: the kernel has forgotten the change, and documents tell all that it should know."""
+    found = []
+    for path, text in documents.items():
+        directory, _slash, name = path.rpartition("/")
+        document = text is not None and _documents.load(host, name[: -len(".json")], directory)
+        if document:
+            found.append(Restore(document.kind, document.body))
+    return found
+
+
+def _end(host: Host, process: Process | None) -> list[str]:
+    """End the module that still makes the change: its next step would undo ours."""
+    if process is None or process.pid == os.getpid() or _process(host, process.pid) != process:
+        return []
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        limit = time.monotonic() + _END_SECONDS
+        while time.monotonic() < limit:
+            if _process(host, process.pid) != process:
+                return [f"process {process.pid}, which was still at work, is ended"]
+            time.sleep(_POLL)
+    raise OSError(f"process {process.pid} does not end")
+
+
+def _extended(before: Record, fresh: Record) -> Record:
+    """Return one guard for both changes: what came last is put back first, and the first snapshot has the last word."""
+    return replace(
+        fresh,
+        id=before.id,
+        created=before.created,
+        documents={**fresh.documents, **before.documents},
+        restores=[*fresh.restores, *before.restores],
+        links=before.links.joined(fresh.links),
+        leftovers=list(dict.fromkeys([*before.leftovers, *fresh.leftovers])),
+    )
+
+
+def _contents(
+    host: Host, subject: str, restores: Sequence[Restore], paths: Collection[str] | None
+) -> dict[str, str | None]:
+    if paths is None:
+        kinds = {one.kind for one in restores}
+        names = {one.name for one in _documents.load_all(host) if one.kind in kinds} | (kinds and {subject})
+        paths = [_documents.path(name) for name in names]
+    return {path: host.read(path) for path in sorted(paths)}
+
+
+def _acknowledge(host: Host, record: Record) -> None:
+    own = _process(host, os.getpid())
+    if own and _acknowledger(host, record.id) != own:
+        host.write_atomically(_acknowledgement(record.id), json.dumps(asdict(own)), 0o600)
+
+
+def _acknowledged(host: Host, record: Record) -> bool:
+    limit = time.monotonic() + _ACKNOWLEDGE_SECONDS
+    while time.monotonic() < limit:
+        holder = _acknowledger(host, record.id)
+        if holder and _process(host, holder.pid) == holder:
+            return True
+        time.sleep(_POLL)
+    return False
+
+
+def _acknowledger(host: Host, identity: str) -> Process | None:
+    try:
+        return Process(**json.loads(host.read(_acknowledgement(identity)) or ""))
+    except (ValueError, TypeError):
+        return None
+
+
+def _forget_acknowledgement(host: Host, identity: str) -> None:
+    host.remove(_acknowledgement(identity))
+
+
+def _process(host: Host, pid: int) -> Process | None:
+    fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    if not fields or fields[0] == "Z":
+        return None
+    return Process(pid, int(fields[19]))  # field 22 of proc(5), counted from field 3
+
+
+def _drop(host: Host, record: Record) -> None:
+    host.remove(_path(record.id))
+    _forget_acknowledgement(host, record.id)
+    _remove_leftovers(host, record)
+
+
+def _archive(host: Host, record: Record) -> None:
+    host.write_atomically(f"{ARCHIVE}/{record.id}.json", json.dumps(facts(record), indent=2) + "\n", 0o600)
+    _drop(host, record)
+    kept = sorted(host.path(ARCHIVE).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for path in kept[:-_ARCHIVED]:
+        path.unlink()
+
+
+def _remove_leftovers(host: Host, record: Record) -> None:
+    for name in record.leftovers:
+        path = host.path(name)
+        with suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _store(host: Host, record: Record) -> None:
+    content = {"format": FORMAT, **asdict(record)}
+    host.write_atomically(_path(record.id), json.dumps(content, indent=2) + "\n", 0o600)
+
+
+def _parse(content: Mapping[str, Any]) -> Record:
+    held = {key: value for key, value in content.items() if key != "format"}
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']!r} is not {FORMAT}")
+    session, process = held["session"], held["process"]
+    return Record(
+        **{
+            **held,
+            "session": session and _session.Ssh(**session),
+            "process": process and Process(**process),
+            "restores": [Restore(**one) for one in held["restores"]],
+            "links": _linkstate.Snapshot.parse(held["links"]),
+        }
+    )
+
+
+def _names(host: Host) -> list[str]:
+    return [name[: -len(".json")] for name in host.list(DIRECTORY) if name.endswith(".json") and name[0] != "."]
+
+
+def _path(identity: str) -> str:
+    return f"{DIRECTORY}/{identity}.json"
+
+
+def _acknowledgement(identity: str) -> str:
+    return f"{RUNTIME}/{identity}.ack"
+
+
+def _boot_id(host: Host) -> str:
+    return host.read("/proc/sys/kernel/random/boot_id") or ""
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def locked(host: Host) -> AbstractContextManager[None]:
+    """Keep everybody else from the guards: a confirmation and a revert that meet must not both succeed."""
+    return _lock.alone(host, _LOCK_SECONDS, f"{RUNTIME}/lock")
