@@ -10,14 +10,37 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from . import _keeper
+from . import _keeper, _replay, _watch
 from ._core import CoreError
 
 PROGRAM = "tripod-host"
-# Each is a module with add_arguments(parser) and run(options), which returns the exit status.
-COMMANDS = {"keep": (_keeper, "start containers again that died without anybody asking for it")}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the agent.
+
+    Attributes:
+        summary: One line for the list of commands.
+        add_arguments: Declares its options.
+        run: Carries it out and returns the exit status; its documentation is the command's.
+    """
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS: Mapping[str, Command] = {
+    "apply": Command("bring the host to what was asked of it", _replay.add_arguments, _replay.run_apply),
+    "status": Command("say what is as asked and what differs", _replay.add_status_arguments, _replay.run_status),
+    "diff": Command("show what apply would change", _replay.add_status_arguments, _replay.run_diff),
+    "watch": Command("see to links that come up; revert what nobody confirms", _watch.add_arguments, _watch.run),
+    "keep": Command("start containers that died without anybody asking for it", _keeper.add_arguments, _keeper.run),
+}
 
 
 def parser(version: str) -> argparse.ArgumentParser:
@@ -30,10 +53,10 @@ def parser(version: str) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     top.add_argument("--version", action="version", version=line)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=module.__doc__)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+    for name, one in COMMANDS.items():
+        command = commands.add_parser(name, help=one.summary, description=one.run.__doc__)
+        one.add_arguments(command)
+        command.set_defaults(run=one.run, version=version)
     commands.add_parser("version", help="say which sources this is built from").set_defaults(
         run=lambda _options: _say(line)
     )

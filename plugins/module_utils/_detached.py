@@ -42,7 +42,7 @@ def find_process(host: Host, pid_file: str, command: str) -> Running | None:
         pid_file: The file; its first word is the process id.
         command: The program's base name, as a pid file survives its process and the number may be another's by now.
     """
-    text = (host.read(pid_file) or "").strip()
+    text = next(iter((host.read(pid_file) or "").split()), "")
     if not text.isdigit() or host.read(f"/proc/{text}/comm") != command[:COMM_LENGTH]:
         return None
     fields = (host.read(f"/proc/{text}/stat") or "").rpartition(")")[2].split()

@@ -11,13 +11,10 @@ events tell the two apart: ``docker stop`` ends in the event ``stop``, and a kil
 from __future__ import annotations
 
 import argparse
-import fcntl
 import http.client
 import json
 import logging
-import os
 import queue
-import signal
 import socket
 import threading
 import time
@@ -25,10 +22,11 @@ import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, NoReturn
 
-from ._core import CoreError, Refused
+from ._backoff import Backoff
+from ._core import CoreError
+from ._daemon import end_on_request, single_instance
 from ._engine import DEFAULT_SOCKET, UnixConnection
 from ._host import Host
 
@@ -40,23 +38,6 @@ EVENTS = ("die", "stop", "start", "destroy", "health_status")
 KEPT_POLICIES = ("always", "unless-stopped")
 
 log = logging.getLogger("tripod-host")
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How long to wait before the next try.
-
-    Attributes:
-        first: Seconds before the first. ``stop`` follows ``die`` within milliseconds, so one second tells them apart.
-        limit: Seconds that a wait grows to, and that a container must have run for its failures to be forgotten.
-    """
-
-    first: float = 1.0
-    limit: float = 60.0
-
-    def delay(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures in a row."""
-        return min(self.limit, self.first * 2.0 ** min(failures, 32))
 
 
 @dataclass(frozen=True)
@@ -132,7 +113,8 @@ class Ledger:
     """What is known of our containers, and when to see to which; touches nothing outside.
 
     Args:
-        backoff: How long to wait.
+        backoff: How long to wait. ``stop`` follows ``die`` within milliseconds, so a first wait of one second tells
+            them apart. A container that ran for the limit has its failures forgotten.
         stopped: Ids of containers that an operator stopped; they stay down until somebody starts them.
     """
 
@@ -428,34 +410,6 @@ def _pump(events: Iterator[Event], inbox: queue.SimpleQueue[Event | EngineError]
         inbox.put(end)
 
 
-@contextmanager
-def single_instance(path: str) -> Iterator[None]:
-    """Hold the pid file, locked, while the body runs.
-
-    Args:
-        path: The pid file; its directory is made.
-
-    Raises:
-        Refused: Another process holds it.
-    """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = file.read().strip() or "unknown"
-            raise Refused(
-                f"another keeper holds {path} (process {holder}): end that one first, or give another --pid-file"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host keep``."""
     parser.add_argument("--label", default=LABEL, help="containers to keep, as key=value (%(default)s)")
@@ -464,17 +418,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-file", default=STATE_FILE, help="what operators stopped (%(default)s)")
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
 def run(options: argparse.Namespace) -> NoReturn:
     """Carry out ``tripod-host keep`` until SIGTERM or SIGINT.
 
     Raises:
         Refused: Another keeper holds the pid file.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    with single_instance(options.pid_file):
+    end_on_request()
+    with single_instance(options.pid_file, options.version):
         Keeper(Engine(options.socket), label=options.label, state_file=options.state_file).run()

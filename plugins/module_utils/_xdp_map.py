@@ -7,19 +7,21 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _bpf
+from . import _bpf, _documents, _netlink
 from ._bpf import MapLayout
-from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Refused
+from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from ._host import Host
 from ._prefix import Prefix, parse_prefix
 from ._xdp import PIN_ROOT, pin_directory
 
+KIND = "xdp_map"
 # enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
 ACTIONS: Mapping[str, int] = {"pass": 1, "drop": 2}
 OWNERS: Mapping[str, int] = {"inventory": 1, "api": 2}
@@ -29,6 +31,9 @@ _MAP_NAMES: Mapping[int, str] = {4: "acl_v4", 6: "acl_v6"}
 _KEY_BYTES: Mapping[int, int] = {4: 8, 6: 20}
 _RULE_BYTES = 4  # struct acl_rule: action, owner, prefix_len, reserved
 _REASONS_SHOWN = 20
+_ENTRY_PATH = 3  # interface, owner, prefix
+
+_log = logging.getLogger("tripod-host")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Policy:
         entries: Action by prefix.
         mode: ``exact`` makes the entries the whole of the owner's; ``present`` adds or changes them and leaves its
             others; ``absent`` removes them, whatever their action.
+        documents: Directory of what was asked of the host; None keeps no document of it.
     """
 
     interface: str
@@ -46,6 +52,12 @@ class Policy:
     entries: Mapping[Prefix, str] = field(default_factory=dict)
     mode: str = "exact"
     pin_root: str = PIN_ROOT
+    documents: str | None = _documents.DIRECTORY
+
+    @property
+    def document(self) -> str:
+        """Name of the document."""
+        return f"xdp_map-{self.interface}"
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,12 @@ class Tables:
     Attributes:
         rules: Owner and action by prefix, all owners'.
         layouts: Layout of each map by IP version.
+        document: What was asked of this interface before.
     """
 
     rules: Mapping[Prefix, tuple[str, str]]
     layouts: Mapping[int, MapLayout]
+    document: _documents.Document | None = None
 
 
 def parse_entries(options: Sequence[Mapping[str, Any]]) -> dict[Prefix, str]:
@@ -132,7 +146,8 @@ class XdpMap:
                     layouts[version] = layout
             except OSError as error:
                 raise Impossible(_unreadable(path, self._policy.interface, error)) from error
-        return Tables(rules, layouts)
+        directory = self._policy.documents
+        return Tables(rules, layouts, directory and _documents.load(host, self._policy.document, directory))
 
     def validate(self, desired: Policy, state: Tables) -> None:
         """Refuse prefixes of another owner, and more entries than the maps hold."""
@@ -159,24 +174,26 @@ class XdpMap:
         findings.raise_if_any(Impossible, f"{desired.interface}: nothing was changed")
 
     def plan(self, desired: Policy, state: Tables) -> list[Change]:
-        """Return removals, then additions and changes, so that a nearly full map has room."""
+        """Return removals, then additions and changes, so that a nearly full map has room; then the document's."""
         target = _target(desired, state)
         own = own_entries(desired, state)
         removed = [(prefix, action, None) for prefix, action in own.items() if prefix not in target]
         set_ = [(prefix, own.get(prefix), action) for prefix, action in target.items() if own.get(prefix) != action]
-        return [
+        changes = [
             Change((desired.interface, desired.owner, str(prefix)), before, after)
             for prefix, before, after in removed + set_
         ]
+        return changes + _plan_document(desired, state, target)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Write the changes in batches; where that fails, put back the entries touched."""
+        entries = entry_changes(changes)
         done: list[Change] = []
         with ExitStack() as held:
             maps = {version: held.enter_context(_bpf.pinned(self._path(version))) for version in _MAP_NAMES}
             try:
                 for version, descriptor in maps.items():
-                    for group in (_of(version, changes, removed=True), _of(version, changes, removed=False)):
+                    for group in (_of(version, entries, removed=True), _of(version, entries, removed=False)):
                         done += group
                         self._write(descriptor, version, group)
             except OSError as error:
@@ -186,6 +203,13 @@ class XdpMap:
                 raise ApplyFailed(
                     f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
                 ) from error
+        if self._policy.documents and len(changes) > len(entries):
+            body = changes[-1].after
+            if body is None:
+                _documents.discard(host, self._policy.document, self._policy.documents)
+            else:
+                document = _documents.Document(self._policy.document, KIND, body)
+                _documents.store(host, document, self._policy.documents)
 
     def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
         removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
@@ -204,10 +228,32 @@ class XdpMap:
         return prefix.key, bytes((ACTIONS[action], OWNERS[self._policy.owner], prefix.length, 0))
 
 
-def counts(changes: Iterable[Change]) -> dict[str, int]:
+def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+    """Bring the inventory's entries to what a document's body asks; ``only`` names the interfaces concerned.
+
+    Maps live as long as their pins, which a reboot ends. An interface that is absent now is left out.
+    """
+    interface = body["interface"]
+    if only is not None and interface not in only:
+        return Outcome([], None, checked=check)
+    if _netlink.link(interface) is None:
+        _log.info("%s is absent: its policy is left out", interface)
+        return Outcome([], None, checked=check)
+    entries = {parse_prefix(prefix): action for prefix, action in body["entries"].items()}
+    policy = Policy(interface, entries=entries, pin_root=body["pin_root"], documents=None)
+    return converge(XdpMap(policy), policy, host, check)
+
+
+def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:
+    """Return the changes that concern entries, without the document's, which is last."""
+    return [change for change in changes if len(change.path) == _ENTRY_PATH]
+
+
+def counts(changes: Sequence[Change]) -> dict[str, int]:
     """Return how many entries a plan adds, removes and changes."""
     tally = Counter(
-        "added" if change.before is None else "removed" if change.after is None else "modified" for change in changes
+        "added" if change.before is None else "removed" if change.after is None else "modified"
+        for change in entry_changes(changes)
     )
     return {name: tally[name] for name in ("added", "removed", "modified")}
 
@@ -225,6 +271,21 @@ def _target(desired: Policy, state: Tables) -> dict[Prefix, str]:
     if desired.mode == "present":
         return {**own, **desired.entries}
     return {prefix: action for prefix, action in own.items() if prefix not in desired.entries}
+
+
+def _plan_document(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:
+    """Return the change of the document, which holds all entries of the owner."""
+    if desired.documents is None:
+        return []
+    if not target:
+        held = state.document
+        return [Change(("document", desired.document), dict(held.body), None)] if held else []
+    body = {
+        "interface": desired.interface,
+        "pin_root": desired.pin_root,
+        "entries": {str(prefix): action for prefix, action in target.items()},
+    }
+    return _documents.plan(state.document, _documents.Document(desired.document, KIND, body))
 
 
 def _of(version: int, changes: Sequence[Change], removed: bool | None = None) -> list[Change]:

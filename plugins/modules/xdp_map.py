@@ -57,6 +57,12 @@ options:
     description: The O(tripod.baremetal.xdp_program#module:pin_root) that the program was attached with.
     type: path
     default: /sys/fs/bpf/tripod
+  state_dir:
+    description:
+      - Where the entries are kept as C(xdp_map-<interface>.json), from which the host agent fills the maps again
+        after a reboot.
+    type: path
+    default: /etc/tripod/host.d
 seealso:
   - module: tripod.baremetal.xdp_program
 """
@@ -115,7 +121,9 @@ reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import CoreError, converge
+from ..module_utils._documents import DIRECTORY
 from ..module_utils._host import Host
+from ..module_utils._lock import changing
 from ..module_utils._xdp import PIN_ROOT
 from ..module_utils._xdp_map import ACTIONS, Policy, XdpMap, counts, own_entries, parse_entries
 
@@ -135,6 +143,7 @@ def main() -> None:
             },
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
+            "state_dir": {"type": "path", "default": DIRECTORY},
         },
         supports_check_mode=True,
     )
@@ -145,8 +154,10 @@ def main() -> None:
             entries=parse_entries(options["entries"]),
             mode=options["state"],
             pin_root=options["pin_root"],
+            documents=options["state_dir"],
         )
-        outcome = converge(XdpMap(policy), policy, Host(), check=module.check_mode)
+        with changing(Host(), module.check_mode) as host:
+            outcome = converge(XdpMap(policy), policy, host, check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     # One line per entry would be megabytes for a full map, so they are told only to those who ask for the diff.

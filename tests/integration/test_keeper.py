@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._agent_process import AgentProcess
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed, Impossible, converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._zipapp import Archive, Request
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from ansible_collections.tripod.baremetal.plugins.module_utils._services import Detached
+from ansible_collections.tripod.baremetal.plugins.module_utils._units import Service
+from ansible_collections.tripod.baremetal.plugins.module_utils._zipapp import build, sources
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGE = os.environ.get("TRIPOD_BASE", "debian:stable-slim")
 PATIENCE = 15.0  # seconds, on a busy machine
 
@@ -44,24 +43,27 @@ class Bench:
         self.agent = str(folder / "tripod-host")
         self.pid_file = str(folder / "keep.pid")
         self.state_file = folder / "keep.json"
-        request = Request(str(ROOT / "plugins" / "module_utils"), "/usr/bin/python3")
-        converge(Archive(request, self.agent), request, Host())
+        Host().write_bytes_atomically(self.agent, build(sources(), "/usr/bin/python3"), 0o755)
         self.log = folder / "keep.log"
-        self.process = AgentProcess(self.agent, self.pid_file, str(self.log), self.arguments())
+        self.runner = Detached(self.agent)
         self.made: list[str] = []
 
-    def arguments(self) -> tuple[str, ...]:
+    def service(self, *more: str) -> Service:
         files = ("--pid-file", self.pid_file, "--state-file", str(self.state_file))
-        return ("keep", "--label", self.label, *files)
+        arguments = ("keep", "--label", self.label, *files, *more)
+        return Service("keeper", arguments, "", pid_file=self.pid_file, log=str(self.log))
+
+    def runs(self) -> bool:
+        return self.runner.read(Host(), [self.service()])["keeper"].process is not None
 
     def start(self) -> int:
         said = self.log.read_text().count("keeping the containers") if self.log.exists() else 0
-        converge(self.process, True, Host())
+        self.runner.restart(Host(), self.service())
         assert eventually(lambda: self.log.read_text().count("keeping the containers") > said)
         return self.pid()
 
     def pid(self) -> int:
-        return int(Path(self.pid_file).read_text())
+        return int(Path(self.pid_file).read_text().split()[0])
 
     def stopped(self) -> list[str]:
         return json.loads(self.state_file.read_text())["stopped"] if self.state_file.exists() else []
@@ -72,7 +74,7 @@ class Bench:
         return self.made[-1]
 
     def close(self) -> None:
-        converge(self.process, False, Host())
+        self.runner.stop(Host(), self.service())
         for container in self.made:
             subprocess.run(["docker", "rm", "--force", container], capture_output=True, check=False)
 
@@ -105,7 +107,7 @@ def test_a_stopped_container_stays_down_also_for_the_next_keeper(bench):
     docker("stop", "--time", "1", container)
     assert eventually(lambda: container in bench.stopped())
     os.kill(first, signal.SIGKILL)
-    assert eventually(lambda: bench.process.read(Host()).process is None)
+    assert eventually(lambda: not bench.runs())
     assert bench.start() != first
     time.sleep(3)
     assert not runs(container)
@@ -145,10 +147,10 @@ def test_what_has_no_restart_policy_is_left_alone(bench):
 def test_a_second_keeper_is_refused(bench):
     pid = bench.start()
     second = subprocess.run(
-        [bench.agent, *bench.arguments()], capture_output=True, text=True, check=False, timeout=PATIENCE
+        [bench.agent, *bench.service().arguments], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert second.returncode == 1
-    assert f"another keeper holds {bench.pid_file} (process {pid})" in second.stderr
+    assert f"another one holds {bench.pid_file} (process {pid})" in second.stderr
     assert bench.pid() == pid
 
 
@@ -160,48 +162,13 @@ def test_an_idle_keeper_costs_nothing(bench):
 
 
 def test_a_keeper_waits_for_an_engine_and_ends_on_request(bench, tmp_path):
-    arguments = (*bench.arguments(), "--socket", str(tmp_path / "nobody.sock"))
-    lonely = AgentProcess(bench.agent, bench.pid_file, str(bench.log), arguments)
-    converge(lonely, True, Host())
+    lonely = bench.service("--socket", str(tmp_path / "nobody.sock"))
+    bench.runner.restart(Host(), lonely)
     assert eventually(lambda: "trying again until there is one" in bench.log.read_text())
-    converge(lonely, False, Host())
+    bench.runner.stop(Host(), lonely)
     assert Path(bench.pid_file).read_text() == ""
-
-
-def test_a_newer_archive_replaces_the_process(bench):
-    first = bench.start()
-    assert not converge(bench.process, True, Host()).changed
-    Path(bench.agent).touch()
-    assert converge(bench.process, True, Host(), check=True).changed
-    assert bench.pid() == first
-    converge(bench.process, True, Host())
-    assert bench.pid() != first
-    assert not converge(bench.process, True, Host()).changed
 
 
 def test_a_keeper_that_cannot_start_says_why(bench):
     with pytest.raises(ApplyFailed, match=r"unrecognized arguments: --loud"):
-        converge(AgentProcess(bench.agent, bench.pid_file, str(bench.log), ("keep", "--loud")), True, Host())
-    with pytest.raises(Impossible, match="ship the agent's archive first"):
-        converge(AgentProcess("/nowhere/tripod-host", bench.pid_file, str(bench.log)), True, Host())
-
-
-def test_the_unit_is_one_that_systemd_takes(bench, tmp_path):
-    try:
-        subprocess.run(["systemd-analyze", "--version"], capture_output=True, check=True)
-    except FileNotFoundError:
-        pytest.skip("systemd-analyze is not installed (Debian package systemd)")
-    templates = Environment(
-        loader=FileSystemLoader(ROOT / "roles" / "host_agent" / "templates"), undefined=StrictUndefined
-    )
-    templates.filters["splitext"] = os.path.splitext
-    unit = tmp_path / "tripod-keep.service"
-    unit.write_text(
-        templates.get_template("tripod-keep.service.j2").render(
-            host_agent_path=bench.agent,
-            _host_agent_pid_file="/run/tripod-keep/keep.pid",
-            _host_agent_runtime_directory="tripod-keep",
-        )
-    )
-    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
-    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+        bench.runner.restart(Host(), bench.service("--loud"))

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import Refused
-from ansible_collections.tripod.baremetal.plugins.module_utils._keeper import (
-    Backoff,
-    Container,
-    Event,
-    Ledger,
-    single_instance,
-    verdict,
-)
+from ansible_collections.tripod.baremetal.plugins.module_utils._backoff import Backoff
+from ansible_collections.tripod.baremetal.plugins.module_utils._keeper import Container, Event, Ledger, verdict
 
 ID = "4f1c" * 16
 SECOND = 10**9
@@ -128,11 +121,3 @@ def test_an_event_is_read_as_the_engine_sends_it():
         "timeNano": 1795411200123456789,
     }
     assert Event.from_json(message) == Event("die", ID, "tripod-webui", 1795411200123456789)
-
-
-def test_a_pid_file_is_held_by_one(tmp_path):
-    path = str(tmp_path / "run" / "keep.pid")
-    with single_instance(path), pytest.raises(Refused, match="another keeper holds"), single_instance(path):
-        pass
-    with single_instance(path):
-        pass

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._bpf import MapLayout
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Change, Impossible, Invalid, Refused
+from ansible_collections.tripod.baremetal.plugins.module_utils._documents import Document
+from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import PIN_ROOT
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import (
     Policy,
     Tables,
     XdpMap,
     counts,
     parse_entries,
+    replay,
 )
 
 
-def policy(entries: dict[str, str], mode: str = "exact") -> Policy:
-    return Policy("ens1", entries={parse_prefix(text): action for text, action in entries.items()}, mode=mode)
+def policy(entries: dict[str, str], mode: str = "exact", documents: str | None = None) -> Policy:
+    parsed = {parse_prefix(text): action for text, action in entries.items()}
+    return Policy("ens1", entries=parsed, mode=mode, documents=documents)
 
 
 def tables(rules: dict[str, tuple[str, str]], most: int = 4) -> Tables:
@@ -93,11 +100,50 @@ def test_a_mistake_in_thousands_of_entries_stays_readable():
     assert raised.value.facts["reasons"][-1] == "and 230 more"
 
 
-def test_counts():
+def test_counts_are_of_entries_alone():
     changes = [
-        Change((), None, "drop"),
-        Change((), "drop", None),
-        Change((), "drop", "pass"),
-        Change((), "pass", "drop"),
+        Change(("ens1", "inventory", "10.0.0.0/8"), None, "drop"),
+        Change(("ens1", "inventory", "10.1.0.0/16"), "drop", None),
+        Change(("ens1", "inventory", "10.2.0.0/16"), "drop", "pass"),
+        Change(("ens1", "inventory", "10.3.0.0/16"), "pass", "drop"),
+        Change(("document", "xdp_map-ens1"), None, {}),
     ]
     assert counts(changes) == {"added": 1, "removed": 1, "modified": 2}
+
+
+def body(entries: dict[str, str]) -> dict[str, object]:
+    return {"interface": "ens1", "pin_root": PIN_ROOT, "entries": entries}
+
+
+@pytest.mark.parametrize(
+    ("mode", "entries", "held", "after"),
+    [
+        ("exact", {"10.0.0.0/8": "drop", "::/0": "pass"}, None, {"10.0.0.0/8": "drop", "::/0": "pass"}),
+        ("present", {"10.1.0.0/16": "drop"}, {}, {"10.0.0.0/8": "drop", "::/0": "pass", "10.1.0.0/16": "drop"}),
+        ("absent", {"::/0": "pass"}, {"::/0": "pass"}, {"10.0.0.0/8": "drop"}),
+    ],
+)
+def test_the_document_holds_all_entries_of_the_inventory(mode, entries, held, after):
+    wanted = policy(entries, mode, "/etc/tripod/host.d")
+    document = None if held is None else Document("xdp_map-ens1", "xdp_map", body(held))
+    state = replace(tables(HELD), document=document)
+    change = XdpMap(wanted).plan(wanted, state)[-1]
+    assert (change.path, change.after) == (("document", "xdp_map-ens1"), body(after))
+    kept = Document("xdp_map-ens1", "xdp_map", body(after))
+    again = replace(tables({prefix: ("inventory", action) for prefix, action in after.items()}), document=kept)
+    assert XdpMap(wanted).plan(wanted, again) == []
+
+
+def test_a_policy_without_entries_leaves_no_document():
+    wanted = policy({}, documents="/etc/tripod/host.d")
+    kept = Document("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
+    assert XdpMap(wanted).plan(wanted, tables({})) == []
+    assert XdpMap(wanted).plan(wanted, replace(tables({}), document=kept)) == [
+        Change(("document", "xdp_map-ens1"), kept.body, None)
+    ]
+
+
+def test_an_interface_that_is_absent_is_left_out_of_a_replay():
+    outcome = replay({**body({"10.0.0.0/8": "drop"}), "interface": "nosuchnic0"}, Host())
+    assert (outcome.changed, outcome.checked) == (False, False)
+    assert not replay(body({"10.0.0.0/8": "drop"}), Host(), only={"ens2"}).changed

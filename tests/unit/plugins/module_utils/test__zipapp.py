@@ -1,23 +1,27 @@
-"""The agent's archive is the same for everybody, and runs."""
+"""The agent's archive is the same for everybody, holds all that its commands import, and runs."""
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import CoreError, converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._zipapp import Archive, Request, build, version
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible
+from ansible_collections.tripod.baremetal.plugins.module_utils._zipapp import build, sources, version
 
 SOURCES = Path(__file__).resolve().parents[4] / "plugins" / "module_utils"
 
 
-def archive(path: Path, python: str = sys.executable, source: Path = SOURCES) -> tuple[Archive, Request]:
-    request = Request(str(source), python)
-    return Archive(request, str(path)), request
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("agent") / "tripod-host"
+    path.write_bytes(build(sources(), sys.executable))
+    path.chmod(0o755)
+    return path
 
 
 def test_the_same_sources_give_the_same_bytes():
@@ -27,44 +31,62 @@ def test_the_same_sources_give_the_same_bytes():
     assert version(first) != version({**first, "_b.py": b"c"})
 
 
-def test_the_archive_runs_and_says_its_version(tmp_path):
-    path = tmp_path / "tripod-host"
-    subject, request = archive(path)
-    outcome = converge(subject, request, Host())
-    assert outcome.changed
-    assert not converge(subject, request, Host()).changed
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, env={}).stdout
-    assert said == f"tripod-host {version(outcome.state.sources)}\n"
-    unknown = subprocess.run([path, "sing"], capture_output=True, text=True, check=False)
+def test_the_sources_are_the_files_of_the_collection():
+    found = sources()
+    assert found == {name: (SOURCES / name).read_bytes() for name in found}
+    assert {"_agent.py", "_core.py", "_keeper.py", "_replay.py", "_watch.py"} <= found.keys()
+
+
+def test_the_agent_needs_nothing_beyond_the_standard_library():
+    imported = {
+        name.partition(".")[0]
+        for content in sources().values()
+        for node in ast.walk(ast.parse(content))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom) and node.level == 0
+            else []
+        )
+    }
+    assert imported <= sys.stdlib_module_names
+
+
+def test_a_source_that_is_missing_is_told(tmp_path):
+    with pytest.raises(Impossible, match=r"holds no _nothing\.py: install the collection again"):
+        sources("_nothing")
+
+
+def test_the_sources_are_found_in_an_archive_too(tmp_path):
+    # That is how Ansible ships a module with what it imports.
+    package = ["ansible_collections", "tripod", "baremetal", "plugins", "module_utils"]
+    payload = tmp_path / "payload.zip"
+    with zipfile.ZipFile(payload, "w") as archive:
+        for depth in range(1, len(package) + 1):
+            archive.writestr("/".join([*package[:depth], "__init__.py"]), "")
+        for name, content in sources().items():
+            archive.writestr("/".join([*package, name]), content)
+        archive.write(SOURCES / "_zipapp.py", "/".join([*package, "_zipapp.py"]))
+    code = f"import {'.'.join(package)}._zipapp as z; print(z.version(z.sources()), z.__file__)"
+    said = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(payload)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert said[0] == version(sources())
+    assert said[1].startswith(str(payload))
+
+
+def test_the_archive_runs_and_says_its_version(agent):
+    said = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True, env={}).stdout
+    assert said == f"tripod-host {version(sources())}\n"
+    unknown = subprocess.run([agent, "sing"], capture_output=True, text=True, check=False)
     assert (unknown.returncode, "invalid choice: 'sing'" in unknown.stderr) == (2, True)
 
 
-def test_a_check_writes_nothing(tmp_path):
-    path = tmp_path / "tripod-host"
-    subject, request = archive(path)
-    assert converge(subject, request, Host(), check=True).changed
-    assert not path.exists()
-
-
-def test_a_lost_mode_is_put_right(tmp_path):
-    path = tmp_path / "tripod-host"
-    subject, request = archive(path)
-    converge(subject, request, Host())
-    path.chmod(0o644)
-    assert converge(subject, request, Host()).diff["before"] == {str(path): {"mode": "0644"}}
-    assert os.access(path, os.X_OK)
-
-
-@pytest.mark.parametrize(
-    ("python", "source", "words"),
-    [
-        ("python3", SOURCES, "absolute path"),
-        ("/usr/bin/env python3", SOURCES, "absolute path"),
-        ("/usr/bin/python3", SOURCES.parent, "holds no _agent.py"),
-    ],
-)
-def test_a_wrong_request_is_refused(tmp_path, python, source, words):
-    subject, request = archive(tmp_path / "tripod-host", python, source)
-    with pytest.raises(CoreError, match=words):
-        converge(subject, request, Host())
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("command", ["apply", "status", "diff", "watch", "keep"])
+def test_every_command_explains_itself(agent, command):
+    said = subprocess.run([agent, command, "--help"], capture_output=True, text=True, check=True, env=os.environ).stdout
+    assert said.startswith(f"usage: tripod-host {command}")

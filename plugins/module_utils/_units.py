@@ -1,0 +1,183 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""The agent's commands as services: what each is started with, and its unit where systemd runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_KEEP = """\
+[Unit]
+Description=Start containers again that died without anybody asking for it
+After=docker.service
+# The keeper outlasts the engine's outages by itself.
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={command}
+Restart=always
+RestartSec=1
+# What operators stopped is remembered there until the next boot.
+RuntimeDirectory=tripod-keep
+RuntimeDirectoryPreserve=yes
+
+# It needs the engine's socket and its own directory, nothing else.
+ProtectSystem=strict
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+PrivateNetwork=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+ProtectProc=invisible
+NoNewPrivileges=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+MemoryDenyWriteExecute=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0022
+MemoryMax=128M
+TasksMax=16
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_APPLY = """\
+[Unit]
+Description=Bring the host to what was asked of it
+# Rings and channels bounce a link, so that comes before anything configures it. Containers find their pins.
+DefaultDependencies=no
+Conflicts=shutdown.target
+# Not after sysinit.target: where cloud-init waits for the network before that, it would be a circle.
+After=systemd-modules-load.service systemd-sysctl.service systemd-udev-trigger.service
+Wants=network-pre.target
+Before=network-pre.target docker.service tripod-watch.service shutdown.target
+RequiresMountsFor=/etc /run /sys/fs/bpf /usr/local /var
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# Drivers bind while the boot goes on; hardware that is later still is seen to by tripod-watch.
+ExecStartPre=-udevadm settle --timeout=30
+ExecStart={command}
+# The network waits for this, and an operator for the network.
+TimeoutStartSec=120
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_WATCH = """\
+[Unit]
+Description=Keep the network interfaces as asked, and revert changes that nobody confirms
+After=tripod-apply.service
+# A guard may be armed: it is always there again.
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={command}
+Restart=always
+RestartSec=1
+RuntimeDirectory=tripod-watch
+RuntimeDirectoryPreserve=yes
+
+# It writes to /sys, /proc and /etc, and mounts: a mount namespace of its own would hide that from the host.
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_BPF CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_IPC_LOCK CAP_KILL CAP_NET_ADMIN \
+CAP_NET_RAW CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_NICE CAP_SYS_PTRACE CAP_SYS_RESOURCE
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service @mount bpf perf_event_open
+SystemCallErrorNumber=EPERM
+UMask=0022
+MemoryMax=256M
+TasksMax=32
+# When memory runs out, the way back is not the first to go.
+OOMScoreAdjust=-900
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A command of the agent that is run for the host.
+
+    Attributes:
+        name: Its name, with systemd and in words.
+        arguments: Of the agent.
+        unit: What systemd is told; ``{command}`` stands for the command line.
+        runtime: Its directory below the runtime directory, with its pid file; empty for one that only runs at boot.
+        pid_file: What it notes its process in; empty likewise.
+        log: What its output is appended to where no service manager runs.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    unit: str
+    runtime: str = ""
+    pid_file: str = ""
+    log: str = ""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it runs all the time."""
+        return bool(self.pid_file)
+
+
+def services(label: str, documents: str, run_directory: str, log_directory: str) -> list[Service]:
+    """Return the agent's services, in the order they are started.
+
+    Args:
+        label: Of the containers to keep, as ``key=value``.
+        documents: Directory of what was asked.
+        run_directory: Where each has a directory of its own.
+        log_directory: Where each has a log, if no service manager keeps it.
+    """
+    keep, watch = f"{run_directory}/tripod-keep", f"{run_directory}/tripod-watch"
+    return [
+        Service("tripod-apply", ("apply", "--documents", documents), _APPLY),
+        Service(
+            "tripod-watch",
+            ("watch", "--documents", documents, "--pid-file", f"{watch}/watch.pid"),
+            _WATCH,
+            watch,
+            f"{watch}/watch.pid",
+            f"{log_directory}/tripod-watch.log",
+        ),
+        Service(
+            "tripod-keep",
+            ("keep", "--label", label, "--pid-file", f"{keep}/keep.pid", "--state-file", f"{keep}/keep.json"),
+            _KEEP,
+            keep,
+            f"{keep}/keep.pid",
+            f"{log_directory}/tripod-keep.log",
+        ),
+    ]
+
+
+def unit_text(service: Service, path: str) -> str:
+    """Return a service's unit; ``path`` is the agent's."""
+    return service.unit.format(command=" ".join((path, *service.arguments)))

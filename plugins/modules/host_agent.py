@@ -1,0 +1,166 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_agent
+short_description: Install the agent that looks after a host between two runs
+version_added: 1.0.0
+author: Tripod contributors (@tripod)
+description:
+  - Packs the collection's core into C(tripod-host), one executable file, and runs its services.
+  - C(tripod-apply) brings about at boot what was asked of the host, before the network and the containers come up.
+    C(tripod-watch) does so for a link that comes up or whose driver was reloaded, and reverts guarded changes that
+    nobody confirms. C(tripod-keep) starts containers again that died without anybody asking for it.
+  - They are units of systemd. Where systemd does not run, C(tripod-watch) and C(tripod-keep) are processes detached
+    from the connection, and C(tripod-host apply) is for the host's own start.
+  - A service that runs other sources or other arguments than are asked for is restarted. That is computed from the live
+    state, so a restart that a failed run owed is not forgotten.
+  - The sources are those of this module's own collection; nothing is downloaded, and the same sources give the same
+    bytes on every host.
+extends_documentation_fragment:
+  - tripod.baremetal.attributes
+requirements:
+  - Python 3.9 or newer on the host; its standard library is enough
+  - root
+options:
+  state:
+    description: V(absent) ends the services and removes everything that this module installs.
+    type: str
+    choices: [present, absent]
+    default: present
+  path:
+    description: The agent. Where its directory is named C(tripod) and left empty, it is removed with it.
+    type: path
+    default: /usr/local/lib/tripod/tripod-host
+  command:
+    description: Link to the agent, so that it can be called by its name.
+    type: path
+    default: /usr/local/sbin/tripod-host
+  python:
+    description: Interpreter that runs it.
+    type: path
+    default: /usr/bin/python3
+  label:
+    description: Label of the containers to keep, as C(key=value).
+    type: str
+    default: org.tripod.collection=tripod.baremetal
+  state_dir:
+    description: Where other modules keep what was asked of the host.
+    type: path
+    default: /etc/tripod/host.d
+  run_dir:
+    description:
+      - Where the services note their processes, each in a directory of its own.
+      - Under systemd it is always V(/run).
+    type: path
+    default: /run
+  log_dir:
+    description: Where the services append their output if systemd does not run; its journal has it otherwise.
+    type: path
+    default: /var/log
+"""
+
+EXAMPLES = r"""
+- name: Install the agent
+  tripod.baremetal.host_agent:
+
+- name: Remove it
+  tripod.baremetal.host_agent:
+    state: absent
+"""
+
+RETURN = r"""
+changes:
+  description: One line for each step that was carried out, or would be in check mode.
+  type: list
+  elements: str
+  returned: success
+  sample: ["tripod-keep enabled: False -> True"]
+version:
+  description: What C(tripod-host version) says of the agent that is asked for.
+  type: str
+  returned: success
+  sample: 9a0364b9e99b
+service_manager:
+  description: Who runs the services.
+  type: str
+  returned: success
+  sample: systemd
+services:
+  description: The services by name, after the call; before it, in check mode.
+  type: dict
+  returned: success
+  contains:
+    enabled:
+      description: Whether it starts at boot; none where nothing could start it.
+      type: bool
+      sample: true
+    pid:
+      description: Its process; none for C(tripod-apply), which ends.
+      type: int
+      sample: 1234
+reasons:
+  description: Everything that stood in the way, each with its remedy.
+  type: list
+  elements: str
+  returned: failure
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core import CoreError, converge, exit_arguments
+from ..module_utils._documents import DIRECTORY
+from ..module_utils._host import Host
+from ..module_utils._host_agent import ARCHIVE, COMMAND, LOG, PYTHON, RUN, HostAgent, Request, summary
+from ..module_utils._keeper import LABEL
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "path": {"type": "path", "default": ARCHIVE},
+            "command": {"type": "path", "default": COMMAND},
+            "python": {"type": "path", "default": PYTHON},
+            "label": {"type": "str", "default": LABEL},
+            "state_dir": {"type": "path", "default": DIRECTORY},
+            "run_dir": {"type": "path", "default": RUN},
+            "log_dir": {"type": "path", "default": LOG},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    request = Request(
+        present=options["state"] == "present",
+        path=options["path"],
+        command=options["command"],
+        python=options["python"],
+        label=options["label"],
+        documents=options["state_dir"],
+        run_directory=options["run_dir"],
+        log_directory=options["log_dir"],
+    )
+    try:
+        outcome = converge(HostAgent(request), request, Host(), check=module.check_mode)
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
+    state = outcome.state
+    arguments = {
+        **exit_arguments(outcome),
+        "changes": [summary(change) for change in outcome.changes],
+        "version": state.version,
+        "service_manager": state.manager,
+        "services": {
+            name: {"enabled": one.enabled, "pid": one.process.pid if one.process else None}
+            for name, one in state.services.items()
+        },
+    }
+    module.exit_json(**arguments)
+
+
+if __name__ == "__main__":
+    main()
