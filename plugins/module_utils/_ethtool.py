@@ -2,19 +2,24 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What a NIC's driver says of itself, by the ethtool ioctl. None is "not supported", which is not 0."""
+"""Every setting of a NIC, by the transport that serves it. None is "not supported", which is not 0.
+
+Rings, channels, coalescing, features, pause and private flags go by generic netlink (kernel 5.7 or newer), which
+refuses in words and tells which coalescing parameters a driver has; RSS and flow rules by ioctl (``_rxnfc``).
+"""
 
 from __future__ import annotations
 
-import array
 import errno
-import fcntl
-import socket
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
+from ._core import Impossible
+from ._ethtool_ioctl import call
+from ._ethtool_netlink import CHANNELS, COALESCE, PAUSE, RINGS, Count, Ethtool, Feature, Value, unreadable
+from ._netlink_socket import NetlinkError
 from ._rxnfc import (
     FlowRule,
     FlowRules,
@@ -22,6 +27,9 @@ from ._rxnfc import (
     canonical,
     delete_flow_rule,
     insert_flow_rule,
+    read_flow_rules,
+    read_hash_fields,
+    read_rss,
     set_hash_fields,
     set_rss,
 )
@@ -31,7 +39,6 @@ __all__ = [
     "Feature",
     "FlowRule",
     "FlowRules",
-    "Nic",
     "Rss",
     "Settings",
     "canonical",
@@ -49,56 +56,12 @@ __all__ = [
     "set_rss",
 ]
 
-# linux/sockios.h and linux/ethtool.h
-_SIOCETHTOOL = 0x8946
-_GDRVINFO, _GRINGPARAM, _GCHANNELS = 0x03, 0x10, 0x3C
+Answer = TypeVar("Answer")
+
+# linux/ethtool.h
+_GDRVINFO = 0x03
 _DRIVER_INFO = struct.Struct("=I32s32s32s32s32s12s5I")
-_RINGS = struct.Struct("=9I")
-_CHANNELS = struct.Struct("=9I")
-_REQUEST = struct.Struct("16sP16x")  # struct ifreq: name, and a pointer to the command
-_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV)
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many there are, and how many there can be."""
-
-    current: int
-    maximum: int
-
-
-@dataclass(frozen=True)
-class Nic:
-    """A driver's answers.
-
-    Attributes:
-        driver, version, firmware: As the driver names them.
-        bus: Address on its bus, such as ``0000:81:00.0``.
-        rings: Descriptors by ``rx``, ``rx_mini``, ``rx_jumbo`` and ``tx``; without those the hardware lacks.
-        channels: Queues by ``rx``, ``tx``, ``other`` and ``combined``; without those the driver lacks.
-    """
-
-    driver: str | None = None
-    version: str | None = None
-    firmware: str | None = None
-    bus: str | None = None
-    rings: Mapping[str, Count] | None = None
-    channels: Mapping[str, Count] | None = None
-
-
-@dataclass(frozen=True)
-class Feature:
-    """An offload.
-
-    Attributes:
-        active: Whether it is on.
-        wanted: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
-        changeable: False for what ethtool(8) shows as [fixed].
-    """
-
-    active: bool
-    wanted: bool
-    changeable: bool
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -112,8 +75,9 @@ class Settings:
         ring_options: rx_buf_len and cqe_size in bytes; tcp_data_split, tx_push and rx_push as booleans. The kernel
             does not tell whether a driver that answers False knows tx_push or rx_push.
         channels: Queues by rx, tx, other and combined.
-        coalesce: By the words of ``ethtool -C``: rx_usecs, rx_frames, adaptive_rx, rx_frame_low, ...
-        features: By the words of ``ethtool -k``'s kernel names: rx-gro-hw, rx-lro, tx-checksum-ipv4, ...
+        coalesce: By the words of ``ethtool -C``: rx_usecs, rx_frames, adaptive_rx, rx_frames_low, ...
+        features: By the kernel's names, which ``ethtool -k`` shows for all but the oldest: rx-gro-hw, rx-lro,
+            rx-ntuple-filter, tx-checksum-ipv4, ...
         pause: autoneg, rx and tx.
         private_flags: By the driver's own words.
         rss: Indirection table, key and function.
@@ -121,48 +85,99 @@ class Settings:
         flow_rules: The classifier.
     """
 
-    driver: Optional[str] = None
-    version: Optional[str] = None
-    firmware: Optional[str] = None
-    bus: Optional[str] = None
-    rings: Optional[Mapping[str, Count]] = None
-    ring_options: Optional[Mapping[str, Union[int, bool]]] = None
-    channels: Optional[Mapping[str, Count]] = None
-    coalesce: Optional[Mapping[str, Union[int, bool]]] = None
+    driver: str | None = None
+    version: str | None = None
+    firmware: str | None = None
+    bus: str | None = None
+    rings: Mapping[str, Count] | None = None
+    ring_options: Mapping[str, Value] | None = None
+    channels: Mapping[str, Count] | None = None
+    coalesce: Mapping[str, Value] | None = None
     features: Mapping[str, Feature] = field(default_factory=dict)
-    pause: Optional[Mapping[str, bool]] = None
-    private_flags: Optional[Mapping[str, bool]] = None
-    rss: Optional[Rss] = None
+    pause: Mapping[str, bool] | None = None
+    private_flags: Mapping[str, bool] | None = None
+    rss: Rss | None = None
     hash_fields: Mapping[str, str] = field(default_factory=dict)
-    flow_rules: Optional[FlowRules] = None
+    flow_rules: FlowRules | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready data from which ``from_json`` makes an equal object."""
-        raise NotImplementedError
+        data = asdict(self)
+        if self.rss:
+            data["rss"].update(
+                key=self.rss.key.hex(":"), table=list(self.rss.table), functions=list(self.rss.functions)
+            )
+        if self.flow_rules:
+            data["flow_rules"]["rules"] = list(data["flow_rules"]["rules"])
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
-        """Return the settings that ``to_json`` wrote."""
-        raise NotImplementedError
+        """Return the settings that ``to_json`` wrote; what is left out of the data is not supported."""
+        parts = dict(data)
+        for key in ("rings", "channels"):
+            if parts.get(key) is not None:
+                parts[key] = {name: Count(**count) for name, count in parts[key].items()}
+        parts["features"] = {name: Feature(**feature) for name, feature in parts.get("features", {}).items()}
+        if parts.get("rss"):
+            rss = parts["rss"]
+            key = bytes.fromhex(rss.get("key", "").replace(":", ""))
+            sequences = {name: tuple(rss.get(name, ())) for name in ("table", "functions")}
+            parts["rss"] = Rss(**{**rss, **sequences, "key": key})
+        if parts.get("flow_rules"):
+            rules = tuple(FlowRule(**rule) for rule in parts["flow_rules"].get("rules", ()))
+            parts["flow_rules"] = FlowRules(**{**parts["flow_rules"], "rules": rules})
+        return cls(**parts)
 
 
 def read_settings(name: str) -> Settings:
     """Ask the driver of an interface of this network namespace for all it says.
 
     Raises:
-        NetlinkError: There is no such interface, or the kernel refused for another reason than that the driver does
-            not support a question.
+        Impossible: There is no such interface, the kernel is too old, or it refused for another reason than that the
+            driver does not support a question.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        rss = _ask(name, "RSS", read_rss)
+        return Settings(
+            **_driver(name),
+            rings=ethtool.counts(RINGS),
+            ring_options=ethtool.values(RINGS),
+            channels=ethtool.counts(CHANNELS),
+            coalesce=ethtool.values(COALESCE),
+            features=ethtool.features(),
+            pause=ethtool.values(PAUSE),
+            private_flags=ethtool.private_flags(),
+            rss=rss,
+            # Drivers answer with no fields at all where there is no RSS to have them.
+            hash_fields=(_ask(name, "hash fields", read_hash_fields) or {}) if rss else {},
+            flow_rules=_ask(name, "flow rules", read_flow_rules),
+        )
 
 
-def set_rings(name: str, values: Mapping[str, Union[int, bool]]) -> None:
+def describe(name: str) -> Settings:
+    """Ask a driver for its name, rings and channels only; an interface that is gone says nothing.
+
+    Raises:
+        Impossible: The kernel is too old, or refused for another reason than that there is no answer.
+    """
+    try:
+        with Ethtool(name) as ethtool:
+            return Settings(**_driver(name), rings=ethtool.counts(RINGS), channels=ethtool.counts(CHANNELS))
+    except Impossible as error:
+        if error.facts.get("errno") == "ENODEV":
+            return Settings()
+        raise
+
+
+def set_rings(name: str, values: Mapping[str, Value]) -> None:
     """Set rings and ring options by the keys of ``Settings.rings`` and ``ring_options``, in one request.
 
     Raises:
         ApplyFailed: The kernel or the driver refused, in its words.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        ethtool.set(RINGS, values)
 
 
 def set_channels(name: str, counts: Mapping[str, int]) -> None:
@@ -171,16 +186,18 @@ def set_channels(name: str, counts: Mapping[str, int]) -> None:
     Raises:
         ApplyFailed: The kernel or the driver refused, in its words.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        ethtool.set(CHANNELS, counts)
 
 
-def set_coalesce(name: str, values: Mapping[str, Union[int, bool]]) -> None:
+def set_coalesce(name: str, values: Mapping[str, Value]) -> None:
     """Set interrupt coalescing by the keys of ``Settings.coalesce``, in one request.
 
     Raises:
         ApplyFailed: The kernel or the driver refused, in its words.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        ethtool.set(COALESCE, values)
 
 
 def set_features(name: str, wanted: Mapping[str, bool]) -> None:
@@ -189,7 +206,8 @@ def set_features(name: str, wanted: Mapping[str, bool]) -> None:
     Raises:
         ApplyFailed: The kernel or the driver refused in its words, or left a feature as it was.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        ethtool.set_features(wanted)
 
 
 def set_pause(name: str, values: Mapping[str, bool]) -> None:
@@ -198,7 +216,8 @@ def set_pause(name: str, values: Mapping[str, bool]) -> None:
     Raises:
         ApplyFailed: The kernel or the driver refused, in its words.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        ethtool.set(PAUSE, values)
 
 
 def set_private_flags(name: str, flags: Mapping[str, bool]) -> None:
@@ -207,48 +226,23 @@ def set_private_flags(name: str, flags: Mapping[str, bool]) -> None:
     Raises:
         ApplyFailed: The kernel or the driver refused, in its words.
     """
-    raise NotImplementedError
+    with Ethtool(name) as ethtool:
+        ethtool.set_private_flags(flags)
 
 
-def describe(name: str) -> Nic:
-    """Ask the driver of an interface of this network namespace.
-
-    Raises:
-        OSError: The kernel refused for another reason than that the driver does not support a question.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
-        info = _ask(door, name, _GDRVINFO, _DRIVER_INFO)
-        rings = _ask(door, name, _GRINGPARAM, _RINGS)
-        channels = _ask(door, name, _GCHANNELS, _CHANNELS)
-    driver, version, firmware, bus = (_text(info[at]) for at in range(1, 5)) if info else (None,) * 4
-    return Nic(
-        driver,
-        version,
-        firmware,
-        bus,
-        rings=_counts(("rx", "rx_mini", "rx_jumbo", "tx"), rings),
-        channels=_counts(("rx", "tx", "other", "combined"), channels),
-    )
-
-
-def _ask(door: socket.socket, name: str, command: int, layout: struct.Struct) -> tuple | None:
-    buffer = array.array("B", struct.pack("=I", command).ljust(layout.size, b"\0"))
-    address, _length = buffer.buffer_info()
+def _ask(name: str, word: str, question: Callable[[str], Answer]) -> Answer | None:
     try:
-        fcntl.ioctl(door, _SIOCETHTOOL, _REQUEST.pack(name.encode(), address))
-    except OSError as error:
+        return question(name)
+    except NetlinkError as error:
         if error.errno in _UNSUPPORTED:
             return None
-        raise
-    return layout.unpack(buffer)
+        raise unreadable(name, word, error) from error
 
 
-def _counts(names: tuple[str, ...], answer: tuple | None) -> dict[str, Count] | None:
-    if answer is None:
-        return None
-    maxima, current = answer[1:5], answer[5:9]
-    counts = {name: Count(now, most) for name, now, most in zip(names, current, maxima) if most}
-    return counts or None
+def _driver(name: str) -> dict[str, str | None]:
+    answer = _ask(name, "driver", lambda nic: call(nic, struct.pack("=I", _GDRVINFO).ljust(_DRIVER_INFO.size, b"\0")))
+    words = _DRIVER_INFO.unpack(answer)[1:5] if answer else (b"",) * 4
+    return dict(zip(("driver", "version", "firmware", "bus"), map(_text, words)))
 
 
 def _text(raw: bytes) -> str | None:

@@ -49,9 +49,14 @@ class NetlinkError(OSError):
         self.words = words
         self.offset = offset
 
+    @property
+    def name(self) -> str:
+        """The error's number by name."""
+        # Python's table has the C library's other name for it; the kernel knows only this one.
+        return "EOPNOTSUPP" if self.errno == errno.EOPNOTSUPP else errno.errorcode.get(self.errno or 0, str(self.errno))
+
     def __str__(self) -> str:
-        name = errno.errorcode.get(self.errno or 0, str(self.errno))
-        return f"{self.strerror} ({name})"
+        return f"{self.strerror} ({self.name})"
 
 
 class Socket:

@@ -9,32 +9,127 @@ The kernel serves these by netlink only from 6.17 (RSS) or not at all (flow rule
 
 from __future__ import annotations
 
+import errno
+import ipaddress
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional, Union
 
-HASH_FLOW_TYPES: Mapping[str, int] = {
-    "tcp4": 1,
-    "udp4": 2,
-    "sctp4": 3,
-    "ah4": 9,
-    "esp4": 10,
-    "tcp6": 5,
-    "udp6": 6,
-    "sctp6": 7,
-    "ah6": 11,
-    "esp6": 12,
-}
+from ._core import ApplyFailed
+from ._ethtool_ioctl import call
+from ._netlink_socket import NetlinkError
+
+# linux/ethtool.h: commands
+_GSTRINGS, _GSSET_INFO = 0x1B, 0x37
+_GRXFH, _SRXFH = 0x29, 0x2A
+_GRXRINGS, _GRXCLSRLCNT, _GRXCLSRULE, _GRXCLSRLALL, _SRXCLSRLDEL, _SRXCLSRLINS = 0x2D, 0x2E, 0x2F, 0x30, 0x31, 0x32
+_GRSSH, _SRSSH = 0x46, 0x47
+
+# struct ethtool_rxfh: command, context, table size, key size, function, transformation; then the table and the key.
+_RXFH = struct.Struct("=IIIIBB2xI")
+_TABLE_NO_CHANGE = 0xFFFFFFFF
+_SSET_INFO = struct.Struct("=IIQI")
+_STRINGS = struct.Struct("=III")
+_STRING_BYTES = 32
+_HASH_FUNCTIONS = 5  # ETH_SS_RSS_HASH_FUNCS
+
+# struct ethtool_rxnfc: command, flow type, data, the flow specification, rule count or RSS context; then locations.
+_RXNFC = struct.Struct("=IIQ168sI")
+_RXNFC_BYTES = 192
+# struct ethtool_rx_flow_spec: type, values, extended values, masks, extended masks, ring cookie, location.
+_FLOW_SPEC = struct.Struct("=I52s20s52s20s4xQI4x")
+_FLOW_EXT, _FLOW_MAC_EXT, _FLOW_RSS = 0x80000000, 0x40000000, 0x20000000
+_DROP = (1 << 64) - 1
+_LOCATION_SPECIAL, _LOCATION_ANY = 0x80000000, 0xFFFFFFFF
+_VF_SHIFT = 32
+_READ_ATTEMPTS = 5
+
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL)
+
+# What a packet's type is hashed on, by ethtool(8)'s letters, in the order in which they are written here.
 HASH_LETTERS: Mapping[str, int] = {
-    "m": 1 << 1,
-    "v": 1 << 2,
-    "t": 1 << 3,
-    "s": 1 << 4,
-    "d": 1 << 5,
-    "f": 1 << 6,
-    "n": 1 << 7,
-    "r": 1 << 31,
+    "m": 1 << 1,  # destination MAC
+    "v": 1 << 2,  # VLAN
+    "t": 1 << 3,  # layer 3 protocol
+    "s": 1 << 4,  # source address
+    "d": 1 << 5,  # destination address
+    "f": 1 << 6,  # source port, or bytes 0 and 1 of layer 4
+    "n": 1 << 7,  # destination port, or bytes 2 and 3 of layer 4
+    "e": 1 << 8,  # GTP tunnel end point
+    "l": 1 << 9,  # IPv6 flow label
+    "r": 1 << 31,  # discard
 }
+HASH_FLOW_TYPES: Mapping[str, int] = {
+    "tcp4": 0x01,
+    "udp4": 0x02,
+    "sctp4": 0x03,
+    "ah4": 0x09,
+    "esp4": 0x0A,
+    "tcp6": 0x05,
+    "udp6": 0x06,
+    "sctp6": 0x07,
+    "ah6": 0x0B,
+    "esp6": 0x0C,
+}
+_RULE_FLOW_TYPES: Mapping[str, int] = {**HASH_FLOW_TYPES, "ip4": 0x0D, "ip6": 0x0E, "ether": 0x12}
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Where a match field sits among a rule's 52 bytes of values, or the 20 of the extension behind them.
+
+    Attributes:
+        offset, width: In bytes.
+        kind: ip, mac, number, or hex for numbers that are written so.
+        flag: Which extension it belongs to, 0 for none.
+    """
+
+    offset: int
+    width: int
+    kind: str = "number"
+    flag: int = 0
+
+
+_ADDRESSES4 = {"src_ip": _Field(0, 4, "ip"), "dst_ip": _Field(4, 4, "ip")}
+_ADDRESSES6 = {"src_ip": _Field(0, 16, "ip"), "dst_ip": _Field(16, 16, "ip")}
+_PORTS4 = {**_ADDRESSES4, "src_port": _Field(8, 2), "dst_port": _Field(10, 2), "tos": _Field(12, 1)}
+_PORTS6 = {**_ADDRESSES6, "src_port": _Field(32, 2), "dst_port": _Field(34, 2), "tclass": _Field(36, 1)}
+_IPSEC4 = {**_ADDRESSES4, "spi": _Field(8, 4, "hex"), "tos": _Field(12, 1)}
+_IPSEC6 = {**_ADDRESSES6, "spi": _Field(32, 4, "hex"), "tclass": _Field(36, 1)}
+_EXTENSION = 52
+_EXTENDED = {
+    "vlan_etype": _Field(_EXTENSION + 8, 2, "hex", _FLOW_EXT),
+    "vlan": _Field(_EXTENSION + 10, 2, "number", _FLOW_EXT),
+    "user_def": _Field(_EXTENSION + 12, 8, "hex", _FLOW_EXT),
+}
+_EXTENDED_IP = {**_EXTENDED, "dst_mac": _Field(_EXTENSION + 2, 6, "mac", _FLOW_MAC_EXT)}
+_FIELDS: Mapping[str, Mapping[str, _Field]] = {
+    **{flow: {**_PORTS4, **_EXTENDED_IP} for flow in ("tcp4", "udp4", "sctp4")},
+    **{flow: {**_PORTS6, **_EXTENDED_IP} for flow in ("tcp6", "udp6", "sctp6")},
+    **{flow: {**_IPSEC4, **_EXTENDED_IP} for flow in ("ah4", "esp4")},
+    **{flow: {**_IPSEC6, **_EXTENDED_IP} for flow in ("ah6", "esp6")},
+    "ip4": {
+        **_ADDRESSES4,
+        "l4data": _Field(8, 4, "hex"),
+        "tos": _Field(12, 1),
+        "l4proto": _Field(14, 1),
+        **_EXTENDED_IP,
+    },
+    "ip6": {
+        **_ADDRESSES6,
+        "l4data": _Field(32, 4, "hex"),
+        "tclass": _Field(36, 1),
+        "l4proto": _Field(37, 1),
+        **_EXTENDED_IP,
+    },
+    "ether": {
+        "dst_mac": _Field(0, 6, "mac"),
+        "src_mac": _Field(6, 6, "mac"),
+        "ethertype": _Field(12, 2, "hex"),
+        **_EXTENDED,
+    },
+}
+_IP4_VERSION_AT, _IP4_VERSION = 13, 1  # ETH_RX_NFC_IP4, which an ip4 rule must carry
 
 
 @dataclass(frozen=True)
@@ -51,7 +146,7 @@ class Rss:
 
     table: tuple[int, ...] = ()
     key: bytes = b""
-    function: Optional[str] = None
+    function: str | None = None
     functions: tuple[str, ...] = ()
     rings: int = 0
 
@@ -67,13 +162,21 @@ class FlowRule:
         queue: Where the packet goes; None drops it.
         vf: Virtual function, counted from 1; 0 is the NIC itself.
         location: Place in the table; None lets the driver choose.
+        rss_context: RSS table that spreads the packets from ``queue`` on; 0 for none.
     """
 
     flow_type: str
     match: Mapping[str, str] = field(default_factory=dict)
-    queue: Optional[int] = None
+    queue: int | None = None
     vf: int = 0
-    location: Optional[int] = None
+    location: int | None = None
+    rss_context: int = 0
+
+    def __str__(self) -> str:
+        match = "".join(f" {key} {value}" for key, value in self.match.items())
+        target = "drop" if self.queue is None else f"queue {self.queue}"
+        place = "" if self.location is None else f" at {self.location}"
+        return f"{self.flow_type}{match} -> {target}{f' of VF {self.vf}' if self.vf else ''}{place}"
 
 
 @dataclass(frozen=True)
@@ -97,32 +200,107 @@ def canonical(flow_type: str, match: Mapping[str, object]) -> dict[str, str]:
     Args:
         flow_type: As ``FlowRule`` names it.
         match: Field to value, or value/mask: ``192.0.2.0/24``, ``192.0.2.0/255.255.0.255``, ``4791``,
-            ``0x1000/0xf000``, ``02:00:00:00:00:01/ff:ff:ff:00:00:00``. A set bit of a mask must match.
+            ``0x1000/0xf000``, ``02:00:00:00:00:01/ff:ff:ff:00:00:00``. A set bit of a mask must match; a field whose
+            mask has none is left out.
 
     Raises:
         ValueError: The type or a field is unknown, or a value does not fit its field.
     """
-    raise NotImplementedError
+    fields = _FIELDS.get(flow_type)
+    if fields is None:
+        raise ValueError(f"flow type {flow_type} is unknown; known are {', '.join(_FIELDS)}")
+    unknown = sorted(set(match) - set(fields))
+    if unknown:
+        raise ValueError(f"flow type {flow_type} has no field {', '.join(unknown)}; it has {', '.join(fields)}")
+    shown = {key: _show(fields[key], *_parse(key, fields[key], match[key])) for key in fields if key in match}
+    return {key: text for key, text in shown.items() if text is not None}
+
+
+def read_rss(name: str) -> Rss | None:
+    """Return how a NIC spreads packets over its queues, or None where it does not.
+
+    Raises:
+        NetlinkError: The kernel refused; EOPNOTSUPP where the driver knows no RSS.
+    """
+    sizes = _rxfh(name)
+    _command, _context, entries, key_bytes, function, _transformation, _reserved = _RXFH.unpack_from(sizes)
+    if not entries and not key_bytes:
+        return None
+    answer = call(name, _RXFH.pack(_GRSSH, 0, entries, key_bytes, 0, 0, 0) + bytes(4 * entries + key_bytes))
+    table = struct.unpack_from(f"={entries}I", answer, _RXFH.size)
+    start = _RXFH.size + 4 * entries
+    functions = _hash_functions(name)
+    used = [word for bit, word in enumerate(functions) if function >> bit & 1]
+    return Rss(
+        table=table,
+        key=answer[start : start + key_bytes],
+        function=used[0] if used else None,
+        functions=functions,
+        rings=_RXNFC.unpack_from(_rxnfc(name, _GRXRINGS))[2],
+    )
 
 
 def set_rss(
     name: str,
-    table: Union[Sequence[int], str, None] = None,
-    key: Optional[bytes] = None,
-    function: Optional[str] = None,
+    table: Sequence[int] | str | None = None,
+    key: bytes | None = None,
+    function: str | None = None,
 ) -> None:
-    """Set what is given of RSS.
+    """Set what is given of RSS, in one request.
 
     Args:
         name: Interface.
-        table: Queue by bucket; ``"default"`` hands the table back to the driver.
+        table: Queue by bucket, as many as the driver has; ``"default"`` hands the table back to the driver.
         key: Hash key, of the length that the driver has.
         function: Hash function.
 
     Raises:
         ApplyFailed: The kernel or the driver refused.
     """
-    raise NotImplementedError
+    wanted = {"table": table, "key": key.hex(":") if key else None, "function": function}
+    listed = ", ".join(f"{word} {value}" for word, value in wanted.items() if value is not None)
+    try:
+        sizes = _RXFH.unpack_from(_rxfh(name))
+        queues = [] if table is None or isinstance(table, str) else list(table)
+        call(
+            name,
+            _RXFH.pack(
+                _SRSSH,
+                0,
+                _TABLE_NO_CHANGE if table is None else len(queues),
+                len(key or b""),
+                1 << _hash_functions(name).index(function) if function else 0,
+                sizes[5],  # what is there now: 0 would end a symmetric hash
+                0,
+            )
+            + struct.pack(f"={len(queues)}I", *queues)
+            + (key or b""),
+        )
+    except NetlinkError as error:
+        raise _refusal(name, f"RSS {listed}", error) from error
+
+
+def read_hash_fields(name: str) -> dict[str, str]:
+    """Return what is hashed, in letters by flow type; without the types that the driver does not know.
+
+    Raises:
+        NetlinkError: The kernel refused.
+    """
+    fields = {}
+    for flow_type, number in HASH_FLOW_TYPES.items():
+        try:
+            bits = _RXNFC.unpack_from(_rxnfc(name, _GRXFH, flow_type=number))[2]
+        except NetlinkError as error:
+            if error.errno in _UNSUPPORTED:
+                continue
+            raise
+        fields[flow_type] = letters(bits)
+    return fields
+
+
+def letters(bits: int) -> str:
+    """Return hash fields in ethtool(8)'s letters."""
+    return "".join(letter for letter, bit in HASH_LETTERS.items() if bits & bit)
 
 
 def set_hash_fields(name: str, flow_type: str, letters: str) -> None:
@@ -131,7 +309,33 @@ def set_hash_fields(name: str, flow_type: str, letters: str) -> None:
     Raises:
         ApplyFailed: The kernel or the driver refused.
     """
-    raise NotImplementedError
+    bits = sum(HASH_LETTERS[letter] for letter in set(letters))
+    try:
+        _rxnfc(name, _SRXFH, flow_type=HASH_FLOW_TYPES[flow_type], data=bits)
+    except NetlinkError as error:
+        raise _refusal(name, f"hash fields {flow_type} {letters}", error) from error
+
+
+def read_flow_rules(name: str) -> FlowRules:
+    """Return the rules of a NIC's classifier.
+
+    Raises:
+        NetlinkError: The kernel refused; EOPNOTSUPP where the driver has no classifier.
+    """
+    for attempt in range(_READ_ATTEMPTS):
+        _command, _flow, data, _spec, count = _RXNFC.unpack_from(_rxnfc(name, _GRXCLSRLCNT))
+        try:
+            table = _rxnfc(name, _GRXCLSRLALL, count=count, locations=count)
+            _command, _flow, capacity, _spec, count = _RXNFC.unpack_from(table)
+            places = struct.unpack_from(f"={count}I", table, _RXNFC.size)
+            rules = tuple(_read_rule(name, place) for place in sorted(places))
+        except NetlinkError as error:
+            # A rule came or went between the questions.
+            if error.errno in (errno.EMSGSIZE, errno.ENOENT) and attempt + 1 < _READ_ATTEMPTS:
+                continue
+            raise
+        return FlowRules(capacity, rules, bool(data & _LOCATION_SPECIAL))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def insert_flow_rule(name: str, rule: FlowRule) -> int:
@@ -140,7 +344,12 @@ def insert_flow_rule(name: str, rule: FlowRule) -> int:
     Raises:
         ApplyFailed: The kernel or the driver refused.
     """
-    raise NotImplementedError
+    request = struct.pack("=IIQ", _SRXCLSRLINS, 0, 0) + encode_rule(rule) + struct.pack("=I", rule.rss_context)
+    try:
+        answer = call(name, request.ljust(_RXNFC_BYTES, b"\0"))
+    except NetlinkError as error:
+        raise _refusal(name, f"flow rule {rule}", error, _RULE_HINTS) from error
+    return _FLOW_SPEC.unpack(_RXNFC.unpack_from(answer)[3])[-1]
 
 
 def delete_flow_rule(name: str, location: int) -> None:
@@ -149,4 +358,160 @@ def delete_flow_rule(name: str, location: int) -> None:
     Raises:
         ApplyFailed: The kernel or the driver refused.
     """
-    raise NotImplementedError
+    spec = _FLOW_SPEC.pack(0, b"", b"", b"", b"", 0, location)
+    request = struct.pack("=IIQ", _SRXCLSRLDEL, 0, 0) + spec
+    try:
+        call(name, request.ljust(_RXNFC_BYTES, b"\0"))
+    except NetlinkError as error:
+        raise _refusal(name, f"flow rule at {location}", error, _RULE_HINTS) from error
+
+
+_RULE_HINTS = {
+    errno.EOPNOTSUPP: "the driver has no such rules, or its feature rx-ntuple-filter is off",
+    errno.EINVAL: "the driver has no rules of this form, or not at this location",
+    errno.ENOSPC: "the table is full",
+    errno.ENOENT: "there is none",
+}
+
+
+def encode_rule(rule: FlowRule) -> bytes:
+    """Return a rule as the kernel's ``struct ethtool_rx_flow_spec``."""
+    values, masks = bytearray(_EXTENSION + 20), bytearray(_EXTENSION + 20)
+    flags = _FLOW_RSS if rule.rss_context else 0
+    for key, text in rule.match.items():
+        place = _FIELDS[rule.flow_type][key]
+        value, mask = _parse(key, place, text)
+        flags |= place.flag
+        for part, number in ((values, value), (masks, mask)):
+            part[place.offset : place.offset + place.width] = number.to_bytes(place.width, "big")
+    if rule.flow_type == "ip4":
+        values[_IP4_VERSION_AT] = _IP4_VERSION
+    return _FLOW_SPEC.pack(
+        _RULE_FLOW_TYPES[rule.flow_type] | flags,
+        bytes(values[:_EXTENSION]),
+        bytes(values[_EXTENSION:]),
+        bytes(masks[:_EXTENSION]),
+        bytes(masks[_EXTENSION:]),
+        _DROP if rule.queue is None else rule.vf << _VF_SHIFT | rule.queue,
+        _LOCATION_ANY if rule.location is None else rule.location,
+    )
+
+
+def decode_rule(spec: bytes, rss_context: int = 0) -> FlowRule:
+    """Return the rule of a ``struct ethtool_rx_flow_spec``; of an unknown type, one without match fields."""
+    kind, value, extended_value, mask, extended_mask, cookie, location = _FLOW_SPEC.unpack(spec)
+    values, masks = value + extended_value, mask + extended_mask
+    number = kind & ~(_FLOW_EXT | _FLOW_MAC_EXT | _FLOW_RSS)
+    flow_type = next((word for word, known in _RULE_FLOW_TYPES.items() if known == number), f"type {number:#x}")
+    match = {}
+    for key, place in _FIELDS.get(flow_type, {}).items():
+        if place.flag and not kind & place.flag:
+            continue
+        where = slice(place.offset, place.offset + place.width)
+        text = _show(place, int.from_bytes(values[where], "big"), int.from_bytes(masks[where], "big"))
+        if text is not None:
+            match[key] = text
+    dropped = cookie == _DROP
+    return FlowRule(
+        flow_type,
+        match,
+        None if dropped else cookie & 0xFFFFFFFF,
+        0 if dropped else cookie >> _VF_SHIFT & 0xFF,
+        location,
+        rss_context if kind & _FLOW_RSS else 0,
+    )
+
+
+def _read_rule(name: str, location: int) -> FlowRule:
+    spec = _FLOW_SPEC.pack(0, b"", b"", b"", b"", 0, location)
+    answer = call(name, (struct.pack("=IIQ", _GRXCLSRULE, 0, 0) + spec).ljust(_RXNFC_BYTES, b"\0"))
+    _command, _flow, _data, found, context = _RXNFC.unpack_from(answer)
+    return decode_rule(found, context)
+
+
+def _rxnfc(name: str, command: int, flow_type: int = 0, data: int = 0, count: int = 0, locations: int = 0) -> bytes:
+    request = _RXNFC.pack(command, flow_type, data, b"", count)
+    return call(name, request.ljust(max(_RXNFC_BYTES, _RXNFC.size + 4 * locations), b"\0"))
+
+
+def _rxfh(name: str) -> bytes:
+    """Ask for sizes, function and transformation only."""
+    return call(name, _RXFH.pack(_GRSSH, 0, 0, 0, 0, 0, 0))
+
+
+def _hash_functions(name: str) -> tuple[str, ...]:
+    """Return the kernel's names of hash functions, by bit."""
+    info = call(name, _SSET_INFO.pack(_GSSET_INFO, 0, 1 << _HASH_FUNCTIONS, 0))
+    length = _SSET_INFO.unpack(info)[3]
+    answer = call(name, _STRINGS.pack(_GSTRINGS, _HASH_FUNCTIONS, length) + bytes(_STRING_BYTES * length))
+    starts = range(_STRINGS.size, _STRINGS.size + _STRING_BYTES * length, _STRING_BYTES)
+    return tuple(answer[at : at + _STRING_BYTES].split(b"\0", 1)[0].decode() for at in starts)
+
+
+def _parse(key: str, place: _Field, given: object) -> tuple[int, int]:
+    """Return a field's value and mask as numbers, the value without bits that the mask leaves out."""
+    value_text, slash, mask_text = str(given).partition("/")
+    whole = (1 << 8 * place.width) - 1
+    try:
+        value = _number(place, value_text)
+        if not slash:
+            mask = whole
+        elif place.kind == "ip" and mask_text.isdecimal():
+            mask = whole ^ (whole >> _prefix(place, int(mask_text)))
+        else:
+            mask = _number(place, mask_text)
+    except ValueError:
+        raise ValueError(f"{key} {given} is not {_FORMS[place.kind]}, nor one with a mask behind a slash") from None
+    if value > whole or mask > whole:
+        raise ValueError(f"{key} {given} does not fit its {8 * place.width} bits")
+    return value & mask, mask
+
+
+_FORMS = {"ip": "an address", "mac": "a MAC address", "number": "a number", "hex": "a number"}
+
+
+def _prefix(place: _Field, length: int) -> int:
+    if length > 8 * place.width:
+        raise ValueError(length)
+    return length
+
+
+def _number(place: _Field, text: str) -> int:
+    if place.kind == "ip":
+        return int(ipaddress.IPv4Address(text) if place.width == 4 else ipaddress.IPv6Address(text))
+    if place.kind == "mac":
+        raw = bytes.fromhex(text.replace(":", " "))
+        if len(raw) != place.width:
+            raise ValueError(text)
+        return int.from_bytes(raw, "big")
+    number = int(text, 0)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _show(place: _Field, value: int, mask: int) -> str | None:
+    """Return a field's one written form, or None where its mask leaves it out."""
+    if not mask:
+        return None
+    whole = (1 << 8 * place.width) - 1
+    if mask == whole:
+        return _word(place, value)
+    if place.kind == "ip" and not (whole ^ mask) & ((whole ^ mask) + 1):
+        return f"{_word(place, value & mask)}/{bin(mask).count('1')}"
+    if place.kind == "number":
+        return f"{value & mask:#x}/{mask:#x}"
+    return f"{_word(place, value & mask)}/{_word(place, mask)}"
+
+
+def _word(place: _Field, number: int) -> str:
+    if place.kind == "ip":
+        return str(ipaddress.IPv4Address(number) if place.width == 4 else ipaddress.IPv6Address(number))
+    if place.kind == "mac":
+        return number.to_bytes(place.width, "big").hex(":")
+    return f"{number:#0{2 * place.width + 2}x}" if place.kind == "hex" else str(number)
+
+
+def _refusal(name: str, what: str, error: NetlinkError, hints: Mapping[int, str] | None = None) -> ApplyFailed:
+    hint = (hints or {}).get(error.errno or 0)
+    return ApplyFailed(f"{name}: {what}: {error}" + (f": {hint}" if hint else ""), errno=error.name)

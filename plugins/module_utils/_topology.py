@@ -99,7 +99,7 @@ class Door(Protocol):
     def links(self) -> Sequence[_netlink.Link]:
         """Return every link."""
 
-    def nic(self, name: str) -> _ethtool.Nic:
+    def nic(self, name: str) -> _ethtool.Settings:
         """Return what a link's driver says."""
 
     def xdp_features(self, index: int) -> set[str] | None:
@@ -116,7 +116,7 @@ class LiveDoor:
         """Ask rtnetlink."""
         return _netlink.links()
 
-    def nic(self, name: str) -> _ethtool.Nic:
+    def nic(self, name: str) -> _ethtool.Settings:
         """Ask the ethtool ioctl."""
         return _ethtool.describe(name)
 
@@ -185,7 +185,7 @@ def read_nic(host: Host, door: Door, link: _netlink.Link) -> dict[str, Any]:
     base = f"{NETWORK}/{link.name}"
     driver = door.nic(link.name)
     features = door.xdp_features(link.index)
-    pci = _pci_device(host, base)
+    pci = pci_device(host, base)
     return {
         "name": link.name,
         "ifindex": link.index,
@@ -261,7 +261,13 @@ def _queues(host: Host, base: str) -> dict[str, int] | None:
     return {kind: sum(name.startswith(f"{kind}-") for name in names) for kind in ("rx", "tx")} if names else None
 
 
-def _pci_device(host: Host, base: str) -> str | None:
+def pci_device(host: Host, base: str) -> str | None:
+    """Return the directory of the PCI function behind an interface; None where there is none.
+
+    Args:
+        host: The machine.
+        base: The interface's directory in sysfs.
+    """
     # A virtio NIC is a child of its PCI function, which alone knows the address and the node.
     device = host.path(f"{base}/device")
     if not device.exists():

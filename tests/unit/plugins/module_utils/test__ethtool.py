@@ -1,20 +1,22 @@
-"""Decoding what drivers answer; the ioctl itself is in tests/integration."""
+"""Settings as a whole; what travels is in test__ethtool_netlink and test__rxnfc."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._ethtool import Count, Nic, _counts, _text, describe
-
-
-def test_what_the_hardware_lacks_is_left_out():
-    # ETHTOOL_GCHANNELS: command, four maxima, four current values.
-    answer = (0x3C, 0, 0, 1, 8, 0, 0, 1, 4)
-    assert _counts(("rx", "tx", "other", "combined"), answer) == {"other": Count(1, 1), "combined": Count(4, 8)}
-
-
-@pytest.mark.parametrize("answer", [None, (0x10, 0, 0, 0, 0, 0, 0, 0, 0)])
-def test_a_driver_without_any_is_not_supported_rather_than_zero(answer):
-    assert _counts(("rx", "rx_mini", "rx_jumbo", "tx"), answer) is None
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible
+from ansible_collections.tripod.baremetal.plugins.module_utils._ethtool import (
+    Count,
+    Feature,
+    FlowRule,
+    FlowRules,
+    Rss,
+    Settings,
+    _text,
+    describe,
+    read_settings,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,5 +26,43 @@ def test_texts_end_at_their_zero(raw, text):
     assert _text(raw) == text
 
 
-def test_an_interface_that_is_not_there_says_nothing():
-    assert describe("tripod-none") == Nic()
+EVERYTHING = Settings(
+    driver="igb",
+    version="6.12",
+    bus="0000:81:00.0",
+    rings={"rx": Count(256, 4096)},
+    ring_options={"tx_push": False, "rx_buf_len": 2048},
+    channels={"combined": Count(4, 8), "other": Count(1, 1)},
+    coalesce={"rx_usecs": 3, "adaptive_rx": True},
+    features={"rx-gro": Feature(True, True, True)},
+    pause={"autoneg": True, "rx": False, "tx": False},
+    private_flags={"legacy-rx": False},
+    rss=Rss((0, 1, 2, 3), b"\x6d\x5a", "toeplitz", ("toeplitz", "xor"), 4),
+    hash_fields={"udp4": "sd"},
+    flow_rules=FlowRules(16, (FlowRule("ether", {"ethertype": "0x0800"}, 1, 0, 3),), True),
+)
+
+
+@pytest.mark.parametrize("settings", [EVERYTHING, Settings()])
+def test_settings_survive_json(settings):
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_what_json_leaves_out_is_not_supported():
+    assert Settings.from_json({"rss": {"rings": 2}, "flow_rules": {"capacity": 8}}) == Settings(
+        rss=Rss(rings=2), flow_rules=FlowRules(8)
+    )
+
+
+def test_an_interface_that_is_not_there():
+    assert describe("tripod-none") == Settings()
+    with pytest.raises(Impossible, match=r"tripod-none: .*No such device \(ENODEV\)"):
+        read_settings("tripod-none")
+
+
+def test_the_loopback_has_features_and_nothing_else():
+    settings = read_settings("lo")
+    assert not settings.features["loopback"].changeable
+    assert "" not in settings.features
+    assert settings.features["loopback"].active
+    assert settings == Settings(features=settings.features)

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _topology
-from ansible_collections.tripod.baremetal.plugins.module_utils._ethtool import Count, Nic
+from ansible_collections.tripod.baremetal.plugins.module_utils._ethtool import Count, Settings
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._netlink import Link, NetlinkError, XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._topology import (
@@ -69,7 +69,7 @@ class RecordedDoor:
     """Answers of a kernel, written down."""
 
     def __init__(self, links=(LO, ENS1), nic=None, features=frozenset({"redirect", "basic"})):
-        self._links, self._nic, self._features = links, nic or Nic(), features
+        self._links, self._nic, self._features = links, nic or Settings(), features
 
     def links(self):
         return self._links
@@ -133,7 +133,7 @@ def test_boot_arguments_keep_their_order_and_repetition(host):
 
 
 def test_a_nic_is_described_by_all_who_know_it(host):
-    nic = Nic(
+    nic = Settings(
         "igb",
         "6.12.9",
         "2.1.3",
