@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import _documents
 from ._contexts import digest_context
 from ._core import ApplyFailed, Change, Findings, Impossible, Invalid
 from ._host import Host
@@ -306,13 +307,13 @@ class Images:
             item = self.named[change.path[1]]
             try:
                 if change.path[0] == "image":
-                    self._build(client, item)
+                    self._build(client, item, build_limits(host))
                 else:
                     _export(client, item, host)
             except DockerException as error:
                 raise ApplyFailed(f"{change.path[0]} {item.reference}: the Docker Engine answers: {error}") from error
 
-    def _build(self, client: Any, item: Named) -> None:
+    def _build(self, client: Any, item: Named, limits: Mapping[str, str]) -> None:
         build = item.build
         arguments = {**build.args, **{key: self.named[name].reference for key, name in build.args_from.items()}}
         lines: list[str] = []
@@ -324,6 +325,7 @@ class Images:
                 target=build.target or "",
                 labels={LABEL: OWNER},
                 network_mode="host",
+                container_limits=dict(limits),
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -333,6 +335,12 @@ class Images:
                 if "error" in answer:
                     shown = _tail("\n".join(line for line in lines if line))
                     raise ApplyFailed(f"building {item.reference} failed: {answer['error'].strip()}\n{shown}")
+
+
+def build_limits(host: Host) -> dict[str, str]:
+    """Keep the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
+    plan = _documents.load(host, "cpu_isolation")
+    return {"cpusetcpus": plan.body["housekeeping"]} if plan else {}
 
 
 @contextmanager

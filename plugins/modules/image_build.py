@@ -13,7 +13,8 @@ author: Tripod contributors (@tripod)
 description:
   - The tag of each image is the SHA-256 of its build context and further inputs, so an unchanged image is never built
     twice and a changed one never goes unnoticed.
-  - Runs on the builder, where the build contexts are.
+  - Runs on the builder, where the build contexts are. Where M(tripod.baremetal.cpu_isolation) gave the builder a plan,
+    the steps of a build run on its housekeeping CPUs.
 extends_documentation_fragment:
   - tripod.baremetal.attributes
 requirements:

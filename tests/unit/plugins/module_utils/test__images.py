@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils import _documents
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Invalid, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._images import (
@@ -12,6 +13,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._images import (
     Engine,
     Images,
     ImageState,
+    build_limits,
     name_builds,
 )
 
@@ -100,3 +102,10 @@ def test_the_base_is_made_once(tmp_path):
     assert not converge(BaseImage(Held(None), base), base, Host(tmp_path)).changed
     absent = converge(BaseImage(Engine(None), base), base, Host(tmp_path), check=True)
     assert absent.diff["after"] == {"base": {"app/base:1": "debian:stable-slim"}}
+
+
+def test_a_build_keeps_to_the_housekeeping_cpus_of_a_builder_with_a_plan(tmp_path):
+    host = Host(tmp_path)
+    assert build_limits(host) == {}
+    _documents.store(host, _documents.Document("cpu_isolation", "cpu_isolation", {"housekeeping": "0-1,8"}))
+    assert build_limits(host) == {"cpusetcpus": "0-1,8"}
