@@ -18,11 +18,12 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from . import _documents, _linkstate, _lock, _session
+from . import _documents, _linkstate, _lock, _netlink, _session
 from ._core import CoreError, Invalid, Outcome, Refused, describe
 from ._host import Host
 
@@ -35,11 +36,12 @@ TIMEOUT = 60.0  # seconds to confirm in
 _SHORTEST, _LONGEST = 5.0, 3600.0
 _ACKNOWLEDGE_SECONDS = 5.0
 _LOCK_SECONDS = 30.0
+_PATIENCE = 5.0  # that a revert has with somebody else who changes this host
 _END_SECONDS = 3.0  # that a process gets to end by itself
 _ATTEMPTS, _ATTEMPT_SECONDS = 5, 3.0
 _ARCHIVED = 20  # reports kept
 _POLL = 0.1
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}")
 
 ARMED, REVERTING, REVERTED, FAILED = "armed", "reverting", "reverted", "failed"
 
@@ -204,10 +206,7 @@ def arm(
         Invalid: Subject or timeout is out of range.
         Refused: No agent runs that could revert.
     """
-    if not _NAME.fullmatch(subject):
-        raise Invalid(f"subject {subject!r} is not 1 to 64 letters, digits, dots, dashes or underscores")
-    if not _SHORTEST <= timeout <= _LONGEST:
-        raise Invalid(f"a guard's timeout of {timeout:g} s is not within {_SHORTEST:g} to {_LONGEST:g} s")
+    _check_request(subject, timeout)
     with locked(host):
         before = next((one for one in records(host) if one.subject == subject and one.state == ARMED), None)
         fresh = Record(
@@ -241,6 +240,47 @@ def arm(
     return Guard(record.id, subject, reason, timeout, round(record.deadline - _now(), 1))
 
 
+def arm_host(
+    host: Host,
+    interfaces: Collection[str] = (),
+    timeout: float = TIMEOUT,
+    subject: str = "operator",
+    check: bool = False,
+) -> Guard | None:
+    """Arm a guard for whatever the operator is about to do: every document, and the links named, come back.
+
+    Args:
+        host: The machine.
+        interfaces: By default those that carry the session.
+        timeout: Seconds in which it has to be confirmed.
+        subject: Its name; another guard of the same name is extended.
+        check: Only say whether it could be asked for, and arm nothing.
+
+    Raises:
+        Invalid: An interface does not exist, or subject or timeout is out of range.
+        Refused: No agent runs that could revert.
+    """
+    session = _session.current(host)
+    table = {one.name for one in _netlink.links()}
+    unknown = sorted(set(interfaces) - table)
+    if unknown:
+        raise Invalid(f"interface {', '.join(unknown)} does not exist; there are {', '.join(sorted(table))}")
+    _check_request(subject, timeout)
+    if check:
+        return None
+    documents = _documents.load_all(host)
+    return arm(
+        host,
+        subject,
+        interfaces or _session.carriers(host, session),
+        timeout,
+        "asked for",
+        [Restore(one.kind, one.body) for one in documents],
+        [_documents.path(one.name) for one in documents],
+        session=session.ssh,
+    )
+
+
 def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[Record]:
     """Acknowledge what is armed, and revert what nobody confirmed in time or before a reboot.
 
@@ -270,12 +310,13 @@ def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[R
     return ended
 
 
-def confirm(host: Host, identity: str | None = None) -> list[Record]:
+def confirm(host: Host, identity: str | None = None, check: bool = False) -> list[Record]:
     """End guards: the operator is still there.
 
     Args:
         host: The machine.
-        identity: Which one; all armed ones by default.
+        identity: Which one; all of them by default.
+        check: Only say whether it could be done.
 
     Returns:
         The guards that are over.
@@ -298,7 +339,7 @@ def confirm(host: Host, identity: str | None = None) -> list[Record]:
                 f"({same[0].session}), which does not prove that a new one can be made: reset the connection "
                 "('meta: reset_connection') and confirm again"
             )
-        for one in chosen:
+        for one in () if check else chosen:
             _drop(host, one)
         return chosen
 
@@ -313,8 +354,13 @@ def revert(host: Host, replayers: Replayers, identity: str | None = None) -> lis
         return [_revert(host, one, replayers, "a revert was asked for") for one in _chosen(host, identity) if one.open]
 
 
-def settle(host: Host, replayers: Replayers) -> list[Record]:
+def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record]:
     """Begin a run with a clean table: revert what a crashed run left armed, and put the reports away.
+
+    Args:
+        host: The machine.
+        replayers: How each kind of document is brought to the host.
+        check: Only return those concerned.
 
     Returns:
         Every guard that was reverted, or given up, since the last run; each is told once.
@@ -330,6 +376,8 @@ def settle(host: Host, replayers: Replayers) -> list[Record]:
                     f"guard {one.id} was armed by process {one.process.pid}, which is still at work: another run is "
                     f"changing this host; wait for it, at most {max(0, one.deadline - _now()):.0f} s"
                 )
+        if check:
+            return found
         ended = [
             _revert(host, one, replayers, "the next run found it armed: its own run never confirmed")
             if one.open
@@ -388,10 +436,17 @@ def story(record: Record) -> str:
     return f"guard {record.id} of {record.subject} ({record.reason}) {outcome}{report}"
 
 
+def _check_request(subject: str, timeout: float) -> None:
+    if not _NAME.fullmatch(subject):
+        raise Invalid(f"subject {subject!r} is not 1 to 40 letters, digits, dots, dashes or underscores")
+    if not _SHORTEST <= timeout <= _LONGEST:
+        raise Invalid(f"a guard's timeout of {timeout:g} s is not within {_SHORTEST:g} to {_LONGEST:g} s")
+
+
 def _chosen(host: Host, identity: str | None) -> list[Record]:
     if identity is None:
         return records(host)
-    found = load(host, identity) if _NAME.fullmatch(identity) else None
+    found = load(host, identity) if identity in _names(host) else None
     if found is None:
         known = ", ".join(one.id for one in records(host)) or "none"
         raise Invalid(f"there is no guard {identity} on this host (confirmed already?); there are {known}")
@@ -415,18 +470,14 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
     )
     _store(host, record)
     _log.warning("reverting guard %s: %s", record.id, why)
-    rebooted = record.boot_id != _boot_id(host)
     done = _Steps()
     done.run("process", lambda: _end(host, record.process))
-    done.run("documents", lambda: _put_back(host, record.documents))
-    restores = _written(host, record.documents) if rebooted else record.restores
-    if not rebooted:
-        # A link that is down comes back before what takes its time; what fails here is settled, or told, below.
-        _Steps().run("links", lambda: _linkstate.put_back(record.links))
-    for one in restores:
-        done.run(one.kind, lambda one=one: _replay(host, replayers, one))
-    if not rebooted:
-        done.run("links", lambda: _linkstate.put_back(record.links))
+    with ExitStack() as held:
+        try:
+            held.enter_context(_lock.alone(host, _PATIENCE))
+        except Refused as error:
+            _log.warning("%s: the revert does not wait for it", error)
+        _restore(host, record, replayers, done)
     record = replace(record, report=[*record.report, *done.lines], errors=done.errors)
     if done.errors and record.attempts < _ATTEMPTS:
         record = replace(record, deadline=_now() + _ATTEMPT_SECONDS)
@@ -436,6 +487,21 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
     _store(host, record)
     _log.warning("%s", story(record))
     return record
+
+
+def _restore(host: Host, record: Record, replayers: Replayers, done: _Steps) -> None:
+    done.run("documents", lambda: _put_back(host, record.documents))
+    if record.boot_id != _boot_id(host):
+        # The kernel has forgotten the change, its addresses come from whoever gave them, and the documents tell the
+        # rest of what it should know.
+        for one in _written(host, record.documents):
+            done.run(one.kind, partial(_replay, host, replayers, one))
+        return
+    # A link that is down comes back before what takes its time; what fails here is settled, or told, at the end.
+    _Steps().run("links", lambda: _linkstate.put_back(record.links))
+    for one in record.restores:
+        done.run(one.kind, partial(_replay, host, replayers, one))
+    done.run("links", lambda: _linkstate.put_back(record.links))
 
 
 class _Steps:
@@ -477,7 +543,7 @@ def _put_back(host: Host, documents: Mapping[str, str | None]) -> list[str]:
 
 
 def _written(host: Host, documents: Mapping[str, str | None]) -> list[Restore]:
-    """Return what a reboot needs: the kernel has forgotten the change, and documents tell all that it should know."""
+    """Return what the documents put back ask for."""
     found = []
     for path, text in documents.items():
         directory, _slash, name = path.rpartition("/")

@@ -84,7 +84,22 @@ options:
     description: Directory of the state document C(xdp-<interface>.json), which says what was asked for.
     type: path
     default: /etc/tripod/host.d
+  guard:
+    description:
+      - Whether the host takes the change back by itself unless M(tripod.baremetal.change_guard) confirms it over a new
+        connection within O(guard_timeout). What was attached before comes back then, with its maps and entries, another
+        owner's program too.
+      - V(auto) guards a change of an interface that carries the connection, also below a bond, a bridge or a VLAN.
+      - Needs the host agent where a guard is armed, and is refused without one.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  guard_timeout:
+    description: Seconds in which a guarded change has to be confirmed, 5 to 3600.
+    type: float
+    default: 60
 seealso:
+  - module: tripod.baremetal.change_guard
   - module: tripod.baremetal.xdp_map
 """
 
@@ -181,6 +196,34 @@ pins:
   type: str
   returned: success
   sample: /sys/fs/bpf/tripod/ens1
+guard:
+  description: The guard that was armed; none where there was no need.
+  type: dict
+  returned: success
+  contains:
+    id:
+      description: What M(tripod.baremetal.change_guard) confirms it by.
+      type: str
+      sample: xdp-1c2d3e4f
+    armed:
+      description: Whether it is armed.
+      type: bool
+    subject:
+      description: What is guarded.
+      type: str
+      sample: xdp
+    reason:
+      description: Why it was armed.
+      type: str
+      sample: ens1 carries the connection from 192.0.2.1
+    timeout:
+      description: Seconds from arming to the deadline.
+      type: float
+      sample: 60
+    remaining:
+      description: Seconds until the host reverts, when the guard was armed.
+      type: float
+      sample: 59.4
 reasons:
   description: Everything that stood in the way, each with its remedy.
   type: list
@@ -197,8 +240,12 @@ import grp
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import CoreError, Invalid, converge, exit_arguments
+from ..module_utils._guard import MODES as GUARD_MODES
+from ..module_utils._guard import TIMEOUT
 from ..module_utils._host import Host
+from ..module_utils._lock import changing
 from ..module_utils._xdp import MODES, PIN_ROOT, STATE_DIRECTORY, Wanted, XdpProgram, facts
+from ..module_utils._xdp_kept import Protection
 
 
 def main() -> None:
@@ -215,6 +262,8 @@ def main() -> None:
             "incompatible_maps": {"type": "str", "choices": ["fail", "recreate"], "default": "fail"},
             "replace_foreign": {"type": "bool", "default": False},
             "state_dir": {"type": "path", "default": STATE_DIRECTORY},
+            "guard": {"type": "str", "choices": list(GUARD_MODES), "default": "auto"},
+            "guard_timeout": {"type": "float", "default": TIMEOUT},
         },
         required_if=[("state", "attached", ["object"])],
         supports_check_mode=True,
@@ -234,11 +283,14 @@ def main() -> None:
             replace_foreign=options["replace_foreign"],
             state_directory=options["state_dir"],
         )
-        outcome = converge(XdpProgram(wanted), wanted, Host(), check=module.check_mode)
+        with changing(Host(), module.check_mode) as host:
+            protection = Protection(host, wanted, options["guard"], options["guard_timeout"])
+            outcome = converge(XdpProgram(wanted), wanted, host, module.check_mode, protection)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
+    state = facts(outcome.state)
     module.exit_json(
-        **exit_arguments(outcome, disrupts=outcome.disrupts, pins=wanted.pins, **facts(outcome.state)),
+        **exit_arguments(outcome, disrupts=outcome.disrupts, pins=wanted.pins, guard=protection.facts, **state)
     )
 
 

@@ -50,7 +50,7 @@ def snapshot(cable: lab.Cable, wanted: Wanted):
             with _bpf.pinned(path) as descriptor:
                 kind = _bpf.xdp_link_info if file == "link" else _bpf.program_info if file == "prog" else _bpf.map_info
                 pins[path] = kind(descriptor)
-    document = Path(wanted.document)
+    document = Path(wanted.documents[0])
     return cable.xdp(), pins, os.path.exists(wanted.pins), document.read_text() if document.exists() else None
 
 
@@ -73,7 +73,7 @@ def test_attach_then_nothing_left_to_do(cable, wanted):
     assert told["program"]["id"] == cable.xdp()["prog"]["id"]
     assert told["program"]["tag"] == cable.xdp()["prog"]["tag"]
     assert {one["name"] for one in told["maps"]} == {"acl_v4", "acl_v6", "counters", "trace"}
-    document = json.loads(Path(wanted.document).read_text())
+    document = json.loads(Path(wanted.documents[0]).read_text())
     assert (document["interface"], document["mode"], document["sha256"]) == (NIC, "native", told["sha256"])
 
     assert not run(wanted).changed
@@ -86,7 +86,7 @@ def test_detach_removes_everything_it_made(cable, wanted):
     assert outcome.changed
     assert not cable.xdp()
     assert os.listdir(wanted.pin_root) == []
-    assert not Path(wanted.document).exists()
+    assert not Path(wanted.documents[0]).exists()
     assert not run(replace(wanted, present=False)).changed
 
 

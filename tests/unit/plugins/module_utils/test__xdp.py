@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _xdp
+from ansible_collections.tripod.baremetal.plugins.module_utils import _xdp, _xdp_attach, _xdp_plan
 from ansible_collections.tripod.baremetal.plugins.module_utils._bpf import Map, MapLayout, Program, XdpLink
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Invalid, Refused
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
@@ -33,7 +33,7 @@ PERMISSIONS = {
     **dict.fromkeys(("/pins/ens1/link", "/pins/ens1/prog"), (0, 0o640)),
     **dict.fromkeys(("/pins/ens1/maps/acl_v4", "/pins/ens1/maps/events"), (0, 0o660)),
 }
-DOCUMENT = {**_xdp._request(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
+DOCUMENT = {**_xdp_plan.request(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
 DONE = replace(
     BARE,
     link=replace(LINK, xdp=XdpState("native", {"native": 5})),
@@ -230,10 +230,10 @@ def test_bpffs_is_found_in_the_mount_table(tmp_path, mounts, path, found):
     assert _xdp._on_bpffs(host, path) is found
 
 
-def test_names_of_pins_and_document():
+def test_names_of_pins_and_documents():
     wanted = Wanted("eth0.100")
     assert wanted.pins == "/sys/fs/bpf/tripod/eth0:100"
-    assert wanted.document == "/etc/tripod/host.d/xdp-eth0.100.json"
+    assert wanted.documents == [f"/etc/tripod/host.d/{name}-eth0.100.json" for name in ("xdp", "xdp_map")]
 
 
 def test_facts():
@@ -250,7 +250,7 @@ def test_undo_goes_backwards_and_tells_what_it_could_not():
     def fail() -> None:
         raise OSError(16, "Device or resource busy")
 
-    undo = _xdp._Undo()
+    undo = _xdp_attach.Undo()
     undo.add("first", lambda: done.append("first"))
     undo.add("second", fail)
     undo.add("third", lambda: done.append("third"))
