@@ -17,6 +17,7 @@ from ._host import Host
 # linux/mount.h: nosuid, nodev, noexec and relatime, as systemd mounts it.
 _FLAGS = 2 | 4 | 8 | (1 << 21)
 _OPTIONS = b"mode=700"
+MOUNT = "/sys/fs/bpf"
 PIN_ROOT_MODE = 0o750
 
 

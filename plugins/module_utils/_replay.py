@@ -17,8 +17,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import _documents, _guard, _lock, _xdp_map
-from ._core import Change, CoreError, Outcome, describe, diff
+from . import _bpffs, _cpu_isolation, _documents, _guard, _hugepages, _lock, _xdp, _xdp_map, _xdp_plan
+from ._core import Change, CoreError, Outcome, converge, describe, diff
 from ._host import Host
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
@@ -35,11 +35,26 @@ class Replay(Protocol):
         """Plan and, unless checking, apply."""
 
 
+def _replay_xdp(
+    body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None
+) -> Outcome:
+    # Where no service manager runs, nobody else mounts it at boot.
+    pins = _bpffs.PinRoot(_bpffs.MOUNT, body["pin_root"], body["pin_group"])
+    if not check and not _bpffs.Bpffs(pins).read(host).mounted:
+        converge(_bpffs.Bpffs(pins), pins, host)
+    return _xdp.replay(body, host, check, only)
+
+
 # By kind, in the order they are brought about: programs are attached to NICs that are set up, and policies are maps
 # of attached programs.
-REPLAYS: Mapping[str, Replay] = {module.KIND: module.replay for module in (_xdp_map,)}
+REPLAYS: Mapping[str, Replay] = {
+    _cpu_isolation.KIND: _cpu_isolation.replay,
+    _hugepages.KIND: _hugepages.replay,
+    _xdp_plan.KIND: _replay_xdp,
+    _xdp_map.KIND: _xdp_map.replay,
+}
 # What a link that comes up, or appears, can have lost.
-LINK_KINDS = tuple(module.KIND for module in (_xdp_map,))
+LINK_KINDS = (_xdp_plan.KIND, _xdp_map.KIND)
 
 
 @dataclass(frozen=True)

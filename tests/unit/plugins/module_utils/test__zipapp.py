@@ -37,6 +37,18 @@ def test_the_sources_are_the_files_of_the_collection():
     assert {"_agent.py", "_core.py", "_keeper.py", "_replay.py", "_watch.py"} <= found.keys()
 
 
+def test_everything_that_a_source_imports_is_there():
+    found = sources()
+    imported = {
+        f"{name}.py"
+        for content in found.values()
+        for node in ast.walk(ast.parse(content))
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for name in ([node.module] if node.module else [alias.name for alias in node.names])
+    }
+    assert imported | {"_agent.py"} == found.keys()
+
+
 def test_the_agent_needs_nothing_beyond_the_standard_library():
     imported = {
         name.partition(".")[0]
