@@ -1,0 +1,211 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: change_guard
+short_description: Let a host take back changes that cut its operator off
+version_added: 1.0.0
+description:
+  - A guard is a timer on the host. Unless it is confirmed over a new connection before it runs out, the host itself
+    puts back what was before. It outlives the playbook, the connection, a killed agent and a reboot.
+  - M(tripod.baremetal.xdp_program) arms one by itself where it changes an interface that carries the
+    connection. This module confirms it, arms one for tasks of your own, and cleans up after a run that never ended.
+  - What comes back are the documents below C(/etc/tripod/host.d) with what they ask of the host, and of the links
+    their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
+author:
+  - Tripod contributors (@tripod)
+extends_documentation_fragment:
+  - tripod.baremetal.attributes
+requirements:
+  - The agent C(tripod-host), as the role P(tripod.baremetal.host_agent#role) installs it, running C(watch)
+  - root
+options:
+  state:
+    description:
+      - V(armed) arms a guard, or extends the one of the same O(subject), which keeps its first snapshot.
+      - V(confirmed) ends guards and keeps what was changed. It fails if one was reverted already, and tells when and
+        what; and if it comes over the very connection that armed it, as that proves nothing.
+      - V(reverted) puts back at once.
+      - V(settled) begins a run. Guards that an earlier run left armed are reverted; those that the host reverted on
+        its own are told as warnings, once. It is refused while the module that armed one is still at work.
+    type: str
+    choices: [armed, confirmed, reverted, settled]
+    required: true
+  id:
+    description: The guard to confirm or revert; all that there are by default.
+    type: str
+  subject:
+    description: Name of the guard with O(state=armed).
+    type: str
+    default: operator
+  interfaces:
+    description:
+      - Interfaces whose links, addresses and routes come back, with those that stand on them and below them. Used with
+        O(state=armed).
+      - By default those that carry the connection.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: Seconds in which a guard has to be confirmed, 5 to 3600. Used with O(state=armed).
+    type: float
+    default: 60
+seealso:
+  - module: tripod.baremetal.xdp_program
+"""
+
+EXAMPLES = r"""
+- name: Clean up after runs that never ended
+  tripod.baremetal.change_guard:
+    state: settled
+
+- name: Give myself two minutes
+  tripod.baremetal.change_guard:
+    state: armed
+    timeout: 120
+  register: my_guard
+
+- name: Do something daring
+  ansible.builtin.command:
+    argv: [ip, route, replace, default, via, 192.0.2.254]
+  changed_when: true
+
+- name: Connect anew
+  ansible.builtin.meta: reset_connection
+
+- name: Keep it
+  tripod.baremetal.change_guard:
+    state: confirmed
+    id: "{{ my_guard.guard.id }}"
+"""
+
+RETURN = r"""
+guard:
+  description: The guard that was armed.
+  type: dict
+  returned: with O(state=armed); none in check mode
+  contains:
+    id:
+      description: Name of the guard.
+      type: str
+      sample: operator-1c2d3e4f
+    armed:
+      description: Whether it is armed.
+      type: bool
+    subject:
+      description: What is guarded.
+      type: str
+      sample: operator
+    reason:
+      description: Why.
+      type: str
+      sample: asked for
+    timeout:
+      description: Seconds from arming to the deadline.
+      type: float
+      sample: 60
+    remaining:
+      description: Seconds until the host reverts.
+      type: float
+      sample: 59.4
+guards:
+  description: The guards concerned, as they were found with O(state=confirmed), as they are afterwards otherwise.
+  type: list
+  elements: dict
+  returned: always, but for O(state=armed)
+  contains:
+    id:
+      description: Name of the guard.
+      type: str
+      sample: xdp-1c2d3e4f
+    subject:
+      description: What was changed.
+      type: str
+      sample: xdp
+    reason:
+      description: Why it was guarded.
+      type: str
+      sample: ens1 carries the connection from 192.0.2.1
+    state:
+      description: V(armed), V(reverting), V(reverted), or V(failed) where something could not be put back.
+      type: str
+      sample: reverted
+    created:
+      description: When it was armed.
+      type: str
+      sample: "2026-11-23T08:00:00Z"
+    timeout:
+      description: Seconds from arming to the deadline.
+      type: float
+      sample: 60
+    remaining:
+      description: Seconds until the host reverts.
+      type: float
+      sample: 0
+    ended:
+      description: When it was reverted; none where it was not.
+      type: str
+      sample: "2026-11-23T08:01:00Z"
+    report:
+      description: Why it was reverted, and what was put back.
+      type: list
+      elements: str
+      sample: ["nobody confirmed within 60 s", "ens1 is back to up"]
+    errors:
+      description: What could not be put back.
+      type: list
+      elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _guard
+from ..module_utils._core import CoreError
+from ..module_utils._host import Host
+from ..module_utils._replay import REPLAYS
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["armed", "confirmed", "reverted", "settled"], "required": True},
+            "id": {"type": "str"},
+            "subject": {"type": "str", "default": "operator"},
+            "interfaces": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "float", "default": _guard.TIMEOUT},
+        },
+        supports_check_mode=True,
+    )
+    host, options, check = Host(), module.params, module.check_mode
+    before = {one.id: one.state for one in _guard.records(host)}
+    try:
+        if options["state"] == "armed":
+            guard = _guard.arm_host(host, options["interfaces"], options["timeout"], options["subject"], check)
+            after = {**before, guard.id if guard else options["subject"]: "armed"}
+            facts = {"guard": guard and guard.facts}
+            changed = True
+        else:
+            if options["state"] == "confirmed":
+                found = _guard.confirm(host, options["id"], check)
+            elif options["state"] == "reverted":
+                found = _guard.revert(host, REPLAYS, options["id"], check)
+            else:
+                found = _guard.settle(host, REPLAYS, check)
+            over = {one.id: one.state for one in found}
+            after = over if options["state"] == "reverted" else {}
+            after = {**{name: state for name, state in before.items() if name not in over}, **after}
+            facts = {"guards": [_guard.facts(one) for one in found]}
+            changed = bool(found)
+            for one in found if options["state"] == "settled" else ():
+                module.warn(_guard.story(one))
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
+    module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)
+
+
+if __name__ == "__main__":
+    main()
