@@ -128,7 +128,7 @@ EXAMPLES = r"""
 
 - name: Reserve them at the next boot too
   tripod.baremetal.kernel_args:
-    args: "{{ pages.boot_arguments }}"
+    arguments: "{{ pages.boot_arguments }}"
 
 - name: Put back what was before
   tripod.baremetal.hugepages:
