@@ -1,0 +1,443 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nic
+short_description: Bring NICs, their queues and their interrupts to one plan
+version_added: 1.0.0
+description:
+  - Sets rings, channels, coalescing, offloads, pause, private flags, MTU, RSS, flow rules, interrupt affinity, XPS and
+    RPS of all NICs of a host in one call, in the order that drivers need.
+  - Only what is asked for is compared, and nothing that is right already is touched. Whatever a NIC cannot do, from a
+    ring beyond the hardware's maximum to a feature that is fixed, is reported at once for all NICs, before anything is
+    changed. Afterwards everything is read back.
+  - Interrupts are placed from the topology. Those of a NIC's queues go to CPUs of its NUMA node, one queue for each
+    core before second hardware threads are used, spread over the NICs of a node; isolated CPUs are used only where
+    they are named. irqbalance, where systemd runs it, is kept off them.
+  - What was asked is kept in C(/etc/tripod/host.d/nic.json) with the PCI address and the MAC, and with the values seen
+    before the first change. C(tripod-host) replays it at boot, at link-up and after a driver was loaded anew.
+  - NICs that are not listed stay as they are, and remembered if they were.
+author:
+  - Tripod contributors (@tripod)
+extends_documentation_fragment:
+  - tripod.baremetal.attributes
+requirements:
+  - Linux 5.10 or newer
+  - root
+options:
+  nics:
+    description: The NICs, each by O(nics[].pci), O(nics[].mac) or O(nics[].name); all that are given must agree.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Interface name.
+          - For a bond, O(nics[].up), O(nics[].mtu) and O(nics[].txqueuelen) are its own; everything else is set on each
+            of its members, one after the other.
+        type: str
+      pci:
+        description: PCI address, such as V(0000:81:00.0).
+        type: str
+      mac:
+        description: MAC address, the permanent one where the NIC has it.
+        type: str
+      state:
+        description: V(absent) puts back what was there before this module's first change, and forgets the NIC.
+        type: str
+        choices: [present, absent]
+        default: present
+      up:
+        description: Administrative state. A NIC is opened before and closed after everything else.
+        type: bool
+      mtu:
+        description: MTU in bytes.
+        type: int
+      txqueuelen:
+        description: Length of the transmit queue in packets.
+        type: int
+      rings:
+        description:
+          - Descriptors by C(rx), C(tx), C(rx_mini) and C(rx_jumbo), each a number or V(max). A driver that would round
+            a number is not given it; the error names the size that fits.
+          - Also C(rx_buf_len) and C(cqe_size) in bytes, C(tcp_data_split), C(tx_push) and C(rx_push) as booleans.
+        type: dict
+      channels:
+        description:
+          - Queues by C(combined), or C(rx) and C(tx), and C(other), each a number or V(max). While an XDP program is
+            attached V(max) leaves those that the driver needs for it.
+        type: dict
+      coalesce:
+        description:
+          - Interrupt coalescing in the words of C(ethtool -C), such as C(rx_usecs), C(tx_frames), C(adaptive_rx).
+        type: dict
+      features:
+        description:
+          - Offloads, each on or off, by the kernel's name (C(rx-gro-hw)) or by C(ethtool -K)'s short or long one
+            (C(lro), C(ntuple), C(tcp-segmentation-offload)). A name for several means those that the driver can
+            switch.
+        type: dict
+      pause:
+        description: Flow control. C(autoneg), C(rx) and C(tx), each on or off.
+        type: dict
+      private_flags:
+        description: The driver's own switches, each on or off.
+        type: dict
+      rss:
+        description: How received packets are spread over the queues.
+        type: dict
+        suboptions:
+          equal:
+            description: Evenly over the first so many queues.
+            type: int
+          weights:
+            description: By queue, in these proportions; V(0) leaves a queue out.
+            type: list
+            elements: int
+          table:
+            description: Queue by bucket, the whole indirection table.
+            type: list
+            elements: int
+          default:
+            description: As the driver does it by itself, over all queues.
+            type: bool
+            default: false
+          key:
+            description: Hash key in hexadecimal, with or without colons, as long as the hardware's.
+            type: str
+          function:
+            description: Hash function, such as V(toeplitz), V(xor) or V(crc32).
+            type: str
+          hash_fields:
+            description:
+              - What of a packet is hashed, by flow type (C(tcp4), C(udp4), C(sctp4), C(ah4), C(esp4), and with C(6)),
+                in the letters of C(ethtool -N rx-flow-hash), such as V(sdfn) for addresses and ports.
+            type: dict
+      flow_rules:
+        description:
+          - All rules of the NIC's classifier within O(nics[].flow_rule_locations). Rules elsewhere are left alone, and
+            foreign ones within are refused.
+          - Needs the feature C(ntuple).
+        type: list
+        elements: dict
+        suboptions:
+          flow_type:
+            description: C(ether), C(ip4), C(tcp4), C(udp4), C(sctp4), C(ah4), C(esp4), or those with C(6).
+            type: str
+            required: true
+          match:
+            description:
+              - What a packet must have, by C(src_ip), C(dst_ip), C(src_port), C(dst_port), C(tos), C(tclass),
+                C(l4proto), C(l4data), C(spi), C(src_mac), C(dst_mac), C(ethertype), C(vlan) and others of C(ethtool
+                -N), each a value or value/mask. A set bit of a mask must match.
+            type: dict
+          queue:
+            description: Receive queue for its packets.
+            type: int
+          drop:
+            description: Drop its packets.
+            type: bool
+            default: false
+          location:
+            description: Place in the table. By default the first free one.
+            type: int
+      flow_rule_locations:
+        description: First and last location that are this module's, such as V(1000-1063). By default the last 64.
+        type: str
+      irq:
+        description: Where interrupts are handled. Given but empty, they are placed near the NIC.
+        type: dict
+        suboptions:
+          placement:
+            description: V(local) to have CPUs chosen, or a list of CPU lists, one for each queue.
+            type: raw
+            default: local
+          cpus:
+            description: CPU list to choose from, instead of those of the NIC's node. Isolated ones may be named.
+            type: str
+          avoid:
+            description:
+              - CPU list for housekeeping. No queue's interrupt is placed there, but those that serve no queue are.
+            type: str
+          other:
+            description: CPU list for interrupts that serve no queue. By default those to avoid, else as they are.
+            type: str
+      xps:
+        description:
+          - V(auto) shares the CPUs of the NIC's node out over the transmit queues, V(off) leaves the choice to the
+            hash, a list of CPU lists says it for each queue.
+        type: raw
+      rps:
+        description: Spreading received packets in software.
+        type: dict
+        suboptions:
+          cpus:
+            description: CPU list for each receive queue; empty for none. Isolated CPUs cannot be used.
+            type: str
+          flow_entries:
+            description:
+              - Flows that the NIC remembers (RFS), shared out over its queues. The table of all sockets is enlarged
+                as far as needed, and never made smaller.
+            type: int
+  guard:
+    description:
+      - Whether the host puts the change back by itself unless it is confirmed with M(tripod.baremetal.change_guard)
+        over a new connection.
+      - V(auto) does so where the change touches what carries Ansible's connection.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  guard_timeout:
+    description: Seconds in which to confirm.
+    type: float
+    default: 60
+seealso:
+  - module: tripod.baremetal.change_guard
+  - module: tripod.baremetal.cpu_isolation
+  - module: tripod.baremetal.xdp_program
+"""
+
+EXAMPLES = r"""
+- name: Give the data NIC four queues on the CPUs of its node
+  tripod.baremetal.nic:
+    nics:
+      - pci: "0000:81:00.0"
+        channels: {combined: 4}
+        rings: {rx: max, tx: 1024}
+        coalesce: {rx_usecs: 20}
+        features: {lro: false}
+        rss:
+          equal: 4
+          hash_fields: {udp4: sdfn}
+        irq: {avoid: "0-1"}
+        xps: auto
+
+- name: Steer DNS to a queue of its own
+  tripod.baremetal.nic:
+    nics:
+      - name: ens1f0
+        features: {ntuple: true}
+        rss: {weights: [1, 1, 1, 0]}
+        flow_rules:
+          - {flow_type: udp4, match: {dst_port: 53}, queue: 3}
+        irq: {placement: ["2", "3", "4", "5"]}
+
+- name: Put everything back
+  tripod.baremetal.nic:
+    nics:
+      - {pci: "0000:81:00.0", state: absent}
+"""
+
+RETURN = r"""
+changes:
+  description: One line for each step that was carried out, or would be in check mode.
+  type: list
+  elements: str
+  returned: success
+  sample: ["ens1 channels combined: 8 -> 4", "ens1 rings rx: 256 -> 4096"]
+disruptive:
+  description: Those of RV(changes) that bounce the link or stop traffic.
+  type: list
+  elements: str
+  returned: success
+  sample: ["ens1 rings rx: 256 -> 4096"]
+guard:
+  description: The armed guard, which waits to be confirmed; none where none was needed.
+  type: dict
+  returned: success
+  contains:
+    id:
+      description: Its name.
+      type: str
+      sample: nic-1f0c2a9e
+    armed:
+      description: Always true.
+      type: bool
+    reason:
+      description: Why the change is guarded.
+      type: str
+      sample: ens1 carries the connection
+    timeout:
+      description: Seconds from arming to the revert.
+      type: float
+      sample: 60.0
+    remaining:
+      description: Seconds that are left of them.
+      type: float
+      sample: 58.7
+nics:
+  description: Each NIC as read back. In check mode as it was found.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Interface name.
+      type: str
+      sample: ens1
+    pci:
+      description: PCI address; none for a virtual interface.
+      type: str
+      sample: 0000:81:00.0
+    mac:
+      description: Permanent MAC address, else the current one.
+      type: str
+      sample: 52:54:00:12:34:56
+    driver:
+      description: Its driver.
+      type: str
+      sample: igb
+    node:
+      description: Its NUMA node; none where it is unknown.
+      type: int
+      sample: 1
+    queues:
+      description: Numbers of receive and transmit queues.
+      type: dict
+      sample: {"rx": 4, "tx": 4}
+    irqs:
+      description: The interrupts that the driver has requested.
+      type: list
+      elements: dict
+      contains:
+        irq:
+          description: Number, of this boot and this load of the driver.
+          type: int
+          sample: 35
+        name:
+          description: What the driver calls it.
+          type: str
+          sample: ens1-TxRx-0
+        queue:
+          description: Queue that it serves; none for none.
+          type: int
+          sample: 0
+        cpus:
+          description: CPUs that may handle it.
+          type: str
+          sample: "2"
+        effective:
+          description: CPUs that do; none where the kernel does not say.
+          type: str
+          sample: "2"
+        movable:
+          description: Whether its CPUs can be chosen.
+          type: bool
+          sample: true
+        pending:
+          description: Whether it moves only when it next fires.
+          type: bool
+          sample: false
+    unmovable:
+      description: Interrupts whose CPUs the kernel manages itself.
+      type: list
+      elements: str
+    notes:
+      description: What to know about this NIC, such as queues that share a core.
+      type: list
+      elements: str
+reasons:
+  description: Everything that stood in the way, each with its limit and the way out.
+  type: list
+  elements: str
+  returned: failure
+  sample: ["ens1: rx ring 8192 > hardware maximum 4096"]
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _guard
+from ..module_utils._core import Change, CoreError, converge, describe, exit_arguments
+from ..module_utils._host import Host
+from ..module_utils._nic import KIND, Nics, State, facts
+from ..module_utils._nic_request import parse_all
+
+RSS = {
+    "equal": {"type": "int"},
+    "weights": {"type": "list", "elements": "int"},
+    "table": {"type": "list", "elements": "int"},
+    "default": {"type": "bool", "default": False},
+    "key": {"type": "str", "no_log": False},
+    "function": {"type": "str"},
+    "hash_fields": {"type": "dict"},
+}
+FLOW_RULE = {
+    "flow_type": {"type": "str", "required": True},
+    "match": {"type": "dict"},
+    "queue": {"type": "int"},
+    "drop": {"type": "bool", "default": False},
+    "location": {"type": "int"},
+}
+IRQ = {
+    "placement": {"type": "raw", "default": "local"},
+    "cpus": {"type": "str"},
+    "avoid": {"type": "str"},
+    "other": {"type": "str"},
+}
+NIC = {
+    "name": {"type": "str"},
+    "pci": {"type": "str"},
+    "mac": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "up": {"type": "bool"},
+    "mtu": {"type": "int"},
+    "txqueuelen": {"type": "int"},
+    **{name: {"type": "dict"} for name in ("rings", "channels", "coalesce", "features", "pause", "private_flags")},
+    "rss": {"type": "dict", "options": RSS},
+    "flow_rules": {"type": "list", "elements": "dict", "options": FLOW_RULE},
+    "flow_rule_locations": {"type": "str"},
+    "irq": {"type": "dict", "options": IRQ},
+    "xps": {"type": "raw"},
+    "rps": {"type": "dict", "options": {"cpus": {"type": "str"}, "flow_entries": {"type": "int"}}},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "nics": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": NIC,
+                "required_one_of": [("name", "pci", "mac")],
+            },
+            "guard": {"type": "str", "choices": list(_guard.MODES), "default": "auto"},
+            "guard_timeout": {"type": "float", "default": _guard.TIMEOUT},
+        },
+        supports_check_mode=True,
+    )
+    host, armed = Host(), []
+
+    def protect(changes: Sequence[Change], state: State) -> None:
+        interfaces, restores = subject.restores(changes, state)
+        if interfaces:
+            mode, timeout = module.params["guard"], module.params["guard_timeout"]
+            armed.append(_guard.protect(host, KIND, interfaces, restores, mode, timeout))
+
+    try:
+        requests = parse_all(module.params["nics"])
+        subject = Nics(requests)
+        outcome = converge(subject, requests, host, check=module.check_mode, before_apply=protect)
+    except CoreError as error:
+        module.fail_json(msg=str(error), **{"guard": _told(armed), **error.facts})
+    disruptive = [describe(change) for change in outcome.changes if change.disrupts]
+    module.exit_json(
+        **exit_arguments(outcome, disruptive=disruptive, guard=_told(armed), nics=facts(outcome.state)),
+    )
+
+
+def _told(armed: Sequence[_guard.Guard | None]) -> dict[str, Any] | None:
+    return next((guard.facts for guard in armed if guard), None)
+
+
+if __name__ == "__main__":
+    main()
