@@ -24,7 +24,7 @@ from .stages import STAGES, Stage
 
 HOST_TOOLS = {
     "gates": ["shellcheck"],
-    "integration": ["iproute2"],
+    "integration": ["ethtool", "iproute2"],
     "services": ["python3-apt"],
     "site": ["bpftool", "chromium", "iproute2"],
 }

@@ -258,7 +258,7 @@ class Ethtool:
         try:
             return self._socket.ask(self._family, generic(command, self._header + encode_bits(kind, bits)))
         except NetlinkError as error:
-            raise self._refusal(word, {name: _on(bit) for name, bit in bits.items()}, error) from error
+            raise self._refusal(word, bits, error) from error
 
     def _read(self, command: int, word: str) -> bytes | None:
         try:
@@ -269,7 +269,7 @@ class Ethtool:
             raise unreadable(self._name, word, error) from error
 
     def _refusal(self, word: str, blamed: Mapping[str, object], error: NetlinkError) -> ApplyFailed:
-        listed = ", ".join(f"{key} {value}" for key, value in blamed.items())
+        listed = ", ".join(f"{key} {_on(value) if isinstance(value, bool) else value}" for key, value in blamed.items())
         return ApplyFailed(f"{self._name}: {word} {listed}: {error}", errno=error.name)
 
 
