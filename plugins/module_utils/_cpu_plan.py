@@ -147,7 +147,7 @@ def parse_request(options: Mapping[str, Any]) -> Request:
         wrong.add("give housekeeping or housekeeping_cores, or list the isolated CPUs: one of them is the rest")
     if given["housekeeping_cores"] is not None and given["housekeeping_cores"] < 1:
         wrong.add(f"housekeeping_cores {given['housekeeping_cores']} is less than 1 core of each node")
-    assignments = []
+    assignments: list[Assignment] = []
     for one in options.get("assignments") or ():
         name, cores = one["name"], one.get("cores")
         if name == OTHERS or name in [other.name for other in assignments]:
@@ -272,9 +272,10 @@ def _check_shares(request: Request, topology: Topology, housekeeping: Cpus, isol
             "keep fewer, or give this host no plan"
         )
     if isolated >= online:
+        most = format_cpulist(online - _core(boot, topology)) or "none"
         wrong.add(
-            f"isolated: {format_cpulist(isolated)} is every CPU that is online; at most "
-            f"{format_cpulist(online - _core(boot, topology))} can be, as CPU {boot} must keep house"
+            f"isolated: {format_cpulist(isolated)} is every CPU that is online; at most {most} can be, as CPU {boot} "
+            "must keep house"
         )
     elif boot not in housekeeping:
         wrong.add(f"CPU {boot}, which the kernel boots on and keeps time with, must keep house: add it to housekeeping")

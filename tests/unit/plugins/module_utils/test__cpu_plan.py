@@ -94,6 +94,7 @@ def test_the_cpus_that_are_not_named_are_the_rest(topology, options, expected):
     [
         (LAB, {"isolated": "0-3"}, "isolated: 0-3 is every CPU that is online; at most 1-3 can be, as CPU 0 must"),
         (SERVER, {"isolated": "0-63"}, "at most 1-31,33-63 can be, as CPU 0 must keep house"),
+        (machine(["0"]), {"isolated": "0"}, "at most none can be"),
         (LAB, {"isolated": "0"}, "CPU 0, which the kernel boots on and keeps time with, must keep house"),
         (SMALL, {"housekeeping": "0-1"}, "no CPU is left to isolate: housekeeping has all that are online (0-1)"),
         (machine(["0"]), {"housekeeping_cores": 1}, "no CPU is left to isolate"),
