@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
+from collections.abc import Callable
 
 from ..console import Failure, duration, guarded, say, step
 from . import base, hardware, machine
@@ -26,6 +26,7 @@ def _arguments() -> argparse.Namespace:
     command("stop", "Press its power button and wait for the shutdown")
     command("kill", "Cut its power")
     command("reset", "Press its reset button, and wait for the new boot")
+    command("reboot", "Let it reboot by itself, and wait for the new boot")
     wait = command("wait", "Wait until SSH answers")
     wait.add_argument("--new", action="store_true", help="not before another boot than the last that was waited for")
     wait.add_argument("--seconds", type=float, default=machine.BOOT_SECONDS)
@@ -55,10 +56,10 @@ def _status() -> None:
 
 
 def _soak(count: int) -> None:
-    base.ensure()
-    taken = machine.soak(count)
+    base.guest()
+    taken, hung = machine.soak(count)
     middle, longest = duration(statistics.median(taken)), duration(max(taken))
-    say(f"{len(taken)} of {count} creations reached SSH: median {middle}, longest {longest}")
+    say(f"{len(taken)} creations reached SSH: median {middle}, longest {longest}; {hung} boots hung")
 
 
 def main() -> int:
@@ -68,7 +69,7 @@ def main() -> int:
         _status()
         return 0
     if options.command == "base":
-        say(str(base.ensure().directory))
+        say(str(base.guest()))
         return 0
     if options.command == "soak":
         _soak(options.count)
@@ -83,27 +84,36 @@ def _act(vm: machine.Machine, options: argparse.Namespace) -> int:
         return vm.copy(options.source, options.target)
     if options.command in ("inventory", "serial"):
         if not vm.exists:
-            raise Failure(f"there is no VM {vm.name}")
+            raise Failure(f"there is no VM {vm.name}: make it by 'python3 -m tools.vm create {vm.name}'")
         say(str(getattr(vm, options.command)))
         return 0
     with step(f"{options.command} {vm.name}") as done:
-        if options.command == "create":
-            if not (options.if_missing and vm.exists):
-                vm.create(options.port)
-            elif not vm.process:
-                vm.start()
-        elif options.command == "wait":
-            done(f"SSH answers after {duration(vm.wait(options.seconds, options.new))}")
-        elif options.command == "reset":
-            vm.reset()
-            done(f"a new boot answers after {duration(vm.wait(new=True))}")
-        elif options.command == "link":
-            vm.link(options.nic, options.state == "up")
-        else:
-            {"start": vm.start, "stop": vm.stop, "kill": vm.kill, "destroy": vm.destroy}[options.command]()
+        _power(vm, options, done)
     return 0
+
+
+def _power(vm: machine.Machine, options: argparse.Namespace, done: Callable[[str], None]) -> None:
+    if options.command == "create":
+        if not (options.if_missing and vm.exists):
+            vm.create(options.port)
+        elif not vm.process:
+            vm.start()
+    elif options.command == "wait":
+        done(f"SSH answers after {duration(vm.wait(options.seconds, options.new))}")
+    elif options.command in ("reset", "reboot"):
+        seconds = vm.reset() if options.command == "reset" else vm.reboot()
+        done(f"a new boot answers after {duration(seconds)}")
+    elif options.command == "link":
+        vm.link(options.nic, options.state == "up")
+    else:
+        acts: dict[str, Callable[[], object]] = {
+            "start": vm.start,
+            "stop": vm.stop,
+            "kill": vm.kill,
+            "destroy": vm.destroy,
+        }
+        acts[options.command]()
 
 
 if __name__ == "__main__":
     guarded(main)
-    sys.exit(0)

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,19 +59,6 @@ exec chroot "$0" env GRUB_DEVICE=LABEL={LABEL} grub-mkconfig --output=/boot/grub
 
 
 @dataclass(frozen=True)
-class Base:
-    """A finished base; a VM copies what it needs, so that the next base may replace it.
-
-    Attributes:
-        directory: Holds ``disk.img``, ``boot.iso``, ``key``, ``key.pub`` and ``host_key.pub``.
-        qemu: The words that start QEMU, with its environment.
-    """
-
-    directory: Path
-    qemu: Qemu
-
-
-@dataclass(frozen=True)
 class Qemu:
     """How to start QEMU.
 
@@ -84,8 +71,10 @@ class Qemu:
     environment: dict[str, str]
 
 
-def ensure() -> Base:
-    """Return the base, made now if there is none of today's recipe.
+def guest() -> Path:
+    """Return the directory of ``disk.img``, ``boot.iso``, ``key`` and ``host_key.pub``, made now if there is none.
+
+    A VM copies what it needs, so that the next recipe's may replace them.
 
     Raises:
         Failure: Not on x86-64, or a step of the making failed.
@@ -94,7 +83,25 @@ def ensure() -> Base:
         raise Failure(f"the VM is an x86-64 machine with a PC's boot loader; this host is {os.uname().machine}")
     apt_install(TOOLS, "the VM")
     with locked(VMS / "base.lock"):
-        return Base(_made("guest", _guest_recipe(), _make_guest), _qemu())
+        return _made("guest", _guest_recipe(), _make_guest)
+
+
+def qemu() -> Qemu:
+    """Return the system's QEMU where it is good enough, else one unpacked from backports and run in place."""
+    system = shutil.which("qemu-system-x86_64")
+    if system:
+        told = subprocess.run([system, "-version"], capture_output=True, text=True, check=False).stdout
+        if qemu_version(told) >= GOOD_QEMU:
+            return Qemu((system,), {})
+    apt_install(TOOLS, "the VM")
+    with locked(VMS / "base.lock"):
+        root = _made("qemu", f"{MIRROR} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    # Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
+    loader = (str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(libraries))
+    firmware = ("-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu"))
+    program = str(root / "usr/bin/qemu-system-x86_64")
+    return Qemu((*loader, program, *firmware), {"QEMU_MODULE_DIR": str(libraries / "qemu")})
 
 
 @contextlib.contextmanager
@@ -106,7 +113,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _made(name: str, recipe: str, make: object) -> Path:
+def _made(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
     """Return the directory ``base/NAME-DIGEST``, filled by ``make`` where it is missing; older ones go."""
     base = VMS / "base"
     target = base / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
@@ -117,7 +124,6 @@ def _made(name: str, recipe: str, make: object) -> Path:
     scratch = Path(tempfile.mkdtemp(dir=base, prefix=f".{name}-"))
     try:
         scratch.chmod(0o755)
-        assert callable(make)
         make(scratch)
         for older in base.glob(f"{name}-*"):
             remove(older)
@@ -131,23 +137,6 @@ def remove(directory: Path) -> None:
     """Remove a tree that may be root's, and nothing that is mounted in it."""
     if directory.exists():
         subprocess.run([*as_root(), "rm", "--recursive", "--force", "--one-file-system", str(directory)], check=True)
-
-
-def _qemu() -> Qemu:
-    """Return the system's QEMU where it is good enough, else one unpacked from backports and run in place."""
-    system = shutil.which("qemu-system-x86_64")
-    if (
-        system
-        and qemu_version(subprocess.run([system, "-version"], capture_output=True, text=True).stdout) >= GOOD_QEMU
-    ):
-        return Qemu((system,), {})
-    root = _made("qemu", f"{MIRROR} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    # Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
-    loader = (str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(libraries))
-    firmware = ("-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu"))
-    program = str(root / "usr/bin/qemu-system-x86_64")
-    return Qemu((*loader, program, *firmware), {"QEMU_MODULE_DIR": str(libraries / "qemu")})
 
 
 def qemu_version(text: str) -> tuple[int, ...]:
@@ -165,10 +154,9 @@ def _make_qemu(scratch: Path) -> None:
 
 
 def _guest_recipe() -> str:
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for path in (*_files(GUEST), *_files(AUTHORITIES)):
-        digest.update(f"{path} {path.stat().st_mode & 0o111}\n".encode() + path.read_bytes())
-    return f"{MIRROR} {SECURITY_MIRROR} {digest.hexdigest()}"
+    """Return all that decides what the guest is, but for the key and the packages' versions."""
+    content = hashlib.sha256(guest_archive("")).hexdigest()
+    return "\n".join([content, SUITE, LABEL, DISK, _BOOT, *_guest_words(Path()), *_guest_sources()])
 
 
 def _files(tree: Path) -> list[Path]:
@@ -186,7 +174,7 @@ def _make_guest(scratch: Path) -> None:
         logged("vm-guest", [*as_root(), "truncate", "--size=0", root / "etc/machine-id"], append=True)
         shutil.copy(root / "etc/ssh/ssh_host_ed25519_key.pub", scratch / "host_key.pub")
         disk = scratch / "disk.img"
-        mke2fs = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-d", root, disk, DISK]
+        mke2fs: list[str | Path] = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-d", root, disk, DISK]
         logged("vm-guest", [*as_root(), *mke2fs], append=True)
         logged("vm-guest", [*as_root(), "chown", f"{os.getuid()}:{os.getgid()}", disk], append=True)
         remove(root)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from ..run import as_root
 from . import base, hardware, qmp
 
 FIRST_PORT = 2220
-# A boot takes 40 to 60 s in emulation on an idle machine.
-BOOT_SECONDS = 180
+# A boot takes half a minute in emulation on an idle machine with two CPUs, and three times that on a busy one.
+BOOT_SECONDS = float(os.environ.get("TRIPOD_VM_BOOT_SECONDS", "180"))
 STOP_SECONDS = 120
 CONNECT_SECONDS = 20
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -68,21 +68,23 @@ class Machine:
         # The number may be somebody else's by now.
         return number if str(self.directory / "qemu.pid").encode() in words else None
 
-    def create(self, port: int | None = None) -> None:
-        """Make the VM's files from the base and start it.
+    def create(self, port: int | None = None) -> int:
+        """Make the VM's files from the base and start it; return how many boots hung.
 
         Args:
             port: For SSH; a free one if not given.
+
+        Raises:
+            Failure: It is there already, or does not start.
         """
         if self.exists:
             raise Failure(f"the VM {self.name} is there already: start it, or destroy it first")
         with base.locked(base.VMS / "create.lock"):
             self.directory.mkdir(parents=True, exist_ok=True)
-            made = base.ensure()
-            self._copy(made.directory)
-            chosen = port or _free_port()
-            self._describe(chosen, (made.directory / "host_key.pub").read_text(encoding="ascii"))
-        self.start()
+            source = base.guest()
+            self._copy(source)
+            self._describe(port or _free_port(), (source / "host_key.pub").read_text(encoding="ascii"))
+        return self.start()
 
     def _copy(self, source: Path) -> None:
         for name in ("disk.img", "boot.iso", "key"):
@@ -105,33 +107,39 @@ class Machine:
     def _write(self, name: str, text: str) -> None:
         (self.directory / name).write_text(text, encoding="utf-8")
 
-    def start(self, seconds: float = BOOT_SECONDS) -> None:
-        """Switch it on and wait for SSH; a boot that hangs is tried once more, its serial log kept aside.
+    def start(self, seconds: float = BOOT_SECONDS) -> int:
+        """Switch it on, wait for SSH, and return how many boots hung.
+
+        A boot that hangs is tried once more, its serial log kept aside.
 
         Raises:
-            Failure: It runs already, or no boot reached SSH in time.
+            Failure: It runs already, or two boots did not reach SSH in time.
         """
         if self.process:
             raise Failure(f"the VM {self.name} runs already")
-        kvm = os.environ.get("TRIPOD_VM_KVM") == "1"
         begin = time.monotonic()
-        self._launch(kvm)
+        hung = 0
+        self._launch(kvm=os.environ.get("TRIPOD_VM_KVM") == "1")
         try:
             self.wait(seconds)
         except Failure as failure:
-            LOGS.mkdir(parents=True, exist_ok=True)
-            aside = LOGS / f"vm-{self.name}-hang-{int(time.time())}.log"
-            shutil.copy(self.serial, aside)
-            say(f"    {failure}; its serial log is {aside}; once more")
+            say(f"    {failure}; once more, with the log moved to {self._put_log_aside()}")
             self.kill()
-            begin = time.monotonic()
+            hung, begin = 1, time.monotonic()
             # The hang may be KVM's: some hosts offer it and cannot boot a guest with it.
             self._launch(kvm=False)
             self.wait(seconds)
         say(f"    {self.name} answers on port {self.port} after {duration(time.monotonic() - begin)}")
+        return hung
+
+    def _put_log_aside(self) -> Path:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        aside = LOGS / f"vm-{self.name}-{int(time.time())}.log"
+        shutil.copy(self.serial, aside)
+        return aside
 
     def _launch(self, kvm: bool) -> None:
-        port, qemu = self.port, base.ensure().qemu
+        port, qemu = self.port, base.qemu()
         self._forget_boot()
         marks = {nic.name: [f"@{nic.name}.{queue}@" for queue in range(nic.queues)] for nic in hardware.NICS}
         order = {
@@ -168,7 +176,9 @@ class Machine:
                 raise Failure(f"{self.name}: QEMU has ended; its serial log is {self.serial}")
             if time.monotonic() - begin > seconds:
                 boot = "no new boot" if found else "no boot"
-                raise Failure(f"{self.name}: {boot} reached SSH within {seconds:.0f} s")
+                raise Failure(
+                    f"{self.name}: {boot} reached SSH within {seconds:.0f} s; its serial log is {self.serial}"
+                )
             time.sleep(1)
 
     def boot_id(self) -> str | None:
@@ -198,7 +208,9 @@ class Machine:
     def kill(self) -> None:
         """Cut the power."""
         if number := self.process:
-            os.kill(number, signal.SIGKILL)
+            # It may end by itself right now.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
             self._ended("SIGKILL", 20)
 
     def _ended(self, what: str, seconds: float) -> None:
@@ -208,11 +220,22 @@ class Machine:
                 raise Failure(f"{self.name} still runs {seconds:.0f} s after {what}: see {self.serial}, or kill it")
             time.sleep(0.2)
 
-    def reset(self) -> None:
-        """Press the reset button; ``wait(new=True)`` follows."""
-        if not self._last_boot() and (found := self.boot_id()):
-            self._write("boot_id", found)
+    def reset(self) -> float:
+        """Press the reset button, wait for the new boot, and return how long that took in seconds."""
+        self._remember_boot()
         qmp.execute(self.directory, "system_reset")
+        return self.wait(new=True)
+
+    def reboot(self) -> float:
+        """Let it reboot by itself, wait for the new boot, and return how long that took in seconds."""
+        self._remember_boot()
+        self.ssh(["systemctl", "reboot"], capture=True, timeout=CONNECT_SECONDS + 10)
+        return self.wait(new=True)
+
+    def _remember_boot(self) -> None:
+        # It may have rebooted since it was last waited for.
+        if found := self.boot_id():
+            self._write("boot_id", found)
 
     def link(self, nic: str, up: bool) -> None:
         """Plug a data NIC's cable in or out, as the guest sees it."""
@@ -304,17 +327,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def soak(count: int, prepare: Callable[[Machine], None] | None = None) -> list[float]:
-    """Create and destroy VMs one after another, and return each one's seconds from power-on to SSH."""
-    taken = []
+def soak(count: int) -> tuple[list[float], int]:
+    """Create and destroy VMs one after another; return each one's seconds to SSH, and how many boots hung."""
+    taken, hung = [], 0
     for number in range(1, count + 1):
         machine = Machine(f"soak-{number}")
         begin = time.monotonic()
         try:
-            machine.create()
+            hung += machine.create()
             taken.append(time.monotonic() - begin)
-            if prepare:
-                prepare(machine)
         finally:
             machine.destroy()
-    return taken
+    return taken, hung
