@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import shlex
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,36 +21,18 @@ from typing import Any
 from ._core import Invalid
 from ._detached import search_path
 from ._engine import DEFAULT_SOCKET, list_containers
+from ._findings import ERROR, WARNING, Finding, by_severity
 from ._host import Host
+from ._preflight_asked import Asked, check_asked
+from ._preflight_nic import NicSnapshot, Xdp, check_nics, read_nics
 from ._xdp_map import parse_entries
 
-ERROR = "error"
-WARNING = "warning"
-FEATURES = ("btf", "bpffs", "cgroup")
+DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
+FEATURES = (*DEFAULT_FEATURES, "iommu")
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.h
 BPFFS = "/sys/fs/bpf"
 # /proc/net/tcp and udp: a socket that waits for peers, and one that is bound without a peer.
 WAITING_STATES = {"tcp": "0A", "udp": "07"}
-COLUMNS = (("severity", 8), ("subject", 24), ("found", 34), ("limit", 24), ("remedy", 32))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that stands in the way, or may.
-
-    Attributes:
-        severity: ``error`` or ``warning``.
-        subject: What it is about.
-        found: What is there.
-        limit: What is needed.
-        remedy: The way out.
-    """
-
-    severity: str
-    subject: str
-    found: str
-    limit: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +97,8 @@ class Requirements:
         features: Out of FEATURES.
         commands: Must be found in the path.
         policy: Entries that the XDP program is to be given, each with ``prefix`` and ``action``.
+        xdp: Programs that are to be attached.
+        asked: What other modules will be asked for on this host.
     """
 
     distributions: Sequence[str] = ("debian 12", "debian 13")
@@ -127,9 +110,11 @@ class Requirements:
     space: Sequence[Space] = ()
     interfaces: Sequence[str] = ()
     pending_interfaces: Sequence[str] = ()
-    features: Sequence[str] = FEATURES
+    features: Sequence[str] = DEFAULT_FEATURES
     commands: Sequence[Command] = ()
     policy: Sequence[Mapping[str, Any]] = ()
+    xdp: Sequence[Xdp] = ()
+    asked: Asked = field(default_factory=Asked)
 
 
 @dataclass(frozen=True)
@@ -193,6 +178,8 @@ class Snapshot:
         holders: By listener, only for the ports in question.
         file_systems: By the path of a Space.
         features: Those of FEATURES that are there.
+        nics: Interfaces that are to run XDP, or are declared.
+        refusals: What other modules say of what they will be asked for.
     """
 
     distribution: str = ""
@@ -206,6 +193,8 @@ class Snapshot:
     interfaces: Sequence[str] = ()
     features: Sequence[str] = ()
     commands: Sequence[str] = ()
+    nics: NicSnapshot = field(default_factory=NicSnapshot)
+    refusals: Sequence[Finding] = ()
 
 
 def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCKET) -> Snapshot:
@@ -231,6 +220,8 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         interfaces=host.list("/sys/class/net"),
         features=list(_features(host)),
         commands=[one.name for one in needs.commands if _is_command(host, one.name)],
+        nics=read_nics(host, needs.xdp, needs.asked.nic_requests()),
+        refusals=list(check_asked(host, needs.asked)),
     )
 
 
@@ -244,17 +235,10 @@ def check(needs: Requirements, seen: Snapshot) -> list[Finding]:
         *_check_features(needs, seen),
         *_check_commands(needs, seen),
         *_check_policy(needs.policy),
+        *seen.refusals,
+        *check_nics(needs.xdp, seen.nics),
     ]
-    return sorted(findings, key=lambda finding: finding.severity != ERROR)
-
-
-def render(findings: Iterable[Finding]) -> str:
-    """Return the findings as a text table, long cells wrapped."""
-    rows = [[name if name != "limit" else "needed" for name, _width in COLUMNS]]
-    rows += [[getattr(finding, name) for name, _width in COLUMNS] for finding in findings]
-    lines = [_row(row) for row in rows]
-    lines.insert(1, "  ".join("-" * width for _name, width in COLUMNS))
-    return "\n".join(lines)
+    return by_severity(findings)
 
 
 def read_listeners(host: Host) -> Iterator[Listener]:
@@ -347,6 +331,11 @@ def _check_features(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
     words = {
         "btf": ("no /sys/kernel/btf/vmlinux", "kernel type information", "boot a kernel with CONFIG_DEBUG_INFO_BTF=y"),
         "bpffs": (f"neither on {BPFFS} nor known", "the bpf file system", "boot a kernel with CONFIG_BPF_SYSCALL=y"),
+        "iommu": (
+            "no IOMMU group",
+            "an IOMMU, which vfio needs",
+            "turn it on in the firmware (VT-d, AMD-Vi); on Intel also boot with intel_iommu=on",
+        ),
         "cgroup": ("nothing at /sys/fs/cgroup", "control groups, mounted", "mount cgroup2 there (systemd does it)"),
     }
     for name in needs.features:
@@ -450,6 +439,8 @@ def _features(host: Host) -> Iterator[str]:
         yield "bpffs"
     if any(mount[2] in ("cgroup", "cgroup2") for mount in mounts):
         yield "cgroup"
+    if host.list("/sys/kernel/iommu_groups"):
+        yield "iommu"
 
 
 def _file_system(host: Host, path: str) -> FileSystem:
@@ -505,15 +496,3 @@ def _human(size: int) -> str:
             return f"{value:.4g} {unit}"
         value /= 1024
     return f"{value:.4g} TiB"
-
-
-def _row(cells: Sequence[str]) -> str:
-    wrapped = [
-        textwrap.wrap(cell, width, break_on_hyphens=False) or [""] for cell, (_name, width) in zip(cells, COLUMNS)
-    ]
-    height = max(len(cell) for cell in wrapped)
-    lines = []
-    for at in range(height):
-        parts = [(cell[at] if at < len(cell) else "").ljust(width) for cell, (_name, width) in zip(wrapped, COLUMNS)]
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)

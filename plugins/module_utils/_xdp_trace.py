@@ -32,6 +32,7 @@ LONGEST = 3600  # seconds
 ACTIONS = ("aborted", "drop", "pass", "tx", "redirect")  # enum xdp_action of linux/bpf.h
 _KEYS = 8192  # distinct (event, device, action, error, ...); what does not fit is counted as lost
 _COMMON_FIELD = re.compile(r"^\s*field:.*\b(\w+)(?:\[\w*\])?;\s*offset:", re.MULTILINE)
+_NO_MAP = 0x7FFFFFFF  # what the kernel tells of a redirection without a map
 _PERMISSION = (errno.EPERM, errno.EACCES)
 
 
@@ -63,13 +64,13 @@ EVENTS = (
 )
 
 _EXCEPTIONS = {
-    "aborted": "the program gave up (XDP_ABORTED)",
+    "aborted": "the program gave up (XDP_ABORTED), or redirected by a map without an entry for its key",
     "tx": "the driver could not send the packet back (XDP_TX): its transmit queue is full or missing",
     "redirect": "the redirection failed in the driver: see the redirect errors for the reason",
 }
 # Documentation of the xdp-monitor tool and net/core/filter.c in the Linux tree.
 _ERRORS = {
-    errno.EINVAL: "the program named no valid target: no map entry, or a redirection without one",
+    errno.EINVAL: "the program named no valid interface, or changed nothing but the action",
     errno.ENETDOWN: "the interface to leave by is down, or has no carrier",
     errno.EMSGSIZE: "the packet is longer than the MTU of the interface to leave by",
     errno.EOPNOTSUPP: "the driver of the interface to leave by takes no redirected packets (no ndo-xmit)",
@@ -179,7 +180,7 @@ def watch(host: Host, duration: float) -> Observation:
                 action=key.action,
                 error=abs(key.error),
                 to_ifindex=key.to_ifindex,
-                map=key.map,
+                map=0 if key.map == _NO_MAP else key.map,
                 program=key.program,
                 packets=value.value,
             )

@@ -13,6 +13,8 @@ description:
   - Compares a host with what a site needs and reports every finding in one table, each with what was found, what is
     needed and the way out. Nothing is changed.
   - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
+  - What O(nics), O(hugepages) and O(cpu_plan) ask for is checked by the very code of the modules that will do it, and
+    XDP is checked against the NICs as they are declared to become.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -100,10 +102,10 @@ options:
     description:
       - Kernel features that must be there.
       - V(btf) is type information of the kernel, V(bpffs) a BPF file system that is mounted or can be, V(cgroup) are
-        control groups that are mounted.
+        control groups that are mounted, V(iommu) is an IOMMU, which vfio needs and XDP does not.
     type: list
     elements: str
-    choices: [btf, bpffs, cgroup]
+    choices: [btf, bpffs, cgroup, iommu]
     default: [btf, bpffs, cgroup]
   commands:
     description: Programs that must be found.
@@ -134,6 +136,82 @@ options:
         type: str
         choices: [drop, pass]
         default: drop
+  xdp:
+    description:
+      - Programs that are to be attached.
+      - For native mode, the driver's support, the MTU against the driver's limit, receive offloads that merge packets,
+        and the channels are checked, as far as O(nics) does not declare them otherwise.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the interface. One that does not exist is left to O(interfaces).
+        type: str
+        required: true
+      mode:
+        description: Where the program is to run, as M(tripod.baremetal.xdp_program) takes it.
+        type: str
+        choices: [native, generic, offload]
+        default: native
+      state:
+        description: V(detached) for an interface that is to have none.
+        type: str
+        choices: [attached, detached]
+        default: attached
+  pin_root:
+    description: Where our programs are pinned, by which they are told from those of others.
+    type: path
+    default: /sys/fs/bpf/tripod
+  nics:
+    description: NICs that are to be set up, as M(tripod.baremetal.nic) takes them.
+    type: list
+    elements: dict
+    default: []
+  hugepages:
+    description: Huge pages that are to be reserved.
+    type: dict
+    default: {}
+    suboptions:
+      reservations:
+        description: Pages by node and size, as M(tripod.baremetal.hugepages) takes them.
+        type: list
+        elements: dict
+        default: []
+      keep:
+        description: Memory that the host must be left with.
+        type: str
+        default: 512M
+  cpu_plan:
+    description:
+      - The CPU plan, with the options of M(tripod.baremetal.cpu_isolation). An empty option is as good as none.
+      - Nothing is checked without O(cpu_plan.housekeeping), O(cpu_plan.housekeeping_cores) or O(cpu_plan.isolated).
+    type: dict
+    default: {}
+    suboptions:
+      housekeeping:
+        description: CPUs of the host itself.
+        type: str
+      housekeeping_cores:
+        description: Cores of each node for the host itself.
+        type: int
+      isolated:
+        description: Isolated CPUs.
+        type: str
+      isolation:
+        description: What they are isolated from.
+        type: list
+        elements: str
+      split_cores:
+        description: Whether threads of one core may be on both sides.
+        type: bool
+      governor:
+        description: Governor of the isolated CPUs.
+        type: str
+      assignments:
+        description: Who gets which CPUs.
+        type: list
+        elements: dict
   container_label:
     description: Label of the containers that are ours, as C(key=value).
     type: str
@@ -161,21 +239,35 @@ EXAMPLES = r"""
         need_bytes: "{{ '4GiB' | ansible.builtin.human_to_bytes }}"
         what: container images
     interfaces: [ens1]
+
+- name: See whether a NIC can become what it is to be, and run XDP then
+  tripod.baremetal.preflight:
+    xdp:
+      - name: ens1
+    nics:
+      - pci: "0000:81:00.0"
+        channels: {combined: 4}
+        mtu: 3000
+    hugepages:
+      reservations:
+        - {node: 1, size: 2M, count: 512}
+    fail: false
+  register: preflight
 """
 
 RETURN = r"""
 passed:
-  description: Whether there is no error. Warnings do not count.
+  description: Whether there is no error. Nothing else counts.
   type: bool
   returned: always
 findings:
-  description: Everything that was found, errors first.
+  description: Everything that was found, errors first, then warnings.
   type: list
   elements: dict
   returned: always
   contains:
     severity:
-      description: V(error) or V(warning).
+      description: V(error), V(warning), or V(info) for what is good to know.
       type: str
       sample: error
     subject:
@@ -204,8 +296,23 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core import CoreError
+from ..module_utils._findings import ERROR, WARNING, render
 from ..module_utils._host import Host
-from ..module_utils._preflight import ERROR, FEATURES, Command, Port, Requirements, Space, check, read, render
+from ..module_utils._preflight import (
+    DEFAULT_FEATURES,
+    FEATURES,
+    Command,
+    Port,
+    Requirements,
+    Space,
+    check,
+    read,
+)
+from ..module_utils._preflight_asked import Asked
+from ..module_utils._preflight_nic import Xdp
+from ..module_utils._sizes import parse_size
+from ..module_utils._xdp_plan import MODES, PIN_ROOT
 
 PORT = {
     "port": {"type": "int", "required": True},
@@ -222,6 +329,24 @@ SPACE = {
 ENTRY = {
     "prefix": {"type": "str", "required": True},
     "action": {"type": "str", "choices": ["drop", "pass"], "default": "drop"},
+}
+XDP = {
+    "name": {"type": "str", "required": True},
+    "mode": {"type": "str", "choices": list(MODES), "default": "native"},
+    "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
+}
+HUGEPAGES = {
+    "reservations": {"type": "list", "elements": "dict", "default": []},
+    "keep": {"type": "str", "default": "512M"},
+}
+CPU_PLAN = {
+    "housekeeping": {"type": "str"},
+    "housekeeping_cores": {"type": "int"},
+    "isolated": {"type": "str"},
+    "isolation": {"type": "list", "elements": "str"},
+    "split_cores": {"type": "bool"},
+    "governor": {"type": "str"},
+    "assignments": {"type": "list", "elements": "dict"},
 }
 COMMAND = {"name": {"type": "str", "required": True}, "package": {"type": "str", "required": True}}
 
@@ -242,10 +367,15 @@ def main() -> None:
                 "type": "list",
                 "elements": "str",
                 "choices": list(FEATURES),
-                "default": list(FEATURES),
+                "default": list(DEFAULT_FEATURES),
             },
             "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
             "policy": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
+            "xdp": {"type": "list", "elements": "dict", "default": [], "options": XDP},
+            "pin_root": {"type": "path", "default": PIN_ROOT},
+            "nics": {"type": "list", "elements": "dict", "default": []},
+            "hugepages": {"type": "dict", "default": {}, "options": HUGEPAGES},
+            "cpu_plan": {"type": "dict", "default": {}, "options": CPU_PLAN},
             "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
             "docker_socket": {"type": "path", "default": "/run/docker.sock"},
             "fail": {"type": "bool", "default": True},
@@ -253,15 +383,18 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    needs = _requirements(options)
-    findings = check(needs, read(Host(), needs, options["container_label"], options["docker_socket"]))
+    try:
+        needs = _requirements(options)
+        findings = check(needs, read(Host(), needs, options["container_label"], options["docker_socket"]))
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
     errors = sum(finding.severity == ERROR for finding in findings)
     table = render(findings) if findings else ""
     result = {"passed": not errors, "findings": [asdict(finding) for finding in findings], "table": table}
     if errors and options["fail"]:
         module.fail_json(msg=f"{errors} of {len(findings)} findings stand in the way\n{table}", **result)
     for finding in findings:
-        if finding.severity != ERROR:
+        if finding.severity == WARNING:
             module.warn(f"{finding.subject}: {finding.found}; needed: {finding.limit}; {finding.remedy}")
     module.exit_json(changed=False, **result)
 
@@ -282,6 +415,15 @@ def _requirements(options: dict) -> Requirements:
         features=options["features"],
         policy=options["policy"],
         commands=[Command(**one) for one in options["commands"]],
+        xdp=[
+            Xdp(one["name"], one["mode"], options["pin_root"]) for one in options["xdp"] if one["state"] == "attached"
+        ],
+        asked=Asked(
+            nics=[one for one in options["nics"] if one.get("name") not in options["pending_interfaces"]],
+            reservations=options["hugepages"].get("reservations") or [],
+            keep=parse_size(options["hugepages"].get("keep") or 0),
+            cpu_plan={name: value for name, value in options["cpu_plan"].items() if value},
+        ),
     )
 
 

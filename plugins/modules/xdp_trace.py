@@ -72,7 +72,9 @@ events:
   returned: success
   sample: [xdp_exception, xdp_redirect_err, xdp_redirect_map_err, xdp_bulk_tx, xdp_devmap_xmit, xdp_cpumap_enqueue]
 total:
-  description: Packets counted.
+  description:
+    - Sum of all counts, 0 where nothing got lost.
+    - A packet that a driver fails to redirect is counted by two events, C(xdp_redirect_err) and C(xdp_exception).
   type: int
   returned: success
   sample: 1024

@@ -6,12 +6,10 @@ import dataclasses
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _preflight
+from ansible_collections.tripod.baremetal.plugins.module_utils._findings import ERROR, WARNING, Finding, render
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight import (
-    ERROR,
-    WARNING,
     Command,
     FileSystem,
-    Finding,
     Holder,
     Listener,
     Port,
@@ -21,7 +19,6 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._preflight import
     check,
     read,
     read_listeners,
-    render,
 )
 
 GIB = 2**30

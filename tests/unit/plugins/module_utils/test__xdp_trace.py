@@ -134,7 +134,7 @@ def test_a_kernel_without_xdp_events_is_too_old(machine, release):
         ("xdp_exception", 42, 0, ("unknown 42", None), "no action"),
         ("xdp_exception", 3, 0, ("tx", None), "could not send the packet back"),
         ("xdp_exception", 2, 0, ("pass", None), "could not carry out"),
-        ("xdp_redirect_err", 4, errno.EINVAL, ("redirect", "EINVAL"), "no valid target"),
+        ("xdp_redirect_err", 4, errno.EINVAL, ("redirect", "EINVAL"), "no valid interface"),
         ("xdp_redirect_map_err", 4, errno.ENETDOWN, ("redirect", "ENETDOWN"), "is down"),
         ("xdp_redirect_err", 4, errno.ELOOP, ("redirect", "ELOOP"), "symbolic links"),
         ("xdp_redirect_err", 4, 524, ("redirect", "524"), "524"),

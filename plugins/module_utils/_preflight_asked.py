@@ -1,0 +1,90 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""What the modules of a host's plan would refuse: each is asked itself, so that a limit is written only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ._core import CoreError, Invalid, Subject
+from ._cpu_isolation import CpuIsolation
+from ._cpu_plan import parse_request
+from ._findings import ERROR, Finding
+from ._host import Host
+from ._hugepages import Hugepages, Reservation, Wanted
+from ._nic import Nics
+from ._nic_request import Request, parse_all
+from ._sizes import parse_size
+
+_SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What other modules will be asked for; each in the form of its options.
+
+    Attributes:
+        nics: ``nics`` of the ``nic`` module.
+        reservations: ``reservations`` of the ``hugepages`` module.
+        keep: Bytes that huge pages must leave to the host.
+        cpu_plan: Options of the ``cpu_isolation`` module; no plan where it gives CPUs to nobody.
+    """
+
+    nics: Sequence[Mapping[str, Any]] = ()
+    reservations: Sequence[Mapping[str, Any]] = ()
+    keep: int = 0
+    cpu_plan: Mapping[str, Any] | None = None
+
+    def nic_requests(self) -> list[Request]:
+        """Return the NICs' declarations; none where they are malformed, which is a refusal."""
+        try:
+            return parse_all(self.nics)
+        except Invalid:
+            return []
+
+
+def check_asked(host: Host, asked: Asked) -> Iterator[Finding]:
+    """Return what would be refused, and why."""
+    if asked.nics:
+        yield from _refusals("NICs", "nic_interfaces", lambda: _nics(host, asked.nics))
+    if asked.reservations:
+        yield from _refusals("huge pages", "hugepages_reservations", lambda: _hugepages(host, asked))
+    if asked.cpu_plan and not _SHARES.isdisjoint(asked.cpu_plan):
+        yield from _refusals("CPU plan", "the cpu_isolation variables", lambda: _cpu_plan(host, asked.cpu_plan or {}))
+
+
+def _refusals(subject: str, where: str, ask: Callable[[], None]) -> Iterator[Finding]:
+    try:
+        ask()
+    except CoreError as error:
+        for reason in error.facts.get("reasons") or [str(error)]:
+            yield Finding(ERROR, subject, reason, "what this host can do", f"correct {where}")
+
+
+def _nics(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
+    requests = parse_all(options)
+    _validate(host, Nics(requests), requests)
+
+
+def _hugepages(host: Host, asked: Asked) -> None:
+    wanted = Wanted(
+        reservations=[
+            Reservation(int(one.get("node", 0)), parse_size(one["size"]), int(one["count"]))
+            for one in asked.reservations
+        ],
+        keep=asked.keep,
+    )
+    _validate(host, Hugepages(wanted), wanted)
+
+
+def _cpu_plan(host: Host, options: Mapping[str, Any]) -> None:
+    request = parse_request(options)
+    _validate(host, CpuIsolation(request), request)
+
+
+def _validate(host: Host, subject: Subject, desired: Any) -> None:
+    subject.validate(desired, subject.read(host))

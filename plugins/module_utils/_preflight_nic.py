@@ -1,0 +1,326 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Whether the NICs of a host can run XDP as they are, or as they are declared to become."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from . import _irqbalance, _netlink, _session
+from ._core import CoreError
+from ._cpulist import format_cpulist
+from ._findings import ERROR, INFO, WARNING, Finding
+from ._host import Host
+from ._irq_plan import Topology
+from ._nic import Nics
+from ._nic_drivers import members
+from ._nic_request import MAXIMUM, Request
+from ._nic_state import NicState, read_nic
+from ._topology import read_cpus, read_nodes
+from ._xdp import XdpProgram
+from ._xdp_limits import xdp_limits
+from ._xdp_plan import PIN_ROOT, Wanted
+
+LRO, HARDWARE_GRO = "rx-lro", "rx-gro-hw"
+NOTHING = Request()
+# x86 has 256 vectors for each CPU; what exceptions and the kernel's own interrupts leave is a little more than this.
+_VECTORS = 200
+_PCI_DEVICES = "/sys/bus/pci/devices"
+
+
+@dataclass(frozen=True)
+class Xdp:
+    """A program that is to be attached.
+
+    Attributes:
+        interface: Name.
+        mode: ``native``, ``generic`` or ``offload``.
+        pin_root: Where our programs are pinned.
+    """
+
+    interface: str
+    mode: str = "native"
+    pin_root: str = PIN_ROOT
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network interface as it is, and what it is to become.
+
+    Attributes:
+        declared: What the ``nic`` module will be asked for.
+        xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot tell.
+        foreign: Programs attached that are not ours.
+        iommu: Type of its IOMMU domain, such as ``DMA-FQ`` or ``identity``; None without an IOMMU.
+    """
+
+    state: NicState
+    declared: Request = NOTHING
+    xdp_features: Sequence[str] | None = None
+    foreign: Sequence[str] = ()
+    iommu: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Interface name."""
+        return self.state.name
+
+    @property
+    def driver(self) -> str | None:
+        """Its driver."""
+        return self.state.settings.driver
+
+    @property
+    def label(self) -> str:
+        """Its driver, for messages."""
+        return f"driver {self.driver}" if self.driver else self.state.link.kind or "its driver"
+
+    @property
+    def mtu(self) -> int:
+        """Its MTU to be, in bytes."""
+        return self.state.link.mtu if self.declared.mtu is None else self.declared.mtu
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Its channels to be, but for those of no queue."""
+        counts = self.state.settings.channels or {}
+        found = {kind: count.current for kind, count in counts.items() if kind != "other"}
+        for kind, value in self.declared.channels.items():
+            if kind in found:
+                most = counts[kind].maximum  # beyond it the nic module refuses
+                found[kind] = most if value == MAXIMUM else min(int(value), most)
+        return found
+
+    def is_on(self, feature: str) -> bool:
+        """Whether an offload is to be on; the kernel's name."""
+        known = self.state.settings.features
+        for word, value in self.declared.features.items():
+            if feature in members(word, known) and known[feature].changeable:
+                return value
+        return feature in known and known[feature].active
+
+
+@dataclass(frozen=True)
+class NicSnapshot:
+    """What ``read_nics`` saw.
+
+    Attributes:
+        nics: Those that are to run XDP or are declared.
+        session: Interfaces that carry the operator's connection.
+        topology: CPUs by NUMA node.
+        irqbalance: What moves interrupts by itself.
+        vectors: Interrupts that a CPU can take; 0 where that is no question.
+    """
+
+    nics: Sequence[Nic] = ()
+    session: Sequence[str] = ()
+    topology: Topology = field(default_factory=lambda: Topology((0,)))
+    irqbalance: _irqbalance.State = field(default_factory=_irqbalance.State)
+    vectors: int = 0
+
+
+def read_nics(host: Host, wanted: Sequence[Xdp], requests: Sequence[Request]) -> NicSnapshot:
+    """Look at the interfaces that matter."""
+    if not wanted and not requests:
+        return NicSnapshot()
+    declared, states = _read_declared(host, requests)
+    attached = {one.interface: one for one in wanted}
+    table = _netlink.links()
+    nics = []
+    for link in table:
+        if link.name not in {*attached, *declared}:
+            continue
+        try:
+            state = states.get(link.name) or read_nic(host, link, table)
+            nics.append(_read_nic(host, state, declared.get(link.name, NOTHING), attached.get(link.name)))
+        except OSError as error:
+            if error.errno != errno.ENODEV:  # containers come and go while we look
+                raise
+    return NicSnapshot(
+        nics,
+        sorted(_session.carriers(host, _session.current(host))),
+        Topology.of(read_cpus(host), read_nodes(host)),
+        _irqbalance.read(host),
+        _VECTORS if os.uname().machine == "x86_64" else 0,
+    )
+
+
+def check_nics(wanted: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
+    """Return what stands in the way of XDP, and what an operator should know of the NICs."""
+    by_name = {nic.name: nic for nic in seen.nics}
+    for one in wanted:
+        if one.interface in by_name:
+            yield from check_xdp(one, by_name[one.interface], len(seen.topology.online))
+    for nic in seen.nics:
+        yield from _advice(nic, seen)
+    yield from _check_vectors(seen)
+    if any(nic.declared.irq for nic in seen.nics):
+        yield from _check_irqbalance(seen.irqbalance)
+
+
+def check_xdp(wanted: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
+    """Return what stands between an interface and its program.
+
+    Args:
+        wanted: The program.
+        nic: The interface.
+        cpus: Online CPUs.
+    """
+    subject = f"XDP on {nic.name}"
+    for foreign in nic.foreign:
+        yield Finding(
+            ERROR, subject, f"{foreign} is attached", "no program of others", "detach it, or replace it on purpose"
+        )
+    if wanted.mode == "offload" and nic.xdp_features is not None and "hw-offload" not in nic.xdp_features:
+        yield Finding(ERROR, subject, f"{nic.label} runs no program on the NIC", "hw-offload", "choose mode native")
+    if wanted.mode == "native":
+        yield from _check_support(subject, nic)
+        yield from _check_frames(subject, nic)
+        yield from _check_queues(subject, nic, cpus)
+
+
+def _check_support(subject: str, nic: Nic) -> Iterator[Finding]:
+    if nic.xdp_features is None:
+        remedy = "nothing: attaching will show it"
+        yield Finding(INFO, subject, "a kernel that cannot tell (before 6.3)", "native XDP in the driver", remedy)
+    elif "basic" not in nic.xdp_features and nic.state.link.kind == "veth":
+        yield Finding(
+            ERROR,
+            subject,
+            "a veth whose peer has more transmit queues than it has receive queues",
+            "at least as many",
+            "make the pair with the same number of queues on both ends",
+        )
+    elif "basic" not in nic.xdp_features:
+        remedy = "choose mode generic, which is slower, or another NIC"
+        yield Finding(ERROR, subject, f"{nic.label} without native XDP", "native XDP", remedy)
+
+
+def _check_frames(subject: str, nic: Nic) -> Iterator[Finding]:
+    limits = xdp_limits(nic.driver or nic.state.link.kind)
+    if nic.mtu > limits.mtu:
+        remedy = f"mtu: {limits.mtu} in nic_interfaces, or 'ip link set {nic.name} mtu {limits.mtu}'"
+        yield Finding(ERROR, subject, f"MTU {nic.mtu}", f"at most {limits.mtu} for {nic.label}", remedy)
+    if nic.is_on(LRO):
+        remedy = f"features: {{{LRO}: false}} in nic_interfaces, or 'ethtool -K {nic.name} lro off'"
+        yield Finding(ERROR, subject, "large receive offload on", "off: XDP must see each packet", remedy)
+    if nic.is_on(HARDWARE_GRO):
+        if not nic.state.settings.features[HARDWARE_GRO].changeable:
+            remedy = "change it where the (virtual) NIC is defined, or choose mode generic"
+            yield Finding(ERROR, subject, f"{HARDWARE_GRO} on [fixed]", "off", remedy)
+        elif limits.refuses_hardware_gro:
+            remedy = f"features: {{{HARDWARE_GRO}: false}} in nic_interfaces"
+            yield Finding(ERROR, subject, f"{HARDWARE_GRO} on", f"off for {nic.label}", remedy)
+
+
+def _check_queues(subject: str, nic: Nic, cpus: int) -> Iterator[Finding]:
+    limits, channels = xdp_limits(nic.driver), nic.channels
+    if not channels:
+        return
+    combined = channels.get("combined", 0)
+    rx, tx = combined + channels.get("rx", 0), combined + channels.get("tx", 0)
+    most = max(count.maximum for kind, count in (nic.state.settings.channels or {}).items() if kind != "other")
+    if limits.only_combined and rx + tx > 2 * combined:
+        remedy = "channels: {combined: N, rx: 0, tx: 0} in nic_interfaces"
+        yield Finding(ERROR, subject, "separate rx and tx channels", f"combined ones for {nic.label}", remedy)
+    if limits.same_queues and rx != tx:
+        remedy = "the same number of both in nic_interfaces"
+        yield Finding(ERROR, subject, f"{rx} rx and {tx} tx channels", f"as many of both for {nic.label}", remedy)
+    if limits.spares_half and max(rx, tx) * 2 > most:
+        remedy = f"at most {most // 2} channels in nic_interfaces"
+        yield Finding(ERROR, subject, f"{max(rx, tx)} of {most} channels", f"half of them for {nic.label}", remedy)
+    if limits.queue_per_cpu and combined + cpus > most:
+        yield Finding(
+            INFO,
+            subject,
+            f"{most - combined} spare channels for {cpus} CPUs",
+            "one for each CPU",
+            "nothing, or a NIC with more queues: sending and redirecting share a lock otherwise",
+        )
+    if limits.redirects_by_cpu and tx < cpus:
+        yield Finding(
+            WARNING,
+            subject,
+            f"{tx} transmit queues for {cpus} CPUs",
+            "one for each CPU that redirects to it",
+            "more channels, or redirect to it from the first CPUs only",
+        )
+
+
+def _check_irqbalance(found: _irqbalance.State) -> Iterator[Finding]:
+    if found.stray:
+        yield Finding(
+            WARNING,
+            "irqbalance",
+            "runs, and not under systemd",
+            "told to leave placed IRQs alone",
+            "end it, or start it by its unit, to which nic adds the IRQs that it places",
+        )
+    elif found.command:
+        remedy = "nothing: nic adds the IRQs that it places to its unit"
+        yield Finding(INFO, "irqbalance", "installed", "told to leave placed IRQs alone", remedy)
+
+
+def _check_vectors(seen: NicSnapshot) -> Iterator[Finding]:
+    for node, cpus in seen.topology.nodes.items() if seen.vectors else ():
+        queues = sum(sum(nic.channels.values()) for nic in seen.nics if nic.state.node == node)
+        if cpus and queues > seen.vectors * len(cpus):
+            yield Finding(
+                WARNING,
+                f"IRQ vectors of node {node}",
+                f"{queues} channels for CPUs {format_cpulist(cpus)}",
+                f"about {seen.vectors} a CPU",
+                "fewer channels, or place some IRQs on another node",
+            )
+
+
+def _advice(nic: Nic, seen: NicSnapshot) -> Iterator[Finding]:
+    subject = f"interface {nic.name}"
+    if nic.name in seen.session:
+        remedy = "nothing: changes to it are guarded, unless guard is never"
+        yield Finding(INFO, subject, "carries this session", "a way back", remedy)
+    if nic.iommu and nic.iommu.startswith("DMA"):
+        remedy = "the boot argument iommu=pt, where the NIC is trusted; vfio works with either"
+        yield Finding(INFO, subject, f"its IOMMU domain translates ({nic.iommu})", "pass-through is faster", remedy)
+    local = seen.topology.nodes.get(nic.state.node, ()) if nic.state.node is not None else ()
+    queues = nic.channels.get("combined", 0) + nic.channels.get("rx", 0)
+    if nic.declared.irq and local and queues > len(local):
+        remedy = f"nothing, or {len(local)} channels: queues share CPUs otherwise"
+        found = f"{queues} queues, {len(local)} CPUs on node {nic.state.node}"
+        yield Finding(INFO, subject, found, "a CPU for each queue", remedy)
+
+
+def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, Request], Mapping[str, NicState]]:
+    """Return the requests by interface, a bond's by its members too, and what was read to find them."""
+    if not requests:
+        return {}, {}
+    try:
+        found = Nics(requests, remember=False, lenient=True).read(host)
+    except CoreError:
+        return {}, {}  # the nic module itself is asked elsewhere, and says why
+    return {target.name: target.request for target in found.targets}, found.host.nics
+
+
+def _read_nic(host: Host, state: NicState, declared: Request, wanted: Xdp | None) -> Nic:
+    features = _netlink.xdp_features(state.link.index)
+    group = host.link(f"{_PCI_DEVICES}/{state.pci}/iommu_group") if state.pci else None
+    return Nic(
+        state,
+        declared,
+        None if features is None else sorted(features),
+        _foreign(host, wanted) if wanted and state.link.xdp.mode else (),
+        host.read(f"/sys/kernel/iommu_groups/{group}/type") if group else None,
+    )
+
+
+def _foreign(host: Host, wanted: Xdp) -> list[str]:
+    ours = Wanted(wanted.interface, present=False, pin_root=wanted.pin_root)
+    try:
+        return [str(one) for one in XdpProgram(ours).read(host).foreign]
+    except CoreError:
+        return []  # whoever may not ask for programs is told so as a finding of its own
