@@ -619,7 +619,10 @@ def _forget_acknowledgement(host: Host, identity: str) -> None:
 
 
 def _process(host: Host, pid: int) -> Process | None:
-    fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    try:
+        fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    except ProcessLookupError:
+        return None  # it ended between opening and reading
     if not fields or fields[0] == "Z":
         return None
     return Process(pid, int(fields[19]))  # field 22 of proc(5), counted from field 3
