@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from ._core import Impossible
@@ -121,9 +121,9 @@ class Settings:
         parts["features"] = {name: Feature(**feature) for name, feature in parts.get("features", {}).items()}
         if parts.get("rss"):
             rss = parts["rss"]
-            key = bytes.fromhex(rss.get("key", "").replace(":", ""))
+            hash_key = bytes.fromhex(rss.get("key", "").replace(":", ""))
             sequences = {name: tuple(rss.get(name, ())) for name in ("table", "functions")}
-            parts["rss"] = Rss(**{**rss, **sequences, "key": key})
+            parts["rss"] = Rss(**{**rss, **sequences, "key": hash_key})
         if parts.get("flow_rules"):
             rules = tuple(FlowRule(**rule) for rule in parts["flow_rules"].get("rules", ()))
             parts["flow_rules"] = FlowRules(**{**parts["flow_rules"], "rules": rules})
@@ -139,14 +139,15 @@ def read_settings(name: str) -> Settings:
     """
     with Ethtool(name) as ethtool:
         rss = _ask(name, "RSS", read_rss)
-        return Settings(
-            **_driver(name),
+        pause = ethtool.values(PAUSE)
+        return replace(
+            _driver(name),
             rings=ethtool.counts(RINGS),
             ring_options=ethtool.values(RINGS),
             channels=ethtool.counts(CHANNELS),
             coalesce=ethtool.values(COALESCE),
             features=ethtool.features(),
-            pause=ethtool.values(PAUSE),
+            pause={key: bool(value) for key, value in pause.items()} if pause else None,
             private_flags=ethtool.private_flags(),
             rss=rss,
             # Drivers answer with no fields at all where there is no RSS to have them.
@@ -163,7 +164,7 @@ def describe(name: str) -> Settings:
     """
     try:
         with Ethtool(name) as ethtool:
-            return Settings(**_driver(name), rings=ethtool.counts(RINGS), channels=ethtool.counts(CHANNELS))
+            return replace(_driver(name), rings=ethtool.counts(RINGS), channels=ethtool.counts(CHANNELS))
     except Impossible as error:
         if error.facts.get("errno") == "ENODEV":
             return Settings()
@@ -239,10 +240,10 @@ def _ask(name: str, word: str, question: Callable[[str], Answer]) -> Answer | No
         raise unreadable(name, word, error) from error
 
 
-def _driver(name: str) -> dict[str, str | None]:
+def _driver(name: str) -> Settings:
+    """Return what the driver calls itself."""
     answer = _ask(name, "driver", lambda nic: call(nic, struct.pack("=I", _GDRVINFO).ljust(_DRIVER_INFO.size, b"\0")))
-    words = _DRIVER_INFO.unpack(answer)[1:5] if answer else (b"",) * 4
-    return dict(zip(("driver", "version", "firmware", "bus"), map(_text, words)))
+    return Settings(*map(_text, _DRIVER_INFO.unpack(answer)[1:5])) if answer else Settings()
 
 
 def _text(raw: bytes) -> str | None:
