@@ -73,8 +73,7 @@ def _nics(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
 def _hugepages(host: Host, asked: Asked) -> None:
     wanted = Wanted(
         reservations=[
-            Reservation(int(one.get("node", 0)), parse_size(one["size"]), int(one["count"]))
-            for one in asked.reservations
+            Reservation(one.get("node", 0), parse_size(one["size"]), one["count"]) for one in asked.reservations
         ],
         keep=asked.keep,
     )

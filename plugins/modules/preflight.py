@@ -174,10 +174,23 @@ options:
     default: {}
     suboptions:
       reservations:
-        description: Pages by node and size, as M(tripod.baremetal.hugepages) takes them.
+        description: Pages by node and size.
         type: list
         elements: dict
         default: []
+        suboptions:
+          node:
+            description: NUMA node.
+            type: int
+            default: 0
+          size:
+            description: Size of a page.
+            type: str
+            required: true
+          count:
+            description: Number of pages.
+            type: int
+            required: true
       keep:
         description: Memory that the host must be left with.
         type: str
@@ -212,6 +225,23 @@ options:
         description: Who gets which CPUs.
         type: list
         elements: dict
+        suboptions:
+          name:
+            description: Who.
+            type: str
+            required: true
+          cpus:
+            description: These CPUs.
+            type: str
+          cores:
+            description: So many cores.
+            type: int
+          node:
+            description: Cores of this NUMA node.
+            type: int
+          nic:
+            description: Cores of the NUMA node of this NIC.
+            type: str
   container_label:
     description: Label of the containers that are ours, as C(key=value).
     type: str
@@ -336,7 +366,16 @@ XDP = {
     "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
 }
 HUGEPAGES = {
-    "reservations": {"type": "list", "elements": "dict", "default": []},
+    "reservations": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "node": {"type": "int", "default": 0},
+            "size": {"type": "str", "required": True},
+            "count": {"type": "int", "required": True},
+        },
+    },
     "keep": {"type": "str", "default": "512M"},
 }
 CPU_PLAN = {
@@ -346,7 +385,17 @@ CPU_PLAN = {
     "isolation": {"type": "list", "elements": "str"},
     "split_cores": {"type": "bool"},
     "governor": {"type": "str"},
-    "assignments": {"type": "list", "elements": "dict"},
+    "assignments": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "cpus": {"type": "str"},
+            "cores": {"type": "int"},
+            "node": {"type": "int"},
+            "nic": {"type": "str"},
+        },
+    },
 }
 COMMAND = {"name": {"type": "str", "required": True}, "package": {"type": "str", "required": True}}
 
