@@ -243,7 +243,10 @@ def _ask(name: str, word: str, question: Callable[[str], Answer]) -> Answer | No
 def _driver(name: str) -> Settings:
     """Return what the driver calls itself."""
     answer = _ask(name, "driver", lambda nic: call(nic, struct.pack("=I", _GDRVINFO).ljust(_DRIVER_INFO.size, b"\0")))
-    return Settings(*map(_text, _DRIVER_INFO.unpack(answer)[1:5])) if answer else Settings()
+    if answer is None:
+        return Settings()
+    _command, driver, version, firmware, bus, *_rest = _DRIVER_INFO.unpack(answer)
+    return Settings(_text(driver), _text(version), _text(firmware), _text(bus))
 
 
 def _text(raw: bytes) -> str | None:
