@@ -419,6 +419,7 @@ def facts(record: Record) -> dict[str, Any]:
         "ended": record.ended and _clock(record.ended),
         "report": list(record.report),
         "errors": list(record.errors),
+        "story": story(record),
     }
 
 

@@ -159,6 +159,9 @@ guards:
       description: What could not be put back.
       type: list
       elements: str
+    story:
+      description: All of this as a sentence.
+      type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
