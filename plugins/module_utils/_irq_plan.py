@@ -97,6 +97,8 @@ def place(topology: Topology, demands: Sequence[Demand]) -> dict[str, Place]:
             continue
         if demand.asked.placement is not None:
             queues = demand.asked.placement
+            if len(queues) == 1:
+                queues *= demand.queues
             notes: list[str] = []
         else:
             order = _by_thread(topology, _candidates(topology, demand))
@@ -152,10 +154,10 @@ def _faults(topology: Topology, demand: Demand) -> list[str]:
         if offline:
             reasons.append(f"{nic}: {option} names CPUs {format_cpulist(offline)}, which are not online ({online} are)")
     if asked.placement is not None:
-        if len(asked.placement) != demand.queues:
+        if len(asked.placement) not in (1, demand.queues):
             reasons.append(
                 f"{nic}: irq.placement has CPUs for {len(asked.placement)} queues, but {demand.queues} interrupt: "
-                "give a CPU list for each"
+                "give a CPU list for each, or one for all"
             )
     elif not reasons and not _candidates(topology, demand):
         reasons.append(f"{nic}: {_nothing_left(topology, demand)}")

@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import _documents, _ethtool, _irq, _irqbalance, _netlink, _nic_plan
+from . import _documents, _ethtool, _irq, _irqbalance, _netlink, _nic_limits, _nic_plan
 from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge, describe
 from ._cpulist import parse_cpulist
 from ._documents import Document
 from ._guard import Restore
 from ._host import Host
 from ._netlink import Link
-from ._nic_plan import DEFAULT, Target
+from ._nic_plan import DEFAULT, NO_CPUS, Target
 from ._nic_request import Request, parse, parse_all
 from ._nic_state import SOCK_FLOW_ENTRIES, HostState, NicState, read_host, read_nic, write_rfs, write_rps, write_xps
 from ._rxnfc import FlowRule, canonical
@@ -62,6 +62,7 @@ class State:
         missing: Why others' is not.
         keys: Under which the document remembers each NIC, by name.
         moved: Keys of today, by those in the document, as cards change slots.
+        forgotten: Keys of NICs that are no longer there and are to be forgotten.
         document: What is remembered.
     """
 
@@ -71,6 +72,7 @@ class State:
     missing: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
+    forgotten: tuple[str, ...] = ()
     document: Document | None = None
 
     @property
@@ -84,7 +86,7 @@ class Nics:
 
     Args:
         requests: What is asked; reading needs to know which NICs are meant.
-        remember: Whether the document is kept. A replay of it changes nothing in it.
+        remember: Whether the document is written. A replay of it changes nothing in it.
         lenient: Whether a NIC that is not there is left out.
         only: Names of interfaces to bring to what is asked; None for all.
     """
@@ -108,7 +110,7 @@ class Nics:
 
     def validate(self, desired: Sequence[Request], state: State) -> None:
         """Raise with every reason at once."""
-        limits, refusals = _nic_plan.faults(state.targets, state.host)
+        limits, refusals = _nic_limits.faults(state.targets, state.host)
         missing = [] if self._lenient else list(state.missing)
         twice = _named_twice(state.targets)
         kind = Invalid if twice else Impossible if missing or limits else Refused
@@ -139,15 +141,15 @@ class Nics:
         for target in state.targets:
             nic = state.host.nics[target.name]
             if target.name in names and target.touched:
-                before = _nic_plan.previous(target.request, nic).to_body()
+                before = _nic_plan.previous(target.request, nic, state.host).to_body()
                 nics[state.keys[target.name]] = {**identities.get(target.name, {"name": target.name}), **before}
         return names, [Restore(KIND, {"nics": nics})]
 
     def _read(self, host: Host) -> State:
         table = _netlink.links()
-        document = _documents.load(host, DOCUMENT) if self._remember else None
+        document = _documents.load(host, DOCUMENT)
         body: Mapping[str, Any] = document.body if document else {}
-        entries, missing = _resolve(host, self._requests, table, self._lenient)
+        entries, unfound = _resolve(host, self._requests, table, self._lenient)
         listed = {entry.key for entry in entries}
         moved = {}
         for key, request in zip(body.get("nics", {}), _remembered(body)):
@@ -155,14 +157,18 @@ class Nics:
                 moved[key] = entry.key
                 if entry.key not in listed:
                     entries.append(replace(entry, listed=False))
+        # What is no longer there can still be forgotten.
+        forgotten = [key for request, _reason in unfound if not request.present for key in _held_keys(request, body)]
+        missing = [reason for request, reason in unfound if request.present or not _held_keys(request, body)]
         names = _expand(entries, table)
         state = read_host(host, [link for link in table if link.name in names], table)
-        keys = {name: _key(state.nics[name].pci, link, table) for name, link in names.items()}
+        addresses = _addresses(host, table)
+        keys = {name: _key(link, addresses) for name, link in names.items()}
         state = replace(state, nics={name: self._with_stuck(nic, keys[name], body) for name, nic in state.nics.items()})
         targets = [target for entry in entries for target in _targets(entry, state.nics, keys, body, self._lenient)]
         # In one order for the whole list and for a part of it, as earlier NICs choose their CPUs first.
         targets.sort(key=lambda target: keys[target.name])
-        return State(state, tuple(targets), tuple(entries), tuple(missing), keys, moved, document)
+        return State(state, tuple(targets), tuple(entries), tuple(missing), keys, moved, tuple(forgotten), document)
 
     def _with_stuck(self, nic: NicState, key: str, body: Mapping[str, Any]) -> NicState:
         stuck = {name for held, name in self._stuck if held == key} | set(body.get("unmovable", {}).get(key, ()))
@@ -195,7 +201,10 @@ class Nics:
         done: set[tuple[Any, ...]] = set()
         for _round in range(_ROUNDS):
             state = self.read(host)
-            steps = _nic_plan.plan(state.targets, state.host, self._only)
+            try:
+                steps = _nic_plan.plan(state.targets, state.host, self._only)
+            except Impossible as error:  # the driver made another number of queues than it was asked for
+                raise ApplyFailed(str(error), **error.facts) from error
             left = [step for step in steps if not is_setting(step) and _signature(step) not in done]
             if not left:
                 return
@@ -216,7 +225,7 @@ class Nics:
                 write_rfs(host, name, step.path[2], step.after)
             else:
                 write = write_xps if section == "xps" else write_rps
-                write(host, name, step.path[2], parse_cpulist(step.after))
+                write(host, name, step.path[2], () if step.after == NO_CPUS else parse_cpulist(step.after))
         except OSError as error:
             raise ApplyFailed(f"{describe(step)}: {error.strerror}") from error
 
@@ -276,35 +285,47 @@ def is_setting(change: Change) -> bool:
 
 
 def _remembered(body: Mapping[str, Any]) -> list[Request]:
-    return parse_all(list(body.get("nics", {}).values()))
+    try:
+        return parse_all(list(body.get("nics", {}).values()))
+    except Invalid as error:
+        raise Invalid(f"{_documents.path(DOCUMENT)}: {error}; correct or remove it", **error.facts) from error
 
 
 def _resolve(
     host: Host, requests: Sequence[Request], table: Sequence[Link], lenient: bool
-) -> tuple[list[Entry], list[str]]:
-    addresses = {link.name: _pci(host, link) for link in table}
-    entries, missing = [], []
+) -> tuple[list[Entry], list[tuple[Request, str]]]:
+    addresses = _addresses(host, table)
+    entries, unfound = [], []
     for request in requests:
         found = (_find_remembered if lenient else _find)(request, table, addresses)
         if len(found) == 1:
-            entries.append(Entry(request, found[0], _key(addresses[found[0].name], found[0], table)))
+            entries.append(Entry(request, found[0], _key(found[0], addresses)))
         else:
-            missing.append(_why_not_found(request, found, table, addresses))
-    return entries, missing
+            unfound.append((request, _why_not_found(request, found, table, addresses)))
+    return entries, unfound
 
 
-def _pci(host: Host, link: Link) -> str | None:
+def _held_keys(request: Request, body: Mapping[str, Any]) -> list[str]:
+    given = {"name": request.name, "pci": request.pci, "mac": request.mac}
+    return [
+        key
+        for key, held in body.get("nics", {}).items()
+        if all(held.get(kind) == value for kind, value in given.items() if value is not None)
+    ]
+
+
+def _addresses(host: Host, table: Sequence[Link]) -> dict[str, str | None]:
     # What stands on a NIC, such as a VLAN, has no device of its own.
-    device = pci_device(host, f"{NETWORK}/{link.name}") if link.kind is None else None
-    return device.rpartition("/")[2] if device else None
+    devices = {link.name: pci_device(host, f"{NETWORK}/{link.name}") for link in table if link.kind is None}
+    return {link.name: (devices.get(link.name) or "").rpartition("/")[2] or None for link in table}
 
 
-def _key(pci: str | None, link: Link, table: Sequence[Link]) -> str:
-    if pci is None or link.kind is not None:
+def _key(link: Link, addresses: Mapping[str, str | None]) -> str:
+    pci = addresses[link.name]
+    if pci is None:
         return link.name
     # Two ports of one function (mlx4) differ by MAC only.
-    ports = [one for one in table if one.kind is None and (one.bus, one.bus_address) == (link.bus, link.bus_address)]
-    return pci if len(ports) == 1 else f"{pci} {_mac(link)}"
+    return pci if list(addresses.values()).count(pci) == 1 else f"{pci} {_mac(link)}"
 
 
 def _mac(link: Link) -> str:
@@ -373,6 +394,7 @@ def _targets(
         if not entry.request.present:
             original = body.get("original", {}).get(keys[name])
             request = parse({**original, "name": name}) if original else Request(name=name)
+            request = _nic_plan.fitted(request, nics[name])
         owns = lenient or not entry.listed or bool({entry.key, keys[name]} & rules_of)
         yield Target(name, request, touched=entry.listed, owns_rules=owns)
 
@@ -396,6 +418,8 @@ def _identity(entry: Entry) -> dict[str, Any]:
 def _plan_document(state: State) -> list[Change]:
     """Return the change of what is remembered: requests, what was seen first, and what proved immovable."""
     held = {section: _rekeyed(state, section) for section in ("nics", "original", "unmovable")}
+    for section, key in itertools.product(held.values(), state.forgotten):
+        section.pop(key, None)
     for entry in state.entries:
         if not entry.listed:
             continue
@@ -405,7 +429,7 @@ def _plan_document(state: State) -> list[Change]:
             held["nics"][entry.key] = {**_identity(entry), **request.to_body()}
             for target in (target for target in state.targets if target.name in names):
                 key = state.keys[target.name]
-                seen = _nic_plan.previous(target.request, state.host.nics[target.name]).to_body()
+                seen = _nic_plan.previous(target.request, state.host.nics[target.name], state.host).to_body()
                 held["original"][key] = _first_seen(held["original"].get(key, {}), seen)
         else:
             held["nics"].pop(entry.key, None)

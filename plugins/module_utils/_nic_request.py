@@ -60,7 +60,7 @@ class Irq:
     """Where interrupts are to be handled.
 
     Attributes:
-        placement: CPUs by queue; None to choose them near the NIC.
+        placement: CPUs by queue, or once for all queues; None to choose them near the NIC.
         cpus: The only ones to choose from, isolated ones among them; None for those of the NIC's node.
         avoid: Housekeeping CPUs: no queue's, but those of every other vector.
         other: CPUs of the vectors that serve no queue; ``avoid`` where it is None.

@@ -19,6 +19,7 @@ from ._netlink import Link, XdpState
 from ._nic_drivers import driver as driver_of
 from ._topology import NETWORK, pci_device, read_cpus, read_nodes
 
+DEFAULT_AFFINITY = "/proc/irq/default_smp_affinity"
 SOCK_FLOW_ENTRIES = "/proc/sys/net/core/rps_sock_flow_entries"
 
 
@@ -105,11 +106,13 @@ class HostState:
 
     Attributes:
         nics: By name.
+        default_affinity: CPUs that interrupts get where nobody says otherwise.
         sock_flow_entries: Flows that all sockets remember together (RFS); None where the kernel lacks it.
     """
 
     nics: Mapping[str, NicState]
     topology: Topology
+    default_affinity: frozenset[int] = frozenset()
     sock_flow_entries: int | None = None
     irqbalance: _irqbalance.State = field(default_factory=_irqbalance.State)
 
@@ -125,6 +128,7 @@ def read_host(host: Host, links: Iterable[Link], table: Sequence[Link]) -> HostS
     return HostState(
         nics={link.name: read_nic(host, link, table) for link in links},
         topology=Topology.of(read_cpus(host), read_nodes(host)),
+        default_affinity=frozenset(parse_mask(host.read(DEFAULT_AFFINITY) or "0")),
         sock_flow_entries=host.read_int(SOCK_FLOW_ENTRIES),
         irqbalance=_irqbalance.read(host),
     )

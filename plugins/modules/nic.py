@@ -154,7 +154,7 @@ options:
         type: dict
         suboptions:
           placement:
-            description: V(local) to have CPUs chosen, or a list of CPU lists, one for each queue.
+            description: V(local) to have CPUs chosen, or a list of CPU lists, one for each queue or one for all.
             type: raw
             default: local
           cpus:
@@ -350,6 +350,7 @@ reasons:
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -357,6 +358,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _guard
 from ..module_utils._core import Change, CoreError, converge, describe, exit_arguments
 from ..module_utils._host import Host
+from ..module_utils._lock import alone
 from ..module_utils._nic import KIND, Nics, State, facts
 from ..module_utils._nic_request import parse_all
 
@@ -426,7 +428,9 @@ def main() -> None:
     try:
         requests = parse_all(module.params["nics"])
         subject = Nics(requests)
-        outcome = converge(subject, requests, host, check=module.check_mode, before_apply=protect)
+        # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
+        with nullcontext() if module.check_mode else alone(host):
+            outcome = converge(subject, requests, host, check=module.check_mode, before_apply=protect)
     except CoreError as error:
         module.fail_json(msg=str(error), **{"guard": _told(armed), **error.facts})
     disruptive = [describe(change) for change in outcome.changes if change.disrupts]
