@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console import Failure, step
-from ..paths import CACHE
+from ..paths import CACHE, ROOT
 from ..run import apt_install, as_root, logged, require_space
 
 VMS = CACHE / "vm"
@@ -108,7 +108,11 @@ def qemu() -> Qemu:
 def locked(path: Path) -> Iterator[None]:
     """Let one process at a time work on what the file stands for."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("a") as file:
+        if os.geteuid() == 0:
+            owner = ROOT.stat()
+            for made in (path.parent, path):
+                os.chown(made, owner.st_uid, owner.st_gid)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -128,9 +132,17 @@ def _made(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
         for older in base.glob(f"{name}-*"):
             remove(older)
         scratch.rename(target)
+        hand_over(base)
     finally:
         remove(scratch)
     return target
+
+
+def hand_over(path: Path) -> None:
+    """Give a tree of which root made parts to the owner of the checkout, who has to be able to work on with it."""
+    owner = ROOT.stat()
+    if owner.st_uid != 0:
+        subprocess.run([*as_root(), "chown", "--recursive", f"{owner.st_uid}:{owner.st_gid}", str(path)], check=True)
 
 
 def remove(directory: Path) -> None:
@@ -176,7 +188,6 @@ def _make_guest(scratch: Path) -> None:
         disk = scratch / "disk.img"
         mke2fs: list[str | Path] = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-d", root, disk, DISK]
         logged("vm-guest", [*as_root(), *mke2fs], append=True)
-        logged("vm-guest", [*as_root(), "chown", f"{os.getuid()}:{os.getgid()}", disk], append=True)
         remove(root)
         configuration = scratch / "iso/boot/grub/grub.cfg"
         configuration.parent.mkdir(parents=True)

@@ -56,11 +56,13 @@ def taps(namespace: str, wanted: dict[str, Any]) -> dict[str, list[int]]:
     return found
 
 
-def become(uid: int) -> None:
+def become(uid: int, gid: int) -> None:
     """Give up root for an ordinary user, for good."""
-    person = pwd.getpwuid(uid)
-    os.initgroups(person.pw_name, person.pw_gid)
-    os.setgid(person.pw_gid)
+    try:
+        os.initgroups(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:  # The checkout in a container may belong to somebody whom only the host knows.
+        os.setgroups([])
+    os.setgid(gid)
     os.setuid(uid)
 
 
@@ -75,7 +77,7 @@ def main() -> None:
     for mark, number in numbers.items():
         command = [word.replace(mark, number) for word in command]
     if os.geteuid() != asked["uid"]:
-        become(asked["uid"])
+        become(asked["uid"], asked["gid"])
     os.chdir(asked["directory"])
     os.execve(command[0], command, {**os.environ, **asked["environment"]})
 

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..console import Failure, duration, say
-from ..paths import LOGS
+from ..paths import LOGS, ROOT
 from ..run import as_root
 from . import base, hardware, qmp
 
@@ -84,6 +84,7 @@ class Machine:
             source = base.guest()
             self._copy(source)
             self._describe(port or _free_port(), (source / "host_key.pub").read_text(encoding="ascii"))
+            base.hand_over(self.directory)
         return self.start()
 
     def _copy(self, source: Path) -> None:
@@ -141,11 +142,13 @@ class Machine:
     def _launch(self, kvm: bool) -> None:
         port, qemu = self.port, base.qemu()
         self._forget_boot()
+        owner = ROOT.stat()
         marks = {nic.name: [f"@{nic.name}.{queue}@" for queue in range(nic.queues)] for nic in hardware.NICS}
         order = {
             "namespace": self.namespace,
             "taps": {nic.name: asdict(nic) for nic in hardware.NICS},
-            "uid": os.getuid(),
+            "uid": owner.st_uid,
+            "gid": owner.st_gid,
             "directory": str(self.directory),
             "environment": qemu.environment,
             "command": hardware.command(qemu.command, self.directory, port, marks, kvm),
