@@ -18,13 +18,13 @@ from . import _documents, _ethtool, _irq, _irqbalance, _netlink, _nic_limits, _n
 from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge, describe
 from ._cpulist import parse_cpulist
 from ._documents import Document
+from ._ethtool import FlowRule, canonical
 from ._guard import Restore
 from ._host import Host
 from ._netlink import Link
 from ._nic_plan import DEFAULT, NO_CPUS, Target
 from ._nic_request import Request, parse, parse_all
 from ._nic_state import SOCK_FLOW_ENTRIES, HostState, NicState, read_host, read_nic, write_rfs, write_rps, write_xps
-from ._rxnfc import FlowRule, canonical
 from ._topology import NETWORK, pci_device
 
 KIND = "nic"

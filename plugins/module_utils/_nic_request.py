@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import _rxnfc
+from . import _ethtool, _rxnfc
 from ._core import Findings, Invalid
 from ._cpulist import format_cpulist, parse_cpulist
 
@@ -111,7 +111,7 @@ class Request:
     features: Mapping[str, bool] = field(default_factory=dict)
     pause: Mapping[str, bool] = field(default_factory=dict)
     rss: Rss | None = None
-    flow_rules: tuple[_rxnfc.FlowRule, ...] | None = None
+    flow_rules: tuple[_ethtool.FlowRule, ...] | None = None
     locations: tuple[int, int] | None = None
     irq: Irq | None = None
     xps: str | tuple[CpuSet, ...] | None = None
@@ -162,7 +162,7 @@ _NOTHING_OF_HARDWARE: dict[str, Any] = {
 }
 
 
-def rule_body(rule: _rxnfc.FlowRule) -> dict[str, Any]:
+def rule_body(rule: _ethtool.FlowRule) -> dict[str, Any]:
     """Return a flow rule in the form of the module's option."""
     body: dict[str, Any] = {"flow_type": rule.flow_type, "match": dict(rule.match)}
     if rule.queue is None:
@@ -263,7 +263,7 @@ class _Reader:
             hash_fields=fields,
         )
 
-    def _rules(self, options: Sequence[Mapping[str, Any]]) -> tuple[_rxnfc.FlowRule, ...]:
+    def _rules(self, options: Sequence[Mapping[str, Any]]) -> tuple[_ethtool.FlowRule, ...]:
         rules = []
         for number, option in enumerate(options):
             where = f"flow_rules[{number}]"
@@ -271,13 +271,13 @@ class _Reader:
             if drop == (queue is not None):
                 self._add(f"{where}: give either queue, or drop: true")
             try:
-                match = _rxnfc.canonical(option["flow_type"], option.get("match") or {})
+                match = _ethtool.canonical(option["flow_type"], option.get("match") or {})
                 location = None if option.get("location") is None else _natural(option["location"])
                 steered = None if queue is None else _natural(queue)
             except ValueError as error:
                 self._add(f"{where}: {error}")
                 continue
-            rules.append(_rxnfc.FlowRule(option["flow_type"], match, steered, location=location))
+            rules.append(_ethtool.FlowRule(option["flow_type"], match, steered, location=location))
         places = [rule.location for rule in rules if rule.location is not None]
         for place in sorted({place for place in places if places.count(place) > 1}):
             self._add(f"flow_rules: location {place} is given to {places.count(place)} rules")

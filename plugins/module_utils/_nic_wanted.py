@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ._ethtool import Count
+from ._ethtool import Count, FlowRule
 from ._nic_drivers import members
 from ._nic_request import MAXIMUM, Request, Rss
 from ._nic_state import NicState
-from ._rxnfc import FlowRule
 from ._xdp_limits import xdp_limits
 
 _OWN_RULES = 64  # flow rules that are ours where nothing else is said: the last of the table, which others fill last
