@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import _guard_command, _keeper, _replay, _watch
+from . import _guard_command, _keeper, _nic_record, _replay, _watch
 from ._core import CoreError
 
 PROGRAM = "tripod-host"
@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Command] = {
     "apply": Command("bring the host to what was asked of it", _replay.add_arguments, _replay.run_apply),
     "status": Command("say what is as asked and what differs", _replay.add_status_arguments, _replay.run_status),
     "diff": Command("show what apply would change", _replay.add_status_arguments, _replay.run_diff),
+    "inspect": Command("show what a NIC is like, as JSON", _nic_record.add_arguments, _nic_record.run),
     "guard": Command("arm, confirm, revert or list guards", _guard_command.add_arguments, _guard_command.run),
     "watch": Command("see to links that come up; revert what nobody confirms", _watch.add_arguments, _watch.run),
     "keep": Command("start containers that died without anybody asking for it", _keeper.add_arguments, _keeper.run),

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import _bpffs, _cpu_isolation, _documents, _guard, _hugepages, _lock, _xdp, _xdp_map, _xdp_plan
+from . import _bpffs, _cpu_isolation, _documents, _guard, _hugepages, _lock, _nic, _xdp, _xdp_map
 from ._core import Change, CoreError, Outcome, converge, describe, diff
 from ._host import Host
 
@@ -50,11 +50,12 @@ def _replay_xdp(
 REPLAYS: Mapping[str, Replay] = {
     _cpu_isolation.KIND: _cpu_isolation.replay,
     _hugepages.KIND: _hugepages.replay,
-    _xdp_plan.KIND: _replay_xdp,
+    _nic.KIND: _nic.replay,
+    _xdp.KIND: _replay_xdp,
     _xdp_map.KIND: _xdp_map.replay,
 }
 # What a link that comes up, or appears, can have lost.
-LINK_KINDS = (_xdp_plan.KIND, _xdp_map.KIND)
+LINK_KINDS = (_nic.KIND, _xdp.KIND, _xdp_map.KIND)
 
 
 @dataclass(frozen=True)
