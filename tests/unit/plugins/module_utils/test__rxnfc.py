@@ -1,101 +1,173 @@
-"""Flow rules between words and the kernel's bytes."""
+"""RSS, hash fields and flow rules against a NIC in memory, which speaks the structures of linux/ethtool.h.
+
+The NICs at hand have no classifier; RSS itself is tried on real drivers in tests/metal.
+"""
 
 from __future__ import annotations
 
+import errno
 import struct
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _rxnfc as r
-from ansible_collections.tripod.baremetal.plugins.module_utils._rxnfc import FlowRule
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed
+from ansible_collections.tripod.baremetal.plugins.module_utils._flow_rules import FlowRule, FlowRules
+from ansible_collections.tripod.baremetal.plugins.module_utils._netlink_socket import NetlinkError
+from ansible_collections.tripod.baremetal.plugins.module_utils._rxnfc import Rss
+
+# Offsets in struct ethtool_rxnfc, as a C compiler tells them.
+FLOW_SPEC, LOCATION, COUNT, LOCATIONS = 16, 176, 184, 188
+RXFH_BYTES = 24
+SYMMETRIC = 1
+
+
+class Nic:
+    """Eight buckets, a key of four bytes, four queues and a classifier of sixteen rules."""
+
+    def __init__(self) -> None:
+        self.table = [0, 1, 2, 3, 0, 1, 2, 3]
+        self.key = b"\1\2\3\4"
+        self.function = 1
+        self.transformation = SYMMETRIC
+        self.fields = {1: 0xF0, 2: 0x30}
+        self.rules: dict[int, bytes] = {}
+        self.comes_between: list[bytes] = []
+
+    def call(self, name: str, command: bytes) -> bytes:
+        assert name == "ens1"
+        answer = bytearray(command)
+        [number] = struct.unpack_from("=I", command)
+        {
+            0x1B: self.strings,
+            0x29: self.get_fields,
+            0x2A: self.set_fields,
+            0x2D: lambda answer: struct.pack_into("=Q", answer, 8, 4),
+            0x2E: self.count_rules,
+            0x2F: self.get_rule,
+            0x30: self.list_rules,
+            0x31: self.delete_rule,
+            0x32: self.insert_rule,
+            0x37: lambda answer: (
+                struct.pack_into("=I", answer, 16, 3) if len(answer) > 19 else self.refuse(errno.EFAULT)
+            ),
+            0x46: self.get_rss,
+            0x47: self.set_rss,
+        }[number](answer)
+        return bytes(answer)
+
+    def refuse(self, number: int) -> None:
+        raise NetlinkError(number)
+
+    def strings(self, answer: bytearray) -> None:
+        assert struct.unpack_from("=II", answer, 4) == (5, 3)
+        for place, name in enumerate((b"toeplitz", b"xor", b"crc32")):
+            struct.pack_into("32s", answer, 12 + 32 * place, name)
+
+    def get_rss(self, answer: bytearray) -> None:
+        entries, key_bytes = struct.unpack_from("=II", answer, 8)
+        struct.pack_into("=IIBB", answer, 8, len(self.table), len(self.key), self.function, self.transformation)
+        if entries:
+            struct.pack_into(f"={entries}I{key_bytes}s", answer, RXFH_BYTES, *self.table, self.key)
+
+    def set_rss(self, answer: bytearray) -> None:
+        entries, key_bytes, function, self.transformation = struct.unpack_from("=IIBB", answer, 8)
+        if entries == 0:
+            self.table = [0] * 8
+        elif entries != 0xFFFFFFFF:
+            if entries != 8:
+                self.refuse(errno.EINVAL)
+            self.table = list(struct.unpack_from("=8I", answer, RXFH_BYTES))
+        start = RXFH_BYTES + (32 if entries == 8 else 0)
+        self.key = bytes(answer[start : start + key_bytes]) or self.key
+        self.function = function or self.function
+
+    def get_fields(self, answer: bytearray) -> None:
+        [flow_type] = struct.unpack_from("=I", answer, 4)
+        if flow_type not in self.fields:
+            self.refuse(errno.EINVAL)
+        struct.pack_into("=Q", answer, 8, self.fields[flow_type])
+
+    def set_fields(self, answer: bytearray) -> None:
+        flow_type, bits = struct.unpack_from("=IQ", answer, 4)
+        self.fields[flow_type] = bits
+
+    def count_rules(self, answer: bytearray) -> None:
+        struct.pack_into("=Q", answer, 8, 0x80000000)
+        struct.pack_into("=I", answer, COUNT, len(self.rules))
+        if self.comes_between:
+            self.rules[15] = self.comes_between.pop()
+
+    def list_rules(self, answer: bytearray) -> None:
+        [room] = struct.unpack_from("=I", answer, COUNT)
+        if room < len(self.rules):
+            self.refuse(errno.EMSGSIZE)
+        struct.pack_into("=Q", answer, 8, 16)
+        struct.pack_into(f"=I{len(self.rules)}I", answer, COUNT, len(self.rules), *sorted(self.rules, reverse=True))
+
+    def get_rule(self, answer: bytearray) -> None:
+        [place] = struct.unpack_from("=I", answer, LOCATION)
+        answer[FLOW_SPEC:COUNT] = self.rules[place]
+
+    def insert_rule(self, answer: bytearray) -> None:
+        [place] = struct.unpack_from("=I", answer, LOCATION)
+        if place == 0xFFFFFFFF:
+            place = max(set(range(16)) - set(self.rules), default=16)
+        if place > 15:
+            self.refuse(errno.ENOSPC)
+        struct.pack_into("=I", answer, LOCATION, place)
+        self.rules[place] = bytes(answer[FLOW_SPEC:COUNT])
+
+    def delete_rule(self, answer: bytearray) -> None:
+        [place] = struct.unpack_from("=I", answer, LOCATION)
+        if self.rules.pop(place, None) is None:
+            self.refuse(errno.ENOENT)
+
+
+@pytest.fixture
+def nic(monkeypatch) -> Nic:
+    made = Nic()
+    monkeypatch.setattr(r, "call", made.call)
+    return made
+
+
+def test_rss_is_read_whole(nic):
+    assert r.read_rss("ens1") == Rss((0, 1, 2, 3) * 2, b"\1\2\3\4", "toeplitz", ("toeplitz", "xor", "crc32"), 4)
+
+
+def test_a_driver_without_table_and_key_has_no_rss(nic):
+    nic.table, nic.key = [], b""
+    assert r.read_rss("ens1") is None
+
+
+def test_a_function_that_the_driver_does_not_tell_is_none(nic):
+    nic.function = 0
+    assert r.read_rss("ens1").function is None
 
 
 @pytest.mark.parametrize(
-    ("flow_type", "given", "canonical"),
+    ("given", "table", "key", "function"),
     [
-        ("udp4", {"dst_port": 4791}, {"dst_port": "4791"}),
-        ("udp4", {"dst_port": "0x12b7"}, {"dst_port": "4791"}),
-        ("udp4", {"dst_port": "0x1234/0xf000"}, {"dst_port": "0x1000/0xf000"}),
-        ("udp4", {"dst_port": "4791/0"}, {}),
-        ("tcp4", {"src_ip": "192.0.2.7/24"}, {"src_ip": "192.0.2.0/24"}),
-        ("tcp4", {"src_ip": "192.0.2.7/255.255.255.0"}, {"src_ip": "192.0.2.0/24"}),
-        ("tcp4", {"src_ip": "192.0.2.7/255.255.0.255"}, {"src_ip": "192.0.0.7/255.255.0.255"}),
-        ("tcp4", {"src_ip": "192.0.2.7/32"}, {"src_ip": "192.0.2.7"}),
-        ("tcp4", {"src_ip": "192.0.2.7/0"}, {}),
-        ("tcp6", {"dst_ip": "2001:DB8:0::1"}, {"dst_ip": "2001:db8::1"}),
-        ("tcp6", {"dst_ip": "2001:db8::1/64"}, {"dst_ip": "2001:db8::/64"}),
-        ("ether", {"ethertype": 0x800}, {"ethertype": "0x0800"}),
-        ("ether", {"src_mac": "02:00:00:00:00:01"}, {"src_mac": "02:00:00:00:00:01"}),
-        (
-            "ip4",
-            {"dst_mac": "02:00:00:00:00:01/ff:ff:ff:00:00:00"},
-            {"dst_mac": "02:00:00:00:00:00/ff:ff:ff:00:00:00"},
-        ),
-        ("esp6", {"spi": "16"}, {"spi": "0x00000010"}),
-        ("udp4", {"vlan": "7", "user_def": 1}, {"vlan": "7", "user_def": "0x0000000000000001"}),
+        ({"table": [3, 2, 1, 0, 3, 2, 1, 0]}, [3, 2, 1, 0, 3, 2, 1, 0], b"\1\2\3\4", 1),
+        ({"table": "default"}, [0] * 8, b"\1\2\3\4", 1),
+        ({"key": b"\5\6\7\10"}, [0, 1, 2, 3] * 2, b"\5\6\7\10", 1),
+        ({"function": "xor"}, [0, 1, 2, 3] * 2, b"\1\2\3\4", 2),
+        ({"table": [1] * 8, "key": b"\5\6\7\10", "function": "crc32"}, [1] * 8, b"\5\6\7\10", 4),
     ],
 )
-def test_a_match_has_one_form(flow_type, given, canonical):
-    assert r.canonical(flow_type, given) == canonical
-    assert r.canonical(flow_type, canonical) == canonical
+def test_only_what_is_given_of_rss_changes(nic, given, table, key, function):
+    r.set_rss("ens1", **given)
+    assert (nic.table, nic.key, nic.function, nic.transformation) == (table, key, function, SYMMETRIC)
 
 
-@pytest.mark.parametrize(
-    ("flow_type", "given", "words"),
-    [
-        ("udp5", {}, "flow type udp5 is unknown; known are tcp4, udp4, "),
-        ("udp4", {"tclass": 1}, "flow type udp4 has no field tclass; it has src_ip, "),
-        ("udp4", {"dst_port": 65536}, "dst_port 65536 does not fit its 16 bits"),
-        ("udp4", {"dst_port": "http"}, "dst_port http is not a number"),
-        ("udp4", {"dst_port": -1}, "dst_port -1 is not a number"),
-        ("udp4", {"src_ip": "2001:db8::1"}, "src_ip 2001:db8::1 is not an address"),
-        ("udp4", {"src_ip": "192.0.2.1/33"}, "src_ip 192.0.2.1/33 is not an address, nor one with a mask"),
-        ("ether", {"src_mac": "02:00"}, "src_mac 02:00 is not a MAC address"),
-    ],
-)
-def test_a_match_that_cannot_be(flow_type, given, words):
-    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
-        r.canonical(flow_type, given)
+def test_a_table_that_the_driver_refuses_is_told_in_short(nic):
+    with pytest.raises(ApplyFailed, match=r"^ens1: RSS table of 4 entries up to queue 9: Invalid argument \(EINVAL\)$"):
+        r.set_rss("ens1", table=[9, 1, 1, 1])
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        FlowRule("udp4", {"src_ip": "192.0.2.0/24", "dst_port": "4791"}, 3, 0, 7),
-        FlowRule("tcp6", {"dst_ip": "2001:db8::1", "src_port": "0x1000/0xf000", "tclass": "8"}, None, 0, 8),
-        FlowRule("ip4", {"l4proto": "17", "l4data": "0x00010002", "dst_mac": "02:00:00:00:00:01"}, 1, 2, 9),
-        FlowRule("ip6", {"l4proto": "58"}, 1, 0, 9),
-        FlowRule("ether", {"dst_mac": "02:00:00:00:00:01", "ethertype": "0x88cc", "vlan": "7"}, 0, 0, 10),
-        FlowRule("esp4", {"spi": "0x00000010", "user_def": "0x0000000000000001"}, 0, 0, 11, 1),
-        FlowRule("sctp4", {"vlan_etype": "0x8100"}, 0, 0, 12),
-    ],
-)
-def test_a_rule_survives_the_kernels_form(rule):
-    spec = r.encode_rule(rule)
-    assert len(spec) == 168
-    assert r.decode_rule(spec, rule.rss_context) == rule
-
-
-def test_the_kernels_form_of_a_rule():
-    # ethtool -N NIC flow-type udp4 src-ip 192.0.2.0 m 0.0.0.255 dst-port 4791 action 3 loc 7
-    spec = r.encode_rule(FlowRule("udp4", {"src_ip": "192.0.2.0/24", "dst_port": "4791"}, 3, 0, 7))
-    assert struct.unpack_from("=I", spec) == (2,)
-    assert spec[4:17] == bytes.fromhex("c0000200 00000000 0000 12b7 00")
-    assert spec[4 + 52 + 20 :][:13] == bytes.fromhex("ffffff00 00000000 0000 ffff 00")
-    assert struct.unpack_from("=QI", spec, 152) == (3, 7)
-    assert not any(spec[17:76])
-    assert not any(spec[89:152])
-
-
-def test_a_rule_that_drops_or_leaves_the_place_to_the_driver():
-    spec = r.encode_rule(FlowRule("ip4", {"src_ip": "192.0.2.1"}))
-    assert struct.unpack_from("=QI", spec, 152) == ((1 << 64) - 1, 0xFFFFFFFF)
-    assert spec[4 + 13] == 1  # ETH_RX_NFC_IP4
-
-
-def test_a_foreign_rule_of_an_unknown_type_is_still_one():
-    spec = bytearray(r.encode_rule(FlowRule("ip4", {}, 1, 0, 5)))
-    spec[0:4] = struct.pack("=I", 0x13)
-    assert r.decode_rule(bytes(spec)) == FlowRule("type 0x13", {}, 1, 0, 5)
+def test_hash_fields_of_the_types_that_the_driver_knows(nic):
+    assert r.read_hash_fields("ens1") == {"tcp4": "sdfn", "udp4": "sd"}
+    r.set_hash_fields("ens1", "udp4", "nsfd")
+    assert r.read_hash_fields("ens1") == {"tcp4": "sdfn", "udp4": "sdfn"}
 
 
 @pytest.mark.parametrize(("bits", "text"), [(0, ""), (0x30, "sd"), (0xF0, "sdfn"), (1 << 31 | 2, "mr"), (1 << 30, "")])
@@ -103,7 +175,42 @@ def test_hash_fields_in_letters(bits, text):
     assert r.letters(bits) == text
 
 
-def test_rules_are_told_in_words():
-    assert str(FlowRule("udp4", {"dst_port": "4791"}, 3, 0, 7)) == "udp4 dst_port 4791 -> queue 3 at 7"
-    assert str(FlowRule("tcp4", {}, 1, 2)) == "tcp4 -> queue 1 of VF 2"
-    assert str(FlowRule("tcp4", {})) == "tcp4 -> drop"
+RULE = FlowRule("udp4", {"dst_port": "4791"}, 3, 0, 7)
+FOREIGN = FlowRule("ether", {"ethertype": "0x88cc"}, None, 0, 2)
+
+
+def test_rules_come_and_go_by_location(nic):
+    assert r.read_flow_rules("ens1") == FlowRules(16, (), True)
+    assert r.insert_flow_rule("ens1", RULE) == 7
+    assert r.insert_flow_rule("ens1", FOREIGN) == 2
+    assert r.read_flow_rules("ens1") == FlowRules(16, (FOREIGN, RULE), True)
+    r.delete_flow_rule("ens1", 7)
+    assert r.read_flow_rules("ens1").rules == (FOREIGN,)
+
+
+def test_the_driver_may_choose_the_location(nic):
+    assert r.insert_flow_rule("ens1", FlowRule("tcp4", {"src_ip": "192.0.2.1"}, 1)) == 15
+    assert r.read_flow_rules("ens1").rules == (FlowRule("tcp4", {"src_ip": "192.0.2.1"}, 1, 0, 15),)
+
+
+def test_a_rule_that_comes_between_two_questions_is_read_too(nic):
+    other = FlowRule("tcp4", {"dst_port": "80"}, 0, 0, 15)
+    r.insert_flow_rule("ens1", other)
+    nic.comes_between = [nic.rules.pop(15)]
+    assert r.read_flow_rules("ens1").rules == (other,)
+
+
+def test_a_table_that_never_stands_still_is_an_error(nic, monkeypatch):
+    monkeypatch.setattr(nic, "list_rules", lambda _answer: nic.refuse(errno.EMSGSIZE))
+    with pytest.raises(NetlinkError, match="EMSGSIZE"):
+        r.read_flow_rules("ens1")
+
+
+def test_a_full_table_and_a_rule_that_is_not_there(nic):
+    for place in range(16):
+        r.insert_flow_rule("ens1", FlowRule("tcp4", {"dst_port": str(place)}, 0, 0, place))
+    with pytest.raises(ApplyFailed, match=r"-> drop: No space left on device \(ENOSPC\): the table is full$"):
+        r.insert_flow_rule("ens1", FlowRule("tcp4"))
+    r.delete_flow_rule("ens1", 3)
+    with pytest.raises(ApplyFailed, match=r"^ens1: flow rule at 3: .*\(ENOENT\): there is none$"):
+        r.delete_flow_rule("ens1", 3)
