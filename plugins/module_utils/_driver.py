@@ -51,6 +51,17 @@ class Driver:
     minimum_firmware: str | None = None
     xdp_features: Collection[str] = ()
 
+    @classmethod
+    def from_option(cls, option: Mapping[str, Any]) -> Driver:
+        """Return what an entry of the ``drivers`` option asks for."""
+        return cls(
+            name=plain_name(option["name"]),
+            options={key: _module_value(value) for key, value in (option.get("options") or {}).items()},
+            minimum_version=option.get("minimum_version"),
+            minimum_firmware=option.get("minimum_firmware"),
+            xdp_features=option.get("xdp_features") or (),
+        )
+
     @property
     def line(self) -> str:
         """Its line of modprobe.d."""
@@ -239,6 +250,11 @@ class Drivers:
 def plain_name(name: str) -> str:
     """Return a module's name as the kernel writes it; kmod takes a dash for an underscore."""
     return name.replace("-", "_")
+
+
+def _module_value(value: object) -> str:
+    """Return an option's value as a kernel module reads it; YAML makes a boolean of a bare ``Y``."""
+    return ("1" if value else "0") if isinstance(value, bool) else str(value)
 
 
 def reload_reasons(wanted: Sequence[Driver], state: DriverState, check: bool = False) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from ._findings import ERROR, WARNING, Finding, by_severity
 from ._host import Host
 from ._preflight_asked import Asked, check_asked
 from ._preflight_nic import NicSnapshot, Xdp, check_nics, read_nics
+from ._sizes import parse_size
 from ._xdp_map import parse_entries
 
 DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
@@ -195,6 +196,41 @@ class Snapshot:
     commands: Sequence[str] = ()
     nics: NicSnapshot = field(default_factory=NicSnapshot)
     refusals: Sequence[Finding] = ()
+
+
+def from_options(options: Mapping[str, Any]) -> Requirements:
+    """Return the requirements in the options of the ``preflight`` module.
+
+    Raises:
+        Invalid: A size is none.
+    """
+    pending = options["pending_interfaces"]
+    return Requirements(
+        distributions=options["distributions"],
+        untested=options["untested_distributions"],
+        architectures=options["architectures"],
+        kernel=options["kernel"],
+        memory=options["memory_bytes"],
+        ports=[
+            Port(one["port"], one["name"], one["protocol"], one["variable"], one["address"]) for one in options["ports"]
+        ],
+        space=[Space(one["path"], one["need_bytes"], one["what"]) for one in options["disk"]],
+        interfaces=options["interfaces"],
+        pending_interfaces=pending,
+        features=options["features"],
+        commands=[Command(**one) for one in options["commands"]],
+        policy=options["policy"],
+        xdp=[
+            Xdp(one["name"], one["mode"], options["pin_root"]) for one in options["xdp"] if one["state"] == "attached"
+        ],
+        asked=Asked(
+            nics=[one for one in options["nics"] if not one.get("name") or one["name"] not in pending],
+            drivers=options["drivers"],
+            reservations=options["hugepages"].get("reservations") or [],
+            keep=parse_size(options["hugepages"].get("keep") or 0),
+            cpu_plan={name: value for name, value in options["cpu_plan"].items() if value},
+        ),
+    )
 
 
 def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCKET) -> Snapshot:

@@ -13,6 +13,7 @@ from typing import Any
 from ._core import CoreError, Invalid, Subject
 from ._cpu_isolation import CpuIsolation
 from ._cpu_plan import parse_request
+from ._driver import Driver, Drivers, LiveDoor
 from ._findings import ERROR, Finding
 from ._host import Host
 from ._hugepages import Hugepages, Reservation, Wanted
@@ -31,12 +32,14 @@ class Asked:
         nics: ``nics`` of the ``nic`` module.
         reservations: ``reservations`` of the ``hugepages`` module.
         keep: Bytes that huge pages must leave to the host.
+        drivers: ``drivers`` of the ``driver`` module.
         cpu_plan: Options of the ``cpu_isolation`` module; no plan where it gives CPUs to nobody.
     """
 
     nics: Sequence[Mapping[str, Any]] = ()
     reservations: Sequence[Mapping[str, Any]] = ()
     keep: int = 0
+    drivers: Sequence[Mapping[str, Any]] = ()
     cpu_plan: Mapping[str, Any] | None = None
 
     def nic_requests(self) -> list[Request]:
@@ -51,6 +54,8 @@ def check_asked(host: Host, asked: Asked) -> Iterator[Finding]:
     """Return what would be refused, and why."""
     if asked.nics:
         yield from _refusals("NICs", "nic_interfaces", lambda: _nics(host, asked.nics))
+    if asked.drivers:
+        yield from _refusals("drivers", "kernel_drivers", lambda: _drivers(host, asked.drivers))
     if asked.reservations:
         yield from _refusals("huge pages", "hugepages_reservations", lambda: _hugepages(host, asked))
     if asked.cpu_plan and not _SHARES.isdisjoint(asked.cpu_plan):
@@ -68,6 +73,11 @@ def _refusals(subject: str, where: str, ask: Callable[[], None]) -> Iterator[Fin
 def _nics(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
     requests = parse_all(options)
     _validate(host, Nics(requests), requests)
+
+
+def _drivers(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
+    wanted = [Driver.from_option(one) for one in options]
+    _validate(host, Drivers(wanted, LiveDoor()), wanted)
 
 
 def _hugepages(host: Host, asked: Asked) -> None:

@@ -115,7 +115,7 @@ reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._driver import Driver, Drivers, LiveDoor, facts, plain_name
+from ..module_utils._driver import Driver, Drivers, LiveDoor, facts
 from ..module_utils._host import Host
 
 
@@ -137,26 +137,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    wanted = [
-        Driver(
-            name=plain_name(one["name"]),
-            options={key: _text(value) for key, value in one["options"].items()},
-            minimum_version=one["minimum_version"],
-            minimum_firmware=one["minimum_firmware"],
-            xdp_features=one["xdp_features"],
-        )
-        for one in module.params["drivers"]
-    ]
+    wanted = [Driver.from_option(one) for one in module.params["drivers"]]
     try:
         outcome = converge(Drivers(wanted, LiveDoor()), wanted, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(**exit_arguments(outcome, **facts(wanted, outcome.state, module.check_mode)))
-
-
-def _text(value: object) -> str:
-    """Return an option's value as a kernel module reads it; YAML makes a boolean of a bare ``Y``."""
-    return ("1" if value else "0") if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ description:
   - Compares a host with what a site needs and reports every finding in one table, each with what was found, what is
     needed and the way out. Nothing is changed.
   - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
-  - What O(nics), O(hugepages) and O(cpu_plan) ask for is checked by the very code of the modules that will do it, and
-    XDP is checked against the NICs as they are declared to become.
+  - What O(nics), O(drivers), O(hugepages) and O(cpu_plan) ask for is checked by the very code of the modules that will
+    do it, and XDP is checked against the NICs as they are declared to become.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -168,6 +168,31 @@ options:
     type: list
     elements: dict
     default: []
+  drivers:
+    description: Drivers with their minimum versions and module options, as M(tripod.baremetal.driver) takes them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the kernel module.
+        type: str
+        required: true
+      options:
+        description: Module options.
+        type: dict
+        default: {}
+      minimum_version:
+        description: Oldest version.
+        type: str
+      minimum_firmware:
+        description: Oldest firmware of every NIC that it drives.
+        type: str
+      xdp_features:
+        description: What it must offer XDP on every NIC that it drives.
+        type: list
+        elements: str
+        default: []
   hugepages:
     description: Huge pages that are to be reserved.
     type: dict
@@ -329,19 +354,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core import CoreError
 from ..module_utils._findings import ERROR, WARNING, render
 from ..module_utils._host import Host
-from ..module_utils._preflight import (
-    DEFAULT_FEATURES,
-    FEATURES,
-    Command,
-    Port,
-    Requirements,
-    Space,
-    check,
-    read,
-)
-from ..module_utils._preflight_asked import Asked
-from ..module_utils._preflight_nic import Xdp
-from ..module_utils._sizes import parse_size
+from ..module_utils._preflight import DEFAULT_FEATURES, FEATURES, check, from_options, read
 from ..module_utils._xdp_plan import MODES, PIN_ROOT
 
 PORT = {
@@ -377,6 +390,13 @@ HUGEPAGES = {
         },
     },
     "keep": {"type": "str", "default": "512M"},
+}
+DRIVER = {
+    "name": {"type": "str", "required": True},
+    "options": {"type": "dict", "default": {}},
+    "minimum_version": {"type": "str"},
+    "minimum_firmware": {"type": "str"},
+    "xdp_features": {"type": "list", "elements": "str", "default": []},
 }
 CPU_PLAN = {
     "housekeeping": {"type": "str"},
@@ -423,6 +443,7 @@ def main() -> None:
             "xdp": {"type": "list", "elements": "dict", "default": [], "options": XDP},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "nics": {"type": "list", "elements": "dict", "default": []},
+            "drivers": {"type": "list", "elements": "dict", "default": [], "options": DRIVER},
             "hugepages": {"type": "dict", "default": {}, "options": HUGEPAGES},
             "cpu_plan": {"type": "dict", "default": {}, "options": CPU_PLAN},
             "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
@@ -433,7 +454,7 @@ def main() -> None:
     )
     options = module.params
     try:
-        needs = _requirements(options)
+        needs = from_options(options)
         findings = check(needs, read(Host(), needs, options["container_label"], options["docker_socket"]))
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
@@ -446,34 +467,6 @@ def main() -> None:
         if finding.severity == WARNING:
             module.warn(f"{finding.subject}: {finding.found}; needed: {finding.limit}; {finding.remedy}")
     module.exit_json(changed=False, **result)
-
-
-def _requirements(options: dict) -> Requirements:
-    return Requirements(
-        distributions=options["distributions"],
-        untested=options["untested_distributions"],
-        architectures=options["architectures"],
-        kernel=options["kernel"],
-        memory=options["memory_bytes"],
-        ports=[
-            Port(one["port"], one["name"], one["protocol"], one["variable"], one["address"]) for one in options["ports"]
-        ],
-        space=[Space(one["path"], one["need_bytes"], one["what"]) for one in options["disk"]],
-        interfaces=options["interfaces"],
-        pending_interfaces=options["pending_interfaces"],
-        features=options["features"],
-        policy=options["policy"],
-        commands=[Command(**one) for one in options["commands"]],
-        xdp=[
-            Xdp(one["name"], one["mode"], options["pin_root"]) for one in options["xdp"] if one["state"] == "attached"
-        ],
-        asked=Asked(
-            nics=[one for one in options["nics"] if one.get("name") not in options["pending_interfaces"]],
-            reservations=options["hugepages"].get("reservations") or [],
-            keep=parse_size(options["hugepages"].get("keep") or 0),
-            cpu_plan={name: value for name, value in options["cpu_plan"].items() if value},
-        ),
-    )
 
 
 if __name__ == "__main__":

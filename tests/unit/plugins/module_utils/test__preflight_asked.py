@@ -51,6 +51,7 @@ def test_what_the_host_can_do_gives_no_finding(machine, asked):
 def test_every_reason_of_every_module_is_a_finding(machine):
     asked = Asked(
         nics=[{"name": "ens1", "mtu": "large"}, {"rings": {"rx": 4096}}],
+        drivers=[{"name": "no/such"}, {"name": "igb", "minimum_version": "not a version"}],
         reservations=[{"node": 7, "size": "2M", "count": 1}, {"node": 0, "size": "2M", "count": 9999}],
         cpu_plan={"isolated": "0-9"},
     )
@@ -59,6 +60,7 @@ def test_every_reason_of_every_module_is_a_finding(machine):
     subjects = [one.subject for one in found]
     for subject in ("NICs", "huge pages", "CPU plan"):
         assert subjects.count(subject) >= 2, found
+    assert "drivers" in subjects
     words = " ".join(one.found for one in found)
     for word in ("node 7 does not exist", "node 0: 9999 pages of 2 MiB", "4-9 are not online"):
         assert word in words
