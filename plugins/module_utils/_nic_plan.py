@@ -359,11 +359,11 @@ def _table_now(nic: NicState) -> dict[str, Any]:
     return {"default": True} if _nic_wanted.is_even(rss.table, rss.rings) else {"table": tuple(rss.table)}
 
 
-def _irqs_now(nic: NicState, default: frozenset[int]) -> Irq:
+def _irqs_now(nic: NicState, default: frozenset[int]) -> Irq | None:
     by_queue = {irq.queue: irq.cpus for irq in nic.irqs if irq.queue is not None}
     others = [irq.cpus for irq in nic.irqs if irq.queue is None]
     if not by_queue:  # closed: this is what they will get when it is opened
-        return Irq((default,), other=default)
+        return Irq((default,), other=default) if default else None
     return Irq(tuple(by_queue[queue] for queue in sorted(by_queue)), other=others[0] if others else None)
 
 

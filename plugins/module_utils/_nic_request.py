@@ -409,14 +409,21 @@ def _natural_or_maximum(value: Any) -> int | str:
 
 
 def _number_or_boolean(value: Any) -> int | bool:
-    try:
-        return _natural(value)
-    except ValueError:
-        return _boolean(value)
+    for read in (_natural, _boolean):
+        try:
+            return read(value)
+        except ValueError:
+            continue
+    raise ValueError(f"'{value}' is neither a number of 0 or more nor true or false")
 
 
 def _number_or_maximum(value: Any) -> int | bool | str:
-    return MAXIMUM if value == MAXIMUM else _number_or_boolean(value)
+    if value == MAXIMUM:
+        return MAXIMUM
+    try:
+        return _number_or_boolean(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor {MAXIMUM}") from None
 
 
 def _rss_body(rss: Rss) -> dict[str, Any]:
