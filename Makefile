@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal vm build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,6 +37,12 @@ test-integration: ## Real programs, maps and packets on veth pairs
 
 test-site: ## The whole site on this machine, end to end, with faults
 	@$(PYTHON) -m tools.check site $(ARGS)
+
+test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, reboots, power cuts
+	@$(PYTHON) -m tools.check metal $(ARGS)
+
+vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "destroy NAME" ...)
+	@$(PYTHON) -m tools.vm $(or $(ARGS),status)
 
 build: ## Build the collection's artefact into build/
 	@$(PYTHON) -m tools.collection

@@ -21,10 +21,12 @@ from .console import Failure, duration, guarded, say, step
 from .paths import LOGS, VENV
 from .run import allow_children, apt_install, logged, require_space, stop_children, sudo_needs_password
 from .stages import STAGES, Stage
+from .vm.base import TOOLS as VM_TOOLS
 
 HOST_TOOLS = {
     "gates": ["shellcheck"],
     "integration": ["ethtool", "iproute2"],
+    "metal": VM_TOOLS,
     "services": ["python3-apt"],
     "site": ["bpftool", "chromium", "iproute2"],
 }

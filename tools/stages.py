@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from .collection import build, export, link_dependencies
 from .console import Failure
 from .paths import CACHE, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
+from .vm.machine import Machine
 
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
@@ -218,6 +220,17 @@ def _site() -> str:
     return "the site that was here, which stays" if stands else "a site from nothing, and removed"
 
 
+def _metal() -> str:
+    if (architecture := os.uname().machine) != "x86_64":
+        return f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
+    # Somebody's VM of that name is tried as it stands, and stays.
+    steps = ("converge", "idempotence", "side_effect", "verify") if Machine("metal").exists else ("test",)
+    with _root_environment() as words:
+        for number, verb in enumerate(steps):
+            logged("metal", [*words, BIN / "molecule", verb, "-s", "metal"], append=number > 0, lines=80)
+    return "the VM that was here, which stays" if len(steps) > 1 else "a VM from nothing, and removed"
+
+
 @contextlib.contextmanager
 def _root_environment() -> Iterator[list[str]]:
     """Yield the words before a command that makes it run as root, with nothing of root's left in the checkout."""
@@ -257,4 +270,5 @@ STAGES = (
     Stage("contracts", "services", _contracts, after=("images",)),
     Stage("integration", "integration", _integration, after=("images",), alone=True),
     Stage("site", "site", _site, after=("images",), alone=True),
+    Stage("metal", "metal", _metal, after=("images",), alone=True),
 )

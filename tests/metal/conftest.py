@@ -54,7 +54,7 @@ def ssh_configuration(vm: Machine, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def host(vm: Machine, ssh_configuration: str) -> Any:
-    """The guest, read by testinfra as root; each command by a connection of its own, as a reboot would leave one stale."""
+    """The guest, read by testinfra as root; each command connects anew, as a reboot would leave a connection stale."""
     return testinfra.get_host(f"ssh://{vm.name}?ssh_config={ssh_configuration}&controlpersist=0")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -24,6 +25,7 @@ from . import base, hardware, qmp
 FIRST_PORT = 2220
 # A boot takes half a minute in emulation on an idle machine with two CPUs, and three times that on a busy one.
 BOOT_SECONDS = float(os.environ.get("TRIPOD_VM_BOOT_SECONDS", "180"))
+QUIET_SECONDS = 20
 STOP_SECONDS = 120
 CONNECT_SECONDS = 20
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -118,14 +120,15 @@ class Machine:
         """
         if self.process:
             raise Failure(f"the VM {self.name} runs already")
+        _require_memory()
         begin = time.monotonic()
         hung = 0
         self._launch(kvm=os.environ.get("TRIPOD_VM_KVM") == "1")
         try:
             self.wait(seconds)
         except Failure as failure:
-            say(f"    {failure}; once more, with the log moved to {self._put_log_aside()}")
             self.kill()
+            say(f"    {failure}, now {self._put_log_aside('hung')}; once more")
             hung, begin = 1, time.monotonic()
             # The hang may be KVM's: some hosts offer it and cannot boot a guest with it.
             self._launch(kvm=False)
@@ -133,10 +136,10 @@ class Machine:
         say(f"    {self.name} answers on port {self.port} after {duration(time.monotonic() - begin)}")
         return hung
 
-    def _put_log_aside(self) -> Path:
+    def _put_log_aside(self, mark: str) -> Path:
         LOGS.mkdir(parents=True, exist_ok=True)
-        aside = LOGS / f"vm-{self.name}-{int(time.time())}.log"
-        shutil.copy(self.serial, aside)
+        aside = LOGS / f"vm-{self.name}-{mark}.log"
+        self.serial.replace(aside)
         return aside
 
     def _launch(self, kvm: bool) -> None:
@@ -162,7 +165,7 @@ class Machine:
         """Wait until SSH answers, and return how long that took.
 
         Args:
-            seconds: For how long at most.
+            seconds: For how long at most; three times that while the console speaks, as it does on a busy machine.
             new: Wait for another boot than the one that answered the last wait.
 
         Raises:
@@ -177,12 +180,15 @@ class Machine:
                 return time.monotonic() - begin
             if not self.process:
                 raise Failure(f"{self.name}: QEMU has ended; its serial log is {self.serial}")
-            if time.monotonic() - begin > seconds:
+            taken = time.monotonic() - begin
+            if taken > seconds and (taken > 3 * seconds or not self._console_speaks()):
                 boot = "no new boot" if found else "no boot"
-                raise Failure(
-                    f"{self.name}: {boot} reached SSH within {seconds:.0f} s; its serial log is {self.serial}"
-                )
+                raise Failure(f"{self.name}: {boot} reached SSH within {taken:.0f} s; its serial log is {self.serial}")
             time.sleep(1)
+
+    def _console_speaks(self) -> bool:
+        # A kernel that hangs says so about once a minute, if at all.
+        return time.time() - self.serial.stat().st_mtime < QUIET_SECONDS
 
     def boot_id(self) -> str | None:
         """Return the running boot's id, or None where SSH does not answer."""
@@ -285,8 +291,10 @@ class Machine:
         return subprocess.run([*self.ssh_words("scp"), "-q", "-r", *places], check=False).returncode
 
     def destroy(self) -> None:
-        """Remove its process, its network namespace and its files."""
+        """Remove its process, its network namespace and its files; the console's log moves to the other logs."""
         self.kill()
+        if self.serial.exists():
+            self._put_log_aside("console")
         if Path(f"/run/netns/{self.namespace}").exists():
             subprocess.run([*as_root(), "ip", "netns", "delete", self.namespace], check=True)
         if self.directory.exists():
@@ -309,6 +317,17 @@ def inventory(name: str, directory: Path, port: int) -> str:
         "ansible_python_interpreter": "/usr/bin/python3",
     }
     return json.dumps({"tripod": {"hosts": {name: host}}}, indent=2) + "\n"
+
+
+def _require_memory() -> None:
+    need = hardware.SOCKETS * hardware.MEMORY_GIB_PER_NODE
+    [available] = re.findall(
+        r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE
+    )
+    if int(available) < need * 2**20:
+        raise Failure(
+            f"a VM needs {need} GiB of memory, {int(available) / 2**20:.1f} GiB are available: stop something"
+        )
 
 
 def machines() -> list[Machine]:
