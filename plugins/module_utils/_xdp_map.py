@@ -52,7 +52,7 @@ class Policy:
     entries: Mapping[Prefix, str] = field(default_factory=dict)
     mode: str = "exact"
     pin_root: str = PIN_ROOT
-    documents: str | None = _documents.DIRECTORY
+    documents: str | None = None
 
     @property
     def document(self) -> str:
@@ -118,7 +118,8 @@ class XdpMap:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
-    def _path(self, version: int) -> str:
+    def path(self, version: int) -> str:
+        """Return where the map for an IP version is pinned."""
         return f"{pin_directory(self._policy.pin_root, self._policy.interface)}/maps/{_MAP_NAMES[version]}"
 
     def read(self, host: Host) -> Tables:
@@ -126,7 +127,7 @@ class XdpMap:
         rules: dict[Prefix, tuple[str, str]] = {}
         layouts: dict[int, MapLayout] = {}
         for version in _MAP_NAMES:
-            path = self._path(version)
+            path = self.path(version)
             try:
                 with _bpf.pinned(path) as descriptor:
                     layout = _bpf.map_info(descriptor).layout
@@ -147,7 +148,8 @@ class XdpMap:
             except OSError as error:
                 raise Impossible(_unreadable(path, self._policy.interface, error)) from error
         directory = self._policy.documents
-        return Tables(rules, layouts, directory and _documents.load(host, self._policy.document, directory))
+        document = None if directory is None else _documents.load(host, self._policy.document, directory)
+        return Tables(rules, layouts, document)
 
     def validate(self, desired: Policy, state: Tables) -> None:
         """Refuse prefixes of another owner, and more entries than the maps hold."""
@@ -190,7 +192,7 @@ class XdpMap:
         entries = entry_changes(changes)
         done: list[Change] = []
         with ExitStack() as held:
-            maps = {version: held.enter_context(_bpf.pinned(self._path(version))) for version in _MAP_NAMES}
+            maps = {version: held.enter_context(_bpf.pinned(self.path(version))) for version in _MAP_NAMES}
             try:
                 for version, descriptor in maps.items():
                     for group in (_of(version, entries, removed=True), _of(version, entries, removed=False)):
@@ -240,7 +242,10 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
         _log.info("%s is absent: its policy is left out", interface)
         return Outcome([], None, checked=check)
     entries = {parse_prefix(prefix): action for prefix, action in body["entries"].items()}
-    policy = Policy(interface, entries=entries, pin_root=body["pin_root"], documents=None)
+    policy = Policy(interface, entries=entries, pin_root=body["pin_root"])
+    if check and not host.exists(XdpMap(policy).path(4)):
+        # The program that brings the maps is still to be attached.
+        return Outcome(_additions(policy), None, checked=True)
     return converge(XdpMap(policy), policy, host, check)
 
 
@@ -271,6 +276,10 @@ def _target(desired: Policy, state: Tables) -> dict[Prefix, str]:
     if desired.mode == "present":
         return {**own, **desired.entries}
     return {prefix: action for prefix, action in own.items() if prefix not in desired.entries}
+
+
+def _additions(policy: Policy) -> list[Change]:
+    return [Change((policy.interface, policy.owner, str(one)), None, action) for one, action in policy.entries.items()]
 
 
 def _plan_document(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:

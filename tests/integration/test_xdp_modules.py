@@ -21,7 +21,8 @@ def program(xdp_object, pin_root, tmp_path):
 
 
 def test_check_run_and_run_again(cable, program, pin_root):
-    policy = {"interface": lab.Cable.nic, "pin_root": str(pin_root), "entries": ENTRIES}
+    policy = {**program, "entries": ENTRIES}
+    del policy["object"]
 
     predicted = run_module("xdp_program", program, check=True)
     assert predicted.changed
