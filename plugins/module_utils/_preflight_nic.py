@@ -21,7 +21,7 @@ from ._nic import Nics
 from ._nic_drivers import members
 from ._nic_request import MAXIMUM, Request
 from ._nic_state import NicState, read_nic
-from ._topology import read_cpus, read_nodes
+from ._topology import read_cpus, read_iommu, read_nodes
 from ._xdp import XdpProgram
 from ._xdp_limits import xdp_limits
 from ._xdp_plan import PIN_ROOT, Wanted
@@ -30,7 +30,6 @@ LRO, HARDWARE_GRO = "rx-lro", "rx-gro-hw"
 NOTHING = Request()
 # x86 has 256 vectors for each CPU; what exceptions and the kernel's own interrupts leave is a little more than this.
 _VECTORS = 200
-_PCI_DEVICES = "/sys/bus/pci/devices"
 
 
 @dataclass(frozen=True)
@@ -308,13 +307,13 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
 
 def _read_nic(host: Host, state: NicState, declared: Request, wanted: Xdp | None) -> Nic:
     features = _netlink.xdp_features(state.link.index)
-    group = host.link(f"{_PCI_DEVICES}/{state.pci}/iommu_group") if state.pci else None
+    iommu = read_iommu(host, state.pci) if state.pci else None
     return Nic(
         state,
         declared,
         None if features is None else sorted(features),
         _foreign(host, wanted) if wanted and state.link.xdp.mode else (),
-        host.read(f"/sys/kernel/iommu_groups/{group}/type") if group else None,
+        iommu and iommu["type"],
     )
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from . import _bpf, _ethtool, _netlink
+from . import _bpf, _ethtool, _irq, _irqbalance, _netlink
 from ._core import CoreError
 from ._cpulist import parse_cpulist
 from ._host import Host
@@ -21,6 +21,9 @@ NODES = "/sys/devices/system/node"
 CPUS = "/sys/devices/system/cpu"
 NETWORK = "/sys/class/net"
 BPFFS = "/sys/fs/bpf"
+TRANSPARENT = "/sys/kernel/mm/transparent_hugepage"
+_PCI_DEVICES = "/sys/bus/pci/devices"
+_IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 LOOPBACK = 772  # ARPHRD_LOOPBACK of linux/if_arp.h
 _HUGEPAGES = re.compile(r"hugepages-(\d+)kB")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -85,12 +88,16 @@ class Kernel:
         cmdline: Boot arguments, in order; repeated ones count.
         btf: Whether it describes its own types.
         bpffs: Whether a BPF file system is mounted at its usual place.
+        transparent_hugepages: Chosen mode by ``enabled`` and ``defrag``; empty without them.
+        hugetlbfs: Where programs find huge pages as files.
     """
 
     release: str
     cmdline: Sequence[str]
     btf: bool
     bpffs: bool
+    transparent_hugepages: Mapping[str, str] = field(default_factory=dict)
+    hugetlbfs: Sequence[str] = ()
 
 
 class Door(Protocol):
@@ -104,6 +111,9 @@ class Door(Protocol):
 
     def xdp_features(self, index: int) -> set[str] | None:
         """Return what a link's driver can do with XDP, or None where the kernel cannot tell."""
+
+    def queues(self, index: int) -> Mapping[int, int] | None:
+        """Return a link's queues by interrupt, or None where the kernel cannot tell."""
 
     def program(self, number: int) -> Mapping[str, Any]:
         """Return the id, name and tag of a loaded program."""
@@ -124,6 +134,10 @@ class LiveDoor:
         """Ask the netdev family."""
         return _netlink.xdp_features(index)
 
+    def queues(self, index: int) -> Mapping[int, int] | None:
+        """Ask the netdev family."""
+        return _irq.read_queues(index)
+
     def program(self, number: int) -> Mapping[str, Any]:
         """Ask libbpf, if it is there and we are allowed to."""
         try:
@@ -135,12 +149,13 @@ class LiveDoor:
 
 
 def read(host: Host, door: Door) -> dict[str, Any]:
-    """Return nodes, cpus, nics and kernel, ready for JSON."""
+    """Return nodes, cpus, nics, kernel and irqbalance, ready for JSON."""
     return {
         "nodes": [asdict(node) for node in read_nodes(host)],
         "cpus": asdict(read_cpus(host)),
         "nics": list(_nics(host, door)),
         "kernel": asdict(read_kernel(host)),
+        "irqbalance": _read_irqbalance(host),
     }
 
 
@@ -177,6 +192,12 @@ def read_kernel(host: Host) -> Kernel:
         cmdline=_ARGUMENT.findall(host.read("/proc/cmdline") or ""),
         btf=host.exists("/sys/kernel/btf/vmlinux"),
         bpffs=any(mount[1:3] == [BPFFS, "bpf"] for mount in mounts),
+        transparent_hugepages={
+            key: match[1]
+            for key in ("enabled", "defrag")
+            if (match := re.search(r"\[(\S+)\]", host.read(f"{TRANSPARENT}/{key}") or ""))
+        },
+        hugetlbfs=[mount[1] for mount in mounts if mount[2] == "hugetlbfs"],
     )
 
 
@@ -204,11 +225,28 @@ def read_nic(host: Host, door: Door, link: _netlink.Link) -> dict[str, Any]:
         "queues": _queues(host, base),
         "channels": _counts(driver.channels),
         "rings": _counts(driver.rings),
+        "irqs": [irq.facts() for irq in _irq.read(host, pci, door.queues(link.index) if pci else None)],
+        "iommu": read_iommu(host, pci.rpartition("/")[2]) if pci else None,
         "xdp": {
             "features": None if features is None else sorted(features),
             "mode": link.xdp.mode,
             "programs": {mode: dict(door.program(number)) for mode, number in link.xdp.programs.items()},
         },
+    }
+
+
+def read_iommu(host: Host, pci_address: str) -> dict[str, Any] | None:
+    """Return the IOMMU group of a PCI function and the type of its domain, such as ``DMA-FQ`` or ``identity``."""
+    group = host.link(f"{_PCI_DEVICES}/{pci_address}/iommu_group")
+    return {"group": int(group), "type": host.read(f"{_IOMMU_GROUPS}/{group}/type")} if group else None
+
+
+def _read_irqbalance(host: Host) -> dict[str, Any]:
+    found = _irqbalance.read(host)
+    return {
+        "command": found.command,
+        "banned": None if found.banned is None else sorted(found.banned),
+        "stray": found.stray,
     }
 
 

@@ -11,7 +11,7 @@ short_description: Tell what a host is made of, as far as packets care
 version_added: 1.0.0
 description:
   - Returns NUMA nodes with their CPUs, memory and hugepages, the CPUs and how they share cores, each NIC with its
-    driver, place, queues, rings and XDP state, and the running kernel.
+    driver, place, queues, rings, interrupts, IOMMU and XDP state, the running kernel, and irqbalance.
   - A value that the kernel or a driver does not give is none, never 0.
 author:
   - Tripod contributors (@tripod)
@@ -174,6 +174,41 @@ nics:
       description: Descriptors by ring (C(rx), C(tx), ...), each with C(current) and C(max).
       type: dict
       sample: {"rx": {"current": 256, "max": 4096}, "tx": {"current": 256, "max": 4096}}
+    irqs:
+      description: Interrupts that its driver has requested, by number; none while the interface is down.
+      type: list
+      elements: dict
+      contains:
+        irq:
+          description: Number of the interrupt.
+          type: int
+          sample: 42
+        name:
+          description: What the driver calls it.
+          type: str
+          sample: ens1-TxRx-0
+        queue:
+          description: Queue that it serves; none for an interrupt of another purpose.
+          type: int
+          sample: 0
+        cpus:
+          description: CPUs that may handle it.
+          type: str
+          sample: 2-3
+        effective:
+          description: CPUs that do; none where the kernel does not say.
+          type: str
+          sample: "2"
+        movable:
+          description: Whether its CPUs can be chosen.
+          type: bool
+        pending:
+          description: Whether it moves to its new CPUs when it next fires.
+          type: bool
+    iommu:
+      description: C(group) of its IOMMU and C(type) of the domain; none without an IOMMU.
+      type: dict
+      sample: {"group": 12, "type": "DMA-FQ"}
     xdp:
       description: What the driver can do with XDP, and what is attached.
       type: dict
@@ -211,6 +246,31 @@ kernel:
       type: bool
     bpffs:
       description: Whether a BPF file system is mounted at C(/sys/fs/bpf).
+      type: bool
+    transparent_hugepages:
+      description: Mode in use by C(enabled) and C(defrag); empty where the kernel has none.
+      type: dict
+      sample: {"enabled": "madvise", "defrag": "madvise"}
+    hugetlbfs:
+      description: Mount points at which programs find huge pages as files.
+      type: list
+      elements: str
+      sample: [/dev/hugepages]
+irqbalance:
+  description: What moves interrupts by itself.
+  type: dict
+  returned: success
+  contains:
+    command:
+      description: How its systemd unit starts it; none where there is no such unit.
+      type: str
+      sample: /usr/sbin/irqbalance --foreground
+    banned:
+      description: Interrupts that the M(tripod.baremetal.nic) module keeps it off; none where it keeps it off none.
+      type: list
+      elements: int
+    stray:
+      description: Whether it runs without systemd, where it cannot be told.
       type: bool
 """
 

@@ -43,9 +43,20 @@ TWO_NODES = {
     **{f"{CPU}/cpu{cpu}/topology/thread_siblings_list": "0,2\n" if cpu % 2 == 0 else "1,3\n" for cpu in range(4)},
     "/proc/sys/kernel/osrelease": "6.12.9-amd64\n",
     "/proc/cmdline": 'BOOT_IMAGE=/vmlinuz hugepages=4 hugepages=2 dyndbg="file a.c +p" quiet\n',
-    "/proc/mounts": "bpf /sys/fs/bpf bpf rw 0 0\n",
+    "/proc/mounts": "bpf /sys/fs/bpf bpf rw 0 0\nnone /dev/hugepages hugetlbfs rw,pagesize=2M 0 0\n",
+    "/sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
     "/sys/kernel/btf/vmlinux": "BTF",
     f"{PCI}/numa_node": "1\n",
+    f"{PCI}/msi_irqs/42": "msix\n",
+    f"{PCI}/msi_irqs/43": "msix\n",
+    "/sys/kernel/irq/42/actions": "ens1-TxRx-1\n",
+    "/sys/kernel/irq/43/actions": "\n",
+    "/proc/irq/42/smp_affinity": "c\n",
+    "/proc/irq/42/smp_affinity_list": "2-3\n",
+    "/proc/irq/42/effective_affinity_list": "2\n",
+    "/proc/irq/43/smp_affinity": "f\n",
+    "/proc/irq/43/smp_affinity_list": "0-3\n",
+    "/sys/kernel/iommu_groups/12/type": "DMA-FQ\n",
     f"{PCI}/net/ens1/type": "1\n",
     f"{PCI}/net/ens1/operstate": "up\n",
     f"{PCI}/net/ens1/speed": "1000\n",
@@ -58,6 +69,7 @@ LINKS = {
     "/sys/class/net/ens1": "../../devices/pci0000:80/0000:80:00.0/0000:81:00.0/net/ens1",
     f"{PCI}/net/ens1/device": "../../../0000:81:00.0",
     f"{PCI}/driver": "../../../../bus/pci/drivers/igb",
+    "/sys/bus/pci/devices/0000:81:00.0/iommu_group": "../../../../kernel/iommu_groups/12",
     "/sys/class/net/lo": "../../devices/virtual/net/lo",
 }
 
@@ -81,6 +93,9 @@ class RecordedDoor:
         if isinstance(self._features, Exception):
             raise self._features
         return self._features
+
+    def queues(self, index):
+        return {42: 1}
 
     def program(self, number):
         return {"id": number, "name": "tripod_xdp", "tag": "3b185187f1855c4c"}
@@ -129,6 +144,8 @@ def test_boot_arguments_keep_their_order_and_repetition(host):
         cmdline=["BOOT_IMAGE=/vmlinuz", "hugepages=4", "hugepages=2", 'dyndbg="file a.c +p"', "quiet"],
         btf=True,
         bpffs=True,
+        transparent_hugepages={"enabled": "madvise"},
+        hugetlbfs=["/dev/hugepages"],
     )
 
 
@@ -159,6 +176,18 @@ def test_a_nic_is_described_by_all_who_know_it(host):
         "queues": {"rx": 2, "tx": 1},
         "channels": {"combined": {"current": 4, "max": 8}},
         "rings": {"rx": {"current": 256, "max": 4096}, "tx": {"current": 256, "max": 4096}},
+        "irqs": [
+            {
+                "irq": 42,
+                "name": "ens1-TxRx-1",
+                "queue": 1,
+                "cpus": "2-3",
+                "effective": "2",
+                "movable": True,
+                "pending": False,
+            }
+        ],
+        "iommu": {"group": 12, "type": "DMA-FQ"},
         "xdp": {
             "features": ["basic", "redirect"],
             "mode": "native",
@@ -192,6 +221,18 @@ def test_a_virtio_nic_has_the_place_of_its_pci_function(machine):
     )
     found = read_nic(host, RecordedDoor(), Link(2, "eth0", True, "", 1500, 1, 1, XdpState()))
     assert (found["pci_address"], found["numa_node"], found["mac"]) == ("0000:00:03.0", 0, None)
+
+
+def test_irqbalance_is_known_by_its_unit_and_what_our_drop_in_bans(host):
+    unit, drop_in = "irqbalance.service", "/run/systemd/system/irqbalance.service.d/50-tripod.conf"
+    assert _topology.read(host, RecordedDoor())["irqbalance"] == {"command": None, "banned": None, "stray": False}
+    host.write_atomically(f"/usr/lib/systemd/system/{unit}", "[Service]\nExecStart=/usr/sbin/irqbalance $OPTIONS\n")
+    host.write_atomically(drop_in, "[Service]\nExecStart=\nExecStart=/usr/sbin/irqbalance --banirq=43 --banirq=42\n")
+    assert _topology.read(host, RecordedDoor())["irqbalance"] == {
+        "command": "/usr/sbin/irqbalance $OPTIONS",
+        "banned": [42, 43],
+        "stray": False,
+    }
 
 
 def test_loopback_is_no_nic_and_one_that_went_meanwhile_is_left_out(host):
