@@ -82,6 +82,7 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
     "tso": (
         "tx-tcp-segmentation",
         "tx-tcp-ecn-segmentation",
+        "tx-tcp-accecn-segmentation",
         "tx-tcp-mangleid-segmentation",
         "tx-tcp6-segmentation",
     ),
