@@ -260,6 +260,14 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
     return outcome
 
 
+def forgetting(host: Host) -> list[Request]:
+    """Return what puts back every NIC that is remembered."""
+    document = _documents.load(host, DOCUMENT)
+    held = _remembered(document.body) if document else []
+    # Hardware keeps its address where it loses its name.
+    return [Request(name=None if one.pci else one.name, pci=one.pci, mac=one.mac, present=False) for one in held]
+
+
 def facts(state: State) -> list[dict[str, Any]]:
     """Return what a module tells of each NIC."""
     notes = _nic_plan.notes(state.targets, state.host)

@@ -29,11 +29,17 @@ requirements:
   - Linux 5.10 or newer
   - root
 options:
+  state:
+    description: V(absent) puts back, and forgets, every NIC that is remembered, whatever O(nics) says.
+    type: str
+    choices: [present, absent]
+    default: present
   nics:
-    description: The NICs, each by O(nics[].pci), O(nics[].mac) or O(nics[].name); all that are given must agree.
+    description:
+      - The NICs, each by O(nics[].pci), O(nics[].mac) or O(nics[].name); all that are given must agree.
+      - Required with O(state=present).
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description:
@@ -359,7 +365,7 @@ from ..module_utils import _guard
 from ..module_utils._core import Change, CoreError, converge, describe, exit_arguments
 from ..module_utils._host import Host
 from ..module_utils._lock import alone
-from ..module_utils._nic import KIND, Nics, State, facts
+from ..module_utils._nic import KIND, Nics, State, facts, forgetting
 from ..module_utils._nic_request import parse_all
 
 RSS = {
@@ -408,13 +414,14 @@ def main() -> None:
             "nics": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
                 "options": NIC,
                 "required_one_of": [("name", "pci", "mac")],
             },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "guard": {"type": "str", "choices": list(_guard.MODES), "default": "auto"},
             "guard_timeout": {"type": "float", "default": _guard.TIMEOUT},
         },
+        required_if=[("state", "present", ["nics"])],
         supports_check_mode=True,
     )
     host, armed = Host(), []
@@ -426,7 +433,7 @@ def main() -> None:
             armed.append(_guard.protect(host, KIND, interfaces, restores, mode, timeout))
 
     try:
-        requests = parse_all(module.params["nics"])
+        requests = parse_all(module.params["nics"]) if module.params["state"] == "present" else forgetting(host)
         subject = Nics(requests)
         # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
         with nullcontext() if module.check_mode else alone(host):

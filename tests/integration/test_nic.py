@@ -24,7 +24,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._irq import Irq
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic import Nics
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic import Nics, forgetting
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic_request import parse_all
 
 from tests.integration import lab
@@ -174,6 +174,17 @@ def test_a_nic_that_is_gone_can_be_forgotten(host: Host) -> None:
     assert list(document.body["nics"]) == list(document.body["original"]) == [NIC]
     with pytest.raises(Impossible, match="there is no NIC of name peer0"):
         bring(host, {"name": "peer0", "state": "absent"})
+
+
+def test_all_that_is_remembered_is_put_back_without_naming_any(host: Host) -> None:
+    before = seen(host)
+    bring(host, {"name": NIC, **PLAN}, {"name": "peer0", "mtu": 1400})
+    run("ip", "link", "set", "peer0", "name", "other0")
+    requests = forgetting(host)
+    converge(Nics(requests), requests, host)
+    assert seen(host) == before
+    assert host.list("/etc/tripod/host.d") == []
+    assert forgetting(host) == []
 
 
 def test_what_a_guard_replays_is_what_was_before(host: Host) -> None:
