@@ -499,7 +499,9 @@ def _restore(host: Host, record: Record, replayers: Replayers, done: _Steps) -> 
             done.run(one.kind, partial(_replay, host, replayers, one))
         return
     # A link that is down comes back before what takes its time; what fails here is settled, or told, at the end.
-    _Steps().run("links", lambda: _linkstate.put_back(record.links))
+    early = _Steps()
+    early.run("links", lambda: _linkstate.put_back(record.links))
+    done.lines += early.lines
     for one in record.restores:
         done.run(one.kind, partial(_replay, host, replayers, one))
     done.run("links", lambda: _linkstate.put_back(record.links))

@@ -129,6 +129,8 @@ def keep(wanted: Wanted, state: State) -> Kept:
 def _body(wanted: Wanted, state: State, directory: str, attached: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "interface": wanted.interface,
+        "pin_root": wanted.pin_root,
+        "pin_group": state.permissions.get(wanted.pin_root, (wanted.pin_group, 0))[0],
         "pins": wanted.pins,
         "kept": directory,
         "attached": list(attached),

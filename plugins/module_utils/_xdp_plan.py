@@ -188,7 +188,7 @@ def plan(desired: Wanted, state: State) -> list[Change]:
 
 def touches_traffic(changes: Sequence[Change]) -> bool:
     """Whether a plan touches more than permissions and documents."""
-    return any(change.path[1] not in ("permissions", "document") for change in changes)
+    return any(change.path[1] not in ("permissions", "document", "policy") for change in changes)
 
 
 def facts(state: State) -> dict[str, Any]:
@@ -392,7 +392,7 @@ def _plan_detach(desired: Wanted, state: State) -> list[Change]:
     if state.document is not None:
         changes.append(Change((name, "document"), desired.documents[0], None))
     if state.policy:
-        changes.append(Change((name, "document", "policy"), desired.documents[1], None))
+        changes.append(Change((name, "policy"), desired.documents[1], None))
     return changes
 
 

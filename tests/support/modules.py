@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,20 @@ def run_module(
     check: bool = False,
     interpreter: str = sys.executable,
     verbose: bool = False,
+    within: Sequence[str] = (),
 ) -> Run:
-    """Run a module on this machine, with the interpreter of these tests unless another is named."""
+    """Run a module on this machine.
+
+    Args:
+        name: Of the module, without the collection's.
+        options: Its options.
+        check: Whether to run in check mode.
+        interpreter: That of these tests unless another is named.
+        verbose: Whether to hear what Ansible does.
+        within: Command line that goes before Ansible's, such as nsenter's.
+    """
     command = [
+        *within,
         *(str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local"),
         *("-e", f"ansible_python_interpreter={interpreter}", "-m", f"tripod.baremetal.{name}"),
         *(("-a", json.dumps(options)) if options else ()),
