@@ -200,7 +200,12 @@ def run_apply(options: argparse.Namespace) -> int:
     The exit status is 1 where something could not be brought about.
     """
     host = Host()
-    _guard.expire(host, REPLAYS)
+    try:
+        for record in _guard.expire(host, REPLAYS):
+            log.warning("%s", _guard.story(record))
+    except (CoreError, OSError) as error:
+        # The watch goes on with it; the host must come up all the same.
+        log.error("guards: %s", error)
     with _lock.alone(host):
         results = replay(host, options.documents, kinds=options.kind, only=options.interface)
     tell(results)

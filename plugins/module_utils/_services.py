@@ -18,7 +18,7 @@ from ._detached import Running, find_process, log_tail, start, wait
 from ._host import Host
 from ._units import Service
 
-TIMEOUT = 20.0  # seconds to start, or to end
+TIMEOUT = 60.0  # seconds to start, or to end; a busy emulated machine takes half of it to read the sources
 _SYSTEMCTL_TIMEOUT = 120.0  # seconds; it waits for the job
 
 
