@@ -47,8 +47,16 @@ def test_the_lab_nic_has_its_far_end_elsewhere(host):
     assert NETNS in host.check_output("ip netns list")
 
 
-def test_the_keeper_runs_once(host):
-    assert len([process for process in host.process.filter(user="root") if "tripod-host" in process.args]) == 1
+@pytest.mark.parametrize("command", ["keep", "watch"])
+def test_the_agent_runs_once(host, command):
+    words = f"tripod-host {command} "
+    assert len([process for process in host.process.filter(user="root") if words in process.args]) == 1
+
+
+def test_the_agent_finds_everything_as_asked(host):
+    status = host.run("/usr/local/sbin/tripod-host status")
+    assert status.rc == 0, status.stdout
+    assert f"xdp_map-{NIC}" in status.stdout
 
 
 @pytest.mark.parametrize("service", SERVICES)
