@@ -43,7 +43,7 @@ __all__ = [
     "xdp_features",
 ]
 
-_NEWLINK, _GETLINK, _SETLINK = 16, 18, 19
+_GETLINK, _SETLINK = 18, 19
 _LINK_HEADER = struct.Struct("=BxHiII")
 
 # linux/if_link.h

@@ -77,6 +77,7 @@ class Socket:
             self._socket.close()
             raise
         self._sequence = 0
+        self._interrupted = False
 
     def __enter__(self) -> Socket:
         return self
@@ -138,8 +139,6 @@ class Socket:
                 if received == _NLMSG_ERROR:
                     raise_if_error(content, 4 + _HEADER.size, received_flags)
                 yield received, content
-
-    _interrupted = False
 
 
 def raise_if_error(content: bytes, attributes_at: int, flags: int) -> None:
