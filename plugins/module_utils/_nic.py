@@ -404,7 +404,7 @@ def _targets(
             request = parse({**original, "name": name}) if original else Request(name=name)
             request = _nic_plan.fitted(request, nics[name])
         owns = lenient or not entry.listed or bool({entry.key, keys[name]} & rules_of)
-        yield Target(name, request, touched=entry.listed, owns_rules=owns)
+        yield Target(name, request, touched=entry.listed, owns_rules=owns, released=not entry.request.present)
 
 
 def _named_twice(targets: Sequence[Target]) -> list[str]:

@@ -41,12 +41,14 @@ class Target:
     Attributes:
         touched: Whether it is to be brought there now; others only take their share of the CPUs.
         owns_rules: Whether the flow rules within the request's locations are known to be ours.
+        released: Whether it is put back to what it was, so that its interrupts are anybody's again.
     """
 
     name: str
     request: Request
     touched: bool = True
     owns_rules: bool = False
+    released: bool = False
 
 
 class Table(list):
@@ -270,7 +272,7 @@ def _ban(targets: Sequence[Target], places: Mapping[str, Place], state: HostStat
     placed = {
         irq.number
         for target in targets
-        if target.name in places
+        if target.name in places and not target.released
         for irq in state.nics[target.name].irqs
         if irq.movable and _destination(irq.queue, places[target.name]) is not None
     }

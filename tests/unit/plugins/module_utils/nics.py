@@ -38,5 +38,5 @@ def host(*nics, **more):
 
 def target(state, **options):
     """Return a NIC with what is asked of it, in the words of the module's options."""
-    flags = {key: options.pop(key) for key in ("touched", "owns_rules") if key in options}
+    flags = {key: options.pop(key) for key in ("touched", "owns_rules", "released") if key in options}
     return Target(state.name, parse({"name": state.name, **options}), **flags)

@@ -331,6 +331,7 @@ class TestInterrupts:
     def test_irqbalance_is_free_again_where_nothing_is_placed(self):
         balance = {"irqbalance": _irqbalance.State("/usr/sbin/irqbalance", frozenset([4]))}
         assert steps(IGB, balance) == ["irqbalance banned: 4 -> absent"]
+        assert "irqbalance banned: 4 -> absent" in steps(IGB, balance, irq={"placement": ["0"]}, released=True)
 
 
 class TestQueuesOfTheStack:
