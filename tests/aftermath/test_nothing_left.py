@@ -35,6 +35,7 @@ def test_the_engine_holds_nothing_of_ours(listing):
         "/etc/systemd/system.conf.d/tripod.conf",
         "/run/systemd/system/irqbalance.service.d/50-tripod.conf",
         "/run/tripod-keep",
+        "/run/tripod-watch",
         str(PINS),
         f"/run/netns/{NETNS}",
         f"/sys/class/net/{NIC}",
