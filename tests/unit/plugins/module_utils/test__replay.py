@@ -22,7 +22,7 @@ class Recorder:
     """Replays by noting what was asked; a body's ``change`` is what differs, its ``error`` what is raised."""
 
     def __init__(self) -> None:
-        self.calls = []
+        self.calls: list[tuple[str, bool, object]] = []
 
     def __call__(self, body, host, check=False, only=None):
         self.calls.append((body["name"], check, only))
