@@ -410,7 +410,7 @@ def _targets(
 def _named_twice(targets: Sequence[Target]) -> list[str]:
     names = [target.name for target in targets if target.touched]
     return [
-        f"{name} is asked for {names.count(name)} times: once is enough"
+        f"{name} is asked for {names.count(name)} times, by itself or in a bond: once is enough"
         for name in sorted({*names})
         if names.count(name) > 1
     ]
