@@ -486,7 +486,8 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
         record = replace(record, state=FAILED if done.errors else REVERTED, ended=time.time())
         _remove_leftovers(host, record)
     _store(host, record)
-    _log.warning("%s", story(record))
+    if record.open:
+        _log.warning("%s", story(record))
     return record
 
 

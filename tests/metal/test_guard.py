@@ -1,0 +1,95 @@
+"""An operator cuts off the only way in, and the host gives it back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bpf_object import xdp_object
+from tests.support.site import eventually
+
+PLAYBOOK = "tests/playbooks/guard.yml"
+TIMEOUT = 30  # seconds; an emulated machine takes its time to say that it is done
+PROMISE = 10  # seconds after the deadline
+DROP, PASS = 1, 2
+TRIALS = int(os.environ.get("TRIPOD_GUARD_TRIALS", "1"))
+RECORDS = "/var/lib/tripod/guard"
+
+
+@pytest.fixture
+def management(host: Any) -> str:
+    """The interface of the default route, by which all of this runs."""
+    [route] = json.loads(host.check_output("ip -j route show default"))
+    return route["dev"]
+
+
+def state(host: Any, interface: str) -> dict[str, Any]:
+    """What iproute2, and not the code under test, says of an interface."""
+    [link] = json.loads(host.check_output(f"ip -j address show dev {interface}"))
+    routes = json.loads(host.check_output(f"ip -j route show dev {interface}"))
+    return {
+        "up": "UP" in link["flags"],
+        "xdp": link.get("xdp"),
+        "addresses": sorted(one["local"] for one in link["addr_info"] if one["scope"] == "global"),
+        "routes": sorted(json.dumps(one, sort_keys=True) for one in routes),
+        "documents": host.check_output(
+            "find /etc/tripod/host.d -name 'xdp-*' -o -name 'nic.json' | xargs -r sha256sum"
+        ),
+    }
+
+
+def messages(told: dict[str, Any]) -> str:
+    """Everything that failed tasks said."""
+    results = [one for play in told["plays"] for task in play["tasks"] for one in task["hosts"].values()]
+    return " ".join(str(one.get("msg")) for one in results if one.get("failed"))
+
+
+def run(
+    playbook: Any, interface: str, mistake: str, path: Path, verdict: int, fails: bool, attached: bool = True
+) -> dict[str, Any]:
+    path.write_bytes(xdp_object(verdict))
+    variables = {
+        "guard_interface": interface,
+        "guard_mistake": mistake,
+        "guard_object": str(path),
+        "guard_timeout": TIMEOUT,
+        "guard_state": "attached" if attached else "detached",
+    }
+    return playbook(PLAYBOOK, "-e", json.dumps(variables), fails=fails)
+
+
+def records(host: Any) -> list[dict[str, Any]]:
+    program = f"import glob, json; print(json.dumps([json.load(open(one)) for one in glob.glob('{RECORDS}/*.json')]))"
+    return json.loads(host.check_output(f'python3 -c "{program}"'))
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+@pytest.mark.parametrize("mistake", ["program", "link"])
+def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_path, record_property, mistake, trial):
+    before = state(host, management)
+    told = run(playbook, management, mistake, tmp_path / "drop.bpf.o", DROP, fails=True)
+    assert f"nobody confirmed within {TIMEOUT} s" in messages(told)
+    assert "was reverted at" in messages(told)
+    [record] = records(host)
+    took = record["ended"] - record["created"]
+    record_property("seconds", round(took, 1))
+    assert TIMEOUT <= took <= TIMEOUT + PROMISE
+    assert record["state"] == "reverted"
+    assert record["errors"] == []
+    eventually("all is as before", lambda: state(host, management) == before, 30)
+
+
+def test_a_confirmed_change_leaves_nothing(host, playbook, management, tmp_path):
+    before = state(host, management)
+    run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=False)
+    try:
+        assert state(host, management)["xdp"]
+        assert host.check_output(f"find {RECORDS} /run/tripod/guard -maxdepth 1 -type f ! -name lock") == ""
+        assert host.check_output("find /sys/fs/bpf -name '*~*'") == ""
+    finally:
+        run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=False, attached=False)
+    assert state(host, management) == before
