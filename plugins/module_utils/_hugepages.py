@@ -285,7 +285,11 @@ class Hugepages:
         for change in changes:
             key = (int(change.path[1]), parse_size(change.path[2]))
             done.append(change)
-            reached = _resize(host, state.numa, key, change.after, self._wanted.drop_caches)
+            try:
+                reached = _resize(host, state.numa, key, change.after, self._wanted.drop_caches)
+            except ApplyFailed as error:
+                short.add(str(error))
+                break
             if reached == change.after:
                 continue
             if key[1] in awaited and reached < change.after:
@@ -706,7 +710,11 @@ def _put_back(host: Host, numa: bool, done: Sequence[Change]) -> list[str]:
     left = []
     for change in reversed(done):
         key = (int(change.path[1]), parse_size(change.path[2]))
-        reached = _resize(host, numa, key, change.before, drop_caches=False)
+        try:
+            reached = _resize(host, numa, key, change.before, drop_caches=False)
+        except ApplyFailed as error:
+            left.append(str(error))
+            continue
         if reached != change.before:
             left.append(f"node {key[0]} has {reached} of {change.before} pages of {human_size(key[1])}")
     return left

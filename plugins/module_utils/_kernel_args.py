@@ -396,7 +396,7 @@ def _prove(text: str, environment: str, arguments: Sequence[str], retired: Seque
     kept = [token for token in retired if token in tokens]
     if kept:
         raise ApplyFailed(
-            f"the grub.cfg that grub-mkconfig made still boots with '{' '.join(kept)}'; it was not installed"
+            f"the grub.cfg that grub-mkconfig made still boots {title} with '{' '.join(kept)}'; the live one stays"
         )
 
 
