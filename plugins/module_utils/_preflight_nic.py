@@ -313,7 +313,7 @@ def _read_nic(host: Host, state: NicState, declared: Request, wanted: Xdp | None
         declared,
         None if features is None else sorted(features),
         _foreign(host, wanted) if wanted and state.link.xdp.mode else (),
-        iommu and iommu["type"],
+        iommu["type"] if iommu else None,
     )
 
 
