@@ -41,7 +41,6 @@ def ssh_configuration(vm: Machine, tmp_path_factory: pytest.TempPathFactory) -> 
         "Port": vm.port,
         "IdentityFile": vm.directory / "key",
         "UserKnownHostsFile": vm.directory / "known_hosts",
-        "ConnectTimeout": 20,
         "ServerAliveInterval": 10,
         "ServerAliveCountMax": 6,
         "LogLevel": "ERROR",
@@ -55,7 +54,7 @@ def ssh_configuration(vm: Machine, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def host(vm: Machine, ssh_configuration: str) -> Any:
     """The guest, read by testinfra as root; each command connects anew, as a reboot would leave a connection stale."""
-    return testinfra.get_host(f"ssh://{vm.name}?ssh_config={ssh_configuration}&controlpersist=0")
+    return testinfra.get_host(f"ssh://{vm.name}?ssh_config={ssh_configuration}&controlpersist=0&timeout=60")
 
 
 @pytest.fixture(scope="session")
