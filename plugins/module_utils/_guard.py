@@ -24,7 +24,7 @@ from functools import partial
 from typing import Any
 
 from . import _documents, _linkstate, _lock, _netlink, _session
-from ._core import CoreError, Invalid, Outcome, Refused, describe
+from ._core import CoreError, Findings, Invalid, Outcome, Refused, describe
 from ._host import Host
 
 DIRECTORY = "/var/lib/tripod/guard"
@@ -206,7 +206,7 @@ def arm(
         Invalid: Subject or timeout is out of range.
         Refused: No agent runs that could revert.
     """
-    _check_request(subject, timeout)
+    check_request((), timeout, subject)
     with locked(host):
         before = next((one for one in records(host) if one.subject == subject and one.state == ARMED), None)
         fresh = Record(
@@ -241,12 +241,8 @@ def arm(
 
 
 def arm_host(
-    host: Host,
-    interfaces: Collection[str] = (),
-    timeout: float = TIMEOUT,
-    subject: str = "operator",
-    check: bool = False,
-) -> Guard | None:
+    host: Host, interfaces: Collection[str] = (), timeout: float = TIMEOUT, subject: str = "operator"
+) -> Guard:
     """Arm a guard for whatever the operator is about to do: every document, and the links named, come back.
 
     Args:
@@ -254,20 +250,13 @@ def arm_host(
         interfaces: By default those that carry the session.
         timeout: Seconds in which it has to be confirmed.
         subject: Its name; another guard of the same name is extended.
-        check: Only say whether it could be asked for, and arm nothing.
 
     Raises:
         Invalid: An interface does not exist, or subject or timeout is out of range.
         Refused: No agent runs that could revert.
     """
+    check_request(interfaces, timeout, subject)
     session = _session.current(host)
-    table = {one.name for one in _netlink.links()}
-    unknown = sorted(set(interfaces) - table)
-    if unknown:
-        raise Invalid(f"interface {', '.join(unknown)} does not exist; there are {', '.join(sorted(table))}")
-    _check_request(subject, timeout)
-    if check:
-        return None
     documents = _documents.load_all(host)
     return arm(
         host,
@@ -279,6 +268,19 @@ def arm_host(
         [_documents.path(one.name) for one in documents],
         session=session.ssh,
     )
+
+
+def check_request(interfaces: Collection[str], timeout: float, subject: str) -> None:
+    """Raise Invalid where an interface does not exist, or subject or timeout is out of range."""
+    table = {one.name for one in _netlink.links()} if interfaces else set()
+    findings = Findings()
+    for name in sorted(set(interfaces) - table):
+        findings.add(f"interface {name} does not exist; there are {', '.join(sorted(table))}")
+    if not _NAME.fullmatch(subject):
+        findings.add(f"subject {subject!r} is not 1 to 40 letters, digits, dots, dashes or underscores")
+    if not _SHORTEST <= timeout <= _LONGEST:
+        findings.add(f"a timeout of {timeout:g} s is not within {_SHORTEST:g} to {_LONGEST:g} s")
+    findings.raise_if_any(Invalid, "no guard was armed")
 
 
 def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[Record]:
@@ -344,14 +346,21 @@ def confirm(host: Host, identity: str | None = None, check: bool = False) -> lis
         return chosen
 
 
-def revert(host: Host, replayers: Replayers, identity: str | None = None) -> list[Record]:
+def revert(host: Host, replayers: Replayers, identity: str | None = None, check: bool = False) -> list[Record]:
     """Put back now what guards hold, without waiting for their deadlines.
+
+    Args:
+        host: The machine.
+        replayers: How each kind of document is brought to the host.
+        identity: Which one; all of them by default.
+        check: Only return those that would be reverted.
 
     Raises:
         Invalid: There is no such guard.
     """
     with locked(host):
-        return [_revert(host, one, replayers, "a revert was asked for") for one in _chosen(host, identity) if one.open]
+        chosen = [one for one in _chosen(host, identity) if one.open]
+        return chosen if check else [_revert(host, one, replayers, "a revert was asked for") for one in chosen]
 
 
 def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record]:
@@ -435,13 +444,6 @@ def story(record: Record) -> str:
         outcome = f"is armed, {max(0.0, record.deadline - _now()):.0f} s are left"
     report = f". {'; '.join(record.report)}" if record.report else ""
     return f"guard {record.id} of {record.subject} ({record.reason}) {outcome}{report}"
-
-
-def _check_request(subject: str, timeout: float) -> None:
-    if not _NAME.fullmatch(subject):
-        raise Invalid(f"subject {subject!r} is not 1 to 40 letters, digits, dots, dashes or underscores")
-    if not _SHORTEST <= timeout <= _LONGEST:
-        raise Invalid(f"a guard's timeout of {timeout:g} s is not within {_SHORTEST:g} to {_LONGEST:g} s")
 
 
 def _chosen(host: Host, identity: str | None) -> list[Record]:

@@ -15,6 +15,7 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from . import _netlink
@@ -184,18 +185,21 @@ def _put_back_links(snapshot: Snapshot, lines: list[str], errors: list[str]) -> 
             errors.append(f"{name} is gone")
             continue
         link = table[name]
-        steps = []
-        master = names.get(link.master) if link.master else None
-        if master != wanted.master:
-            number = 0 if wanted.master is None else table[wanted.master].index if wanted.master in table else None
-            steps.append((f"master {wanted.master or 'none'}", {"master": number}))
+        set_link = partial(_netlink.set_link, link.index)
+        steps: list[tuple[str, Callable[[], None]]] = []
+        if (names.get(link.master) if link.master else None) != wanted.master:
+            if wanted.master is not None and wanted.master not in table:
+                errors.append(f"{wanted.master}, of which {name} was a part, is gone")
+            else:
+                master = table[wanted.master].index if wanted.master else 0
+                steps.append((f"master {wanted.master or 'none'}", partial(set_link, master=master)))
         if link.mtu != wanted.mtu:
-            steps.append((f"MTU {wanted.mtu}", {"mtu": wanted.mtu}))
+            steps.append((f"MTU {wanted.mtu}", partial(set_link, mtu=wanted.mtu)))
         if link.up != wanted.up:
-            steps.append(("up" if wanted.up else "down", {"up": wanted.up}))
-        for what, change in steps:
+            steps.append(("up" if wanted.up else "down", partial(set_link, up=wanted.up)))
+        for what, step in steps:
             try:
-                _netlink.set_link(link.index, **change)
+                step()
                 lines.append(f"{name} is back to {what}")
             except NetlinkError as error:
                 errors.append(f"{name} cannot be brought back to {what}: {error}")

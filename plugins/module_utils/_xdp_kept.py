@@ -102,7 +102,7 @@ def keep(wanted: Wanted, state: State) -> Kept:
     directory = f"{wanted.pins}~{secrets.token_hex(4)}"
     files: list[str] = []
     directories = [wanted.pin_root, directory]
-    attached = []
+    attached: list[dict[str, Any]] = []
     pinned = wanted.pins in state.permissions
     if not state.attachments and not pinned:
         return Kept(_body(wanted, state, directory, attached), [])

@@ -164,6 +164,8 @@ guards:
       type: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _guard
@@ -184,12 +186,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     host, options, check = Host(), module.params, module.check_mode
+    facts: dict[str, Any] = {}
     before = {one.id: one.state for one in _guard.records(host)}
     try:
         if options["state"] == "armed":
-            guard = _guard.arm_host(host, options["interfaces"], options["timeout"], options["subject"], check)
+            asked = options["interfaces"], options["timeout"], options["subject"]
+            _guard.check_request(*asked)
+            guard = None if check else _guard.arm_host(host, *asked)
             after = {**before, guard.id if guard else options["subject"]: "armed"}
-            facts = {"guard": guard and guard.facts}
+            facts = {"guard": guard.facts if guard else None}
             changed = True
         else:
             if options["state"] == "confirmed":

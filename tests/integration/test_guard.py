@@ -293,6 +293,17 @@ def test_the_next_run_reverts_at_once_what_a_crashed_one_left(machine, xdp_objec
     assert machine.program() is None
 
 
+def test_a_playbook_can_revert_at_once(machine):
+    machine.start()
+    before = machine.state()
+    machine.guard("armed", interfaces=[NIC], timeout=600)
+    machine.run("ip", "address", "flush", "dev", NIC)
+    assert machine.guard("reverted", check=True).changed
+    assert machine.state() != before
+    assert machine.guard("reverted").result["guards"][0]["state"] == "reverted"
+    assert machine.state() == before
+
+
 def test_the_command_line_arms_lists_and_reverts(machine):
     machine.start()
     before = machine.state()

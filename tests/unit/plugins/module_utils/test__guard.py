@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _guard
+from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _guard, _lock, _session
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     ApplyFailed,
     Change,
@@ -49,7 +49,7 @@ def stat(pid: int) -> str:
 
 def come_from(monkeypatch: pytest.MonkeyPatch, ssh: Ssh | None) -> None:
     """The operator is connected like this; how that is found out, test__session.py tries."""
-    monkeypatch.setattr(_guard._session, "current", lambda _host: Session("ssh" if ssh else "local", ssh))
+    monkeypatch.setattr(_session, "current", lambda _host: Session("ssh" if ssh else "local", ssh))
 
 
 class Nic:
@@ -92,6 +92,12 @@ def arm(host: Host, ring: int = 512, subject: str = "nic", **options: Any) -> _g
         guard = _guard.protect(host, subject, [], [Restore("nic", {"ring": ring})], "always", 60, **options)
     assert guard is not None
     return guard
+
+
+def loaded(host: Host, guard: _guard.Guard) -> _guard.Record:
+    record = _guard.load(host, guard.id)
+    assert record is not None
+    return record
 
 
 def later(seconds: float) -> float:
@@ -198,7 +204,7 @@ def test_never_arms_nothing(host):
 
 @pytest.mark.parametrize("timeout", [4, 3601])
 def test_a_timeout_out_of_range(host, timeout):
-    with pytest.raises(Invalid, match=rf"timeout of {timeout} s is not within 5 to 3600 s"):
+    with pytest.raises(Invalid, match=rf"no guard was armed: a timeout of {timeout} s is not within 5 to 3600 s"):
         _guard.protect(host, "nic", [], [], "always", timeout)
 
 
@@ -215,7 +221,7 @@ def test_a_reboot_reverts_at_once_and_by_documents_alone(host):
 
 def test_a_revert_that_was_cut_off_is_resumed(host):
     guard = arm(host)
-    _guard._store(host, replace(_guard.load(host, guard.id), state="reverting", attempts=1, deadline=later(-1)))
+    _guard._store(host, replace(loaded(host, guard), state="reverting", attempts=1, deadline=later(-1)))
     nic = Nic()
     nic.ring = 4096
     [record] = _guard.expire(host, {"nic": nic.replay})
@@ -291,8 +297,7 @@ def test_an_extension_without_an_agent_leaves_the_first_guard_as_it_was(host):
 
 def test_the_next_run_reverts_what_a_crashed_one_left_and_tells_it_once(host):
     guard = arm(host, subject="xdp")
-    record = _guard.load(host, guard.id)
-    _guard._store(host, replace(record, process=Process(2**22 + 1, 1)))
+    _guard._store(host, replace(loaded(host, guard), process=Process(2**22 + 1, 1)))
     nic = Nic()
     nic.ring = 4096
     assert [one.id for one in _guard.settle(host, {"nic": nic.replay}, check=True)] == [guard.id]
@@ -303,10 +308,26 @@ def test_the_next_run_reverts_what_a_crashed_one_left_and_tells_it_once(host):
     assert left(host) == [f"{_guard.ARCHIVE.lstrip('/')}/{guard.id}.json"]
 
 
+@pytest.mark.parametrize("act", ["confirm", "revert", "settle"])
+def test_a_check_only_tells(host, monkeypatch, act):
+    guard = arm(host)
+    _guard._store(host, replace(loaded(host, guard), process=None))
+    before, files = _guard.records(host), left(host)
+    come_from(monkeypatch, AGAIN)
+    replays = {"nic": Nic().replay}
+    told = {
+        "confirm": lambda: _guard.confirm(host, guard.id, check=True),
+        "revert": lambda: _guard.revert(host, replays, guard.id, check=True),
+        "settle": lambda: _guard.settle(host, replays, check=True),
+    }[act]()
+    assert told == _guard.records(host) == before
+    assert left(host) == files
+
+
 def test_the_archive_is_bounded(host):
     for _number in range(23):
         guard = arm(host)
-        _guard._store(host, replace(_guard.load(host, guard.id), process=None))
+        _guard._store(host, replace(loaded(host, guard), process=None))
         _guard.settle(host, {"nic": Nic().replay})
     assert len(host.list(_guard.ARCHIVE)) == 20
     assert f"{guard.id}.json" in host.list(_guard.ARCHIVE)
@@ -326,7 +347,7 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
         real.path("/proc").symlink_to("/proc")
         guard = arm(real)
         process = _guard._process(real, module.pid)
-        _guard._store(real, replace(_guard.load(real, guard.id), process=process))
+        _guard._store(real, replace(loaded(real, guard), process=process))
         reaper = threading.Thread(target=module.wait)
         reaper.start()
         [record] = _guard.expire(real, {"nic": Nic().replay}, later(61))
@@ -337,7 +358,7 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
 
 def test_a_process_of_the_same_number_is_not_ended(host):
     guard = arm(host)
-    _guard._store(host, replace(_guard.load(host, guard.id), process=Process(os.getppid(), 1)))
+    _guard._store(host, replace(loaded(host, guard), process=Process(os.getppid(), 1)))
     host.write_atomically(f"/proc/{os.getppid()}/stat", stat(os.getppid()))
     assert _guard.expire(host, {"nic": Nic().replay}, later(61))[0].state == "reverted"
 
@@ -354,7 +375,7 @@ def test_a_torn_record_does_not_keep_the_others_from_being_seen_to(host, content
 def test_a_revert_goes_on_where_somebody_else_never_lets_go_of_the_host(host, monkeypatch):
     monkeypatch.setattr(_guard, "_PATIENCE", 0.2)
     guard = arm(host)
-    with _guard._lock.alone(host):
+    with _lock.alone(host):
         assert [one.id for one in _guard.expire(host, {"nic": Nic().replay}, later(61))] == [guard.id]
 
 
@@ -393,7 +414,6 @@ def test_arming_for_an_operator_keeps_every_document(host, monkeypatch):
 def test_arming_for_an_operator_looks_before_it_arms(host):
     with pytest.raises(Invalid, match=r"interface ens999 does not exist; there are .*lo"):
         _guard.arm_host(host, ["ens999"], 60)
-    assert _guard.arm_host(host, ["lo"], 60, check=True) is None
     assert left(host) == []
 
 

@@ -7,6 +7,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils import _linkstate
 from ansible_collections.tripod.baremetal.plugins.module_utils._netlink import Link, XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._session import LOCAL, SSH, UNKNOWN, Session, Ssh
 
+Process = tuple[str, list[str], list[str]]  # name, arguments, environment
+
 CONNECTION = "192.0.2.1 40001 192.0.2.10 22"
 ENDS = Ssh("192.0.2.1", 40001, "192.0.2.10", 22)
 
@@ -21,8 +23,8 @@ def tree(machine, *processes):
     return machine(files), len(processes)
 
 
-INIT = ("systemd", ["/sbin/init"], [])
-SSHD = ("sshd", ["sshd: /usr/sbin/sshd -D"], [])
+INIT: Process = ("systemd", ["/sbin/init"], [])
+SSHD: Process = ("sshd", ["sshd: /usr/sbin/sshd -D"], [])
 SHELL = ("sh", ["/bin/sh", "-c", "sudo ..."], ["PATH=/bin", f"SSH_CONNECTION={CONNECTION}"])
 SUDO = ("sudo", ["sudo", "-H", "-S", "-n"], ["PATH=/bin", f"SSH_CONNECTION={CONNECTION}"])
 MODULE = ("python3", ["/usr/bin/python3", "/root/.ansible/tmp/AnsiballZ_nic.py"], ["PATH=/bin"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _xdp, _xdp_attach, _xdp_plan
 from ansible_collections.tripod.baremetal.plugins.module_utils._bpf import Map, MapLayout, Program, XdpLink
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Invalid, Refused
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Invalid, Refused, diff
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._netlink import Link, XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import (
@@ -228,6 +228,12 @@ def test_bpffs_is_found_in_the_mount_table(tmp_path, mounts, path, found):
     host = Host(tmp_path)
     host.write_atomically("/proc/self/mountinfo", mounts)
     assert _xdp._on_bpffs(host, path) is found
+
+
+def test_detaching_takes_the_policy_document_with_the_maps():
+    gone = replace(WANTED, present=False)
+    changes = XdpProgram(gone).plan(gone, replace(DONE, policy=True))
+    assert diff(changes)["before"]["ens1"]["policy"] == "/state/xdp_map-ens1.json"
 
 
 def test_names_of_pins_and_documents():
