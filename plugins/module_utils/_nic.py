@@ -485,7 +485,7 @@ def _carry_out(link: Link, step: Sequence[Change]) -> None:
 
 def _set_rss(link: Link, values: Mapping[str, Any]) -> None:
     [(what, value)] = values.items()
-    given = {what: bytes.fromhex(value.replace(":", "")) if what == "key" else value}
+    given: dict[str, Any] = {what: bytes.fromhex(value.replace(":", "")) if what == "key" else value}
     try:
         _ethtool.set_rss(link.name, **given)
     except ApplyFailed as error:

@@ -52,7 +52,7 @@ class Rss:
     @property
     def spreads(self) -> bool:
         """Whether anything is asked of the indirection table."""
-        return self.default or not (self.equal is self.weights is self.table is None)
+        return self.default or any(one is not None for one in (self.equal, self.weights, self.table))
 
 
 @dataclass(frozen=True)

@@ -424,7 +424,8 @@ def main() -> None:
         required_if=[("state", "present", ["nics"])],
         supports_check_mode=True,
     )
-    host, armed = Host(), []
+    host = Host()
+    armed: list[_guard.Guard | None] = []
 
     def protect(changes: Sequence[Change], state: State) -> None:
         interfaces, restores = subject.restores(changes, state)
