@@ -425,8 +425,10 @@ def _read_pools(host: Host, numa: bool) -> Iterator[tuple[PoolKey, Pool]]:
         for name in host.list(folder):
             match = _POOL.fullmatch(name)
             if match:
-                counts = [host.read_int(f"{folder}/{name}/{what}_hugepages") or 0 for what in ("nr", "free", "surplus")]
-                yield (node, int(match[1]) * 1024), Pool(*counts)
+                total, free, surplus = (
+                    host.read_int(f"{folder}/{name}/{what}_hugepages") or 0 for what in ("nr", "free", "surplus")
+                )
+                yield (node, int(match[1]) * 1024), Pool(total, free, surplus)
 
 
 def _read_promised(host: Host) -> Iterator[tuple[int, int]]:
@@ -544,9 +546,7 @@ def _limits(wanted: Wanted, state: HugepageState) -> Iterator[str]:
 def _memory_limits(wanted: Wanted, state: HugepageState) -> Iterator[str]:
     counts = {key: pool.reserved for key, pool in state.pools.items()}
     counts.update({key: count for key, count in _targets(wanted, state).items() if key in counts})
-    grows = {
-        one.node for one in wanted.reservations if one.count > state.pools.get((one.node, one.size), _NONE).reserved
-    }
+    grows = {node for (node, size), count in counts.items() if count > state.pools[node, size].reserved}
     for node in sorted(grows & set(state.memory)):
         need = sum(count * size for (where, size), count in counts.items() if where == node)
         if need > state.memory[node].total:
@@ -555,8 +555,8 @@ def _memory_limits(wanted: Wanted, state: HugepageState) -> Iterator[str]:
                 for (where, size), count in sorted(counts.items())
                 if where == node and count
             )
-            total = human_size(state.memory[node].total)
-            yield f"node {node}: {asked} take {human_size(need)}, the node has {total}: ask for fewer"
+            has = human_size(state.memory[node].total)
+            yield f"node {node}: {asked} take {human_size(need)}, the node has {has}: ask for fewer"
     need = sum(count * size for (_node, size), count in counts.items())
     total = sum(memory.total for memory in state.memory.values())
     if grows and need > total - wanted.keep:

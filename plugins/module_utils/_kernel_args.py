@@ -158,8 +158,8 @@ class KernelArguments:
             before, after = _summary(held), _summary(_parse(text))
             changes.append(Change((DROP_IN, "arguments"), "outdated" if before == after else before, after))
         if _stale(_plain(desired), state):
-            after = predicted(desired, state)
-            changes.append(Change((_grub.CONFIG, "linux"), " ".join(state.pending), " ".join(after)))
+            line = " ".join(predicted(desired, state))
+            changes.append(Change((_grub.CONFIG, "linux"), " ".join(state.pending), line))
         return changes
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:

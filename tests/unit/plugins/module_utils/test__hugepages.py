@@ -293,9 +293,9 @@ def test_a_shortfall_puts_everything_back_and_says_why(kernel):
     with pytest.raises(ApplyFailed) as caught:
         bring(wanted((0, M, 4), (1, M, 64)), host)
     assert str(caught.value) == (
-        "huge pages: node 1: 64 pages of 2 MiB are wanted, 40 could be had: "
-        "1.1 GiB are free and 713.1 MiB reclaimable, the largest free block is 2 MiB; let caches be dropped (drop_caches), or free memory on that node, or reserve "
-        "2M at boot (at_boot), or ask for fewer; the counts before are back"
+        "huge pages: node 1: 64 pages of 2 MiB are wanted, 40 could be had: 1.1 GiB are free and "
+        "713.1 MiB reclaimable, the largest free block is 2 MiB; let caches be dropped (drop_caches), or free memory "
+        "on that node, or reserve 2M at boot (at_boot), or ask for fewer; the counts before are back"
     )
     assert host.read_int(f"{folder(0, M)}/nr_hugepages") == 8
     assert host.read_int(f"{folder(1, M)}/nr_hugepages") == 0
