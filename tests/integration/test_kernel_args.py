@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,63 +36,74 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+class Machine:
+    """A machine with GRUB and two kernels: this one, with a /boot and an /etc/default of its own."""
+
+    def __init__(self, place: Path) -> None:
+        self.boot, self.defaults = place / "boot", place / "default"
+        (self.boot / "grub").mkdir(parents=True)
+        (self.defaults / "grub.d").mkdir(parents=True)
+        (self.defaults / "grub").write_text(DEFAULTS)
+        for version in ("6.1.0-28-amd64", "6.1.0-31-amd64"):
+            for name in ("vmlinuz", "initrd.img"):
+                (self.boot / f"{name}-{version}").write_text("x")
+        self._inside("grub-mkconfig", "-o", "/boot/grub/grub.cfg")
+
+    @property
+    def config(self) -> bytes:
+        """The live grub.cfg."""
+        return (self.boot / "grub" / "grub.cfg").read_bytes()
+
+    def bring(self, *lists: Sequence[str]) -> list[Any]:
+        """Ask for one list after the other; return the number of changes and what boots next, or the error, of each."""
+        paths = ":".join(path for path in sys.path if path)
+        output = self._inside("env", f"PYTHONPATH={paths}", sys.executable, "-c", CHILD, json.dumps(lists))
+        return [json.loads(line) for line in output.splitlines()]
+
+    def _inside(self, *command: str) -> str:
+        enter = f"mount --bind {self.boot} /boot && mount --bind {self.defaults} /etc/default && exec "
+        words = ["unshare", "--mount", "sh", "-c", enter + '"$@"', "sh", *command]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
 @pytest.fixture
-def grub(tmp_path: Path):
-    """Return a function that runs lists of arguments one after the other on a machine with two kernels."""
+def machine(tmp_path: Path) -> Machine:
     if not shutil.which("grub-mkconfig", path="/usr/sbin:/usr/bin"):
         pytest.skip("grub-mkconfig is not installed (grub-common)")
-    boot, defaults = tmp_path / "boot", tmp_path / "default"
-    (boot / "grub").mkdir(parents=True)
-    (defaults / "grub.d").mkdir(parents=True)
-    (defaults / "grub").write_text(DEFAULTS)
-    for version in ("6.1.0-28-amd64", "6.1.0-31-amd64"):
-        for name in ("vmlinuz", "initrd.img"):
-            (boot / f"{name}-{version}").write_text("x")
-    enter = f"mount --bind {boot} /boot && mount --bind {defaults} /etc/default && "
-    first = ["unshare", "--mount", "sh", "-c", enter + "exec grub-mkconfig -o /boot/grub/grub.cfg"]
-    subprocess.run(first, check=True, capture_output=True)
-
-    def run(*lists: list[str]):
-        paths = ":".join(path for path in sys.path if path)
-        command = ["unshare", "--mount", "sh", "-c", enter + 'exec "$@"', "sh", "env", f"PYTHONPATH={paths}"]
-        child = [sys.executable, "-c", CHILD, json.dumps(lists)]
-        done = subprocess.run([*command, *child], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    run.boot, run.defaults = boot, defaults
-    return run
+    return Machine(tmp_path)
 
 
-def test_grub_takes_arguments_in_order_and_loses_them_again(grub):
-    live = (grub.boot / "grub" / "grub.cfg").read_bytes()
+def test_grub_takes_arguments_in_order_and_loses_them_again(machine: Machine) -> None:
+    live = machine.config
     ours = ["hugepagesz=1G", "hugepages=0:2,1:4", 'dyndbg="file a.c +p"', "hugepagesz=2M", "isolcpus=managed_irq,2-3"]
-    first, again, shorter, gone, still = grub(ours, ours, ours[:1], [], [])
+    first, again, shorter, gone, still = machine.bring(ours, ours, ours[:1], [], [])
     others = ["root=LABEL=ROOT", "ro", "console=ttyS0", "quiet"]
     assert first == [2, [*others, *(token.replace('"', "") for token in ours)]]
     assert again == [0, first[1]]
     assert shorter == [2, [*others, "hugepagesz=1G"]]
     assert gone == [2, others]
     assert still == [0, others]
-    assert (grub.boot / "grub" / "grub.cfg").read_bytes() == live
-    assert sorted(path.name for path in (grub.boot / "grub").iterdir()) == ["grub.cfg"]
-    assert list((grub.defaults / "grub.d").iterdir()) == []
+    assert machine.config == live
+    assert sorted(path.name for path in (machine.boot / "grub").iterdir()) == ["grub.cfg"]
+    assert list((machine.defaults / "grub.d").iterdir()) == []
 
 
-def test_a_file_read_after_ours_that_drops_them_is_found_before_it_goes_live(grub):
-    live = (grub.boot / "grub" / "grub.cfg").read_bytes()
-    (grub.defaults / "grub.d" / "zzz.cfg").write_text("GRUB_CMDLINE_LINUX_DEFAULT=\n")
-    [words] = grub(["a=1"])
+def test_a_file_read_after_ours_that_drops_them_is_found_before_it_goes_live(machine: Machine) -> None:
+    live = machine.config
+    (machine.defaults / "grub.d" / "zzz.cfg").write_text("GRUB_CMDLINE_LINUX_DEFAULT=\n")
+    [words] = machine.bring(["a=1"])
     assert "not with 'a=1'" in words
     assert "a file read after /etc/default/grub.d/zz-tripod.cfg" in words
-    assert (grub.boot / "grub" / "grub.cfg").read_bytes() == live
-    assert [path.name for path in (grub.defaults / "grub.d").iterdir()] == ["zzz.cfg"]
+    assert machine.config == live
+    assert [path.name for path in (machine.defaults / "grub.d").iterdir()] == ["zzz.cfg"]
 
 
-def test_a_script_that_fails_leaves_everything_as_it_was(grub):
-    live = (grub.boot / "grub" / "grub.cfg").read_bytes()
-    (grub.defaults / "grub.d" / "50-broken.cfg").write_text("exit 7\n")
-    [words] = grub(["a=1"])
+def test_a_script_that_fails_leaves_everything_as_it_was(machine: Machine) -> None:
+    live = machine.config
+    (machine.defaults / "grub.d" / "50-broken.cfg").write_text("exit 7\n")
+    [words] = machine.bring(["a=1"])
     assert "grub-mkconfig failed (7)" in words
-    assert (grub.boot / "grub" / "grub.cfg").read_bytes() == live
-    assert [path.name for path in (grub.defaults / "grub.d").iterdir()] == ["50-broken.cfg"]
+    assert machine.config == live
+    assert [path.name for path in (machine.defaults / "grub.d").iterdir()] == ["50-broken.cfg"]

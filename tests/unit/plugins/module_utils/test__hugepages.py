@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _hugepages
+from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _hugepages, _hugetlbfs
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     ApplyFailed,
     Impossible,
@@ -396,7 +396,7 @@ def test_mounts_are_planned_with_their_units(kernel):
 
 def test_a_mount_that_is_there_is_adopted_and_outlives_us(kernel):
     host = kernel()
-    there = _hugepages._hugetlbfs.read_mount(host, "/dev/hugepages")
+    there = _hugetlbfs.read_mount(host, "/dev/hugepages")
     asked = wanted(mounts=(there,))
     assert [describe(change) for change in bring(asked, host).changes][:1] == [
         "unit dev-hugepages.mount: absent -> present"
@@ -410,7 +410,7 @@ def test_a_mount_that_is_there_is_adopted_and_outlives_us(kernel):
 
 def test_an_outdated_unit_is_written_anew(kernel):
     host = kernel()
-    there = _hugepages._hugetlbfs.read_mount(host, "/dev/hugepages")
+    there = _hugetlbfs.read_mount(host, "/dev/hugepages")
     bring(wanted(mounts=(there,)), host)
     host.write_atomically("/etc/systemd/system/dev-hugepages.mount", f"{MARK}\n")
     assert planned(wanted(mounts=(there,)), host) == ["unit dev-hugepages.mount: outdated -> present"]
