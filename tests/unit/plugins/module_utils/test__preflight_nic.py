@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _irqbalance, _preflight_nic
@@ -12,6 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._ethtool import Feature
 from ansible_collections.tripod.baremetal.plugins.module_utils._findings import ERROR, INFO, WARNING
 from ansible_collections.tripod.baremetal.plugins.module_utils._irq_plan import Topology
+from ansible_collections.tripod.baremetal.plugins.module_utils._netlink import XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic_request import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic_state import NicState
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight_nic import (
@@ -185,3 +188,84 @@ def test_a_nic_that_cannot_be_read_is_left_to_the_nic_module(machine, monkeypatc
     monkeypatch.setattr(_preflight_nic._netlink, "links", list)
     monkeypatch.setattr(_preflight_nic._session, "carriers", lambda _host, _session: set())
     assert read_nics(machine(), [], [parse({"name": "ens1"})]).nics == []
+
+
+def test_what_a_nic_has_no_channels_of_is_no_question():
+    one = nic("igb", channels={"rx": 9})
+    assert one.channels == {"combined": 4}
+    without = replace(one, state=replace(one.state, settings=replace(one.state.settings, channels=None)))
+    assert found(without) == []
+
+
+def test_findings_of_xdp_come_with_the_others():
+    one = nic("igb", mtu=9000, irq={"placement": "local"}, channels={"combined": 2})
+    told = list(check_nics([Xdp(one.name)], NicSnapshot([one], topology=TWO_NODES)))
+    assert [(each.severity, each.subject) for each in told] == [(ERROR, f"XDP on {one.name}")]
+
+
+class Kernel:
+    """What the kernel says of one recorded NIC, with a program of others on it."""
+
+    def __init__(self, monkeypatch, one, features=frozenset(NATIVE)):
+        attached = replace(one.state.link, xdp=XdpState("native", {"native": 7}))
+        self.state = replace(one.state, link=attached)
+        self.features = features
+        other = replace(attached, index=attached.index + 1, name="other0")
+        monkeypatch.setattr(_preflight_nic._netlink, "links", lambda: [attached, other])
+        monkeypatch.setattr(_preflight_nic._netlink, "xdp_features", self.xdp_features)
+        monkeypatch.setattr(_preflight_nic, "read_nic", lambda _host, _link, _table: self.state)
+        monkeypatch.setattr(_preflight_nic._session, "carriers", lambda _host, _session: {"ens9"})
+        monkeypatch.setattr(_preflight_nic.XdpProgram, "read", self.program)
+
+    def xdp_features(self, _index):
+        if isinstance(self.features, OSError):
+            raise self.features
+        return self.features
+
+    def program(self, _host):
+        return SimpleNamespace(foreign=["xdp_dispatcher (id 7)"])
+
+
+def test_only_what_is_asked_for_is_read(machine, monkeypatch):
+    one = nic("igb")
+    Kernel(monkeypatch, one)
+    host = machine(
+        {"/sys/kernel/iommu_groups/3/type": "identity\n"},
+        {f"/sys/bus/pci/devices/{one.state.pci}/iommu_group": "../../../../kernel/iommu_groups/3"},
+    )
+    (read,) = read_nics(host, [Xdp(one.name)], []).nics
+    assert (read.name, read.iommu, read.foreign) == (one.name, "identity", ["xdp_dispatcher (id 7)"])
+    assert read.xdp_features == sorted(NATIVE)
+
+
+def test_one_that_vanishes_meanwhile_is_left_out(machine, monkeypatch):
+    one = nic("igb")
+    Kernel(monkeypatch, one, OSError(errno.ENODEV, "No such device"))
+    assert read_nics(machine(), [Xdp(one.name)], []).nics == []
+    Kernel(monkeypatch, one, OSError(errno.EPERM, "Operation not permitted"))
+    with pytest.raises(OSError, match="not permitted"):
+        read_nics(machine(), [Xdp(one.name)], [])
+
+
+def test_who_may_not_ask_for_programs_hears_nothing_of_them(machine, monkeypatch):
+    one = nic("igb")
+    Kernel(monkeypatch, one, None)
+
+    def refuse(_self, _host):
+        raise Impossible("run as root")
+
+    monkeypatch.setattr(_preflight_nic.XdpProgram, "read", refuse)
+    (read,) = read_nics(machine(), [Xdp(one.name)], []).nics
+    assert (read.foreign, read.xdp_features) == ([], None)
+
+
+def test_a_declaration_finds_its_nic_however_it_is_named(machine, monkeypatch):
+    one = nic("igb")
+    Kernel(monkeypatch, one)
+    request = parse({"pci": one.state.pci, "mtu": 9000})
+    targets = SimpleNamespace(
+        targets=[SimpleNamespace(name=one.name, request=request)], host=SimpleNamespace(nics={one.name: one.state})
+    )
+    monkeypatch.setattr(_preflight_nic.Nics, "read", lambda _self, _host: targets)
+    (read,) = read_nics(machine(), [], [request]).nics
+    assert read.mtu == 9000

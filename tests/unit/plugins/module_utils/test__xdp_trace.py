@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf, _xdp_trace
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed, Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_trace import (
     Count,
     describe,
@@ -154,3 +156,58 @@ def test_what_an_event_does_not_tell_is_none_and_not_0():
     described = describe(Count("xdp_cpumap_enqueue", 0, 4, 0, 0, 9, 0, 1), {}, {})
     assert (described["interface"], described["ifindex"], described["program"]) == (None, None, None)
     assert described["map_id"] == 9
+
+
+class Table:
+    """A BPF map as bcc shows it."""
+
+    def __init__(self, *keys):
+        self._keys = keys
+
+    def items(self):
+        for event, number, packets in self._keys:
+            key = {"event": event, "ifindex": 2, "action": 4, "error": -22 * event, "to_ifindex": 0, "program": 7}
+            yield SimpleNamespace(map=number, **key), SimpleNamespace(value=packets)
+
+
+class Bcc:
+    """What is used of bcc; compiling fails where an error is given."""
+
+    def __init__(self, error=None):
+        self.error, self.cleaned = error, False
+
+    def BPF(self, text):  # noqa: N802
+        if self.error:
+            os.write(2, b"prog.c:1: unknown type name 'u33'\n")
+            raise self.error
+        return self
+
+    def __getitem__(self, name):
+        if name == "lost":
+            return {0: SimpleNamespace(value=3)}
+        return Table((0, 0x7FFFFFFF, 5), (1, 9, 700))
+
+    def cleanup(self):
+        self.cleaned = True
+
+
+def test_counts_are_read_when_the_time_is_over(machine, release, monkeypatch):
+    bcc = Bcc()
+    monkeypatch.setattr(_xdp_trace.importlib, "import_module", lambda _name: bcc)
+    monkeypatch.setattr(_xdp_trace.time, "sleep", lambda _seconds: None)
+    seen = watch(machine({**TRACEFS, f"/lib/modules/{release}/build/Makefile": ""}), 30)
+    assert seen.counts == [
+        Count("xdp_redirect_err", 2, 4, errno.EINVAL, 0, 9, 7, 700),
+        Count("xdp_exception", 2, 4, 0, 0, 0, 7, 5),
+    ]
+    assert seen.lost == 3
+    assert bcc.cleaned
+
+
+def test_what_the_compiler_says_is_told(machine, release, monkeypatch):
+    bcc = Bcc(Exception("Failed to compile BPF module <text>"))
+    monkeypatch.setattr(_xdp_trace.importlib, "import_module", lambda _name: bcc)
+    host = machine({**TRACEFS, f"/lib/modules/{release}/build/Makefile": ""})
+    with pytest.raises(ApplyFailed, match="Failed to compile") as failure:
+        watch(host, 1)
+    assert "unknown type name 'u33'" in failure.value.facts["bcc"]
