@@ -23,6 +23,7 @@ class Driver:
         ring_minimum: Smaller rings are enlarged.
         xdp_holds_channels: Channels cannot change while an XDP program is attached.
         rdma_devices: Auxiliary devices that hold the channels while a driver is bound to them.
+        rss_once_opened: RSS can be read and set only after the NIC was opened for the first time.
         source: Where in the Linux tree this is written.
     """
 
@@ -32,6 +33,7 @@ class Driver:
     ring_minimum: int = 1
     xdp_holds_channels: bool = False
     rdma_devices: tuple[str, ...] = ()
+    rss_once_opened: bool = False
     source: str = ""
 
 
@@ -64,7 +66,12 @@ DRIVERS: Mapping[str, Driver] = {
         xdp_holds_channels=True,
         source="virtio_net.c, virtnet_set_channels(); virtio_ring.c, vring_create_virtqueue_split()",
     ),
-    "vmxnet3": Driver(ring_multiple=32, ring_minimum=32, source="vmxnet3/vmxnet3_ethtool.c, vmxnet3_set_ringparam()"),
+    "vmxnet3": Driver(
+        ring_multiple=32,
+        ring_minimum=32,
+        rss_once_opened=True,
+        source="vmxnet3/vmxnet3_ethtool.c, vmxnet3_set_ringparam(); vmxnet3_drv.c, vmxnet3_setup_driver_shared()",
+    ),
 }
 
 # Groups and short names of ethtool(8), by the kernel's names for what they switch.

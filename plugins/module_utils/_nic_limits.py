@@ -129,8 +129,11 @@ def _spread_limits(request: Request, nic: NicState) -> Iterator[str]:
     asked, rss = request.rss, nic.settings.rss
     if asked is None:
         return
+    closed = rss is None and not nic.link.up and driver(nic.settings.driver).rss_once_opened
+    if closed and request.up:
+        return  # opening it comes first, and shows what it has
     if rss is None and (asked.spreads or asked.key or asked.function):
-        yield f"{_driver(nic)} has no RSS to set"
+        yield f"{_driver(nic)} has no RSS to set" + (" until it is opened: ask for up too" if closed else "")
     elif rss is not None:
         yield from _table_limits(asked, len(rss.table), _nic_wanted.receive_queues(request, nic), nic)
         if asked.key is not None and len(asked.key) != len(rss.key):

@@ -276,3 +276,12 @@ class TestRefusals:
         [reason] = refusals(nic("igb"), stray, irq={"placement": "local"})
         assert reason.endswith("it cannot be told to keep off interrupts that are placed: stop it")
         assert refusals(nic("igb"), stray, mtu=1500) == []
+
+
+def test_a_nic_that_shows_its_rss_only_once_opened_is_opened_first():
+    state = nic("vmxnet3")
+    closed = replace(state, link=replace(state.link, up=False), settings=replace(state.settings, rss=None))
+    assert limits(closed, rss={"equal": 2}, up=True) == []
+    assert limits(closed, rss={"equal": 2}) == ["ens2: vmxnet3 has no RSS to set until it is opened: ask for up too"]
+    opened = replace(closed, link=replace(state.link, up=True))
+    assert limits(opened, rss={"equal": 2}, up=True) == ["ens2: vmxnet3 has no RSS to set"]
