@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.support.bpf_object import xdp_object
-from tests.support.site import eventually
 
 PLAYBOOK = "tests/playbooks/guard.yml"
 TIMEOUT = 30  # seconds; an emulated machine takes its time to say that it is done
@@ -36,7 +35,7 @@ def state(host: Any, interface: str) -> dict[str, Any]:
         "xdp": link.get("xdp"),
         "addresses": sorted(one["local"] for one in link["addr_info"] if one["scope"] == "global"),
         "routes": sorted(json.dumps(one, sort_keys=True) for one in routes),
-        "documents": host.run("sha256sum /etc/tripod/host.d/*").stdout,
+        "documents": host.run(f"sha256sum /etc/tripod/host.d/nic.json /etc/tripod/host.d/xdp-{interface}.json").stdout,
     }
 
 
@@ -67,18 +66,18 @@ def records(host: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("trial", range(TRIALS))
 @pytest.mark.parametrize("mistake", ["program", "link"])
-def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_path, record_property, mistake, trial):
+def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_path, mistake, trial):
     before = state(host, management)
     told = run(playbook, management, mistake, tmp_path / "drop.bpf.o", DROP, fails=True)
     assert f"nobody confirmed within {TIMEOUT} s" in messages(told)
     assert "was reverted at" in messages(told)
     [record] = records(host)
     took = record["ended"] - record["created"]
-    record_property("seconds", round(took, 1))
+    print(f"guard of {TIMEOUT} s, trial {trial}, {mistake}: back after {took:.1f} s")
     assert TIMEOUT <= took <= TIMEOUT + PROMISE
     assert record["state"] == "reverted"
     assert record["errors"] == []
-    eventually("all is as before", lambda: state(host, management) == before, 30)
+    assert state(host, management) == before
 
 
 def test_a_confirmed_change_leaves_nothing(host, playbook, management, tmp_path):
