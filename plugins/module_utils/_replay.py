@@ -201,8 +201,7 @@ def run_apply(options: argparse.Namespace) -> int:
     """
     host = Host()
     try:
-        for record in _guard.expire(host, REPLAYS):
-            log.warning("%s", _guard.story(record))
+        _guard.expire(host, REPLAYS)
     except (CoreError, OSError) as error:
         # The watch goes on with it; the host must come up all the same.
         log.error("guards: %s", error)

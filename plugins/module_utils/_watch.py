@@ -309,8 +309,7 @@ def guard_clock(host: Host, ended: threading.Event) -> None:
     """Acknowledge and revert guards until asked to end; in a thread of its own, as a look at a link can take long."""
     while not ended.wait(GUARD_TICK):
         try:
-            for record in _guard.expire(host, REPLAYS):
-                log.warning("%s", _guard.story(record))
+            _guard.expire(host, REPLAYS)
         except Exception:
             # Whatever it is, the next guard still has to be seen to.
             log.exception("a guard cannot be seen to; trying again")
