@@ -249,6 +249,15 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
     return converge(XdpMap(policy), policy, host, check)
 
 
+def request_body(policy: Policy, entries: Mapping[Prefix, str]) -> dict[str, Any]:
+    """Return what ``replay`` takes to make these the owner's entries."""
+    return {
+        "interface": policy.interface,
+        "pin_root": policy.pin_root,
+        "entries": {str(prefix): action for prefix, action in entries.items()},
+    }
+
+
 def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:
     """Return the changes that concern entries, without the document's, which is last."""
     return [change for change in changes if len(change.path) == _ENTRY_PATH]
@@ -289,12 +298,7 @@ def _plan_document(desired: Policy, state: Tables, target: Mapping[Prefix, str])
     if not target:
         held = state.document
         return [Change(("document", desired.document), dict(held.body), None)] if held else []
-    body = {
-        "interface": desired.interface,
-        "pin_root": desired.pin_root,
-        "entries": {str(prefix): action for prefix, action in target.items()},
-    }
-    return _documents.plan(state.document, _documents.Document(desired.document, KIND, body))
+    return _documents.plan(state.document, _documents.Document(desired.document, KIND, request_body(desired, target)))
 
 
 def _of(version: int, changes: Sequence[Change], removed: bool | None = None) -> list[Change]:

@@ -12,8 +12,9 @@ version_added: 1.0.0
 description:
   - A guard is a timer on the host. Unless it is confirmed over a new connection before it runs out, the host itself
     puts back what was before. It outlives the playbook, the connection, a killed agent and a reboot.
-  - M(tripod.baremetal.xdp_program) arms one by itself where it changes an interface that carries the
-    connection. This module confirms it, arms one for tasks of your own, and cleans up after a run that never ended.
+  - M(tripod.baremetal.nic), M(tripod.baremetal.xdp_program) and M(tripod.baremetal.xdp_map) arm one by themselves where
+    they change an interface that carries the connection. This module confirms it, arms one for tasks of your own, and
+    cleans up after a run that never ended.
   - What comes back are the documents below C(/etc/tripod/host.d) with what they ask of the host, and of the links
     their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
 author:
@@ -55,6 +56,8 @@ options:
     type: float
     default: 60
 seealso:
+  - module: tripod.baremetal.nic
+  - module: tripod.baremetal.xdp_map
   - module: tripod.baremetal.xdp_program
 """
 

@@ -63,7 +63,22 @@ options:
         after a reboot.
     type: path
     default: /etc/tripod/host.d
+  guard:
+    description:
+      - Whether the host puts back the entries before unless M(tripod.baremetal.change_guard) confirms the new ones over
+        a new connection within O(guard_timeout).
+      - V(auto) guards a change on an interface that carries the connection, also below a bond, a bridge or a VLAN.
+      - Needs the host agent where a guard is armed, and is refused without one. A program's guard that is armed is
+        extended.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  guard_timeout:
+    description: Seconds in which a guarded change has to be confirmed, 5 to 3600.
+    type: float
+    default: 60
 seealso:
+  - module: tripod.baremetal.change_guard
   - module: tripod.baremetal.xdp_program
 """
 
@@ -111,6 +126,34 @@ entries:
   type: int
   returned: success
   sample: 3
+guard:
+  description: The guard that was armed; none where there was no need.
+  type: dict
+  returned: always, unless the options are malformed
+  contains:
+    id:
+      description: What M(tripod.baremetal.change_guard) confirms it by.
+      type: str
+      sample: xdp-1c2d3e4f
+    armed:
+      description: Whether it is armed.
+      type: bool
+    subject:
+      description: What is guarded.
+      type: str
+      sample: xdp
+    reason:
+      description: Why it was armed.
+      type: str
+      sample: ens1 carries the connection from 192.0.2.1
+    timeout:
+      description: Seconds from arming to the deadline.
+      type: float
+      sample: 60
+    remaining:
+      description: Seconds until the host reverts, when the guard was armed.
+      type: float
+      sample: 59.4
 reasons:
   description: Everything that stood in the way, each with its remedy; the first twenty.
   type: list
@@ -118,14 +161,29 @@ reasons:
   returned: failure
 """
 
+from collections.abc import Sequence
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge
-from ..module_utils._documents import DIRECTORY
+from ..module_utils import _guard
+from ..module_utils._core import Change, CoreError, converge
+from ..module_utils._documents import DIRECTORY, path
 from ..module_utils._host import Host
 from ..module_utils._lock import changing
+from ..module_utils._xdp import KIND as PROGRAM
 from ..module_utils._xdp import PIN_ROOT
-from ..module_utils._xdp_map import ACTIONS, Policy, XdpMap, counts, own_entries, parse_entries
+from ..module_utils._xdp_map import (
+    ACTIONS,
+    KIND,
+    Policy,
+    Tables,
+    XdpMap,
+    counts,
+    entry_changes,
+    own_entries,
+    parse_entries,
+    request_body,
+)
 
 
 def main() -> None:
@@ -144,10 +202,24 @@ def main() -> None:
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
+            "guard": {"type": "str", "choices": list(_guard.MODES), "default": "auto"},
+            "guard_timeout": {"type": "float", "default": _guard.TIMEOUT},
         },
         supports_check_mode=True,
     )
     options = module.params
+    guard = None
+
+    def protect(changes: Sequence[Change], state: Tables) -> None:
+        nonlocal guard
+        if entry_changes(changes):
+            restores = [_guard.Restore(KIND, request_body(policy, own_entries(policy, state)))]
+            documents = [path(policy.document, options["state_dir"])]
+            # One guard with the program's: both are confirmed, or put back, together.
+            guard = _guard.protect(
+                host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], documents
+            )
+
     try:
         policy = Policy(
             interface=options["interface"],
@@ -157,14 +229,15 @@ def main() -> None:
             documents=options["state_dir"],
         )
         with changing(Host(), module.check_mode) as host:
-            outcome = converge(XdpMap(policy), policy, host, check=module.check_mode)
+            outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
     except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
+        module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
     # One line per entry would be megabytes for a full map, so they are told only to those who ask for the diff.
     diff = {"diff": outcome.diff} if module._diff else {}
     module.exit_json(
         changed=outcome.changed,
         entries=len(own_entries(policy, outcome.state)),
+        guard=guard and guard.facts,
         **counts(outcome.changes),
         **diff,
     )

@@ -199,7 +199,7 @@ pins:
 guard:
   description: The guard that was armed; none where there was no need.
   type: dict
-  returned: success
+  returned: always
   contains:
     id:
       description: What M(tripod.baremetal.change_guard) confirms it by.
@@ -269,6 +269,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
+    protection = None
     try:
         wanted = Wanted(
             interface=options["interface"],
@@ -287,7 +288,7 @@ def main() -> None:
             protection = Protection(host, wanted, options["guard"], options["guard_timeout"])
             outcome = converge(XdpProgram(wanted), wanted, host, module.check_mode, protection)
     except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
+        module.fail_json(msg=str(error), **{"guard": protection and protection.facts, **error.facts})
     state = facts(outcome.state)
     module.exit_json(
         **exit_arguments(outcome, disrupts=outcome.disrupts, pins=wanted.pins, guard=protection.facts, **state)

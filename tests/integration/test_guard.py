@@ -262,6 +262,20 @@ def _number(path: Path) -> int:
     return json.loads(shown.stdout)["id"] if kind != "link" else 0
 
 
+def test_policy_entries_come_back(machine, xdp_object):
+    machine.xdp(xdp_object)
+    first, second = ({"prefix": prefix} for prefix in ("203.0.113.0/24", "0.0.0.0/0"))
+    options = {"interface": NIC, "pin_root": str(machine.pins)}
+    machine.module("xdp_map", **options, entries=[first])
+    machine.start()
+    changed = machine.module("xdp_map", **options, entries=[second], guard="always", guard_timeout=TIMEOUT)
+    assert changed.result["guard"]["armed"]
+    before = machine.module("xdp_map", check=True, **options, entries=[first])
+    assert (before.result["added"], before.result["removed"]) == (1, 1)
+    eventually(lambda: machine.guard("settled").result["guards"], TIMEOUT + PATIENCE)
+    assert not machine.module("xdp_map", **options, entries=[first]).changed
+
+
 def test_the_program_of_somebody_else_comes_back(machine, xdp_object):
     machine.run("ip", "link", "set", "dev", NIC, "xdpdrv", "object", str(xdp_object), "section", "xdp")
     foreign = machine.program()
