@@ -130,6 +130,18 @@ static __always_inline void *take_variable(struct cursor *c, __u32 size)
 	return take(c, size);
 }
 
+/*
+ * A length field in host order. Older verifiers (as of Linux 6.12) take a byte swap's result for any 64-bit number, and clang
+ * drops a mask that changes nothing unless it has forgotten where the number came from.
+ */
+static __always_inline __u32 length_field(__be16 field)
+{
+	__u32 length = bpf_ntohs(field);
+
+	barrier_var(length);
+	return length & 0xffff;
+}
+
 static __always_inline __u16 offset(const struct cursor *c)
 {
 	return c->pos - c->start;
@@ -173,7 +185,7 @@ static __always_inline enum tripod_reason parse_ipv4(struct cursor *c, struct pa
 	__builtin_memcpy(p->source, &ip->saddr, sizeof(ip->saddr));
 
 	header_length = ip->ihl * 4;
-	total_length = bpf_ntohs(ip->tot_len);
+	total_length = length_field(ip->tot_len);
 	if (header_length < sizeof(*ip) || total_length < header_length)
 		return REASON_MALFORMED;
 	if ((void *)ip + total_length > c->end)
@@ -201,7 +213,7 @@ static __always_inline enum tripod_reason parse_ipv6(struct cursor *c, struct pa
 	p->family = 6;
 	__builtin_memcpy(p->source, &ip->saddr, sizeof(ip->saddr));
 
-	if (c->pos + bpf_ntohs(ip->payload_len) > c->end)
+	if (c->pos + length_field(ip->payload_len) > c->end)
 		return REASON_MALFORMED;
 
 	next = ip->nexthdr;
