@@ -199,7 +199,7 @@ pins:
 guard:
   description: The guard that was armed; none where there was no need.
   type: dict
-  returned: always
+  returned: always, unless an option is malformed
   contains:
     id:
       description: What M(tripod.baremetal.change_guard) confirms it by.
@@ -236,6 +236,8 @@ verifier_log:
 """
 
 import grp
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -268,30 +270,36 @@ def main() -> None:
         required_if=[("state", "attached", ["object"])],
         supports_check_mode=True,
     )
-    options = module.params
-    protection = None
     try:
-        wanted = Wanted(
-            interface=options["interface"],
-            present=options["state"] == "attached",
-            object=options["object"] or "",
-            sha256=options["sha256"],
-            program=options["program"],
-            mode=options["mode"],
-            pin_root=options["pin_root"],
-            pin_group=_group_id(options["pin_group"]),
-            recreate_maps=options["incompatible_maps"] == "recreate",
-            replace_foreign=options["replace_foreign"],
-            state_directory=options["state_dir"],
-        )
-        with changing(Host(), module.check_mode) as host:
-            protection = Protection(host, wanted, options["guard"], options["guard_timeout"])
+        wanted = _wanted(module.params)
+    except Invalid as error:
+        module.fail_json(msg=str(error))
+    host = Host()
+    protection = Protection(host, wanted, module.params["guard"], module.params["guard_timeout"])
+    try:
+        with changing(host, module.check_mode):
             outcome = converge(XdpProgram(wanted), wanted, host, module.check_mode, protection)
     except CoreError as error:
-        module.fail_json(msg=str(error), **{"guard": protection and protection.facts, **error.facts})
+        module.fail_json(msg=str(error), **{"guard": protection.facts, **error.facts})
     state = facts(outcome.state)
     module.exit_json(
         **exit_arguments(outcome, disrupts=outcome.disrupts, pins=wanted.pins, guard=protection.facts, **state)
+    )
+
+
+def _wanted(options: Mapping[str, Any]) -> Wanted:
+    return Wanted(
+        interface=options["interface"],
+        present=options["state"] == "attached",
+        object=options["object"] or "",
+        sha256=options["sha256"],
+        program=options["program"],
+        mode=options["mode"],
+        pin_root=options["pin_root"],
+        pin_group=_group_id(options["pin_group"]),
+        recreate_maps=options["incompatible_maps"] == "recreate",
+        replace_foreign=options["replace_foreign"],
+        state_directory=options["state_dir"],
     )
 
 

@@ -27,7 +27,7 @@ INIT: Process = ("systemd", ["/sbin/init"], [])
 SSHD: Process = ("sshd", ["sshd: /usr/sbin/sshd -D"], [])
 SHELL = ("sh", ["/bin/sh", "-c", "sudo ..."], ["PATH=/bin", f"SSH_CONNECTION={CONNECTION}"])
 SUDO = ("sudo", ["sudo", "-H", "-S", "-n"], ["PATH=/bin", f"SSH_CONNECTION={CONNECTION}"])
-MODULE = ("python3", ["/usr/bin/python3", "/root/.ansible/tmp/AnsiballZ_nic.py"], ["PATH=/bin"])
+MODULE = ("python3", ["/usr/bin/python3", "/var/tmp/ansible-1/AnsiballZ_nic.py"], ["PATH=/bin"])
 DIRECT = ("python3", MODULE[1], ["PATH=/bin", f"SSH_CONNECTION={CONNECTION}"])
 
 
