@@ -10,7 +10,6 @@ on the host has acknowledged it; from then on the agent alone holds the clock. `
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -19,18 +18,62 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from . import _documents, _linkstate, _lock, _netlink, _session
 from ._core import CoreError, Findings, Invalid, Outcome, Refused, describe
+from ._guard_record import (
+    ARMED,
+    FAILED,
+    REVERTED,
+    REVERTING,
+    RUNTIME,
+    Process,
+    Record,
+    Restore,
+    acknowledge,
+    acknowledger,
+    archive_record,
+    boot_clock,
+    boot_id,
+    facts,
+    find_process,
+    forget_acknowledgement,
+    load,
+    record_names,
+    records,
+    remove_leftovers,
+    remove_record,
+    set_aside,
+    store_record,
+    story,
+)
 from ._host import Host
 
-DIRECTORY = "/var/lib/tripod/guard"
-ARCHIVE = f"{DIRECTORY}/archive"
-RUNTIME = "/run/tripod/guard"
-FORMAT = 1
+__all__ = [
+    "MODES",
+    "TIMEOUT",
+    "Guard",
+    "Process",
+    "Record",
+    "Replayers",
+    "Restore",
+    "arm",
+    "arm_host",
+    "check_request",
+    "confirm",
+    "expire",
+    "facts",
+    "load",
+    "protect",
+    "records",
+    "revert",
+    "settle",
+    "story",
+]
+
 MODES = ("auto", "always", "never")
 TIMEOUT = 60.0  # seconds to confirm in
 _SHORTEST, _LONGEST = 5.0, 3600.0
@@ -39,91 +82,13 @@ _LOCK_SECONDS = 30.0
 _PATIENCE = 5.0  # that a revert has with somebody else who changes this host
 _END_SECONDS = 3.0  # that a process gets to end by itself
 _ATTEMPTS, _ATTEMPT_SECONDS = 5, 3.0
-_ARCHIVED = 20  # reports kept
 _POLL = 0.1
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}")
-
-ARMED, REVERTING, REVERTED, FAILED = "armed", "reverting", "reverted", "failed"
 
 # How each kind of document is brought to the host: body, host -> outcome.
 Replayers = Mapping[str, Callable[[Mapping[str, Any], Host], Outcome]]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Restore:
-    """A document's body whose replay brings the state before back.
-
-    Attributes:
-        kind: Which subject replays it.
-        body: In that subject's own form, ready for JSON.
-    """
-
-    kind: str
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process, known beyond the reuse of its number.
-
-    Attributes:
-        started: When, in clock ticks since boot.
-    """
-
-    pid: int
-    started: int
-
-
-@dataclass(frozen=True)
-class Record:
-    """A guard as it is on disk.
-
-    Attributes:
-        id: Also the file's name.
-        subject: What is being changed, such as ``nic``.
-        reason: Why it is guarded, in words.
-        created: Seconds since the epoch, for people.
-        boot_id: The boot that it was armed in.
-        deadline: CLOCK_BOOTTIME in seconds: setting the wall clock moves no deadline, and sleep counts.
-        timeout: Seconds from arming to the deadline.
-        session: The SSH connection that armed it; None for a local one.
-        process: The module that makes the change; it is ended before its change is reverted.
-        documents: Content before, by path; None where there was none.
-        restores: Replayed in this order.
-        links: Links, addresses and routes before.
-        leftovers: Paths that are removed when the guard is over.
-        state: armed, reverting, reverted or failed. A confirmed guard leaves no record.
-        attempts: How often a revert was begun.
-        report: What was put back, a line each.
-        errors: What could not be put back in the last attempt.
-        ended: When it was reverted or given up, in seconds since the epoch.
-    """
-
-    id: str
-    subject: str
-    reason: str
-    created: float
-    boot_id: str
-    deadline: float
-    timeout: float
-    session: _session.Ssh | None = None
-    process: Process | None = None
-    documents: Mapping[str, str | None] = field(default_factory=dict)
-    restores: Sequence[Restore] = ()
-    links: _linkstate.Snapshot = field(default_factory=_linkstate.Snapshot)
-    leftovers: Sequence[str] = ()
-    state: str = ARMED
-    attempts: int = 0
-    report: Sequence[str] = ()
-    errors: Sequence[str] = ()
-    ended: float | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether the agent still has to do with it."""
-        return self.state in (ARMED, REVERTING)
 
 
 @dataclass(frozen=True)
@@ -184,7 +149,7 @@ def protect(
         if not carried:
             return None
         reason = f"{', '.join(carried)} {'carries' if len(carried) == 1 else 'carry'} the connection{session.origin}"
-    process = _process(host, os.getpid())
+    process = find_process(host, os.getpid())
     return arm(host, subject, interfaces, timeout, reason, restores, documents, leftovers, session.ssh, process)
 
 
@@ -214,8 +179,8 @@ def arm(
             subject=subject,
             reason=reason,
             created=time.time(),
-            boot_id=_boot_id(host),
-            deadline=_now() + timeout,
+            boot_id=boot_id(host),
+            deadline=boot_clock() + timeout,
             timeout=timeout,
             session=session,
             process=process,
@@ -225,19 +190,19 @@ def arm(
             leftovers=list(leftovers),
         )
         record = _extended(before, fresh) if before else fresh
-        _forget_acknowledgement(host, record.id)
-        _store(host, record)
+        forget_acknowledgement(host, record.id)
+        store_record(host, record)
     if not _acknowledged(host, record):
         with locked(host):
             if before:
-                _store(host, before)
+                store_record(host, before)
             else:
-                _drop(host, record)
+                remove_record(host, record)
         raise Refused(
             f"{subject}: no tripod-host watches this host, so nobody could put it back: apply the host_agent role "
             "first, or set guard: never; nothing was changed"
         )
-    return Guard(record.id, subject, reason, timeout, round(record.deadline - _now(), 1))
+    return Guard(record.id, subject, reason, timeout, round(record.deadline - boot_clock(), 1))
 
 
 def arm_host(
@@ -297,14 +262,16 @@ def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[R
         The guards that were reverted, or given up, by this call.
     """
     ended = []
-    for name in _names(host):
+    for name in record_names(host):
         with locked(host):
             record = load(host, name)
+            if record is None and name in record_names(host):
+                set_aside(host, name)
             if record is None or not record.open:
                 continue
-            why = _due(host, record, _now() if now is None else now)
+            why = _due(host, record, boot_clock() if now is None else now)
             if not why:
-                _acknowledge(host, record)
+                acknowledge(host, record)
                 continue
             record = _revert(host, record, replayers, why)
         if not record.open:
@@ -342,7 +309,7 @@ def confirm(host: Host, identity: str | None = None, check: bool = False) -> lis
                 "('meta: reset_connection') and confirm again"
             )
         for one in () if check else chosen:
-            _drop(host, one)
+            remove_record(host, one)
         return chosen
 
 
@@ -380,10 +347,10 @@ def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record
     with locked(host):
         found = records(host)
         for one in found:
-            if one.state == ARMED and one.process and _process(host, one.process.pid) == one.process:
+            if one.state == ARMED and one.process and find_process(host, one.process.pid) == one.process:
                 raise Refused(
                     f"guard {one.id} was armed by process {one.process.pid}, which is still at work: another run is "
-                    f"changing this host; wait for it, at most {max(0, one.deadline - _now()):.0f} s"
+                    f"changing this host; wait for it, at most {max(0, one.deadline - boot_clock()):.0f} s"
                 )
         if check:
             return found
@@ -395,61 +362,19 @@ def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record
         ]
         for one in ended:
             if not one.open:
-                _archive(host, one)
+                archive_record(host, one)
         return ended
 
 
-def records(host: Host) -> list[Record]:
-    """Return every guard on disk, oldest first."""
-    found = [load(host, name) for name in _names(host)]
-    return sorted((one for one in found if one), key=lambda one: one.created)
-
-
-def load(host: Host, identity: str) -> Record | None:
-    """Return a guard; None where there is none that can be understood."""
-    text = host.read(_path(identity))
-    try:
-        return None if text is None else _parse(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        _log.error("guard %s cannot be understood, so it reverts nothing: %s", _path(identity), error)
-        return None
-
-
-def facts(record: Record) -> dict[str, Any]:
-    """Return what people and playbooks are told of a guard."""
-    return {
-        "id": record.id,
-        "subject": record.subject,
-        "reason": record.reason,
-        "state": record.state,
-        "created": _clock(record.created),
-        "timeout": record.timeout,
-        "remaining": round(max(0.0, record.deadline - _now()), 1) if record.state == ARMED else 0.0,
-        "ended": record.ended and _clock(record.ended),
-        "report": list(record.report),
-        "errors": list(record.errors),
-        "story": story(record),
-    }
-
-
-def story(record: Record) -> str:
-    """Return a sentence on what became of a guard."""
-    if record.state == REVERTED:
-        outcome = f"was reverted at {_clock(record.ended or 0)}: the host has its previous state"
-    elif record.state == FAILED:
-        outcome = f"was reverted only in part at {_clock(record.ended or 0)} ({'; '.join(record.errors)})"
-    elif record.state == REVERTING:
-        outcome = "is being reverted"
-    else:
-        outcome = f"is armed, {max(0.0, record.deadline - _now()):.0f} s are left"
-    report = f". {'; '.join(record.report)}" if record.report else ""
-    return f"guard {record.id} of {record.subject} ({record.reason}) {outcome}{report}"
+def locked(host: Host) -> AbstractContextManager[None]:
+    """Keep everybody else from the guards: a confirmation and a revert that meet must not both succeed."""
+    return _lock.alone(host, _LOCK_SECONDS, f"{RUNTIME}/lock")
 
 
 def _chosen(host: Host, identity: str | None) -> list[Record]:
     if identity is None:
         return records(host)
-    found = load(host, identity) if identity in _names(host) else None
+    found = load(host, identity) if identity in record_names(host) else None
     if found is None:
         known = ", ".join(one.id for one in records(host)) or "none"
         raise Invalid(f"there is no guard {identity} on this host (confirmed already?); there are {known}")
@@ -457,7 +382,7 @@ def _chosen(host: Host, identity: str | None) -> list[Record]:
 
 
 def _due(host: Host, record: Record, now: float) -> str | None:
-    if record.boot_id != _boot_id(host):
+    if record.boot_id != boot_id(host):
         return "the host rebooted before it was confirmed"
     if record.state == REVERTING and record.attempts == 0:
         return "resumed"
@@ -471,7 +396,7 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
     record = replace(
         record, state=REVERTING, attempts=record.attempts + 1, report=list(dict.fromkeys([*record.report, why]))
     )
-    _store(host, record)
+    store_record(host, record)
     _log.warning("reverting guard %s: %s", record.id, why)
     done = _Steps()
     done.run("process", lambda: _end(host, record.process))
@@ -483,11 +408,11 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
         _restore(host, record, replayers, done)
     record = replace(record, report=[*record.report, *done.lines], errors=done.errors)
     if done.errors and record.attempts < _ATTEMPTS:
-        record = replace(record, deadline=_now() + _ATTEMPT_SECONDS)
+        record = replace(record, deadline=boot_clock() + _ATTEMPT_SECONDS)
     else:
         record = replace(record, state=FAILED if done.errors else REVERTED, ended=time.time())
-        _remove_leftovers(host, record)
-    _store(host, record)
+        remove_leftovers(host, record)
+    store_record(host, record)
     if record.open:
         _log.warning("%s", story(record))
     return record
@@ -495,7 +420,7 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
 
 def _restore(host: Host, record: Record, replayers: Replayers, done: _Steps) -> None:
     done.run("documents", lambda: _put_back(host, record.documents))
-    if record.boot_id != _boot_id(host):
+    if record.boot_id != boot_id(host):
         # The kernel has forgotten the change, its addresses come from whoever gave them, and the documents tell the
         # rest of what it should know.
         for one in _written(host, record.documents):
@@ -561,14 +486,14 @@ def _written(host: Host, documents: Mapping[str, str | None]) -> list[Restore]:
 
 def _end(host: Host, process: Process | None) -> list[str]:
     """End the module that still makes the change: its next step would undo ours."""
-    if process is None or process.pid == os.getpid() or _process(host, process.pid) != process:
+    if process is None or process.pid == os.getpid() or find_process(host, process.pid) != process:
         return []
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
         limit = time.monotonic() + _END_SECONDS
         while time.monotonic() < limit:
-            if _process(host, process.pid) != process:
+            if find_process(host, process.pid) != process:
                 return [f"process {process.pid}, which was still at work, is ended"]
             time.sleep(_POLL)
     raise OSError(f"process {process.pid} does not end")
@@ -597,112 +522,11 @@ def _contents(
     return {path: host.read(path) for path in sorted(paths)}
 
 
-def _acknowledge(host: Host, record: Record) -> None:
-    own = _process(host, os.getpid())
-    if own and _acknowledger(host, record.id) != own:
-        host.write_atomically(_acknowledgement(record.id), json.dumps(asdict(own)), 0o600)
-
-
 def _acknowledged(host: Host, record: Record) -> bool:
     limit = time.monotonic() + _ACKNOWLEDGE_SECONDS
     while time.monotonic() < limit:
-        holder = _acknowledger(host, record.id)
-        if holder and _process(host, holder.pid) == holder:
+        holder = acknowledger(host, record.id)
+        if holder and find_process(host, holder.pid) == holder:
             return True
         time.sleep(_POLL)
     return False
-
-
-def _acknowledger(host: Host, identity: str) -> Process | None:
-    try:
-        return Process(**json.loads(host.read(_acknowledgement(identity)) or ""))
-    except (ValueError, TypeError):
-        return None
-
-
-def _forget_acknowledgement(host: Host, identity: str) -> None:
-    host.remove(_acknowledgement(identity))
-
-
-def _process(host: Host, pid: int) -> Process | None:
-    try:
-        fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    except ProcessLookupError:
-        return None  # it ended between opening and reading
-    if not fields or fields[0] == "Z":
-        return None
-    return Process(pid, int(fields[19]))  # field 22 of proc(5), counted from field 3
-
-
-def _drop(host: Host, record: Record) -> None:
-    host.remove(_path(record.id))
-    _forget_acknowledgement(host, record.id)
-    _remove_leftovers(host, record)
-
-
-def _archive(host: Host, record: Record) -> None:
-    host.write_atomically(f"{ARCHIVE}/{record.id}.json", json.dumps(facts(record), indent=2) + "\n", 0o600)
-    _drop(host, record)
-    kept = sorted(host.path(ARCHIVE).glob("*.json"), key=lambda path: path.stat().st_mtime)
-    for path in kept[:-_ARCHIVED]:
-        path.unlink()
-
-
-def _remove_leftovers(host: Host, record: Record) -> None:
-    for name in record.leftovers:
-        path = host.path(name)
-        with suppress(OSError):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)
-
-
-def _store(host: Host, record: Record) -> None:
-    content = {"format": FORMAT, **asdict(record)}
-    host.write_atomically(_path(record.id), json.dumps(content, indent=2) + "\n", 0o600)
-
-
-def _parse(content: Mapping[str, Any]) -> Record:
-    held = {key: value for key, value in content.items() if key != "format"}
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r} is not {FORMAT}")
-    session, process = held["session"], held["process"]
-    return Record(
-        **{
-            **held,
-            "session": session and _session.Ssh(**session),
-            "process": process and Process(**process),
-            "restores": [Restore(**one) for one in held["restores"]],
-            "links": _linkstate.Snapshot.parse(held["links"]),
-        }
-    )
-
-
-def _names(host: Host) -> list[str]:
-    return [name[: -len(".json")] for name in host.list(DIRECTORY) if name.endswith(".json") and name[0] != "."]
-
-
-def _path(identity: str) -> str:
-    return f"{DIRECTORY}/{identity}.json"
-
-
-def _acknowledgement(identity: str) -> str:
-    return f"{RUNTIME}/{identity}.ack"
-
-
-def _boot_id(host: Host) -> str:
-    return host.read("/proc/sys/kernel/random/boot_id") or ""
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def locked(host: Host) -> AbstractContextManager[None]:
-    """Keep everybody else from the guards: a confirmation and a revert that meet must not both succeed."""
-    return _lock.alone(host, _LOCK_SECONDS, f"{RUNTIME}/lock")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _guard, _zipapp
+from ansible_collections.tripod.baremetal.plugins.module_utils import _guard_record, _zipapp
 
 from tests.support.modules import Run, run_module
 
@@ -120,7 +120,7 @@ class Machine:
 
     def left(self) -> list[str]:
         """Files of guards, and pins that are no interface's."""
-        search = ["find", _guard.DIRECTORY, _guard.RUNTIME, "-type", "f", "!", "-name", "lock"]
+        search = ["find", _guard_record.DIRECTORY, _guard_record.RUNTIME, "-type", "f", "!", "-name", "lock"]
         found = subprocess.run([*self.within, *search], capture_output=True, text=True, check=False).stdout.split()
         return found + [str(path) for path in self.pins.glob("*~*")]
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _guard, _lock, _session
+from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _guard, _guard_record, _lock, _session
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     ApplyFailed,
     Change,
@@ -108,7 +108,7 @@ def left(host: Host) -> list[str]:
     """Everything that guards have left on the machine, but for their lock."""
     return [
         str(path.relative_to(host.root))
-        for directory in (_guard.DIRECTORY, _guard.RUNTIME)
+        for directory in (_guard_record.DIRECTORY, _guard_record.RUNTIME)
         for path in host.path(directory).rglob("*")
         if path.is_file() and path.name != "lock"
     ]
@@ -188,8 +188,8 @@ def test_an_acknowledgement_of_an_agent_that_died_does_not_count(host):
     host.write_atomically(f"/proc/{os.getpid()}/stat", stat(os.getpid()).replace(stat(os.getpid()).split()[21], "1"))
     with agent(host):
         _guard.protect(host, "nic", [], [], "always", 60)
-    [name] = host.list(_guard.DIRECTORY)
-    acknowledgement = f"{_guard.RUNTIME}/{name[: -len('.json')]}.ack"
+    [name] = host.list(_guard_record.DIRECTORY)
+    acknowledgement = f"{_guard_record.RUNTIME}/{name[: -len('.json')]}.ack"
     assert json.loads(host.read(acknowledgement)) == {"pid": os.getpid(), "started": 1}
     host.write_atomically(f"/proc/{os.getpid()}/stat", stat(os.getpid()))
     assert not _guard._acknowledged(host, _guard.records(host)[0])
@@ -221,7 +221,7 @@ def test_a_reboot_reverts_at_once_and_by_documents_alone(host):
 
 def test_a_revert_that_was_cut_off_is_resumed(host):
     guard = arm(host)
-    _guard._store(host, replace(loaded(host, guard), state="reverting", attempts=1, deadline=later(-1)))
+    _guard_record.store_record(host, replace(loaded(host, guard), state="reverting", attempts=1, deadline=later(-1)))
     nic = Nic()
     nic.ring = 4096
     [record] = _guard.expire(host, {"nic": nic.replay})
@@ -297,7 +297,7 @@ def test_an_extension_without_an_agent_leaves_the_first_guard_as_it_was(host):
 
 def test_the_next_run_reverts_what_a_crashed_one_left_and_tells_it_once(host):
     guard = arm(host, subject="xdp")
-    _guard._store(host, replace(loaded(host, guard), process=Process(2**22 + 1, 1)))
+    _guard_record.store_record(host, replace(loaded(host, guard), process=Process(2**22 + 1, 1)))
     nic = Nic()
     nic.ring = 4096
     assert [one.id for one in _guard.settle(host, {"nic": nic.replay}, check=True)] == [guard.id]
@@ -305,13 +305,13 @@ def test_the_next_run_reverts_what_a_crashed_one_left_and_tells_it_once(host):
     [told] = _guard.settle(host, {"nic": nic.replay})
     assert (told.id, told.state, nic.ring) == (guard.id, "reverted", 512)
     assert _guard.settle(host, {"nic": nic.replay}) == []
-    assert left(host) == [f"{_guard.ARCHIVE.lstrip('/')}/{guard.id}.json"]
+    assert left(host) == [f"{_guard_record.ARCHIVE.lstrip('/')}/{guard.id}.json"]
 
 
 @pytest.mark.parametrize("act", ["confirm", "revert", "settle"])
 def test_a_check_only_tells(host, monkeypatch, act):
     guard = arm(host)
-    _guard._store(host, replace(loaded(host, guard), process=None))
+    _guard_record.store_record(host, replace(loaded(host, guard), process=None))
     before, files = _guard.records(host), left(host)
     come_from(monkeypatch, AGAIN)
     replays = {"nic": Nic().replay}
@@ -327,10 +327,10 @@ def test_a_check_only_tells(host, monkeypatch, act):
 def test_the_archive_is_bounded(host):
     for _number in range(23):
         guard = arm(host)
-        _guard._store(host, replace(loaded(host, guard), process=None))
+        _guard_record.store_record(host, replace(loaded(host, guard), process=None))
         _guard.settle(host, {"nic": Nic().replay})
-    assert len(host.list(_guard.ARCHIVE)) == 20
-    assert f"{guard.id}.json" in host.list(_guard.ARCHIVE)
+    assert len(host.list(_guard_record.ARCHIVE)) == 20
+    assert f"{guard.id}.json" in host.list(_guard_record.ARCHIVE)
 
 
 def test_a_run_that_is_still_at_work_is_left_alone(host):
@@ -346,8 +346,8 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
         real.root.mkdir()
         real.path("/proc").symlink_to("/proc")
         guard = arm(real)
-        process = _guard._process(real, module.pid)
-        _guard._store(real, replace(loaded(real, guard), process=process))
+        process = _guard_record.find_process(real, module.pid)
+        _guard_record.store_record(real, replace(loaded(real, guard), process=process))
         reaper = threading.Thread(target=module.wait)
         reaper.start()
         [record] = _guard.expire(real, {"nic": Nic().replay}, later(61))
@@ -358,18 +358,22 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
 
 def test_a_process_of_the_same_number_is_not_ended(host):
     guard = arm(host)
-    _guard._store(host, replace(loaded(host, guard), process=Process(os.getppid(), 1)))
+    _guard_record.store_record(host, replace(loaded(host, guard), process=Process(os.getppid(), 1)))
     host.write_atomically(f"/proc/{os.getppid()}/stat", stat(os.getppid()))
     assert _guard.expire(host, {"nic": Nic().replay}, later(61))[0].state == "reverted"
 
 
 @pytest.mark.parametrize("content", ['{"format": 1, "id": "to', "[]", "{}", '{"format": 2}', "\0\0\0"])
 def test_a_torn_record_does_not_keep_the_others_from_being_seen_to(host, content, caplog):
-    host.write_atomically(f"{_guard.DIRECTORY}/a-torn.json", content)
+    host.write_atomically(f"{_guard_record.DIRECTORY}/a-torn.json", content)
     guard = arm(host)
     [record] = _guard.expire(host, {"nic": Nic().replay}, later(61))
     assert record.id == guard.id
-    assert "a-torn.json cannot be understood" in caplog.text
+    assert "a-torn.json cannot be understood, so it reverts nothing and is set aside" in caplog.text
+    caplog.clear()
+    _guard.expire(host, {})
+    assert not caplog.text, "it is told each second"
+    assert host.list(_guard_record.ARCHIVE) == ["a-torn.torn"]
 
 
 def test_a_revert_goes_on_where_somebody_else_never_lets_go_of_the_host(host, monkeypatch):
