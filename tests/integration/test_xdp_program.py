@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf, _netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf, _documents, _netlink, _xdp
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     ApplyFailed,
     CoreError,
@@ -107,6 +107,24 @@ def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cabl
     assert run(wanted).changed
     assert cable.xdp()
     assert not converge(XdpMap(policy), policy, Host()).changed
+    run(replace(wanted, present=False))
+
+
+def test_a_document_brings_the_program_back_by_itself(cable, wanted):
+    run(wanted)
+    [document] = _documents.load_all(Host(), wanted.state_directory)
+    assert (document.kind, document.name) == (_xdp.KIND, wanted.document)
+    assert not _xdp.replay(document.body, Host()).changed
+    before = facts(XdpProgram(wanted).read(Host()))
+    lab.ip("link", "del", NIC)
+    assert not _xdp.replay(document.body, Host()).changed, "what is absent is left out"
+    lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
+    assert _xdp.replay(document.body, Host(), check=True).changed
+    assert not cable.xdp()
+    assert _xdp.replay(document.body, Host()).changed
+    assert cable.xdp()
+    assert facts(XdpProgram(wanted).read(Host()))["maps"] == before["maps"]
+    assert not run(wanted).changed
     run(replace(wanted, present=False))
 
 

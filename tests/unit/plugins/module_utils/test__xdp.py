@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _xdp, _xdp_attach, _xdp_plan
+from ansible_collections.tripod.baremetal.plugins.module_utils import _netlink, _xdp, _xdp_attach, _xdp_plan
 from ansible_collections.tripod.baremetal.plugins.module_utils._bpf import Map, MapLayout, Program, XdpLink
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Invalid, Refused, diff
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
@@ -234,6 +234,37 @@ def test_detaching_takes_the_policy_document_with_the_maps():
     gone = replace(WANTED, present=False)
     changes = XdpProgram(gone).plan(gone, replace(DONE, policy=True))
     assert diff(changes)["before"]["ens1"]["policy"] == "/state/xdp_map-ens1.json"
+
+
+BODY = {key: value for key, value in DOCUMENT.items() if key != "loaded"}
+
+
+def test_a_replay_leaves_out_what_it_is_not_about_and_what_is_absent(monkeypatch, tmp_path):
+    monkeypatch.setattr(_netlink, "links", lambda: [replace(LINK, bus_address="0000:82:00.0")])
+    assert _xdp.replay(BODY, Host(tmp_path), only=["ens2"]).changes == []
+    assert _xdp.replay(BODY, Host(tmp_path)).changes == [], "another NIC of the same name is not the one"
+
+
+def test_a_replay_tells_of_a_nic_that_was_renamed(monkeypatch, tmp_path):
+    monkeypatch.setattr(_netlink, "links", lambda: [replace(LINK, name="eth5")])
+    with pytest.raises(Impossible, match=r"the NIC at 0000:81:00.0, ens1 when .*, is now eth5: .*systemd.link"):
+        _xdp.replay(BODY, Host(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        pytest.param(BODY, "ens1", id="by its place"),
+        pytest.param({**BODY, "mac": "02:00:00:00:00:02"}, "ens1p1", id="one port of two"),
+        pytest.param({**BODY, "mac": "02:00:00:00:00:09"}, "ens1", id="a MAC that was changed"),
+        pytest.param({**BODY, "bus_address": None}, "ens1", id="by name"),
+        pytest.param({**BODY, "bus_address": None, "interface": "veth9"}, None, id="absent"),
+    ],
+)
+def test_the_link_that_a_document_means(body, found):
+    table = [LINK, replace(LINK, name="ens1p1", mac="02:00:00:00:00:02")]
+    link = _xdp._find(body, table)
+    assert (link and link.name) == found
 
 
 def test_names_of_pins_and_documents():
