@@ -434,9 +434,12 @@ def _plan_document(state: State) -> list[Change]:
         names = [entry.link.name, *state.host.nics[entry.link.name].members]
         if entry.request.present:
             request = replace(entry.request, name=None, pci=None, mac=None)
-            held["nics"][entry.key] = {**_identity(entry), **request.to_body()}
+            before, asked = held["nics"].get(entry.key), {**_identity(entry), **request.to_body()}
+            held["nics"][entry.key] = asked
             for target in (target for target in state.targets if target.name in names):
                 key = state.keys[target.name]
+                if before == asked and key in held["original"]:
+                    continue  # what shows only now, as vmxnet3's RSS once it is opened, was not there before us
                 seen = _nic_plan.previous(target.request, state.host.nics[target.name], state.host).to_body()
                 held["original"][key] = _first_seen(held["original"].get(key, {}), seen)
         else:

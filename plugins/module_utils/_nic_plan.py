@@ -356,6 +356,8 @@ def _now(asked: Mapping[str, Any], held: Mapping[str, Any] | None) -> dict[str, 
 
 def _table_now(nic: NicState) -> dict[str, Any]:
     rss = nic.settings.rss
+    if rss is None and driver(nic.settings.driver).rss_once_opened and not nic.link.up:
+        return {"default": True}  # what the first opening brings
     if rss is None or not rss.table:
         return {}
     return {"default": True} if _nic_wanted.is_even(rss.table, rss.rings) else {"table": tuple(rss.table)}

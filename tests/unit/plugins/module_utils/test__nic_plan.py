@@ -434,3 +434,11 @@ def test_an_operator_is_told_what_to_know():
         "ens1": ["it is down, so it has no interrupts yet; they are placed when it comes up"],
         VETH.name: [],
     }
+
+
+def test_what_a_first_opening_brings_is_the_default_to_go_back_to():
+    state = nic("vmxnet3")
+    closed = replace(state, link=replace(state.link, up=False), settings=replace(state.settings, rss=None))
+    request = parse({"name": "ens2", "up": True, "rss": {"weights": [1, 1]}})
+    back = parse({"name": "ens2", "up": False, "rss": {"default": True}})
+    assert previous(request, closed, host(closed)) == replace(back, name=None)
