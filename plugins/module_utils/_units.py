@@ -77,7 +77,7 @@ RemainAfterExit=yes
 ExecStartPre=-udevadm settle --timeout=30
 ExecStart={command}
 # The network waits for this, and an operator for the network.
-TimeoutStartSec=120
+TimeoutStartSec=600
 
 [Install]
 WantedBy=multi-user.target
