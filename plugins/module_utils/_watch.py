@@ -34,6 +34,7 @@ QUIET = 0.3  # seconds without news of a link before it is looked at
 LONGEST = 3.0  # seconds that news can put a look off
 BUSY = 0.5  # seconds to wait for whoever changes the host
 GUARD_TICK = 1.0  # seconds
+EVERYTHING = ""  # No link has that name.
 END_PATIENCE = 10.0  # seconds for a revert that is at work; the next process resumes one that takes longer
 
 # linux/rtnetlink.h, linux/if_link.h, linux/if.h
@@ -174,13 +175,13 @@ class Schedule:
 
     def settled(self, name: str, now: float) -> None:
         """Nothing was to be done about a link."""
-        look = self._looks[name]
-        if look.last is not None and now - look.last >= self.backoff.limit:
+        look = self._looks.get(name)
+        if look and look.last is not None and now - look.last >= self.backoff.limit:
             look.failures, look.last = 0, None
 
     def acted(self, name: str, now: float) -> None:
         """Something was brought about, or failed: the next look is not before a while."""
-        look = self._looks[name]
+        look = self._looks.setdefault(name, _Look())
         if look.last is not None and now - look.last >= 2 * self.backoff.limit:
             look.failures = 0
         look.failures, look.last = look.failures + 1, now
@@ -270,24 +271,27 @@ class Watch:
         for link in _netlink.links():
             # Whether there is a carrier, the next message tells; that is one look more, not one less.
             self.links.observe(News(link.index, link.name, link.up))
-            self.schedule.ask(link.name, reason, time.monotonic())
+        self.schedule.ask(EVERYTHING, reason, time.monotonic())
 
     def _look(self, due: dict[str, list[str]]) -> None:
+        # Everything is looked at once when the watch begins, as what runs at boot can have failed.
+        everything = EVERYTHING in due
+        kinds, only = (None, None) if everything else (LINK_KINDS, set(due))
         with _lock.attempt(self.host) as alone:
             if not alone:
                 for name, reasons in due.items():
                     self.schedule.put_off(name, reasons, time.monotonic() + BUSY)
                 return
-            results = replay(self.host, self.directory, check=True, kinds=LINK_KINDS, only=set(due))
+            results = replay(self.host, self.directory, check=True, kinds=kinds, only=only)
             acted = any(result.changes for result in results)
             if acted:
-                why = "; ".join(f"{name} {' and '.join(reasons)}" for name, reasons in due.items())
+                why = "; ".join(f"{name} {' and '.join(reasons)}".lstrip() for name, reasons in due.items())
                 log.info("%s: bringing about what differs", why)
-                results = replay(self.host, self.directory, kinds=LINK_KINDS, only=set(due))
+                results = replay(self.host, self.directory, kinds=kinds, only=only)
         self._tell(results)
         failed = any(result.error for result in results)
         now = time.monotonic()
-        for name in due:
+        for name in self.links.names if everything else due:
             if acted or failed:
                 self.schedule.acted(name, now)
                 if failed:
@@ -301,7 +305,7 @@ class Watch:
             for change in result.changes:
                 log.info("%s: %s", result.name, describe(change))
             if result.error and self._told.get(result.name) != result.error:
-                log.error("%s: %s; trying again until it is so", result.name, result.error)
+                log.error("%s: %s", result.name, result.error)
             self._told[result.name] = result.error or ""
 
 

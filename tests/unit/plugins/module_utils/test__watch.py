@@ -7,8 +7,9 @@ import socket
 import struct
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _lock
 from ansible_collections.tripod.baremetal.plugins.module_utils._backoff import Backoff
-from ansible_collections.tripod.baremetal.plugins.module_utils._watch import Links, News, Schedule, parse
+from ansible_collections.tripod.baremetal.plugins.module_utils._watch import Links, News, Schedule, Watch, parse
 
 NEWLINK, DELLINK = 16, 17
 UP, LOWER_UP = 1, 1 << 16
@@ -148,3 +149,28 @@ def test_a_link_that_is_gone_is_not_looked_at():
     schedule.ask("veth1", "appeared", 0.0)
     schedule.forget({"veth1", "unknown"})
     assert schedule.idle(0.0) is None
+
+
+def test_everything_is_looked_at_when_the_watch_begins_and_links_alone_after_that(machine, caplog):
+    host = machine()
+    _documents.store(host, _documents.Document("later", "of-another-version", {}))
+    watch = Watch(host)
+    watch._resync("the watch began")
+    due = watch.schedule.take(float("inf"))
+    assert due == {"": ["the watch began"]}
+    watch._look(due)
+    assert [record.getMessage().partition(": ")[0] for record in caplog.records] == ["later"]
+    again = watch.schedule.take(float("inf"))
+    assert set(again) == watch.links.names
+    caplog.clear()
+    watch._look(again)
+    assert caplog.records == []
+    assert watch.schedule.idle(0.0) is None
+
+
+def test_who_is_changing_the_host_is_waited_for(machine):
+    host = machine()
+    watch = Watch(host)
+    with _lock.alone(host):
+        watch._look({"ens1": ["came up"]})
+    assert watch.schedule.take(float("inf")) == {"ens1": ["came up"]}
