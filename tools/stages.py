@@ -148,7 +148,7 @@ def _artefact() -> str:
 
 def _unit() -> str:
     report = CACHE / "coverage.json"
-    measure = ["--cov", ROOT / "plugins" / "module_utils", "--cov-branch", "--cov-report", f"json:{report}"]
+    measure = [f"--cov={ROOT}/plugins/module_utils", "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | {"COVERAGE_FILE": str(CACHE / "coverage")}
     logged("unit", [BIN / "pytest", *measure, "tests/unit"], env=child, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _preflight_asked
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._findings import ERROR
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic import Nics
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight_asked import Asked, check_asked
 
 NODE = "/sys/devices/system/node"
@@ -76,7 +76,7 @@ def test_an_error_without_a_list_of_reasons_is_one_reason(machine, monkeypatch):
     def refuse(_self, _host):
         raise Impossible("the NICs cannot be read: run as root")
 
-    monkeypatch.setattr(_preflight_asked.Nics, "read", refuse)
+    monkeypatch.setattr(Nics, "read", refuse)
     (finding,) = check_asked(machine(MACHINE), Asked(nics=[{"name": "ens1"}]))
     assert (finding.subject, finding.found) == ("NICs", "the NICs cannot be read: run as root")
     assert finding.remedy == "correct nic_interfaces"

@@ -9,12 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _irqbalance, _preflight_nic
+from ansible_collections.tripod.baremetal.plugins.module_utils import _irqbalance, _netlink, _preflight_nic, _session
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._ethtool import Feature
 from ansible_collections.tripod.baremetal.plugins.module_utils._findings import ERROR, INFO, WARNING
 from ansible_collections.tripod.baremetal.plugins.module_utils._irq_plan import Topology
 from ansible_collections.tripod.baremetal.plugins.module_utils._netlink import XdpState
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic import Nics
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic_request import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic_state import NicState
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight_nic import (
@@ -25,6 +26,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._preflight_nic im
     check_xdp,
     read_nics,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import XdpProgram
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "nic"
 TWO_NODES = Topology((0, 1, 2, 3), nodes={0: (0, 1), 1: (2, 3)})
@@ -184,9 +186,9 @@ def test_a_nic_that_cannot_be_read_is_left_to_the_nic_module(machine, monkeypatc
     def refuse(_self, _host):
         raise Impossible("the NICs cannot be read")
 
-    monkeypatch.setattr(_preflight_nic.Nics, "read", refuse)
-    monkeypatch.setattr(_preflight_nic._netlink, "links", list)
-    monkeypatch.setattr(_preflight_nic._session, "carriers", lambda _host, _session: set())
+    monkeypatch.setattr(Nics, "read", refuse)
+    monkeypatch.setattr(_netlink, "links", list)
+    monkeypatch.setattr(_session, "carriers", lambda _host, _session: set())
     assert read_nics(machine(), [], [parse({"name": "ens1"})]).nics == []
 
 
@@ -211,11 +213,11 @@ class Kernel:
         self.state = replace(one.state, link=attached)
         self.features = features
         other = replace(attached, index=attached.index + 1, name="other0")
-        monkeypatch.setattr(_preflight_nic._netlink, "links", lambda: [attached, other])
-        monkeypatch.setattr(_preflight_nic._netlink, "xdp_features", self.xdp_features)
+        monkeypatch.setattr(_netlink, "links", lambda: [attached, other])
+        monkeypatch.setattr(_netlink, "xdp_features", self.xdp_features)
         monkeypatch.setattr(_preflight_nic, "read_nic", lambda _host, _link, _table: self.state)
-        monkeypatch.setattr(_preflight_nic._session, "carriers", lambda _host, _session: {"ens9"})
-        monkeypatch.setattr(_preflight_nic.XdpProgram, "read", self.program)
+        monkeypatch.setattr(_session, "carriers", lambda _host, _session: {"ens9"})
+        monkeypatch.setattr(XdpProgram, "read", self.program)
 
     def xdp_features(self, _index):
         if isinstance(self.features, OSError):
@@ -254,7 +256,7 @@ def test_who_may_not_ask_for_programs_hears_nothing_of_them(machine, monkeypatch
     def refuse(_self, _host):
         raise Impossible("run as root")
 
-    monkeypatch.setattr(_preflight_nic.XdpProgram, "read", refuse)
+    monkeypatch.setattr(XdpProgram, "read", refuse)
     (read,) = read_nics(machine(), [Xdp(one.name)], []).nics
     assert (read.foreign, read.xdp_features) == ([], None)
 
@@ -266,6 +268,6 @@ def test_a_declaration_finds_its_nic_however_it_is_named(machine, monkeypatch):
     targets = SimpleNamespace(
         targets=[SimpleNamespace(name=one.name, request=request)], host=SimpleNamespace(nics={one.name: one.state})
     )
-    monkeypatch.setattr(_preflight_nic.Nics, "read", lambda _self, _host: targets)
+    monkeypatch.setattr(Nics, "read", lambda _self, _host: targets)
     (read,) = read_nics(machine(), [], [request]).nics
     assert read.mtu == 9000

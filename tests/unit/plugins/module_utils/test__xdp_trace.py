@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import platform
+import time
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf, _xdp_trace
+from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed, Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_trace import (
     Count,
@@ -58,7 +60,7 @@ def release(monkeypatch):
     monkeypatch.setattr(platform, "release", lambda: "6.12.9-amd64")
     monkeypatch.setattr(_bpf, "missing_library", lambda: None)
     monkeypatch.setattr(_bpf, "refusal", lambda _type: None)
-    monkeypatch.setattr(_xdp_trace.importlib, "import_module", lambda _name: None)
+    monkeypatch.setattr(importlib, "import_module", lambda _name: None)
     return "6.12.9-amd64"
 
 
@@ -97,7 +99,7 @@ def test_everything_that_is_missing_is_named_at_once(machine, release, monkeypat
     def without_bcc(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(_xdp_trace.importlib, "import_module", without_bcc)
+    monkeypatch.setattr(importlib, "import_module", without_bcc)
     monkeypatch.setattr(_bpf, "refusal", lambda _type: PermissionError(errno.EPERM, "Operation not permitted"))
     with pytest.raises(Impossible) as failure:
         watch(machine(), 1)
@@ -193,8 +195,8 @@ class Bcc:
 
 def test_counts_are_read_when_the_time_is_over(machine, release, monkeypatch):
     bcc = Bcc()
-    monkeypatch.setattr(_xdp_trace.importlib, "import_module", lambda _name: bcc)
-    monkeypatch.setattr(_xdp_trace.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(importlib, "import_module", lambda _name: bcc)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     seen = watch(machine({**TRACEFS, f"/lib/modules/{release}/build/Makefile": ""}), 30)
     assert seen.counts == [
         Count("xdp_redirect_err", 2, 4, errno.EINVAL, 0, 9, 7, 700),
@@ -206,7 +208,7 @@ def test_counts_are_read_when_the_time_is_over(machine, release, monkeypatch):
 
 def test_what_the_compiler_says_is_told(machine, release, monkeypatch):
     bcc = Bcc(Exception("Failed to compile BPF module <text>"))
-    monkeypatch.setattr(_xdp_trace.importlib, "import_module", lambda _name: bcc)
+    monkeypatch.setattr(importlib, "import_module", lambda _name: bcc)
     host = machine({**TRACEFS, f"/lib/modules/{release}/build/Makefile": ""})
     with pytest.raises(ApplyFailed, match="Failed to compile") as failure:
         watch(host, 1)
