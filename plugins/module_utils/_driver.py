@@ -347,7 +347,7 @@ def _elsewhere(host: Host) -> Iterator[Elsewhere]:
             words = line.split()
             if len(words) > 2 and words[0] == "options":
                 for option in words[2:]:
-                    parameter, _, value = option.partition("=")
+                    parameter, _equals, value = option.partition("=")
                     yield Elsewhere(plain_name(words[1]), parameter, value, f"{path} line {number}")
     for token in (host.read("/proc/cmdline") or "").split():
         key, equals, value = token.partition("=")

@@ -282,7 +282,7 @@ def _summary(drop_in: DropIn | None) -> str | None:
 
 
 def _quoted(token: str) -> str:
-    key, _, value = token.partition("=")
+    key, _equals, value = token.partition("=")
     return f'{key}="{value}"' if " " in value else token
 
 

@@ -86,7 +86,7 @@ def replay(
     check: bool = False,
     kinds: Collection[str] | None = None,
     only: Collection[str] | None = None,
-    replays: Mapping[str, Replay] = REPLAYS,
+    replays: Mapping[str, Replay] | None = None,
 ) -> list[Result]:
     """Replay the documents of a host; one that fails does not keep the others from it.
 
@@ -96,8 +96,9 @@ def replay(
         check: Plan only.
         kinds: Which kinds; all by default.
         only: The interfaces concerned; all by default.
-        replays: How, by kind and in order.
+        replays: How, by kind and in order; REPLAYS by default.
     """
+    replays = REPLAYS if replays is None else replays
     documents = {one.name: one for one in _documents.load_all(host, directory)}
     results = []
     order = list(replays)
