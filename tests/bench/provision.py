@@ -74,7 +74,8 @@ def main() -> None:
                 found[name].append(weigh(playbook, hosts, log) / count)
     medians = {name: statistics.median(times) for name, times in found.items()}
     for name, seconds in medians.items():
-        print(f"{name:<10} {seconds:6.2f} CPU s a host of {count}, {seconds / medians['ordinary']:5.2f} of the ordinary")
+        share = seconds / medians["ordinary"]
+        print(f"{name:<10} {seconds:6.2f} CPU s a host of {count}, {share:5.2f} of the ordinary")
 
 
 if __name__ == "__main__":
