@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _guard_record, _zipapp
 
-from tests.support.modules import Run, run_module
+from tests.support.machine import Machine, eventually
+from tests.support.modules import Run
 
 NIC, PEER = "xdp0", "peer0"
 ADDRESS, GATEWAY = "198.51.100.2/24", "198.51.100.1"
@@ -24,61 +25,27 @@ PATIENCE = 10.0  # seconds that a revert may take after its deadline
 DOCUMENT = f"/etc/tripod/host.d/xdp-{NIC}.json"
 
 
-def eventually(true: Callable[[], Any], seconds: float) -> float:
-    """Wait until it is true, and return how long that took."""
-    begin = time.monotonic()
-    while not true():
-        assert time.monotonic() - begin < seconds, f"not within {seconds} s"
-        time.sleep(0.1)
-    return time.monotonic() - begin
-
-
-class Machine:
-    """Namespaces with a NIC that has an address, a default route and a policy route, and an agent that can be killed.
+class Guarded(Machine):
+    """A NIC that has an address, a default route and a policy route, and an agent that can be killed.
 
     Args:
         folder: Where the agent's archive and log go.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.agent = folder / "tripod-host"
         self.agent.write_bytes(_zipapp.build(_zipapp.sources(), sys.executable))
         self.agent.chmod(0o755)
         self.log = folder / "watch.log"
         self.pins = Path(f"/sys/fs/bpf/tripod-guard-{os.getpid()}")
-        self.holder = subprocess.Popen(["unshare", "--mount", "--net", "sleep", "infinity"])
         self.watch: subprocess.Popen[bytes] | None = None
-        eventually(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != os.readlink("/proc/self/ns/net"), 5)
-        eventually(lambda: Path(f"/proc/{self.holder.pid}/comm").read_text() == "sleep\n", 5)
-        for directory in ("/run", "/var/lib"):
-            self.run("mount", "-t", "tmpfs", "tmpfs", directory)
-        self.run("mkdir", "/run/upper", "/run/work")
-        self.run(
-            "mount", "-t", "overlay", "overlay", "-o", "lowerdir=/etc,upperdir=/run/upper,workdir=/run/work", "/etc"
-        )
-        self.run("ip", "link", "set", "lo", "up")
-        ends = ("numrxqueues", "2", "numtxqueues", "2")
-        self.run("ip", "link", "add", NIC, *ends, "type", "veth", "peer", "name", PEER, *ends)
-        for link in (NIC, PEER):
-            self.run("ip", "link", "set", link, "up")
+        self.cable(NIC, PEER)
         self.run("ip", "address", "add", ADDRESS, "dev", NIC)
         self.run("ip", "address", "add", "2001:db8::2/64", "dev", NIC, "nodad")
         self.run("ip", "route", "add", "default", "via", GATEWAY)
         self.run("ip", "route", "add", "203.0.113.0/24", "via", GATEWAY, "metric", "7", "mtu", "1400")
         self.run("ip", "-6", "route", "add", "default", "via", "2001:db8::1")
-
-    @property
-    def within(self) -> list[str]:
-        return ["nsenter", "--target", str(self.holder.pid), "--mount", "--net", f"--wd={os.getcwd()}"]
-
-    def run(self, *words: str) -> str:
-        return subprocess.run([*self.within, *words], check=True, capture_output=True, text=True).stdout
-
-    def ip(self, *words: str) -> Any:
-        return json.loads(self.run("ip", "-j", *words) or "[]")
-
-    def module(self, name: str, check: bool = False, **options: Any) -> Run:
-        return run_module(name, options, check=check, within=self.within)
 
     def guard(self, state: str, check: bool = False, **options: Any) -> Run:
         return self.module("change_guard", check, state=state, **options)
@@ -127,14 +94,13 @@ class Machine:
     def close(self) -> None:
         if self.watch:
             self.kill()
-        self.holder.kill()
-        self.holder.wait()
+        super().close()
         subprocess.run(["rm", "-rf", str(self.pins)], check=True)
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path)
+def machine(tmp_path: Path) -> Iterator[Guarded]:
+    made = Guarded(tmp_path)
     try:
         yield made
     finally:
@@ -247,7 +213,7 @@ def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, new
     assert not machine.xdp(own).changed
 
 
-def _pins(machine: Machine) -> dict[str, tuple[int, int, int, int]]:
+def _pins(machine: Guarded) -> dict[str, tuple[int, int, int, int]]:
     found = {}
     for path in sorted(machine.pins.rglob("*")):
         status = path.stat()
