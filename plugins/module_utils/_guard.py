@@ -54,6 +54,7 @@ from ._host import Host
 
 __all__ = [
     "MODES",
+    "OPTIONS",
     "TIMEOUT",
     "Guard",
     "Process",
@@ -76,6 +77,11 @@ __all__ = [
 
 MODES = ("auto", "always", "never")
 TIMEOUT = 60.0  # seconds to confirm in
+# Of modules whose changes can cut the host off; documented in the fragment tripod.baremetal.guard.
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "guard": {"type": "str", "choices": list(MODES), "default": "auto"},
+    "guard_timeout": {"type": "float", "default": TIMEOUT},
+}
 _SHORTEST, _LONGEST = 5.0, 3600.0
 _ACKNOWLEDGE_SECONDS = 5.0
 _LOCK_SECONDS = 30.0

@@ -25,6 +25,7 @@ author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
   - tripod.baremetal.attributes
+  - tripod.baremetal.guard
 requirements:
   - Linux 5.10 or newer
   - root
@@ -190,18 +191,6 @@ options:
               - Flows that the NIC remembers (RFS), shared out over its queues. The table of all sockets is enlarged
                 as far as needed, and never made smaller.
             type: int
-  guard:
-    description:
-      - Whether the host puts the change back by itself unless it is confirmed with M(tripod.baremetal.change_guard)
-        over a new connection.
-      - V(auto) does so where the change touches what carries Ansible's connection.
-    type: str
-    choices: [auto, always, never]
-    default: auto
-  guard_timeout:
-    description: Seconds in which to confirm.
-    type: float
-    default: 60
 seealso:
   - module: tripod.baremetal.change_guard
   - module: tripod.baremetal.cpu_isolation
@@ -418,8 +407,7 @@ def main() -> None:
                 "required_one_of": [("name", "pci", "mac")],
             },
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "guard": {"type": "str", "choices": list(_guard.MODES), "default": "auto"},
-            "guard_timeout": {"type": "float", "default": _guard.TIMEOUT},
+            **_guard.OPTIONS,
         },
         required_if=[("state", "present", ["nics"])],
         supports_check_mode=True,

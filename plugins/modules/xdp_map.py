@@ -15,10 +15,12 @@ description:
   - Each entry has an owner. This module compares and changes only the entries of the owner C(inventory); those written
     through the API stay, and a prefix that is theirs is refused.
   - The whole list is one call and is written in batches, thousands of entries in a fraction of a second.
+  - A guard that nobody confirms brings back the entries before. A program's guard that is armed is extended.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
   - tripod.baremetal.attributes
+  - tripod.baremetal.guard
 requirements:
   - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
   - A program attached by M(tripod.baremetal.xdp_program)
@@ -63,20 +65,6 @@ options:
         after a reboot.
     type: path
     default: /etc/tripod/host.d
-  guard:
-    description:
-      - Whether the host puts back the entries before unless M(tripod.baremetal.change_guard) confirms the new ones over
-        a new connection within O(guard_timeout).
-      - V(auto) guards a change on an interface that carries the connection, also below a bond, a bridge or a VLAN.
-      - Needs the host agent where a guard is armed, and is refused without one. A program's guard that is armed is
-        extended.
-    type: str
-    choices: [auto, always, never]
-    default: auto
-  guard_timeout:
-    description: Seconds in which a guarded change has to be confirmed, 5 to 3600.
-    type: float
-    default: 60
 seealso:
   - module: tripod.baremetal.change_guard
   - module: tripod.baremetal.xdp_program
@@ -202,8 +190,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
-            "guard": {"type": "str", "choices": list(_guard.MODES), "default": "auto"},
-            "guard_timeout": {"type": "float", "default": _guard.TIMEOUT},
+            **_guard.OPTIONS,
         },
         supports_check_mode=True,
     )

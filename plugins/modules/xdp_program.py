@@ -18,10 +18,13 @@ description:
     step fails later, what was before is put back.
   - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in
     the interface's name becomes a colon there.
+  - A guard that nobody confirms brings back what was attached before with its maps and entries, another owner's
+    program too.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
   - tripod.baremetal.attributes
+  - tripod.baremetal.guard
 requirements:
   - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
   - Linux 5.7 or newer; a C(bpf_link) needs 5.9, older kernels are served by netlink
@@ -84,20 +87,6 @@ options:
     description: Directory of the state document C(xdp-<interface>.json), which says what was asked for.
     type: path
     default: /etc/tripod/host.d
-  guard:
-    description:
-      - Whether the host takes the change back by itself unless M(tripod.baremetal.change_guard) confirms it over a new
-        connection within O(guard_timeout). What was attached before comes back then, with its maps and entries, another
-        owner's program too.
-      - V(auto) guards a change of an interface that carries the connection, also below a bond, a bridge or a VLAN.
-      - Needs the host agent where a guard is armed, and is refused without one.
-    type: str
-    choices: [auto, always, never]
-    default: auto
-  guard_timeout:
-    description: Seconds in which a guarded change has to be confirmed, 5 to 3600.
-    type: float
-    default: 60
 seealso:
   - module: tripod.baremetal.change_guard
   - module: tripod.baremetal.xdp_map
@@ -242,8 +231,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import CoreError, Invalid, converge, exit_arguments
-from ..module_utils._guard import MODES as GUARD_MODES
-from ..module_utils._guard import TIMEOUT
+from ..module_utils._guard import OPTIONS as GUARD_OPTIONS
 from ..module_utils._host import Host
 from ..module_utils._lock import changing
 from ..module_utils._xdp import MODES, PIN_ROOT, STATE_DIRECTORY, Wanted, XdpProgram, facts
@@ -264,8 +252,7 @@ def main() -> None:
             "incompatible_maps": {"type": "str", "choices": ["fail", "recreate"], "default": "fail"},
             "replace_foreign": {"type": "bool", "default": False},
             "state_dir": {"type": "path", "default": STATE_DIRECTORY},
-            "guard": {"type": "str", "choices": list(GUARD_MODES), "default": "auto"},
-            "guard_timeout": {"type": "float", "default": TIMEOUT},
+            **GUARD_OPTIONS,
         },
         required_if=[("state", "attached", ["object"])],
         supports_check_mode=True,
