@@ -23,7 +23,7 @@ ADMIN_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True)
 class Running:
-    """The process that a pid file names.
+    """A process, known beyond the reuse of its number.
 
     Attributes:
         pid: Its id.
@@ -45,10 +45,18 @@ def find_process(host: Host, pid_file: str, command: str) -> Running | None:
     text = next(iter((host.read(pid_file) or "").split()), "")
     if not text.isdigit() or host.read(f"/proc/{text}/comm") != command[:COMM_LENGTH]:
         return None
-    fields = (host.read(f"/proc/{text}/stat") or "").rpartition(")")[2].split()
+    return find_running(host, int(text))
+
+
+def find_running(host: Host, pid: int) -> Running | None:
+    """Return the living process of that number, or None."""
+    try:
+        fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    except ProcessLookupError:
+        return None  # it ended between opening and reading
     if not fields or fields[0] == "Z":
         return None
-    return Running(int(text), int(fields[19]))  # field 22 of proc(5), counted from field 3
+    return Running(pid, int(fields[19]))  # field 22 of proc(5), counted from field 3
 
 
 def start(host: Host, command: Sequence[str], log: str) -> tuple[subprocess.Popen[bytes], int]:

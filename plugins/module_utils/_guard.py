@@ -24,22 +24,20 @@ from typing import Any
 
 from . import _documents, _linkstate, _lock, _netlink, _session
 from ._core import CoreError, Findings, Invalid, Outcome, Refused, describe
+from ._detached import Running, find_running, wait
 from ._guard_record import (
     ARMED,
     FAILED,
     REVERTED,
     REVERTING,
     RUNTIME,
-    Process,
     Record,
     Restore,
     acknowledge,
     acknowledger,
     archive_record,
     boot_clock,
-    boot_id,
     facts,
-    find_process,
     forget_acknowledgement,
     load,
     record_names,
@@ -57,7 +55,6 @@ __all__ = [
     "OPTIONS",
     "TIMEOUT",
     "Guard",
-    "Process",
     "Record",
     "Replayers",
     "Restore",
@@ -88,7 +85,6 @@ _LOCK_SECONDS = 30.0
 _PATIENCE = 5.0  # that a revert has with somebody else who changes this host
 _END_SECONDS = 3.0  # that a process gets to end by itself
 _ATTEMPTS, _ATTEMPT_SECONDS = 5, 3.0
-_POLL = 0.1
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}")
 
 # How each kind of document is brought to the host: body, host -> outcome.
@@ -155,7 +151,7 @@ def protect(
         if not carried:
             return None
         reason = f"{', '.join(carried)} {'carries' if len(carried) == 1 else 'carry'} the connection{session.origin}"
-    process = find_process(host, os.getpid())
+    process = find_running(host, os.getpid())
     return arm(host, subject, interfaces, timeout, reason, restores, documents, leftovers, session.ssh, process)
 
 
@@ -169,7 +165,7 @@ def arm(
     documents: Collection[str] | None = None,
     leftovers: Sequence[str] = (),
     session: _session.Ssh | None = None,
-    process: Process | None = None,
+    process: Running | None = None,
 ) -> Guard:
     """Arm a guard, or extend the one that is armed for the subject, which keeps its first snapshot.
 
@@ -185,7 +181,7 @@ def arm(
             subject=subject,
             reason=reason,
             created=time.time(),
-            boot_id=boot_id(host),
+            boot_id=host.boot_id,
             deadline=boot_clock() + timeout,
             timeout=timeout,
             session=session,
@@ -353,7 +349,7 @@ def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record
     with locked(host):
         found = records(host)
         for one in found:
-            if one.state == ARMED and one.process and find_process(host, one.process.pid) == one.process:
+            if one.state == ARMED and one.process and find_running(host, one.process.pid) == one.process:
                 raise Refused(
                     f"guard {one.id} was armed by process {one.process.pid}, which is still at work: another run is "
                     f"changing this host; wait for it, at most {max(0, one.deadline - boot_clock()):.0f} s"
@@ -388,7 +384,7 @@ def _chosen(host: Host, identity: str | None) -> list[Record]:
 
 
 def _due(host: Host, record: Record, now: float) -> str | None:
-    if record.boot_id != boot_id(host):
+    if record.boot_id != host.boot_id:
         return "the host rebooted before it was confirmed"
     if record.state == REVERTING and record.attempts == 0:
         return "resumed"
@@ -426,7 +422,7 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
 
 def _restore(host: Host, record: Record, replayers: Replayers, done: _Steps) -> None:
     done.run("documents", lambda: _put_back(host, record.documents))
-    if record.boot_id != boot_id(host):
+    if record.boot_id != host.boot_id:
         # The kernel has forgotten the change, its addresses come from whoever gave them, and the documents tell the
         # rest of what it should know.
         for one in _written(host, record.documents):
@@ -490,18 +486,15 @@ def _written(host: Host, documents: Mapping[str, str | None]) -> list[Restore]:
     return found
 
 
-def _end(host: Host, process: Process | None) -> list[str]:
+def _end(host: Host, process: Running | None) -> list[str]:
     """End the module that still makes the change: its next step would undo ours."""
-    if process is None or process.pid == os.getpid() or find_process(host, process.pid) != process:
+    if process is None or process.pid == os.getpid() or find_running(host, process.pid) != process:
         return []
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
-        limit = time.monotonic() + _END_SECONDS
-        while time.monotonic() < limit:
-            if find_process(host, process.pid) != process:
-                return [f"process {process.pid}, which was still at work, is ended"]
-            time.sleep(_POLL)
+        if wait(lambda: find_running(host, process.pid) != process, _END_SECONDS):
+            return [f"process {process.pid}, which was still at work, is ended"]
     raise OSError(f"process {process.pid} does not end")
 
 
@@ -529,10 +522,8 @@ def _contents(
 
 
 def _acknowledged(host: Host, record: Record) -> bool:
-    limit = time.monotonic() + _ACKNOWLEDGE_SECONDS
-    while time.monotonic() < limit:
+    def held() -> bool:
         holder = acknowledger(host, record.id)
-        if holder and find_process(host, holder.pid) == holder:
-            return True
-        time.sleep(_POLL)
-    return False
+        return holder is not None and find_running(host, holder.pid) == holder
+
+    return wait(held, _ACKNOWLEDGE_SECONDS)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import _linkstate, _session
+from ._detached import Running, find_running
 from ._host import Host
 
 DIRECTORY = "/var/lib/tripod/guard"
@@ -39,18 +40,6 @@ class Restore:
 
     kind: str
     body: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process, known beyond the reuse of its number.
-
-    Attributes:
-        started: When, in clock ticks since boot.
-    """
-
-    pid: int
-    started: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ class Record:
     deadline: float
     timeout: float
     session: _session.Ssh | None = None
-    process: Process | None = None
+    process: Running | None = None
     documents: Mapping[str, str | None] = field(default_factory=dict)
     restores: Sequence[Restore] = ()
     links: _linkstate.Snapshot = field(default_factory=_linkstate.Snapshot)
@@ -196,15 +185,15 @@ def story(record: Record) -> str:
 
 def acknowledge(host: Host, record: Record) -> None:
     """Let whoever armed a guard know that this process watches it."""
-    own = find_process(host, os.getpid())
+    own = find_running(host, os.getpid())
     if own and acknowledger(host, record.id) != own:
         host.write_atomically(_acknowledgement(record.id), json.dumps(asdict(own)), 0o600)
 
 
-def acknowledger(host: Host, identity: str) -> Process | None:
+def acknowledger(host: Host, identity: str) -> Running | None:
     """Return the process that last acknowledged a guard, alive or not."""
     try:
-        return Process(**json.loads(host.read(_acknowledgement(identity)) or ""))
+        return Running(**json.loads(host.read(_acknowledgement(identity)) or ""))
     except (ValueError, TypeError):
         return None
 
@@ -212,22 +201,6 @@ def acknowledger(host: Host, identity: str) -> Process | None:
 def forget_acknowledgement(host: Host, identity: str) -> None:
     """Have a guard acknowledged anew."""
     host.remove(_acknowledgement(identity))
-
-
-def find_process(host: Host, pid: int) -> Process | None:
-    """Return the living process of that number, or None."""
-    try:
-        fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    except ProcessLookupError:
-        return None  # it ended between opening and reading
-    if not fields or fields[0] == "Z":
-        return None
-    return Process(pid, int(fields[19]))  # field 22 of proc(5), counted from field 3
-
-
-def boot_id(host: Host) -> str:
-    """Return the id of this boot."""
-    return host.read("/proc/sys/kernel/random/boot_id") or ""
 
 
 def boot_clock() -> float:
@@ -244,7 +217,7 @@ def _parse(content: Mapping[str, Any]) -> Record:
         **{
             **held,
             "session": session and _session.Ssh(**session),
-            "process": process and Process(**process),
+            "process": process and Running(**process),
             "restores": [Restore(**one) for one in held["restores"]],
             "links": _linkstate.Snapshot.parse(held["links"]),
         }

@@ -59,6 +59,11 @@ class Host:
         except OSError:
             return None
 
+    @property
+    def boot_id(self) -> str:
+        """The id of this boot; "" where the kernel tells none."""
+        return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()
+
     def exists(self, path: str) -> bool:
         """Whether the path exists."""
         return self.path(path).exists()

@@ -138,7 +138,7 @@ class KernelArguments:
             running=_grub.split_arguments(host.read("/proc/cmdline") or ""),
             elsewhere=tuple(_grub.settings(host, DROP_IN)),
             obstacle=_obstacle(host, config, entry is not None),
-            boot_id=(host.read("/proc/sys/kernel/random/boot_id") or "").strip(),
+            boot_id=host.boot_id,
         )
 
     def validate(self, desired: Sequence[str], state: BootState) -> None:

@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _guard, _guard_record, _lock, _session
+from ansible_collections.tripod.baremetal.plugins.module_utils import (
+    _detached,
+    _documents,
+    _guard,
+    _guard_record,
+    _lock,
+    _session,
+)
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     ApplyFailed,
     Change,
@@ -22,7 +29,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     Outcome,
     Refused,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._guard import Process, Restore
+from ansible_collections.tripod.baremetal.plugins.module_utils._detached import Running, find_running
+from ansible_collections.tripod.baremetal.plugins.module_utils._guard import Restore
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._session import Session, Ssh
 
@@ -37,7 +45,7 @@ def host(machine, monkeypatch) -> Host:
     """A machine in its first boot, whose processes are this one's."""
     made = machine({BOOT: "first\n", f"/proc/{os.getpid()}/stat": stat(os.getpid())})
     monkeypatch.setattr(_guard, "_ACKNOWLEDGE_SECONDS", 1.0)
-    monkeypatch.setattr(_guard, "_POLL", 0.01)
+    monkeypatch.setattr(_detached, "POLL", 0.01)
     come_from(monkeypatch, HERE)
     return made
 
@@ -297,7 +305,7 @@ def test_an_extension_without_an_agent_leaves_the_first_guard_as_it_was(host):
 
 def test_the_next_run_reverts_what_a_crashed_one_left_and_tells_it_once(host):
     guard = arm(host, subject="xdp")
-    _guard_record.store_record(host, replace(loaded(host, guard), process=Process(2**22 + 1, 1)))
+    _guard_record.store_record(host, replace(loaded(host, guard), process=Running(2**22 + 1, 1)))
     nic = Nic()
     nic.ring = 4096
     assert [one.id for one in _guard.settle(host, {"nic": nic.replay}, check=True)] == [guard.id]
@@ -346,7 +354,7 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
         real.root.mkdir()
         real.path("/proc").symlink_to("/proc")
         guard = arm(real)
-        process = _guard_record.find_process(real, module.pid)
+        process = find_running(real, module.pid)
         _guard_record.store_record(real, replace(loaded(real, guard), process=process))
         reaper = threading.Thread(target=module.wait)
         reaper.start()
@@ -358,7 +366,7 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
 
 def test_a_process_of_the_same_number_is_not_ended(host):
     guard = arm(host)
-    _guard_record.store_record(host, replace(loaded(host, guard), process=Process(os.getppid(), 1)))
+    _guard_record.store_record(host, replace(loaded(host, guard), process=Running(os.getppid(), 1)))
     host.write_atomically(f"/proc/{os.getppid()}/stat", stat(os.getppid()))
     assert _guard.expire(host, {"nic": Nic().replay}, later(61))[0].state == "reverted"
 
