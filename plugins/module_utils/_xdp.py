@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import hashlib
 import logging
 import os
 import platform
-import socket
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,8 +19,10 @@ from typing import Any
 from . import _bpf, _documents, _netlink, _xdp_kept, _xdp_plan
 from ._bpf import Map, Program, XdpLink
 from ._core import ApplyFailed, Change, CoreError, Impossible, Invalid, Outcome, converge
+from ._ethtool_ioctl import call
 from ._host import Host
 from ._netlink import Link
+from ._netlink_socket import NetlinkError
 from ._xdp_attach import Undo, attach, detach, kernel_version, remove_stale_maps
 from ._xdp_plan import (
     KIND,
@@ -57,6 +56,8 @@ __all__ = [
 ]
 
 _OLDEST_KERNEL = (5, 7)  # IFLA_XDP_EXPECTED_FD: before it nothing can be replaced without a race
+
+_GET_FLAGS, _LRO = 0x25, 1 << 15  # linux/ethtool.h: ETHTOOL_GFLAGS, ETH_FLAG_LRO
 
 _log = logging.getLogger(__name__)
 
@@ -305,15 +306,11 @@ def _permissions(wanted: Wanted) -> dict[str, tuple[int, int]]:
 
 
 def _lro(interface: str) -> bool:
-    get_flags, lro_flag, ethtool_ioctl = 0x25, 1 << 15, 0x8946
-    answer = array.array("I", [get_flags, 0])
-    request = struct.pack("16sP16x", interface.encode(), answer.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
-        try:
-            fcntl.ioctl(query, ethtool_ioctl, request)
-        except OSError:
-            return False  # a driver without ethtool has no LRO
-    return bool(answer[1] & lro_flag)
+    try:
+        answer = call(interface, struct.pack("=II", _GET_FLAGS, 0))
+    except NetlinkError:
+        return False  # a driver without ethtool has no LRO
+    return bool(struct.unpack("=II", answer)[1] & _LRO)
 
 
 def _write_document(host: Host, wanted: Wanted, state: State, program: Program) -> None:

@@ -19,7 +19,7 @@ from ._bpf import MapLayout
 from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from ._host import Host
 from ._prefix import Prefix, parse_prefix
-from ._xdp import PIN_ROOT, pin_directory
+from ._xdp_plan import PIN_ROOT, pin_directory, policy_document
 
 KIND = "xdp_map"
 # enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
@@ -57,7 +57,7 @@ class Policy:
     @property
     def document(self) -> str:
         """Name of the document."""
-        return f"xdp_map-{self.interface}"
+        return policy_document(self.interface)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from . import _bpf, _documents
 from ._bpf import Map, MapLayout, Program, XdpLink
 from ._core import Change, Findings, Impossible, Invalid, Refused
 from ._netlink import Link
+from ._xdp_limits import ANY_DRIVER
 
 KIND = "xdp"
 PIN_ROOT = "/sys/fs/bpf/tripod"
@@ -23,14 +24,17 @@ STATE_DIRECTORY = _documents.DIRECTORY
 MODES = ("native", "generic", "offload")
 DIRECTORY_MODE = 0o750
 _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
-# Without xdp.frags a frame must fit one page beside its headroom, Ethernet header and skb_shared_info.
-_HEADROOM_AND_TAIL = 256 + 14 + 320
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def pin_directory(pin_root: str, interface: str) -> str:
     """Return where an interface's pins are; a BPF file system takes no dot in a name, and an interface no colon."""
     return f"{pin_root}/{interface.replace('.', ':')}"
+
+
+def policy_document(interface: str) -> str:
+    """Return the name of the document that holds the entries of an interface's maps."""
+    return f"xdp_map-{interface}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Wanted:
     @property
     def policy(self) -> str:
         """Name of the document that holds the entries of the maps, which go with them."""
-        return f"xdp_map-{self.interface}"
+        return policy_document(self.interface)
 
     @property
     def documents(self) -> list[str]:
@@ -258,7 +262,7 @@ def _limits(desired: Wanted, state: State) -> list[str]:
             limits.append("the driver has no native XDP: choose mode generic, which is slower, or another NIC")
     if desired.mode == "offload" and state.features is not None and "hw-offload" not in state.features:
         limits.append("the NIC cannot run XDP programs itself: choose mode native or generic")
-    most = os.sysconf("SC_PAGE_SIZE") - _HEADROOM_AND_TAIL
+    most = ANY_DRIVER.mtu
     if desired.mode == "native" and link.mtu > most:
         limits.append(f"MTU {link.mtu} > {most}, the most that fits a page: 'ip link set {link.name} mtu {most}'")
     if desired.mode == "native" and state.lro:

@@ -345,7 +345,6 @@ reasons:
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -353,7 +352,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _guard
 from ..module_utils._core import Change, CoreError, converge, describe, exit_arguments
 from ..module_utils._host import Host
-from ..module_utils._lock import alone
+from ..module_utils._lock import changing
 from ..module_utils._nic import KIND, Nics, State, facts, forgetting
 from ..module_utils._nic_request import parse_all
 
@@ -425,7 +424,7 @@ def main() -> None:
         requests = parse_all(module.params["nics"]) if module.params["state"] == "present" else forgetting(host)
         subject = Nics(requests)
         # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
-        with nullcontext() if module.check_mode else alone(host):
+        with changing(host, module.check_mode):
             outcome = converge(subject, requests, host, check=module.check_mode, before_apply=protect)
     except CoreError as error:
         module.fail_json(msg=str(error), **{"guard": _told(armed), **error.facts})
