@@ -19,6 +19,7 @@ from ._cpu_plan import Cpus, Plan, Request, Topology, parse_request, resolve
 from ._cpulist import format_cpulist, format_mask, parse_cpulist, parse_mask
 from ._documents import Document
 from ._host import Host
+from ._systemd import in_charge
 from ._topology import CPUS, NETWORK, read_cpus, read_kernel, read_nodes
 
 KIND = "cpu_isolation"
@@ -317,8 +318,7 @@ def _affinity(drop_in: str | None) -> str | None:
 
 
 def _manager(host: Host) -> Cpus | None:
-    # As sd_booted(3) does.
-    if not host.exists("/run/systemd/system"):
+    if not in_charge(host):
         return None
     found = re.search(r"^Cpus_allowed_list:\s*(\S+)", host.read("/proc/1/status") or "", re.MULTILINE)
     return frozenset(parse_cpulist(found[1])) if found else None

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from ._core import ApplyFailed, Change, Impossible, Invalid, Refused
 from ._detached import Running, find_process, log_tail, search_path, start, wait
 from ._host import Host
+from ._systemd import in_charge
 
 DEFAULT_SOCKET = "/run/docker.sock"
 DEFAULT_PID_FILE = "/run/docker.pid"
@@ -98,7 +99,7 @@ class DockerEngine:
         return EngineState(
             answers=answers(self.daemon.socket),
             process=find_process(host, self.daemon.pid_file, COMMAND),
-            service_manager="systemd" if host.exists("/run/systemd/system") else "none",
+            service_manager="systemd" if in_charge(host) else "none",
         )
 
     def validate(self, desired: Wanted, state: EngineState) -> None:

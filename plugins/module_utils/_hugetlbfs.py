@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import os
 import string
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from ._core import ApplyFailed
 from ._host import Host
 from ._sizes import parse_size, size_token
+from ._systemd import in_charge, systemctl
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 MARK = "# Written by tripod.baremetal.hugepages, which overwrites and removes it."
@@ -193,7 +193,5 @@ def _call(what: str, name: str, *arguments: Any) -> None:
 
 def _reload(host: Host) -> None:
     # Where systemd does not run the file alone counts, at the next boot that has it.
-    if host.exists("/run/systemd/system"):
-        done = subprocess.run(["systemctl", "daemon-reload"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ApplyFailed(f"systemctl daemon-reload: {done.stderr.strip()}")
+    if in_charge(host):
+        systemctl("daemon-reload")

@@ -10,13 +10,12 @@ Numbers of interrupts change with every boot and every load of a driver, so the 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ._core import ApplyFailed
 from ._cpulist import format_cpulist
 from ._host import Host
+from ._systemd import in_charge, systemctl
 
 UNIT = "irqbalance.service"
 DROP_IN = f"/run/systemd/system/{UNIT}.d/50-tripod.conf"
@@ -46,7 +45,7 @@ def read(host: Host) -> State:
     command = _command(host)
     text = host.read(DROP_IN)
     banned = None if text is None else frozenset(int(number) for number in _BAN.findall(text))
-    managed = command is not None and host.exists("/run/systemd/system")
+    managed = command is not None and in_charge(host)
     return State(command if managed else None, banned, stray=not managed and _runs(host))
 
 
@@ -69,9 +68,9 @@ def ban(host: Host, numbers: Collection[int]) -> None:
         host.write_atomically(DROP_IN, render(state.command, numbers))
     else:
         host.remove(DROP_IN)
-    _systemctl("daemon-reload")
+    systemctl("daemon-reload", timeout=_SECONDS)
     # Only where it runs: an operator who stopped it wants it stopped.
-    _systemctl("try-restart", UNIT)
+    systemctl("try-restart", UNIT, timeout=_SECONDS)
 
 
 def describe(numbers: Collection[int] | None) -> str | None:
@@ -89,13 +88,3 @@ def _command(host: Host) -> str | None:
 
 def _runs(host: Host) -> bool:
     return any(host.read(f"/proc/{pid}/comm") == "irqbalance" for pid in host.list("/proc") if pid.isdigit())
-
-
-def _systemctl(*words: str) -> None:
-    command = ["systemctl", *words]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
-    except subprocess.CalledProcessError as error:
-        raise ApplyFailed(f"{' '.join(command)}: {error.stderr.strip()}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ApplyFailed(f"{' '.join(command)}: {error}") from error

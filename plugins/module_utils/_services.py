@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,10 +15,10 @@ from typing import Protocol
 from ._core import ApplyFailed
 from ._detached import Running, find_process, log_tail, start, wait
 from ._host import Host
+from ._systemd import in_charge, journal_tail, systemctl
 from ._units import Service
 
 TIMEOUT = 60.0  # seconds to start, or to end; a busy emulated machine takes half of it to read the sources
-_SYSTEMCTL_TIMEOUT = 120.0  # seconds; it waits for the job
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Manager(Protocol):
 
 def manager(host: Host, path: str) -> Manager:
     """Return who runs services on this host; ``path`` is the agent's."""
-    return Systemd(path) if host.exists("/run/systemd/system") else Detached(path)
+    return Systemd(path) if in_charge(host) else Detached(path)
 
 
 def _process(host: Host, service: Service, path: str) -> tuple[Running | None, str | None]:
@@ -86,7 +85,7 @@ class Systemd:
     def read(self, host: Host, services: Sequence[Service]) -> Mapping[str, ServiceState]:
         """Return the state by name."""
         properties = "--property=UnitFileState,NeedDaemonReload"
-        shown = self._systemctl("show", properties, *(f"{one.name}.service" for one in services)).split("\n\n")
+        shown = systemctl("show", properties, *(f"{one.name}.service" for one in services)).split("\n\n")
         found = {}
         for service, block in zip(services, shown):
             values = dict(line.partition("=")[::2] for line in block.splitlines())
@@ -97,46 +96,23 @@ class Systemd:
 
     def reload(self) -> None:
         """Take note of units that were written or removed."""
-        self._systemctl("daemon-reload")
+        systemctl("daemon-reload")
 
     def enable(self, services: Collection[str], enabled: bool) -> None:
         """Have services started at boot, or no longer."""
         if services:
-            self._systemctl("enable" if enabled else "disable", "--quiet", *(f"{one}.service" for one in services))
+            systemctl("enable" if enabled else "disable", "--quiet", *(f"{one}.service" for one in services))
 
     def restart(self, host: Host, service: Service) -> None:
         """Start a service, after ending the one that runs, and wait until it is up."""
-        self._systemctl("restart", f"{service.name}.service")
+        systemctl("restart", f"{service.name}.service")
         if not wait(lambda: _process(host, service, self._path)[0] is not None, TIMEOUT):
-            said = self._run("journalctl", "--unit", service.name, "--lines=20", "--no-pager", "--output=cat").stdout
+            said = journal_tail(service.name)
             raise ApplyFailed(f"{service.name} does not stay up. The last lines of its journal:\n{said}")
 
     def stop(self, host: Host, service: Service) -> None:
         """End a service and wait until it is gone."""
-        self._systemctl("stop", f"{service.name}.service")
-
-    def _systemctl(self, *words: str) -> str:
-        done = self._run("systemctl", *words)
-        if done.returncode:
-            raise ApplyFailed(
-                f"systemctl {' '.join(words)} failed with status {done.returncode}: {done.stderr.strip()}"
-            )
-        return done.stdout
-
-    @staticmethod
-    def _run(*command: str) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_SYSTEMCTL_TIMEOUT,
-                env={**os.environ, "LC_ALL": "C"},
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ApplyFailed(f"{' '.join(command)}: {error}") from error
+        systemctl("stop", f"{service.name}.service")
 
 
 class Detached:
