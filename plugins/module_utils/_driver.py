@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from . import _ethtool, _netlink
 from ._core import ApplyFailed, Change, Findings, Impossible, Invalid, Refused
 from ._host import Host
+from ._topology import read_kernel
 from ._versions import parse_version
 
 FILE = "/etc/modprobe.d/tripod.conf"
@@ -349,7 +350,7 @@ def _elsewhere(host: Host) -> Iterator[Elsewhere]:
                 for option in words[2:]:
                     parameter, _equals, value = option.partition("=")
                     yield Elsewhere(plain_name(words[1]), parameter, value, f"{path} line {number}")
-    for token in (host.read("/proc/cmdline") or "").split():
+    for token in read_kernel(host).cmdline:
         key, equals, value = token.partition("=")
         name, dot, parameter = key.partition(".")
         if equals and dot:

@@ -22,14 +22,12 @@ from ._documents import Document
 from ._host import Host
 from ._hugetlbfs import Mount
 from ._sizes import human_size, parse_size, size_token
+from ._topology import HUGEPAGE_POOL, HUGEPAGES, NODES, TRANSPARENT, read_kernel
+from ._versions import kernel_version
 
 KIND = "hugepages"
 GIB = 1 << 30
-NODES = "/sys/devices/system/node"
-TRANSPARENT = "/sys/kernel/mm/transparent_hugepage"
 TRANSPARENT_KEYS = ("enabled", "defrag")
-_MACHINE = "/sys/kernel/mm/hugepages"
-_POOL = re.compile(r"hugepages-(\d+)kB")
 _SAFE_PATH = re.compile(r"(?:/[\w.:@+-]+)+")
 # hugepages=<node>:<count>,... came with Linux 5.16 (b5389086ad7b).
 _PER_NODE_KERNEL = (5, 16)
@@ -215,7 +213,7 @@ class Hugepages:
     def read(self, host: Host) -> HugepageState:
         """Read pools, memory, modes, mounts and the document."""
         numa = host.read(f"{NODES}/online") is not None
-        document = _documents.load(host, KIND)
+        kernel, document = read_kernel(host), _documents.load(host, KIND)
         held = Wanted.from_body(document.body) if document else Wanted()
         mounts = {mount.path: mount for mount in (*held.mounts, *self._wanted.mounts)}.values()
         state = HugepageState(
@@ -226,8 +224,8 @@ class Hugepages:
             mounts={mount.path: _hugetlbfs.read_mount(host, mount.path) for mount in mounts},
             units={mount.unit: _hugetlbfs.read_unit(host, mount.unit) for mount in mounts},
             fstab=_fstab(host),
-            release=host.read("/proc/sys/kernel/osrelease") or "",
-            cmdline=tuple((host.read("/proc/cmdline") or "").split()),
+            release=kernel.release,
+            cmdline=kernel.cmdline,
             numa=numa,
             default_size=_default_size(host),
             document=document,
@@ -409,7 +407,7 @@ def facts(wanted: Wanted, state: HugepageState) -> dict[str, Any]:
 
 
 def _pool_path(numa: bool, node: int, size: int) -> str:
-    folder = f"{NODES}/node{node}/hugepages" if numa else _MACHINE
+    folder = f"{NODES}/node{node}/hugepages" if numa else HUGEPAGES
     return f"{folder}/hugepages-{size // 1024}kB"
 
 
@@ -421,9 +419,9 @@ def _nodes(host: Host, numa: bool) -> list[int]:
 
 def _read_pools(host: Host, numa: bool) -> Iterator[tuple[PoolKey, Pool]]:
     for node in _nodes(host, numa):
-        folder = f"{NODES}/node{node}/hugepages" if numa else _MACHINE
+        folder = f"{NODES}/node{node}/hugepages" if numa else HUGEPAGES
         for name in host.list(folder):
-            match = _POOL.fullmatch(name)
+            match = HUGEPAGE_POOL.fullmatch(name)
             if match:
                 total, free, surplus = (
                     host.read_int(f"{folder}/{name}/{what}_hugepages") or 0 for what in ("nr", "free", "surplus")
@@ -432,10 +430,10 @@ def _read_pools(host: Host, numa: bool) -> Iterator[tuple[PoolKey, Pool]]:
 
 
 def _read_promised(host: Host) -> Iterator[tuple[int, int]]:
-    for name in host.list(_MACHINE):
-        match = _POOL.fullmatch(name)
+    for name in host.list(HUGEPAGES):
+        match = HUGEPAGE_POOL.fullmatch(name)
         if match:
-            yield int(match[1]) * 1024, host.read_int(f"{_MACHINE}/{name}/resv_hugepages") or 0
+            yield int(match[1]) * 1024, host.read_int(f"{HUGEPAGES}/{name}/resv_hugepages") or 0
 
 
 def _read_memory(host: Host, numa: bool) -> Iterator[tuple[int, Memory]]:
@@ -760,5 +758,4 @@ def _write(host: Host, path: str, text: str) -> None:
 
 
 def _per_node(state: HugepageState) -> bool:
-    release = tuple(int(number) for number in re.findall(r"\d+", state.release)[:2])
-    return state.numa and release >= _PER_NODE_KERNEL
+    return state.numa and kernel_version(state.release) >= _PER_NODE_KERNEL

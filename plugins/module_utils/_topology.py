@@ -21,11 +21,12 @@ NODES = "/sys/devices/system/node"
 CPUS = "/sys/devices/system/cpu"
 NETWORK = "/sys/class/net"
 BPFFS = "/sys/fs/bpf"
+HUGEPAGES = "/sys/kernel/mm/hugepages"
 TRANSPARENT = "/sys/kernel/mm/transparent_hugepage"
 _PCI_DEVICES = "/sys/bus/pci/devices"
 _IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 LOOPBACK = 772  # ARPHRD_LOOPBACK of linux/if_arp.h
-_HUGEPAGES = re.compile(r"hugepages-(\d+)kB")
+HUGEPAGE_POOL = re.compile(r"hugepages-(\d+)kB")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*")+')  # the kernel's own quoting: blanks within double quotes
 
@@ -168,7 +169,7 @@ def read_nodes(host: Host) -> list[Node]:
     if online is None:  # a kernel without NUMA
         memory = _meminfo(host.read("/proc/meminfo"))
         cpus = sorted(parse_cpulist(host.read(f"{CPUS}/online") or ""))
-        pools = tuple(_hugepages(host, "/sys/kernel/mm/hugepages"))
+        pools = tuple(_hugepages(host, HUGEPAGES))
         return [Node(0, cpus, memory.get("MemTotal", 0), memory.get("MemFree", 0), pools, (10,))]
     return [_node(host, number) for number in sorted(parse_cpulist(online))]
 
@@ -275,7 +276,7 @@ def _node(host: Host, number: int) -> Node:
 
 
 def _hugepages(host: Host, folder: str) -> Iterator[Hugepages]:
-    sizes = [int(match[1]) for name in host.list(folder) if (match := _HUGEPAGES.fullmatch(name))]
+    sizes = [int(match[1]) for name in host.list(folder) if (match := HUGEPAGE_POOL.fullmatch(name))]
     for size in sorted(sizes):
         pool = f"{folder}/hugepages-{size}kB"
         yield Hugepages(

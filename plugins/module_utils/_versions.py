@@ -27,3 +27,8 @@ def parse_version(text: str) -> Version | None:
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers), float(match[2]) if match[2] else _RELEASED
+
+
+def kernel_version(release: str) -> tuple[int, ...]:
+    """Return the first two numbers of a kernel release."""
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:2])

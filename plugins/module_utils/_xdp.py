@@ -23,7 +23,8 @@ from ._ethtool_ioctl import call
 from ._host import Host
 from ._netlink import Link
 from ._netlink_socket import NetlinkError
-from ._xdp_attach import Undo, attach, detach, kernel_version, remove_stale_maps
+from ._versions import kernel_version
+from ._xdp_attach import Undo, attach, detach, remove_stale_maps
 from ._xdp_plan import (
     KIND,
     MODES,

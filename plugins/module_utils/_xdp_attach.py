@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from ._bpf import Program
 from ._core import ApplyFailed
 from ._host import Host
 from ._netlink import Link, NetlinkError
+from ._versions import kernel_version
 from ._xdp_plan import DIRECTORY_MODE, Attachment, State, Wanted, fits, program_name, stale_maps
 
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
@@ -209,11 +209,6 @@ def detach(host: Host, wanted: Wanted, state: State) -> None:
             host.remove(path)
     except OSError as error:
         raise ApplyFailed(f"{wanted.interface}: {error}; what was removed before stays removed: run again") from error
-
-
-def kernel_version(release: str) -> tuple[int, ...]:
-    """Return the first two numbers of a kernel release."""
-    return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
 
 
 @contextmanager
