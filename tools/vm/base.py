@@ -25,8 +25,7 @@ from ..run import apt_install, as_root, logged, require_space
 
 VMS = CACHE / "vm"
 GUEST = Path(__file__).parent / "guest"
-MIRROR = os.environ.get("TRIPOD_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-SECURITY_MIRROR = os.environ.get("TRIPOD_DEBIAN_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
+DEBIAN, SECURITY = "Debian", "Debian-Security"  # archives, by the label of their Release files
 SUITE = "trixie"
 DISK = "10G"
 USER = "admin"
@@ -95,13 +94,33 @@ def qemu() -> Qemu:
             return Qemu((system,), {})
     apt_install(TOOLS, "the VM")
     with locked(VMS / "base.lock"):
-        root = _made("qemu", f"{MIRROR} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
+        root = _made("qemu", f"{mirror(DEBIAN)} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     # Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
     loader = (str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(libraries))
     firmware = ("-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu"))
     program = str(root / "usr/bin/qemu-system-x86_64")
     return Qemu((*loader, program, *firmware), {"QEMU_MODULE_DIR": str(libraries / "qemu")})
+
+
+def mirror(archive: str) -> str:
+    """Return where this host's apt fetches an archive from, so that the guest asks no other.
+
+    Args:
+        archive: By its label.
+
+    Raises:
+        Failure: apt knows none, as on another distribution.
+    """
+    variable = f"TRIPOD_{archive.upper().replace('-', '_')}_MIRROR"
+    if given := os.environ.get(variable):
+        return given
+    words = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
+    told = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    found = [uri for label, _bar, uri in (line.partition("|") for line in told.splitlines()) if label == archive]
+    if not found:
+        raise Failure(f"apt knows no archive {archive}: run 'apt-get update', or name a mirror of it in {variable}")
+    return found[0].rstrip("/")
 
 
 @contextlib.contextmanager
@@ -159,7 +178,7 @@ def qemu_version(text: str) -> tuple[int, ...]:
 
 def _make_qemu(scratch: Path) -> None:
     with step(f"QEMU from {QEMU_SUITE}"):
-        sources = [f"deb {MIRROR} {suite} main" for suite in (SUITE, QEMU_SUITE)]
+        sources = [f"deb {mirror(DEBIAN)} {suite} main" for suite in (SUITE, QEMU_SUITE)]
         default = f'--aptopt=APT::Default-Release "{QEMU_SUITE}"'
         words = ["--mode=root", "--variant=extract", "--include=qemu-system-x86,seabios", default]
         logged("vm-qemu", [*as_root(), "mmdebstrap", *words, SUITE, scratch / "root", *sources], lines=20)
@@ -197,8 +216,8 @@ def _make_guest(scratch: Path) -> None:
 
 
 def _guest_sources() -> list[str]:
-    suites = [(MIRROR, SUITE), (MIRROR, f"{SUITE}-updates"), (SECURITY_MIRROR, f"{SUITE}-security")]
-    return [f"deb {mirror} {suite} main" for mirror, suite in suites]
+    suites = [(DEBIAN, SUITE), (DEBIAN, f"{SUITE}-updates"), (SECURITY, f"{SUITE}-security")]
+    return [f"deb {mirror(label)} {suite} main" for label, suite in suites]
 
 
 def _guest_words(scratch: Path) -> list[str]:

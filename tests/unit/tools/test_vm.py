@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -92,7 +93,34 @@ def test_the_guests_files_are_roots_and_secrets_of_sudo_are_closed():
     assert "etc/default/grub" in members
 
 
+def apt(monkeypatch, *targets):
+    """Have apt tell of these index targets, and nobody name a mirror."""
+    for archive in ("DEBIAN", "DEBIAN_SECURITY"):
+        monkeypatch.delenv(f"TRIPOD_{archive}_MIRROR", raising=False)
+    told = subprocess.CompletedProcess([], 0, "".join(f"{target}\n" for target in targets), "")
+    monkeypatch.setattr(base.subprocess, "run", lambda *_words, **_options: told)
+
+
+def test_the_mirror_is_the_one_that_apt_uses(monkeypatch):
+    apt(monkeypatch, "Debian-Security|http://mirror.test/security/", "Debian|http://mirror.test/debian/")
+    assert base.mirror("Debian") == "http://mirror.test/debian"
+    assert base.mirror("Debian-Security") == "http://mirror.test/security"
+
+
+def test_a_named_mirror_comes_before_that_of_apt(monkeypatch):
+    apt(monkeypatch, "Debian|http://mirror.test/debian/")
+    monkeypatch.setenv("TRIPOD_DEBIAN_MIRROR", "http://other.test/debian")
+    assert base.mirror("Debian") == "http://other.test/debian"
+
+
+def test_without_a_mirror_the_way_out_is_told(monkeypatch):
+    apt(monkeypatch, "Ubuntu|http://mirror.test/ubuntu/")
+    with pytest.raises(Failure, match=r"apt knows no archive Debian-Security: .* TRIPOD_DEBIAN_SECURITY_MIRROR"):
+        base.mirror("Debian-Security")
+
+
 def test_another_key_is_no_other_recipe(monkeypatch):
+    apt(monkeypatch, "Debian|http://mirror.test/debian/", "Debian-Security|http://mirror.test/security/")
     before = base._guest_recipe()
     assert base._guest_recipe() == before
     monkeypatch.setattr(base, "PACKAGES", f"{base.PACKAGES},less")
