@@ -98,7 +98,7 @@ def apt(monkeypatch, *targets):
     for archive in ("DEBIAN", "DEBIAN_SECURITY"):
         monkeypatch.delenv(f"TRIPOD_{archive}_MIRROR", raising=False)
     told = subprocess.CompletedProcess([], 0, "".join(f"{target}\n" for target in targets), "")
-    monkeypatch.setattr(base.subprocess, "run", lambda *_words, **_options: told)
+    monkeypatch.setattr(subprocess, "run", lambda *_words, **_options: told)
 
 
 def test_the_mirror_is_the_one_that_apt_uses(monkeypatch):
