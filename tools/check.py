@@ -25,7 +25,7 @@ from .vm.base import TOOLS as VM_TOOLS
 
 HOST_TOOLS = {
     "gates": ["shellcheck"],
-    "integration": ["bpftool", "ethtool", "grub-common", "iproute2"],
+    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "python3-pyroute2"],
     "metal": VM_TOOLS,
     "services": ["python3-apt"],
     "site": ["bpftool", "chromium", "iproute2"],

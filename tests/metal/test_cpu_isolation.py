@@ -95,7 +95,7 @@ def test_isolating_every_cpu_is_refused_and_changes_nothing(host, playbook: Play
 @pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui"])
 def test_a_container_has_its_cpus_and_its_memory(host, service):
     if not host.file("/run/docker.sock").exists:
-        pytest.skip("no Docker Engine here: the application is deployed by make test-metal-full")
+        pytest.skip("no Docker Engine here: the application was not deployed on this VM")
     process = int(host.check_output("python3 -c %s %s", INSPECT, f"tripod-{service}"))
     assert allowed(host, process, "Cpus") == ("2-3" if service == "go-backend" else "0-1")
     assert allowed(host, process, "Mems") == ("1" if service == "go-backend" else "0-1")
