@@ -134,7 +134,11 @@ def _body(wanted: Wanted, state: State, directory: str, attached: Sequence[Mappi
         "pins": wanted.pins,
         "kept": directory,
         "attached": list(attached),
-        "permissions": {path: list(one) for path, one in state.permissions.items() if path.startswith(wanted.pins)},
+        "permissions": {
+            path: list(one)
+            for path, one in state.permissions.items()
+            if path == wanted.pin_root or path.startswith(wanted.pins)
+        },
     }
 
 

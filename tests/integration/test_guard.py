@@ -194,9 +194,10 @@ def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, new
         "xdp_map", interface=NIC, pin_root=str(machine.pins), entries=[{"prefix": "203.0.113.0/24", "action": "drop"}]
     )
     before = machine.program(), machine.run("cat", DOCUMENT), _pins(machine)
+    root = machine.pins.stat()
     machine.start()
     options = {
-        "newer": {"source": newer_object},
+        "newer": {"source": newer_object, "pin_group": 65534},
         "generic": {"source": own, "mode": "generic"},
         "detached": {"source": own, "state": "detached"},
         "smaller": {"source": smaller_object, "incompatible_maps": "recreate"},
@@ -209,6 +210,7 @@ def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, new
     eventually(lambda: machine.program() == before[0], TIMEOUT + PATIENCE)
     eventually(lambda: machine.guard("settled").result["guards"], PATIENCE)
     assert (machine.program(), machine.run("cat", DOCUMENT), _pins(machine)) == before
+    assert (machine.pins.stat().st_gid, machine.pins.stat().st_mode) == (root.st_gid, root.st_mode)
     own.write_bytes(xdp_object.read_bytes())
     assert not machine.xdp(own).changed
 
