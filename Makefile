@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal vm build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal test-metal-full bench vm build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ test-site: ## The whole site on this machine, end to end, with faults
 
 test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, reboots, power cuts
 	@$(PYTHON) -m tools.check metal $(ARGS)
+
+test-metal-full: ## The whole site on that host, containers pinned to its nodes (takes an hour and more)
+	@$(PYTHON) -m tools.check metal-full $(ARGS)
 
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "destroy NAME" ...)
 	@$(PYTHON) -m tools.vm $(or $(ARGS),status)

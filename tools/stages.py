@@ -37,6 +37,8 @@ _HANDED_ON = {
     "PYTEST_ADDOPTS",
     "PYTHONDONTWRITEBYTECODE",
     "TRIPOD_BASE",
+    "TRIPOD_GUARD_TRIALS",
+    "TRIPOD_METAL_PLAYBOOK",
     "TRIPOD_XDP_OBJECT",
     "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
@@ -235,19 +237,25 @@ def _site() -> str:
     return "the site that was here, which stays" if stands else "a site from nothing, and removed"
 
 
-def _metal() -> str:
-    if (architecture := os.uname().machine) != "x86_64":
-        return f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
-    # Somebody's VM of that name is tried as it stands, and stays.
-    steps = ("converge", "idempotence", "side_effect", "verify") if Machine("metal").exists else ("test",)
-    with _root_environment() as words:
-        for number, verb in enumerate(steps):
-            logged("metal", [*words, BIN / "molecule", verb, "-s", "metal"], append=number > 0, lines=80)
-    return "the VM that was here, which stays" if len(steps) > 1 else "a VM from nothing, and removed"
+def _metal(name: str, playbook: str) -> Callable[[], str]:
+    """Run the VM's scenario with a playbook of its own."""
+
+    def run() -> str:
+        if (architecture := os.uname().machine) != "x86_64":
+            return f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
+        # Somebody's VM of that name is tried as it stands, and stays.
+        stands = Machine("metal").exists
+        steps = ("converge", "idempotence", "side_effect", "verify") if stands else ("test",)
+        with _root_environment(TRIPOD_METAL_PLAYBOOK=playbook) as words:
+            for number, verb in enumerate(steps):
+                logged(name, [*words, BIN / "molecule", verb, "-s", "metal"], append=number > 0, lines=80)
+        return "the VM that was here, which stays" if stands else "a VM from nothing, and removed"
+
+    return run
 
 
 @contextlib.contextmanager
-def _root_environment() -> Iterator[list[str]]:
+def _root_environment(**added: str) -> Iterator[list[str]]:
     """Yield the words before a command that makes it run as root, with nothing of root's left in the checkout."""
     with tempfile.TemporaryDirectory(prefix="tripod-", ignore_cleanup_errors=True) as scratch:
         variables = environment() | {
@@ -259,6 +267,7 @@ def _root_environment() -> Iterator[list[str]]:
             "PYTHONDONTWRITEBYTECODE": "1",
             "TRIPOD_BASE": _made("base"),
             "TRIPOD_XDP_OBJECT": _made("xdp_object"),
+            **added,
         }
         # sudo hands no environment on, so env does.
         handed_on = [f"{name}={value}" for name, value in variables.items() if name in _HANDED_ON]
@@ -285,5 +294,6 @@ STAGES = (
     Stage("contracts", "services", _contracts, after=("images",)),
     Stage("integration", "integration", _integration, after=("images",), alone=True),
     Stage("site", "site", _site, after=("images",), alone=True),
-    Stage("metal", "metal", _metal, after=("images",), alone=True),
+    Stage("metal", "metal", _metal("metal", "converge.yml"), after=("images",), alone=True),
+    Stage("metal-full", "metal-full", _metal("metal-full", "../../site.yml"), after=("images",), alone=True),
 )

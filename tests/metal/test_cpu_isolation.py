@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-import pytest
-
 from tests.metal.conftest import Playbook
+from tests.metal.guest import allowed
 
 ARGUMENTS = ["isolcpus=managed_irq,2-3", "nohz_full=2-3", "rcu_nocbs=2-3", "irqaffinity=0-1"]
 IRQ_DEFAULT, WORKQUEUES = "/proc/irq/default_smp_affinity", "/sys/devices/virtual/workqueue/cpumask"
@@ -20,22 +18,6 @@ for service in $(systemctl list-units --type=service --state=running --plain --n
   sed -n "s/^Cpus_allowed_list:/$service/p" "/proc/$process/status"
 done
 """
-# The guest has the engine, not its command: the process of a container's first program.
-INSPECT = """
-import http.client, json, socket, sys
-connection = http.client.HTTPConnection("localhost")
-connection.sock = socket.socket(socket.AF_UNIX)
-connection.sock.connect("/run/docker.sock")
-connection.request("GET", f"/containers/{sys.argv[1]}/json")
-print(json.load(connection.getresponse())["State"]["Pid"])
-"""
-
-
-def allowed(host: Any, process: int, what: str) -> str:
-    """Return the CPUs (``Cpus``) or memory nodes (``Mems``) that the kernel allows a process."""
-    found = re.search(rf"^{what}_allowed_list:\s*(\S+)", host.file(f"/proc/{process}/status").content_string, re.M)
-    assert found
-    return found[1]
 
 
 def mask(host: Any, path: str) -> int:
@@ -90,12 +72,3 @@ def test_isolating_every_cpu_is_refused_and_changes_nothing(host, playbook: Play
     ]
     assert host.file(document).content_string == before
     assert mask(host, IRQ_DEFAULT) == HOUSEKEEPING_MASK
-
-
-@pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui"])
-def test_a_container_has_its_cpus_and_its_memory(host, service):
-    if not host.file("/run/docker.sock").exists:
-        pytest.skip("no Docker Engine here: the application was not deployed on this VM")
-    process = int(host.check_output("python3 -c %s %s", INSPECT, f"tripod-{service}"))
-    assert allowed(host, process, "Cpus") == ("2-3" if service == "go-backend" else "0-1")
-    assert allowed(host, process, "Mems") == ("1" if service == "go-backend" else "0-1")
