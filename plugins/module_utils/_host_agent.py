@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import _agent
-from ._core import Change, Findings, Impossible, Invalid, describe
+from ._core import Change, Findings, Impossible, Invalid, Refused, describe
 from ._documents import DIRECTORY
+from ._guard_record import records, story
 from ._host import Host
 from ._keeper import LABEL
 from ._services import ServiceState, manager
@@ -76,6 +77,7 @@ class State:
         services: By name.
         files: Logs and runtime directories that are there.
         faults: What on the host does not let the agent run.
+        guards: The story of each guard that only the agent could still revert.
     """
 
     manager: str
@@ -88,6 +90,7 @@ class State:
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     files: Sequence[str] = ()
     faults: Sequence[str] = ()
+    guards: Sequence[str] = ()
 
 
 class HostAgent:
@@ -120,6 +123,7 @@ class HostAgent:
             services=found.read(host, request.services),
             files=[path for path in files if host.exists(path)],
             faults=_faults(host, request),
+            guards=[story(one) for one in records(host) if one.open],
         )
 
     def validate(self, desired: Request, state: State) -> None:
@@ -141,6 +145,11 @@ class HostAgent:
         findings.raise_if_any(Invalid, "nothing was changed")
         if desired.present:
             Findings(list(state.faults)).raise_if_any(Impossible, "nothing was changed")
+        elif state.guards:
+            raise Refused(
+                f"nothing was changed: {'; '.join(state.guards)}; without the agent nobody would: confirm it or revert "
+                "it first (change_guard, or 'tripod-host guard revert')"
+            )
 
     def plan(self, desired: Request, state: State) -> list[Change]:
         """Return the steps in their order: files before what runs from them; for removal the other way."""

@@ -28,7 +28,9 @@ requirements:
   - root
 options:
   state:
-    description: V(absent) ends the services and removes everything that this module installs.
+    description:
+      - V(absent) ends the services and removes everything that this module installs.
+      - It is refused while a guard is armed, as nobody else could revert it.
     type: str
     choices: [present, absent]
     default: present

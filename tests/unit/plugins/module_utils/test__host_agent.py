@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import Change, Impossible, Invalid, converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
+    Change,
+    Impossible,
+    Invalid,
+    Refused,
+    converge,
+)
 from ansible_collections.tripod.baremetal.plugins.module_utils._detached import Running
 from ansible_collections.tripod.baremetal.plugins.module_utils._host_agent import (
     HostAgent,
@@ -67,6 +73,13 @@ def test_files_come_before_units_and_units_before_what_runs():
 @pytest.mark.parametrize("state", [INSTALLED, detached(INSTALLED)], ids=["systemd", "none"])
 def test_what_is_installed_and_runs_is_left_alone(state):
     assert plan(state) == []
+
+
+def test_an_agent_that_alone_could_revert_is_not_removed():
+    guarded = replace(INSTALLED, guards=["guard nic-1 of nic is armed, 40 s are left"])
+    with pytest.raises(Refused, match=r"guard nic-1 of nic is armed, 40 s are left; .*confirm it or revert it first"):
+        HostAgent(ABSENT).validate(ABSENT, guarded)
+    HostAgent(REQUEST).validate(REQUEST, guarded)
 
 
 def test_without_systemd_there_are_processes_alone():
