@@ -44,6 +44,9 @@ test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, reboots, p
 test-metal-full: ## The whole site on that host, containers pinned to its nodes (takes an hour and more)
 	@$(PYTHON) -m tools.check metal-full $(ARGS)
 
+bench: ## Figures beside those of peers, as ratios: policy entries, the cost of a run without changes
+	@$(PYTHON) -m tools.check bench $(ARGS)
+
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "destroy NAME" ...)
 	@$(PYTHON) -m tools.vm $(or $(ARGS),status)
 

@@ -25,7 +25,18 @@ EXPORT = CACHE / "export"
 # Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
-PLANNERS = ("_cpu_isolation", "_cpu_plan", "_hugepages", "_irq_plan", "_nic_limits", "_nic_plan", "_nic_wanted")
+PLANNERS = (
+    "_cpu_isolation",
+    "_cpu_plan",
+    "_hugepages",
+    "_hugepages_plan",
+    "_hugepages_state",
+    "_irq_plan",
+    "_nic_limits",
+    "_nic_plan",
+    "_nic_wanted",
+    "_sysctl",
+)
 PLANNER_BRANCHES = 0.95
 _HANDED_ON = {
     "ANSIBLE_CONFIG",
@@ -254,6 +265,29 @@ def _metal(name: str, playbook: str) -> Callable[[], str]:
     return run
 
 
+def _bench_map() -> str:
+    with _root_environment() as words:
+        told = logged("bench-map", [*words, BIN / "python", "-m", "tests.bench.xdp_map", _made("xdp_object")], lines=20)
+    return "\n" + told.rstrip()
+
+
+def _bench_provision() -> str:
+    """Weigh a run without changes on the VM, which is made for it where there is none."""
+    log = "bench-provision"
+    vm = Machine("metal")
+    stands = vm.exists
+    with _root_environment() as words:
+        molecule: list[str | Path] = [*words, BIN / "molecule"]
+        try:
+            logged(log, [*molecule, "converge", "-s", "metal"], lines=80)
+            weigh: list[str | Path] = [BIN / "python", "-m", "tests.bench.provision", vm.inventory, vm.name]
+            told = logged(log, [*words, *weigh], append=True, lines=20)
+        finally:
+            if not stands:
+                logged(log, [*molecule, "destroy", "-s", "metal"], append=True)
+    return "\n" + told.rstrip()
+
+
 @contextlib.contextmanager
 def _root_environment(**added: str) -> Iterator[list[str]]:
     """Yield the words before a command that makes it run as root, with nothing of root's left in the checkout."""
@@ -296,4 +330,6 @@ STAGES = (
     Stage("site", "site", _site, after=("images",), alone=True),
     Stage("metal", "metal", _metal("metal", "converge.yml"), after=("images",), alone=True),
     Stage("metal-full", "metal-full", _metal("metal-full", "../../site.yml"), after=("images",), alone=True),
+    Stage("bench-map", "bench", _bench_map, after=("images",), alone=True),
+    Stage("bench-provision", "bench", _bench_provision, after=("images",), alone=True),
 )

@@ -16,7 +16,6 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages import (
     Hugepages,
-    Pool,
     Reservation,
     Wanted,
     advice,
@@ -26,6 +25,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages import
     reboot_reasons,
     replay,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages_state import Pool
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugetlbfs import MARK, Mount
 
 M, G = 2 << 20, 1 << 30
