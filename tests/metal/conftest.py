@@ -77,3 +77,10 @@ def playbook(vm: Machine) -> Playbook:
         return site.result(done)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def application(host: Any) -> None:
+    """The application is on this VM too, so that the run is the long one."""
+    if not host.file("/run/docker.sock").exists:
+        pytest.skip("takes minutes in emulation, on a VM with the application: make test-metal-full")

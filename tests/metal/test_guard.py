@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.bpf_object import xdp_object
+from tests.support.site import eventually
 
 PLAYBOOK = "tests/playbooks/guard.yml"
 TIMEOUT = 30  # seconds; an emulated machine takes its time to say that it is done
@@ -47,17 +48,31 @@ def messages(told: dict[str, Any]) -> str:
 
 
 def run(
-    playbook: Any, interface: str, mistake: str, path: Path, verdict: int, fails: bool, attached: bool = True
+    playbook: Any,
+    interface: str,
+    mistake: str,
+    path: Path,
+    verdict: int,
+    fails: bool,
+    attached: bool = True,
+    crash: bool = False,
 ) -> dict[str, Any]:
     path.write_bytes(xdp_object(verdict))
     variables = {
         "guard_interface": interface,
         "guard_mistake": mistake,
         "guard_object": str(path),
-        "guard_timeout": TIMEOUT if fails else LONGER,
+        "guard_timeout": TIMEOUT if fails and not crash else LONGER,
+        "guard_crash": crash,
         "guard_state": "attached" if attached else "detached",
     }
     return playbook(PLAYBOOK, "-e", json.dumps(variables), fails=fails)
+
+
+def warnings(told: dict[str, Any]) -> str:
+    """Everything that tasks warned of."""
+    results = [one for play in told["plays"] for task in play["tasks"] for one in task["hosts"].values()]
+    return " ".join(word for one in results for word in one.get("warnings", []))
 
 
 def records(host: Any) -> list[dict[str, Any]]:
@@ -91,3 +106,29 @@ def test_a_confirmed_change_leaves_nothing(host, playbook, management, tmp_path)
     finally:
         run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=False, attached=False)
     assert state(host, management) == before
+
+
+def test_the_next_run_tells_of_a_crashed_one_and_takes_its_change_back(host, playbook, management, tmp_path):
+    before = state(host, management)
+    run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=True, crash=True)
+    [record] = records(host)
+    assert (record["state"], bool(state(host, management)["xdp"])) == ("armed", True)
+    told = playbook("playbooks/provision.yml", "--tags", "host_agent")
+    assert record["id"] in warnings(told)
+    assert "its own run never confirmed" in warnings(told)
+    assert records(host) == []
+    assert state(host, management) == before
+
+
+def test_a_reboot_before_the_confirmation_takes_the_change_back(host, playbook, management, tmp_path, vm):
+    before = state(host, management)
+    run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=True, crash=True)
+    assert state(host, management)["documents"] != before["documents"]
+    vm.reset()
+    # The record of a guard is read by the boot's first service, long before anybody can log in.
+    eventually("the guard is over", lambda: [one["state"] for one in records(host)] == ["reverted"], 120)
+    [record] = records(host)
+    assert "the host rebooted before it was confirmed" in record["report"]
+    assert state(host, management) == before
+    playbook("playbooks/provision.yml", "--tags", "host_agent")
+    assert records(host) == []

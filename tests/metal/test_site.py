@@ -12,6 +12,7 @@ from tests.integration.frames import IPV4, ethernet, ipv4
 from tests.metal.guest import allowed
 from tests.support.site import ADMIN, API, SERVICES, WEB, container, eventually
 
+pytestmark = pytest.mark.usefixtures("application")
 NIC, CABLE = "ens1", "igb0"
 DROPPED = "203.0.113.7"
 PACKETS = 300
@@ -38,12 +39,6 @@ with open("/etc/tripod/secrets/flask-backend/admin_password") as file:
 print(json.dumps([ask(path, Authorization=f"Bearer {token}") for path in paths]))
 """
 Ask = Callable[..., list[Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deployed(host: Any) -> None:
-    if not host.file("/run/docker.sock").exists:
-        pytest.skip("no application on this VM: make test-metal-full deploys it")
 
 
 @pytest.fixture
