@@ -28,7 +28,6 @@ IMAGES = CACHE / "images.json"
 PLANNERS = (
     "_cpu_isolation",
     "_cpu_plan",
-    "_hugepages",
     "_hugepages_plan",
     "_hugepages_state",
     "_irq_plan",

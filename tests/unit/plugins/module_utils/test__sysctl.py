@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     ApplyFailed,
@@ -170,6 +172,28 @@ def test_every_limit_is_told_and_nothing_is_changed(host):
         "vm.nr_hugepages is for the module hugepages, which knows of nodes: ask for it there",
     ]
     assert live(host, "net/core/netdev_budget") == "300"
+
+
+def test_a_directory_is_no_variable(host):
+    with pytest.raises(Impossible, match=r"net\.core: this kernel has no such variable"):
+        bring(host, net__core=1)
+
+
+@pytest.mark.parametrize(("number", "words"), [(13, "Permission denied; run as root"), (16, "Device or resource busy")])
+def test_a_write_that_fails_tells_also_what_it_could_not_put_back(host, monkeypatch, number, words):
+    real = Host.write_attribute
+
+    def write(self, path, text):
+        if text in ("8192", "300"):
+            raise OSError(number, os.strerror(number))
+        real(self, path, text)
+
+    monkeypatch.setattr(Host, "write_attribute", write)
+    with pytest.raises(ApplyFailed) as caught:
+        bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
+    assert str(caught.value) == (
+        f"net.core.somaxconn = 8192: {words}; not put back: net.core.netdev_budget ({os.strerror(number)})"
+    )
 
 
 def test_a_file_of_somebody_else_is_left_alone(host):
