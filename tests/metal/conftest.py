@@ -116,7 +116,7 @@ def playbook(vm: Tried) -> Playbook:
 
 
 @pytest.fixture(scope="module")
-def application(host: Any) -> None:
-    """The application is on this VM too, so that the run is the long one."""
+def full_run(host: Any) -> None:
+    """The application is on this VM too: a run that has the time for what takes minutes in emulation."""
     if not host.file("/run/docker.sock").exists:
-        pytest.skip("takes minutes in emulation, on a VM with the application: make test-metal-full")
+        pytest.skip("for a VM that has the application too, as it takes minutes: make test-metal-full")

@@ -119,7 +119,9 @@ def _as_the_scenario_asks(host: Any, playbook: Playbook) -> Iterator[None]:
 @pytest.mark.usefixtures("_as_the_scenario_asks")
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 def test_the_run_after_a_power_cut_converges(vm, host, playbook, cut):
-    proof = lambda: " ".join(host.run(cut.proof).stdout.split())  # noqa: E731
+    def proof() -> str:
+        return " ".join(host.run(cut.proof).stdout.split())
+
     assert proof() != cut.wanted
     told = cut_power(vm, host, playbook, cut)
     assert [one["unreachable"] for one in told["stats"].values()] == [1]

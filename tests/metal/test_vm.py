@@ -62,6 +62,7 @@ def test_a_cable_can_be_pulled(host, vm):
     eventually("the carrier comes", lambda: carrier.content_string.strip() == "1", 20)
 
 
+@pytest.mark.usefixtures("full_run")
 def test_the_guest_decides_how_it_boots_next(host, vm):
     mark = "tripod.vm_test=1"
     drop_in = "/etc/default/grub.d/vm-test.cfg"
@@ -79,12 +80,14 @@ def test_the_guest_decides_how_it_boots_next(host, vm):
     assert mark not in host.file("/proc/cmdline").content_string.split()
 
 
+@pytest.mark.usefixtures("full_run")
 def test_a_reset_boots_anew(vm):
     before = vm.boot_id()
     vm.reset()
     assert vm.boot_id() not in (None, before)
 
 
+@pytest.mark.usefixtures("full_run")
 def test_what_was_synced_outlives_a_power_cut(host, vm):
     path = "/var/tmp/vm-test"
     host.check_output(f"echo kept > {path}")

@@ -12,7 +12,8 @@ from tests.metal.test_vm import guest_name
 from tests.support.bpf_object import xdp_object
 from tools.vm.hardware import NICS
 
-pytestmark = pytest.mark.usefixtures("application")
+pytestmark = pytest.mark.usefixtures("full_run")
+CABLE = "virtio0"
 ABORTED = 0
 OBJECT = "/var/tmp/aborted.bpf.o"
 PER_SECOND = 20
@@ -21,7 +22,7 @@ PER_SECOND = 20
 @pytest.fixture
 def nic(host, vm, tmp_path):
     """A NIC that aborts every packet, by the driver."""
-    mac = next(nic.mac for nic in NICS if nic.name == "virtio0")
+    [mac] = [nic.mac for nic in NICS if nic.name == CABLE]
     name = guest_name(host, mac)
     (tmp_path / "aborted.bpf.o").write_bytes(xdp_object(ABORTED, "give_up"))
     assert vm.copy(str(tmp_path / "aborted.bpf.o"), f":{OBJECT}") == 0
@@ -31,7 +32,7 @@ def nic(host, vm, tmp_path):
 
 
 def test_aborted_packets_are_counted_by_nic_and_reason(playbook, outside, nic):
-    cable = outside("virtio0")
+    cable = outside(CABLE)
     frame = ethernet(IPV4, ipv4("198.51.100.7"), destination=cable.target)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(playbook, "tests/playbooks/trace.yml", "-e", json.dumps({"trace_interface": nic}))
