@@ -19,8 +19,7 @@ def state(host):
 
     def read() -> dict[str, str]:
         said = {
-            " ".join(words): host.run("ethtool %s %s", *words, NIC).stdout
-            for words in (["-g"], ["-l"], ["-c"], ["-k"])
+            " ".join(words): host.run("ethtool %s %s", *words, NIC).stdout for words in (["-g"], ["-l"], ["-c"], ["-k"])
         }
         # As even as asked is what counts: a driver that makes its table anew may deal the buckets out in another order.
         [table] = json.loads(host.check_output(f"ethtool --json -x {NIC}"))
