@@ -23,10 +23,9 @@ from ._nic_request import MAXIMUM, Request
 from ._nic_state import NicState, read_nic
 from ._topology import read_cpus, read_iommu, read_nodes
 from ._xdp import XdpProgram
-from ._xdp_limits import xdp_limits
+from ._xdp_limits import Device, obstacles
 from ._xdp_plan import PIN_ROOT, Wanted
 
-LRO, HARDWARE_GRO = "rx-lro", "rx-gro-hw"
 NOTHING = Request()
 # x86 has 256 vectors for each CPU; what exceptions and the kernel's own interrupts leave is a little more than this.
 _VECTORS = 200
@@ -70,16 +69,6 @@ class Nic:
         return self.state.name
 
     @property
-    def driver(self) -> str | None:
-        """Its driver."""
-        return self.state.settings.driver
-
-    @property
-    def label(self) -> str:
-        """Its driver, for messages."""
-        return f"driver {self.driver}" if self.driver else self.state.link.kind or "its driver"
-
-    @property
     def mtu(self) -> int:
         """Its MTU to be, in bytes."""
         return self.state.link.mtu if self.declared.mtu is None else self.declared.mtu
@@ -94,6 +83,11 @@ class Nic:
                 most = counts[kind].maximum  # beyond it the nic module refuses
                 found[kind] = most if value == MAXIMUM else min(int(value), most)
         return found
+
+    @property
+    def device(self) -> Device:
+        """What decides whether it runs a program."""
+        return Device.of(self.state.link, self.state.settings, self.xdp_features, self.mtu, self.channels, self.is_on)
 
     def is_on(self, feature: str) -> bool:
         """Whether an offload is to be on; the kernel's name."""
@@ -175,73 +169,30 @@ def check_xdp(wanted: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
         yield Finding(
             ERROR, subject, f"{foreign} is attached", "no program of others", "detach it, or replace it on purpose"
         )
-    if wanted.mode == "offload" and nic.xdp_features is not None and "hw-offload" not in nic.xdp_features:
-        yield Finding(ERROR, subject, f"{nic.label} runs no program on the NIC", "hw-offload", "choose mode native")
+    for one in obstacles(nic.device, wanted.mode):
+        yield Finding(ERROR, subject, one.found, one.limit, one.remedy)
     if wanted.mode == "native":
-        yield from _check_support(subject, nic)
-        yield from _check_frames(subject, nic)
-        yield from _check_queues(subject, nic, cpus)
+        yield from _advise_xdp(subject, nic, cpus)
 
 
-def _check_support(subject: str, nic: Nic) -> Iterator[Finding]:
-    if nic.xdp_features is None:
+def _advise_xdp(subject: str, nic: Nic, cpus: int) -> Iterator[Finding]:
+    device = nic.device
+    if device.xdp_features is None:
         remedy = "nothing: attaching will show it"
         yield Finding(INFO, subject, "a kernel that cannot tell (before 6.3)", "native XDP in the driver", remedy)
-    elif "basic" not in nic.xdp_features and nic.state.link.kind == "veth":
-        yield Finding(
-            ERROR,
-            subject,
-            "a veth whose peer has more transmit queues than it has receive queues",
-            "at least as many",
-            "make the pair with the same number of queues on both ends",
-        )
-    elif "basic" not in nic.xdp_features:
-        remedy = "choose mode generic, which is slower, or another NIC"
-        yield Finding(ERROR, subject, f"{nic.label} without native XDP", "native XDP", remedy)
-
-
-def _check_frames(subject: str, nic: Nic) -> Iterator[Finding]:
-    limits = xdp_limits(nic.driver or nic.state.link.kind)
-    if nic.mtu > limits.mtu:
-        remedy = f"mtu: {limits.mtu} in nic_interfaces, or 'ip link set {nic.name} mtu {limits.mtu}'"
-        yield Finding(ERROR, subject, f"MTU {nic.mtu}", f"at most {limits.mtu} for {nic.label}", remedy)
-    if nic.is_on(LRO):
-        remedy = f"features: {{{LRO}: false}} in nic_interfaces, or 'ethtool -K {nic.name} lro off'"
-        yield Finding(ERROR, subject, "large receive offload on", "off: XDP must see each packet", remedy)
-    if nic.is_on(HARDWARE_GRO):
-        if not nic.state.settings.features[HARDWARE_GRO].changeable:
-            remedy = "change it where the (virtual) NIC is defined, or choose mode generic"
-            yield Finding(ERROR, subject, f"{HARDWARE_GRO} on [fixed]", "off", remedy)
-        elif limits.refuses_hardware_gro:
-            remedy = f"features: {{{HARDWARE_GRO}: false}} in nic_interfaces"
-            yield Finding(ERROR, subject, f"{HARDWARE_GRO} on", f"off for {nic.label}", remedy)
-
-
-def _check_queues(subject: str, nic: Nic, cpus: int) -> Iterator[Finding]:
-    limits, channels = xdp_limits(nic.driver), nic.channels
-    if not channels:
+    if not device.channels:
         return
-    combined = channels.get("combined", 0)
-    rx, tx = combined + channels.get("rx", 0), combined + channels.get("tx", 0)
-    most = max(count.maximum for kind, count in (nic.state.settings.channels or {}).items() if kind != "other")
-    if limits.only_combined and rx + tx > 2 * combined:
-        remedy = "channels: {combined: N, rx: 0, tx: 0} in nic_interfaces"
-        yield Finding(ERROR, subject, "separate rx and tx channels", f"combined ones for {nic.label}", remedy)
-    if limits.same_queues and rx != tx:
-        remedy = "the same number of both in nic_interfaces"
-        yield Finding(ERROR, subject, f"{rx} rx and {tx} tx channels", f"as many of both for {nic.label}", remedy)
-    if limits.spares_half and max(rx, tx) * 2 > most:
-        remedy = f"at most {most // 2} channels in nic_interfaces"
-        yield Finding(ERROR, subject, f"{max(rx, tx)} of {most} channels", f"half of them for {nic.label}", remedy)
-    if limits.queue_per_cpu and combined + cpus > most:
+    spare = device.most_channels - device.channels.get("combined", 0)
+    if device.limits.queue_per_cpu and spare < cpus:
         yield Finding(
             INFO,
             subject,
-            f"{most - combined} spare channels for {cpus} CPUs",
+            f"{spare} spare channels for {cpus} CPUs",
             "one for each CPU",
             "nothing, or a NIC with more queues: sending and redirecting share a lock otherwise",
         )
-    if limits.redirects_by_cpu and tx < cpus:
+    _rx, tx = device.queues
+    if device.limits.redirects_by_cpu and tx < cpus:
         yield Finding(
             WARNING,
             subject,

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import platform
-import struct
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,12 +18,12 @@ from typing import Any
 from . import _bpf, _documents, _netlink, _xdp_kept, _xdp_plan
 from ._bpf import Map, Program, XdpLink
 from ._core import ApplyFailed, Change, CoreError, Impossible, Invalid, Outcome, converge
-from ._ethtool_ioctl import call
+from ._ethtool import read_settings
 from ._host import Host
 from ._netlink import Link
-from ._netlink_socket import NetlinkError
 from ._versions import kernel_version
 from ._xdp_attach import Undo, attach, detach, remove_stale_maps
+from ._xdp_limits import Device
 from ._xdp_plan import (
     KIND,
     MODES,
@@ -57,8 +56,6 @@ __all__ = [
 ]
 
 _OLDEST_KERNEL = (5, 7)  # IFLA_XDP_EXPECTED_FD: before it nothing can be replaced without a race
-
-_GET_FLAGS, _LRO = 0x25, 1 << 15  # linux/ethtool.h: ETHTOOL_GFLAGS, ETH_FLAG_LRO
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +97,7 @@ class XdpProgram:
             document=document,
             policy=policy,
             source=_read_source(host, wanted.object) if wanted.present else None,
-            features=_netlink.xdp_features(link.index) if link else None,
-            lro=bool(link) and _lro(wanted.interface),
+            device=_read_device(link) if link else Device(wanted.interface),
             obstacles=obstacles,
         )
 
@@ -306,12 +302,11 @@ def _permissions(wanted: Wanted) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _lro(interface: str) -> bool:
-    try:
-        answer = call(interface, struct.pack("=II", _GET_FLAGS, 0))
-    except NetlinkError:
-        return False  # a driver without ethtool has no LRO
-    return bool(struct.unpack("=II", answer)[1] & _LRO)
+def _read_device(link: Link) -> Device:
+    settings = read_settings(link.name)
+    channels = {kind: count.current for kind, count in (settings.channels or {}).items()}
+    on = {name for name, feature in settings.features.items() if feature.active}
+    return Device.of(link, settings, _netlink.xdp_features(link.index), link.mtu, channels, on.__contains__)
 
 
 def _write_document(host: Host, wanted: Wanted, state: State, program: Program) -> None:

@@ -16,7 +16,8 @@ from . import _bpf, _documents
 from ._bpf import Map, MapLayout, Program, XdpLink
 from ._core import Change, Findings, Impossible, Invalid, Refused
 from ._netlink import Link
-from ._xdp_limits import ANY_DRIVER
+from ._xdp_limits import Device
+from ._xdp_limits import obstacles as device_obstacles
 
 KIND = "xdp"
 PIN_ROOT = "/sys/fs/bpf/tripod"
@@ -132,8 +133,7 @@ class State:
         document: Body of the state document; empty for one that cannot be understood.
         policy: Whether a document holds entries for our maps.
         source: The object file; None where none is asked for.
-        features: What the driver says of XDP; None where the kernel cannot tell.
-        lro: Whether large receive offload is on.
+        device: What decides whether the interface runs a program.
         obstacles: What keeps this host from XDP at all, each with its remedy.
     """
 
@@ -146,8 +146,7 @@ class State:
     document: Mapping[str, Any] | None = None
     policy: bool = False
     source: Source | None = None
-    features: set[str] | None = None
-    lro: bool = False
+    device: Device = field(default_factory=lambda: Device(""))
     obstacles: Sequence[str] = ()
 
     @property
@@ -177,7 +176,9 @@ def validate(desired: Wanted, state: State) -> None:
             Findings(list(state.obstacles)).raise_if_any(Impossible, headline)
         return
     faults = _faults(desired, state)
-    limits = [*state.obstacles, *_limits(desired, state)]
+    # One that runs already proves that it can.
+    runs = state.ours is not None and state.ours.mode == desired.mode
+    limits = [*state.obstacles, *([] if runs else map(str, device_obstacles(state.device, desired.mode)))]
     refusals = _foreign_holds(desired, state)
     if not faults and not limits and not desired.recreate_maps and _reloads(desired, state):
         refusals += _lost_maps(desired, state)
@@ -244,30 +245,6 @@ def _faults(desired: Wanted, state: State) -> list[str]:
 
 def _listing(programs: Sequence[str]) -> str:
     return "no XDP program" if not programs else "the XDP programs " + ", ".join(programs)
-
-
-def _limits(desired: Wanted, state: State) -> list[str]:
-    """Return what keeps the interface from XDP in the wanted mode, each with its remedy."""
-    link = state.link
-    if link is None:
-        return []
-    limits = []
-    if desired.mode == "native" and state.features is not None and "basic" not in state.features:
-        if link.kind == "veth":
-            limits.append(
-                f"a veth runs native XDP only with at least as many receive queues ({link.rx_queues}) as its peer has "
-                "transmit queues: give both ends the same number"
-            )
-        else:
-            limits.append("the driver has no native XDP: choose mode generic, which is slower, or another NIC")
-    if desired.mode == "offload" and state.features is not None and "hw-offload" not in state.features:
-        limits.append("the NIC cannot run XDP programs itself: choose mode native or generic")
-    most = ANY_DRIVER.mtu
-    if desired.mode == "native" and link.mtu > most:
-        limits.append(f"MTU {link.mtu} > {most}, the most that fits a page: 'ip link set {link.name} mtu {most}'")
-    if desired.mode == "native" and state.lro:
-        limits.append(f"large receive offload is on, XDP cannot see merged packets: 'ethtool -K {link.name} lro off'")
-    return limits
 
 
 def _lost_maps(desired: Wanted, state: State) -> list[str]:

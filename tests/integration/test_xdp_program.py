@@ -275,7 +275,11 @@ def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, wanted, s
         ({"sha256": "0" * 64}, Invalid, r"has SHA-256 [0-9a-f]{64}, 0{64} is expected"),
         ({"sha256": "ABC"}, Invalid, r"sha256 'ABC' is not 64 lower-case hexadecimal digits"),
         ({"program": "other"}, Invalid, r"has no XDP program other; it holds the XDP programs tripod_xdp"),
-        ({"mode": "offload"}, Impossible, r"the NIC cannot run XDP programs itself: choose mode native or generic"),
+        (
+            {"mode": "offload"},
+            Impossible,
+            r"runs no program on the NIC; needed: hw-offload: choose mode native or generic",
+        ),
         ({"pin_root": "/tmp/pins"}, Impossible, r"/tmp/pins is not on a BPF file system: mount one first"),
         (
             {"interface": "nope0", "object": "/nope.o", "sha256": "ABC", "pin_root": "/tmp/pins"},
@@ -323,7 +327,9 @@ def test_an_object_that_the_verifier_rejects_comes_with_its_log(cable, wanted, x
 def test_the_mtu_of_either_end_is_a_reason(wanted):
     with lab.cable() as cable:
         lab.ip("link", "set", NIC, "mtu", "9000")
-        with pytest.raises(Impossible, match=r"MTU 9000 > 3506, .*ip link set xdp0 mtu 3506"):
+        with pytest.raises(
+            Impossible, match=r"MTU 9000; needed: at most 3506 for driver veth: .*ip link set xdp0 mtu 3506"
+        ):
             run(wanted)
         lab.ip("link", "set", NIC, "mtu", "1500")
         with lab.inside(cable.far):
@@ -343,7 +349,8 @@ def test_too_few_queues_are_a_reason(wanted):
             *("peer", "name", "x", "numrxqueues", "2", "numtxqueues", "2"),
         )
         with pytest.raises(
-            Impossible, match=r"as many receive queues \(1\) as its peer has transmit queues: give both"
+            Impossible,
+            match=r"more transmit queues than it has receive queues; needed: at least as many: make the pair",
         ):
             run(wanted)
         assert not cable.xdp()

@@ -19,6 +19,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import (
     XdpProgram,
     facts,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_limits import LRO, Device
 
 NEW, OLD = "a" * 64, "b" * 64
 TRIE = MapLayout("lpm_trie", 8, 4, 131072, 1)
@@ -26,7 +27,9 @@ RING = MapLayout("ringbuf", 0, 0, 0, 0)
 WANTED = Wanted("ens1", object="/o", pin_root="/pins", state_directory="/state")
 LINK = Link(7, "ens1", True, "02:00:00:00:00:01", 1500, 4, 4, XdpState(), bus="pci", bus_address="0000:81:00.0")
 SOURCE = Source(NEW, ["tripod_xdp"], {"acl_v4": TRIE, "events": RING})
-BARE = State(LINK, {1: "lo", 7: "ens1"}, source=SOURCE, features={"basic", "redirect"})
+DEVICE = Device("ens1", "igb", xdp_features={"basic", "redirect"}, channels={"combined": 4}, most_channels=8)
+BARE = State(LINK, {1: "lo", 7: "ens1"}, source=SOURCE, device=DEVICE)
+SPOILT = replace(DEVICE, mtu=9000, merging={LRO: True})
 OURS = Attachment("native", Program(5, "tripod_xdp", "0123", 6, (11, 12)), link_id=3, ours=True)
 PERMISSIONS = {
     **dict.fromkeys(("/pins", "/pins/ens1", "/pins/ens1/maps"), (0, 0o750)),
@@ -44,6 +47,11 @@ DONE = replace(
     document=DOCUMENT,
 )
 FOREIGN = Attachment("generic", Program(9, "someone", "4567", 6, ()))
+
+
+def on(**device) -> State:
+    """Return the bare interface with another device."""
+    return replace(BARE, device=replace(DEVICE, **device))
 
 
 def plan(wanted: Wanted, state: State) -> list[tuple[str, bool]]:
@@ -146,10 +154,16 @@ def test_plan(wanted, state, steps):
             Invalid,
             "object /o holds no XDP program: name one with 'program'",
         ),
-        (WANTED, replace(BARE, features=set()), Impossible, "the driver has no native XDP: choose mode generic"),
-        (WANTED, replace(BARE, features=set(), link=replace(LINK, kind="veth")), Impossible, "receive queues (4)"),
-        (WANTED, replace(BARE, link=replace(LINK, mtu=9000)), Impossible, "MTU 9000 > 3506"),
-        (WANTED, replace(BARE, lro=True), Impossible, "'ethtool -K ens1 lro off'"),
+        (
+            WANTED,
+            on(xdp_features=set()),
+            Impossible,
+            "driver igb without native XDP; needed: native XDP: choose mode generic",
+        ),
+        (WANTED, on(xdp_features=set(), kind="veth"), Impossible, "the same number of queues on both ends"),
+        (WANTED, on(mtu=9000), Impossible, "MTU 9000; needed: at most 3046 for driver igb: "),
+        (WANTED, on(driver="ena", most_channels=4), Impossible, "4 of 4 channels; needed: half of them for driver ena"),
+        (WANTED, on(merging={LRO: True}), Impossible, "'ethtool -K ens1 lro off'"),
         (WANTED, replace(BARE, obstacles=["no BPF file system"]), Impossible, "no BPF file system"),
         (
             WANTED,
@@ -197,15 +211,21 @@ def test_what_stands_in_the_way_is_told_with_its_remedy(wanted, state, kind, wor
 
 
 def test_all_reasons_come_at_once():
-    state = replace(BARE, obstacles=["no libbpf"], lro=True, attachments=[FOREIGN], source=Source(error="no object"))
+    state = replace(
+        BARE, obstacles=["no libbpf"], device=SPOILT, attachments=[FOREIGN], source=Source(error="no object")
+    )
     with pytest.raises(Invalid) as raised:
         XdpProgram(WANTED).validate(WANTED, state)
-    assert len(raised.value.facts["reasons"]) == 4
+    assert len(raised.value.facts["reasons"]) == 5
+
+
+def test_what_runs_already_proves_that_it_can():
+    XdpProgram(WANTED).validate(WANTED, replace(DONE, device=SPOILT))
 
 
 @pytest.mark.parametrize("mode", ["generic", "offload"])
 def test_limits_of_the_driver_do_not_bind_other_modes(mode):
-    state = replace(BARE, features={"hw-offload"}, lro=True, link=replace(LINK, mtu=9000))
+    state = replace(BARE, device=replace(SPOILT, xdp_features={"hw-offload"}))
     wanted = replace(WANTED, mode=mode)
     XdpProgram(wanted).validate(wanted, state)
 
