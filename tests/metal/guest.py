@@ -1,4 +1,4 @@
-"""What several files ask of the guest."""
+"""What several files ask of the guest, and of what a playbook said of it."""
 
 from __future__ import annotations
 
@@ -11,3 +11,17 @@ def allowed(host: Any, process: int, what: str) -> str:
     found = re.search(rf"^{what}_allowed_list:\s*(\S+)", host.file(f"/proc/{process}/status").content_string, re.M)
     assert found
     return found[1]
+
+
+def failures(told: dict[str, Any]) -> str:
+    """Everything that failed tasks of a playbook said."""
+    return " ".join(str(one.get("msg")) for one in _results(told) if one.get("failed"))
+
+
+def warnings(told: dict[str, Any]) -> str:
+    """Everything that tasks of a playbook warned of."""
+    return " ".join(word for one in _results(told) for word in one.get("warnings", []))
+
+
+def _results(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for play in told["plays"] for task in play["tasks"] for one in task["hosts"].values()]

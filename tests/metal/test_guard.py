@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.metal.guest import failures, warnings
 from tests.support.bpf_object import xdp_object
 from tests.support.site import eventually
 
@@ -41,12 +42,6 @@ def state(host: Any, interface: str) -> dict[str, Any]:
     }
 
 
-def messages(told: dict[str, Any]) -> str:
-    """Everything that failed tasks said."""
-    results = [one for play in told["plays"] for task in play["tasks"] for one in task["hosts"].values()]
-    return " ".join(str(one.get("msg")) for one in results if one.get("failed"))
-
-
 def run(
     playbook: Any,
     interface: str,
@@ -69,12 +64,6 @@ def run(
     return playbook(PLAYBOOK, "-e", json.dumps(variables), fails=fails)
 
 
-def warnings(told: dict[str, Any]) -> str:
-    """Everything that tasks warned of."""
-    results = [one for play in told["plays"] for task in play["tasks"] for one in task["hosts"].values()]
-    return " ".join(word for one in results for word in one.get("warnings", []))
-
-
 def records(host: Any) -> list[dict[str, Any]]:
     program = f"import glob, json; print(json.dumps([json.load(open(one)) for one in glob.glob('{RECORDS}/*.json')]))"
     return json.loads(host.check_output(f'python3 -c "{program}"'))
@@ -85,8 +74,8 @@ def records(host: Any) -> list[dict[str, Any]]:
 def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_path, mistake, trial):
     before = state(host, management)
     told = run(playbook, management, mistake, tmp_path / "drop.bpf.o", DROP, fails=True)
-    assert f"nobody confirmed within {TIMEOUT} s" in messages(told)
-    assert "was reverted at" in messages(told)
+    assert f"nobody confirmed within {TIMEOUT} s" in failures(told)
+    assert "was reverted at" in failures(told)
     [record] = records(host)
     took = record["ended"] - record["created"]
     print(f"guard of {TIMEOUT} s, trial {trial}, {mistake}: back after {took:.1f} s")
