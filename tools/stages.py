@@ -326,9 +326,10 @@ STAGES = (
     Stage("webui", "services", _service("webui"), after=("images",)),
     Stage("contracts", "services", _contracts, after=("images",)),
     Stage("integration", "integration", _integration, after=("images",), alone=True),
-    Stage("site", "site", _site, after=("images",), alone=True),
     Stage("metal", "metal", _metal("metal", "converge.yml"), after=("images",), alone=True),
     Stage("metal-full", "metal-full", _metal("metal-full", "../../site.yml"), after=("images",), alone=True),
     Stage("bench-map", "bench", _bench_map, after=("images",), alone=True),
     Stage("bench-provision", "bench", _bench_provision, after=("images",), alone=True),
+    # The last: its teardown takes the images and the XDP object along.
+    Stage("site", "site", _site, after=("images",), alone=True),
 )
