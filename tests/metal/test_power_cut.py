@@ -62,8 +62,8 @@ CUTS = {
             ]
         },
         begun="set -- /sys/class/net/ens1/queues/rx-*; [ $# -eq 2 ]",
-        proof="ethtool -l ens1 | tail -n 2; ethtool -g ens1 | tail -n 9 | grep -E '^(RX|TX):'; "
-        "ethtool -c ens1 | grep rx-usecs:",
+        proof="ethtool -l ens1 | tail -n 1; ethtool -g ens1 | sed -n '/^Current/,$p' | grep -E '^(RX|TX):'; "
+        "ethtool -c ens1 | grep ^rx-usecs:",
         wanted="Combined: 2 RX: 512 TX: 256 rx-usecs: 50",
     ),
     "hugepages": Cut(
