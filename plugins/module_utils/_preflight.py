@@ -229,6 +229,8 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
             reservations=options["hugepages"].get("reservations") or [],
             keep=parse_size(options["hugepages"].get("keep") or 0),
             cpu_plan={name: value for name, value in options["cpu_plan"].items() if value},
+            boot_arguments=options["boot_arguments"],
+            sysctls=options["sysctls"],
         ),
     )
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ._core import CoreError, Invalid, Subject
@@ -17,9 +17,11 @@ from ._driver import Driver, Drivers, LiveDoor
 from ._findings import ERROR, Finding
 from ._host import Host
 from ._hugepages import Hugepages, Reservation, Wanted
+from ._kernel_args import KernelArguments
 from ._nic import Nics
 from ._nic_request import Request, parse_all
 from ._sizes import parse_size
+from ._sysctl import Sysctls, parse
 
 _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one
 
@@ -34,6 +36,8 @@ class Asked:
         keep: Bytes that huge pages must leave to the host.
         drivers: ``drivers`` of the ``driver`` module.
         cpu_plan: Options of the ``cpu_isolation`` module; no plan where it gives CPUs to nobody.
+        boot_arguments: ``arguments`` of the ``kernel_args`` module.
+        sysctls: ``variables`` of the ``sysctl`` module.
     """
 
     nics: Sequence[Mapping[str, Any]] = ()
@@ -41,6 +45,8 @@ class Asked:
     keep: int = 0
     drivers: Sequence[Mapping[str, Any]] = ()
     cpu_plan: Mapping[str, Any] | None = None
+    boot_arguments: Sequence[str] = ()
+    sysctls: Mapping[str, Any] = field(default_factory=dict)
 
     def nic_requests(self) -> list[Request]:
         """Return the NICs' declarations; none where they are malformed, which is a refusal."""
@@ -60,6 +66,10 @@ def check_asked(host: Host, asked: Asked) -> Iterator[Finding]:
         yield from _refusals("huge pages", "hugepages_reservations", lambda: _hugepages(host, asked))
     if asked.cpu_plan and not _SHARES.isdisjoint(asked.cpu_plan):
         yield from _refusals("CPU plan", "the cpu_isolation variables", lambda: _cpu_plan(host, asked.cpu_plan or {}))
+    if asked.boot_arguments:
+        yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, asked.boot_arguments))
+    if asked.sysctls:
+        yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, asked.sysctls))
 
 
 def _refusals(subject: str, where: str, ask: Callable[[], None]) -> Iterator[Finding]:
@@ -93,6 +103,15 @@ def _hugepages(host: Host, asked: Asked) -> None:
 def _cpu_plan(host: Host, options: Mapping[str, Any]) -> None:
     request = parse_request(options)
     _validate(host, CpuIsolation(request), request)
+
+
+def _boot(host: Host, arguments: Sequence[str]) -> None:
+    _validate(host, KernelArguments(arguments), arguments)
+
+
+def _sysctls(host: Host, variables: Mapping[str, Any]) -> None:
+    wanted = parse(variables)
+    _validate(host, Sysctls(wanted), wanted)
 
 
 def _validate(host: Host, subject: Subject, desired: Any) -> None:

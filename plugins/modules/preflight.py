@@ -13,8 +13,8 @@ description:
   - Compares a host with what a site needs and reports every finding in one table, each with what was found, what is
     needed and the way out. Nothing is changed.
   - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
-  - What O(nics), O(drivers), O(hugepages) and O(cpu_plan) ask for is checked by the very code of the modules that will
-    do it, and XDP is checked against the NICs as they are declared to become.
+  - What O(nics), O(drivers), O(hugepages), O(cpu_plan), O(boot_arguments) and O(sysctls) ask for is checked by the very
+    code of the modules that will do it, and XDP is checked against the NICs as they are declared to become.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -267,6 +267,15 @@ options:
           nic:
             description: Cores of the NUMA node of this NIC.
             type: str
+  boot_arguments:
+    description: Boot arguments, as M(tripod.baremetal.kernel_args) takes them.
+    type: list
+    elements: str
+    default: []
+  sysctls:
+    description: The kernel's variables, as M(tripod.baremetal.sysctl) takes them.
+    type: dict
+    default: {}
   container_label:
     description: Label of the containers that are ours, as C(key=value).
     type: str
@@ -446,6 +455,8 @@ def main() -> None:
             "drivers": {"type": "list", "elements": "dict", "default": [], "options": DRIVER},
             "hugepages": {"type": "dict", "default": {}, "options": HUGEPAGES},
             "cpu_plan": {"type": "dict", "default": {}, "options": CPU_PLAN},
+            "boot_arguments": {"type": "list", "elements": "str", "default": []},
+            "sysctls": {"type": "dict", "default": {}},
             "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
             "docker_socket": {"type": "path", "default": "/run/docker.sock"},
             "fail": {"type": "bool", "default": True},

@@ -30,6 +30,7 @@ MACHINE = {
     f"{CPU}/present": "0-3\n",
     **{f"{CPU}/cpu{cpu}/topology/thread_siblings_list": f"{cpu}\n" for cpu in range(4)},
     "/proc/sys/kernel/osrelease": "6.12.9-amd64\n",
+    "/proc/sys/net/core/somaxconn": "4096\n",
     "/proc/cmdline": "quiet\n",
 }
 
@@ -40,6 +41,7 @@ MACHINE = {
         Asked(),
         Asked(reservations=[{"node": 1, "size": "2M", "count": 256}], keep=512 << 20),
         Asked(cpu_plan={"housekeeping": "0-1", "isolated": "rest"}),
+        Asked(sysctls={"net.core.somaxconn": 8192}),
         # Without CPUs for anybody there is no plan, whatever its flags say.
         Asked(cpu_plan={"isolation": ["nohz_full"], "governor": "performance"}),
     ],
@@ -54,13 +56,15 @@ def test_every_reason_of_every_module_is_a_finding(machine):
         drivers=[{"name": "no/such"}, {"name": "igb", "minimum_version": "not a version"}],
         reservations=[{"node": 7, "size": "2M", "count": 1}, {"node": 0, "size": "2M", "count": 9999}],
         cpu_plan={"isolated": "0-9"},
+        boot_arguments=["quiet splash"],
+        sysctls={"net.core.nope": 1, "vm.nr_hugepages": 4},
     )
     found = list(check_asked(machine(MACHINE), asked))
     assert {one.severity for one in found} == {ERROR}
     subjects = [one.subject for one in found]
-    for subject in ("NICs", "huge pages", "CPU plan"):
+    for subject in ("NICs", "huge pages", "CPU plan", "kernel variables"):
         assert subjects.count(subject) >= 2, found
-    assert "drivers" in subjects
+    assert {"drivers", "boot arguments"} <= set(subjects)
     words = " ".join(one.found for one in found)
     for word in ("node 7 does not exist", "node 0: 9999 pages of 2 MiB", "4-9 are not online"):
         assert word in words
