@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -35,7 +36,7 @@ class Machine:
     """A VM by its name.
 
     Args:
-        name: Names its directory below ``.cache/vm`` and its network namespace, ``tripod-vm-NAME``.
+        name: Names its directory below ``.cache/vm`` and, with a mark of this checkout, its network namespace.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +44,8 @@ class Machine:
             raise Failure(f"{name!r} cannot name a VM: take up to 32 letters, digits and hyphens, and not 'base'")
         self.name = name
         self.directory = base.VMS / name
-        self.namespace = f"tripod-vm-{name}"
+        # Another checkout on this machine may have a VM of the same name.
+        self.namespace = f"tripod-vm-{name}-{hashlib.sha256(bytes(ROOT)).hexdigest()[:6]}"
         self.serial = self.directory / "serial.log"
         self.inventory = self.directory / "inventory.yml"
 
