@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+# Not on an ordinary user's path, who becomes root by sudo for what is there.
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 CACHE = ROOT / ".cache"
 COLLECTIONS = CACHE / "collections"
 LOGS = CACHE / "logs"
@@ -17,9 +19,10 @@ def environment() -> dict[str, str]:
     child = dict(os.environ)
     child.pop("PYTHONHOME", None)
     child.pop("PYTHONPATH", None)
+    path = child.get("PATH", os.defpath).split(os.pathsep)
     child.update(
         VIRTUAL_ENV=str(VENV),
-        PATH=f"{VENV / 'bin'}{os.pathsep}{child.get('PATH', os.defpath)}",
+        PATH=os.pathsep.join([str(VENV / "bin"), *path, *(place for place in SBIN if place not in path)]),
         ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
         ANSIBLE_HOME=str(CACHE / "ansible"),
         PIP_CACHE_DIR=str(CACHE / "pip"),
