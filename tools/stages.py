@@ -304,9 +304,11 @@ def _root_environment(**added: str) -> Iterator[list[str]]:
         }
         # sudo hands no environment on, so env does.
         handed_on = [f"{name}={value}" for name, value in variables.items() if name in _HANDED_ON]
-        yield [*as_root(), "env", *handed_on]
-        if as_root():
-            subprocess.run([*as_root(), "rm", "--recursive", "--force", scratch], check=False)
+        try:
+            yield [*as_root(), "env", *handed_on]
+        finally:
+            if as_root():
+                subprocess.run([*as_root(), "rm", "--recursive", "--force", scratch], check=False)
 
 
 STAGES = (
