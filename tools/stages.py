@@ -255,7 +255,7 @@ def _metal(name: str, playbook: str) -> Callable[[], str]:
             return f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
         # Somebody's VM of that name is tried as it stands, and stays.
         stands = Machine("metal").exists
-        steps = ("converge", "idempotence", "side_effect", "verify") if stands else ("test",)
+        steps = ("converge", "idempotence", "side-effect", "verify") if stands else ("test",)
         with _root_environment(TRIPOD_METAL_PLAYBOOK=playbook) as words:
             for number, verb in enumerate(steps):
                 logged(name, [*words, BIN / "molecule", verb, "-s", "metal"], append=number > 0, lines=80)
