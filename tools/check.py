@@ -22,6 +22,7 @@ from .paths import LOGS, VENV
 from .run import allow_children, apt_install, logged, require_space, stop_children, sudo_needs_password
 from .stages import STAGES, Stage
 from .vm.base import TOOLS as VM_TOOLS
+from .vm.machine import Machine
 
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
@@ -188,6 +189,8 @@ def check(groups: Sequence[str], keep_going: bool = False) -> int:
     if "services" in needed:
         require_space(8 * 2**30, "building the images")
     engine_was_there = engine.answers()
+    vm = Machine("metal")
+    vm_was_there = vm.exists
     records: list[Record] = []
     clean = False
     try:
@@ -195,7 +198,9 @@ def check(groups: Sequence[str], keep_going: bool = False) -> int:
     finally:
         allow_children()
         torn_down = bool(stands) or needed <= {"gates", "unit"} or _site_passed(records)
-        clean = _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
+        # Its scenario removes it, unless it was ended in the middle.
+        clean = vm_was_there or not vm.exists or _tidied("remove the VM that the tests made", vm.destroy)
+        clean &= _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
     summarise(stages, records, time.monotonic() - begin)
     return 0 if clean and len(records) == len(stages) and not any(record.error for record in records) else 1
 
