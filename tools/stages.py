@@ -44,6 +44,7 @@ _HANDED_ON = {
     "CI",
     "NO_COLOR",
     "PATH",
+    "PWD",
     "PYTEST_ADDOPTS",
     "PYTHONDONTWRITEBYTECODE",
     "TRIPOD_BASE",
@@ -297,6 +298,8 @@ def _root_environment(**added: str) -> Iterator[list[str]]:
             "XDG_CACHE_HOME": f"{scratch}/cache",
             "NO_COLOR": "1",
             "ANSIBLE_NOCOLOR": "1",
+            # Which sudo forgets, and a child of another directory has from its parent.
+            "PWD": str(ROOT),
             "PYTEST_ADDOPTS": "-p no:cacheprovider",
             "PYTHONDONTWRITEBYTECODE": "1",
             "TRIPOD_BASE": _made("base"),
