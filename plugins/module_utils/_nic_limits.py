@@ -16,7 +16,7 @@ from ._nic_drivers import FEATURES, Driver, driver, members
 from ._nic_plan import Target, placements
 from ._nic_request import MAXIMUM, Request, Rps, Rss
 from ._nic_state import HostState, NicState
-from ._xdp_limits import XdpLimits, xdp_limits
+from ._xdp_limits import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
 
 
 def faults(targets: Sequence[Target], state: HostState) -> tuple[list[str], list[str]]:
@@ -260,10 +260,10 @@ def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bo
     if request.mtu is not None and request.mtu > max(limits.mtu, nic.link.mtu):
         yield f"MTU {request.mtu} > {limits.mtu}, the most that XDP takes in {_driver(nic)}"
     wanted = _nic_wanted.features(request, nic)
-    if wanted.get("rx-lro"):
-        yield "rx-lro merges packets, which XDP cannot see"
-    if wanted.get("rx-gro-hw") and limits.refuses_hardware_gro:
-        yield "rx-gro-hw merges packets, which XDP cannot see"
+    if wanted.get(LRO):
+        yield f"{LRO} merges packets, which XDP cannot see"
+    if wanted.get(HARDWARE_GRO) and limits.refuses_hardware_gro:
+        yield f"{HARDWARE_GRO} merges packets, which XDP cannot see"
 
 
 def _driver(nic: NicState) -> str:
