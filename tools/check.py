@@ -148,7 +148,7 @@ def _last_line(stage: Stage) -> str:
 
 
 def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float) -> None:
-    """Print every stage's time and result, every skip, and the total as a test runner's closing line."""
+    """Print every stage's time and result, every skip and failure, and the total as a test runner's closing line."""
     by_name = {record.stage.name: record for record in records}
     say(f"\nStages, {duration(seconds)} in all")
     for stage in stages:
@@ -163,6 +163,11 @@ def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float
     for record in records:
         for closing in record.results.closing if record.results else []:
             say(f"\n{record.stage.name}:\n===== {closing} =====")
+    # Next to the end, which is what is left of a long output.
+    if failures := [failure for result in found for failure in result.failures]:
+        say("\nFailed tests")
+    for failure in failures:
+        say(f"  {failure}")
     total = {kind: sum(getattr(result, kind) for result in found) for kind in ("passed", "failed", "skipped")}
     say("\n" + ", ".join(f"{count} {kind}" for kind, count in total.items()))
 

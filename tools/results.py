@@ -1,4 +1,4 @@
-"""What test runners printed: pytest's closing lines and every skip with its reason."""
+"""What test runners printed: pytest's closing lines, and every failure and skip with its reason."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ _KINDS = "passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?"
 # With rules around it, or bare under pytest's -q; other programs may have put something before it.
 _CLOSING = re.compile(rf"(?:^|[\s=])((?:\d+ (?:{_KINDS})(?:, )?)+ in [\d.]+s(?: \([\d:]+\))?)(?: =+)?\s*$")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|errors?)")
+# A test has a double colon; molecule's own lines, which begin alike, have none.
+_FAILURE = re.compile(r"^\s*(?:FAILED|ERROR) (\S+::.+?)\s*$")
 _SKIP = re.compile(r"SKIPPED \[(\d+)\] (\S+): (.+?)\s*$")
 
 
@@ -22,6 +24,7 @@ class Results:
         passed: Tests that passed.
         failed: Tests that failed, or met an error outside of the test.
         skipped: Tests that were skipped.
+        failures: Name and reason of each test that failed.
         skips: Place and reason of each skip.
     """
 
@@ -29,6 +32,7 @@ class Results:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    failures: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
 
 
@@ -38,6 +42,8 @@ def read(output: str) -> Results:
     for line in _ANSI.sub("", output).splitlines():
         if skip := _SKIP.search(line):
             results.skips.append(f"{skip[2]}: {skip[3]}")
+        elif failure := _FAILURE.match(line):
+            results.failures.append(failure[1])
         elif closing := _CLOSING.search(line):
             results.closing.append(closing[1])
             for count, kind in _COUNT.findall(closing[1]):

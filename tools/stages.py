@@ -300,7 +300,7 @@ def _root_environment(**added: str) -> Iterator[list[str]]:
             "ANSIBLE_NOCOLOR": "1",
             # Which sudo forgets, and a child of another directory has from its parent.
             "PWD": str(ROOT),
-            "PYTEST_ADDOPTS": "-p no:cacheprovider",
+            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest --durations=15",
             "PYTHONDONTWRITEBYTECODE": "1",
             "TRIPOD_BASE": _made("base"),
             "TRIPOD_XDP_OBJECT": _made("xdp_object"),

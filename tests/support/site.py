@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,19 @@ def healthy(service: str) -> bool:
     """Whether Docker calls the service healthy now."""
     state = inspect(service)["State"]
     return state["Running"] and state["Health"]["Status"] == "healthy"
+
+
+def of_processes(service: str, name: str) -> list[bytes]:
+    """Return one file below ``/proc`` of each of the service's processes, but of those that ended meanwhile.
+
+    A health check is a process of a moment, so one that was listed may be gone before it is looked at.
+    """
+    contents = []
+    for pid in docker("top", container(service), "-eo", "pid").split()[1:]:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            contents.append(Path(f"/proc/{pid}/{name}").read_bytes())
+    assert contents, f"{service} has no process"
+    return contents
 
 
 def admin_password() -> str:
