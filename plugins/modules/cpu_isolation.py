@@ -185,62 +185,12 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, Findings, converge, exit_arguments
-from ..module_utils._cpu_isolation import CpuIsolation, disagreements, reboot_reasons
-from ..module_utils._cpu_plan import ISOLATION, advise, cpusets, parse_request, resolve, table
-from ..module_utils._host import Host
-
-ASSIGNMENT = {
-    "name": {"type": "str", "required": True},
-    "cpus": {"type": "str"},
-    "cores": {"type": "int"},
-    "node": {"type": "int"},
-    "nic": {"type": "str"},
-}
+from ..module_utils._cpu_isolation_module import OPTIONS, answer
+from ..module_utils._module import respond
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "housekeeping": {"type": "str"},
-            "housekeeping_cores": {"type": "int"},
-            "isolated": {"type": "str"},
-            "isolation": {
-                "type": "list",
-                "elements": "str",
-                "choices": list(ISOLATION),
-                "default": ["managed_irq", "nohz_full", "rcu_nocbs"],
-            },
-            "split_cores": {"type": "bool", "default": False},
-            "governor": {"type": "str"},
-            "assignments": {"type": "list", "elements": "dict", "default": [], "options": ASSIGNMENT},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        request = parse_request(module.params) if module.params["state"] == "present" else None
-        outcome = converge(CpuIsolation(request), request, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    rows, arguments, containers, reasons, advice = [], [], {}, [], []
-    if request:
-        topology = outcome.state.topology
-        plan = resolve(request, topology, Findings())
-        rows, arguments, containers = table(plan, topology), plan.boot_arguments, cpusets(plan, topology.nodes)
-        reasons = reboot_reasons(plan, outcome.state)
-        advice = [*advise(plan, topology), *disagreements(plan, outcome.state)]
-    for words in advice:
-        module.warn(words)
-    module.exit_json(
-        **exit_arguments(outcome),
-        plan=rows,
-        boot_arguments=arguments,
-        containers=containers,
-        reboot_required=bool(reasons),
-        reboot_reasons=reasons,
-        advice=advice,
-    )
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

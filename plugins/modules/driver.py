@@ -114,35 +114,12 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._driver import Driver, Drivers, LiveDoor, facts
-from ..module_utils._host import Host
+from ..module_utils._driver_module import OPTIONS, answer
+from ..module_utils._module import respond
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "drivers": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "options": {"type": "dict", "default": {}},
-                    "minimum_version": {"type": "str"},
-                    "minimum_firmware": {"type": "str"},
-                    "xdp_features": {"type": "list", "elements": "str", "default": []},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    wanted = [Driver.from_option(one) for one in module.params["drivers"]]
-    try:
-        outcome = converge(Drivers(wanted, LiveDoor()), wanted, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(**exit_arguments(outcome, **facts(wanted, outcome.state, module.check_mode)))
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

@@ -114,54 +114,12 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._documents import DIRECTORY
-from ..module_utils._host import Host
-from ..module_utils._host_agent import ARCHIVE, COMMAND, LOG, PYTHON, RUN, HostAgent, Request, summary
-from ..module_utils._keeper import LABEL
+from ..module_utils._host_agent_module import OPTIONS, answer
+from ..module_utils._module import respond
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "path": {"type": "path", "default": ARCHIVE},
-            "command": {"type": "path", "default": COMMAND},
-            "python": {"type": "path", "default": PYTHON},
-            "label": {"type": "str", "default": LABEL},
-            "state_dir": {"type": "path", "default": DIRECTORY},
-            "run_dir": {"type": "path", "default": RUN},
-            "log_dir": {"type": "path", "default": LOG},
-        },
-        supports_check_mode=True,
-    )
-    options = module.params
-    request = Request(
-        present=options["state"] == "present",
-        path=options["path"],
-        command=options["command"],
-        python=options["python"],
-        label=options["label"],
-        documents=options["state_dir"],
-        run_directory=options["run_dir"],
-        log_directory=options["log_dir"],
-    )
-    try:
-        outcome = converge(HostAgent(request), request, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    state = outcome.state
-    arguments = {
-        **exit_arguments(outcome),
-        "changes": [summary(change) for change in outcome.changes],
-        "version": state.version,
-        "service_manager": state.manager,
-        "services": {
-            name: {"enabled": one.enabled, "pid": one.process.pid if one.process else None}
-            for name, one in state.services.items()
-        },
-    }
-    module.exit_json(**arguments)
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

@@ -188,112 +188,14 @@ reasons:
   elements: str
 """
 
-import grp
-import pwd
-from collections.abc import Callable
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, Invalid, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._hugepages import TRANSPARENT_KEYS, Reservation, Wanted, advice, bring, facts
-from ..module_utils._hugetlbfs import Mount
-from ..module_utils._sizes import parse_size
+from ..module_utils._hugepages_module import OPTIONS, answer
+from ..module_utils._module import respond
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "reservations": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "node": {"type": "int", "default": 0},
-                    "size": {"type": "str", "required": True},
-                    "count": {"type": "int", "required": True},
-                },
-            },
-            "at_boot": {"type": "list", "elements": "str", "default": ["1G"]},
-            "default_size": {"type": "str"},
-            "mounts": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "size": {"type": "str", "required": True},
-                    "mode": {"type": "str", "default": "0755"},
-                    "owner": {"type": "str", "default": "0"},
-                    "group": {"type": "str", "default": "0"},
-                    "limit": {"type": "str"},
-                },
-            },
-            "transparent": {
-                "type": "dict",
-                "default": {},
-                "options": {key: {"type": "str"} for key in TRANSPARENT_KEYS},
-            },
-            "drop_caches": {"type": "bool", "default": False},
-            "keep": {"type": "str", "default": "512M"},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        wanted = _wanted(module.params)
-        outcome = bring(wanted, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    for words in advice(wanted, outcome.state):
-        module.warn(words)
-    module.exit_json(**exit_arguments(outcome, **facts(wanted, outcome.state)))
-
-
-def _wanted(options: dict[str, Any]) -> Wanted:
-    return Wanted(
-        present=options["state"] == "present",
-        reservations=[
-            Reservation(one["node"], parse_size(one["size"]), one["count"]) for one in options["reservations"]
-        ],
-        at_boot=[parse_size(size) for size in options["at_boot"]],
-        default_size=parse_size(options["default_size"]) if options["default_size"] else None,
-        mounts=[_mount(one) for one in options["mounts"]],
-        transparent={key: mode for key, mode in (options["transparent"] or {}).items() if mode},
-        drop_caches=options["drop_caches"],
-        keep=parse_size(options["keep"]),
-    )
-
-
-def _mount(options: dict[str, Any]) -> Mount:
-    return Mount(
-        path=options["path"],
-        size=parse_size(options["size"]),
-        mode=_mode(options["mode"]),
-        uid=_number(options["owner"], "user", lambda name: pwd.getpwnam(name).pw_uid),
-        gid=_number(options["group"], "group", lambda name: grp.getgrnam(name).gr_gid),
-        limit=parse_size(options["limit"]) if options["limit"] else None,
-    )
-
-
-def _mode(text: str) -> int:
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o7777:
-        raise Invalid(f"mode {text!r} is none: give permission bits in octal, such as '1770'")
-    return mode
-
-
-def _number(text: str, kind: str, look_up: Callable[[str], int]) -> int:
-    if text.isdigit():
-        return int(text)
-    try:
-        return look_up(text)
-    except KeyError:
-        raise Invalid(f"{kind} {text!r} does not exist on this host: make it first, or give a number") from None
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

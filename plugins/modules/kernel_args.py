@@ -108,25 +108,12 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._kernel_args import KernelArguments, facts
+from ..module_utils._kernel_args_module import OPTIONS, answer
+from ..module_utils._module import respond
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={"arguments": {"type": "list", "elements": "str", "required": True}},
-        supports_check_mode=True,
-    )
-    wanted = module.params["arguments"]
-    try:
-        outcome = converge(KernelArguments(wanted), wanted, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    result = facts(wanted, outcome.state, module.check_mode)
-    for conflict in result["conflicts"]:
-        module.warn(conflict)
-    module.exit_json(**exit_arguments(outcome, **result))
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

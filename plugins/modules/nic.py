@@ -344,98 +344,14 @@ reasons:
   sample: ["ens1: rx ring 8192 > hardware maximum 4096"]
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _guard
-from ..module_utils._core import Change, CoreError, converge, describe, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._lock import changing
-from ..module_utils._nic import KIND, Nics, State, facts, forgetting
-from ..module_utils._nic_request import parse_all
-
-RSS = {
-    "equal": {"type": "int"},
-    "weights": {"type": "list", "elements": "int"},
-    "table": {"type": "list", "elements": "int"},
-    "default": {"type": "bool", "default": False},
-    "key": {"type": "str", "no_log": False},
-    "function": {"type": "str"},
-    "hash_fields": {"type": "dict"},
-}
-FLOW_RULE = {
-    "flow_type": {"type": "str", "required": True},
-    "match": {"type": "dict"},
-    "queue": {"type": "int"},
-    "drop": {"type": "bool", "default": False},
-    "location": {"type": "int"},
-}
-IRQ = {
-    "placement": {"type": "raw", "default": "local"},
-    "cpus": {"type": "str"},
-    "avoid": {"type": "str"},
-    "other": {"type": "str"},
-}
-NIC = {
-    "name": {"type": "str"},
-    "pci": {"type": "str"},
-    "mac": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "up": {"type": "bool"},
-    "mtu": {"type": "int"},
-    "txqueuelen": {"type": "int"},
-    **{name: {"type": "dict"} for name in ("rings", "channels", "coalesce", "features", "pause", "private_flags")},
-    "rss": {"type": "dict", "options": RSS},
-    "flow_rules": {"type": "list", "elements": "dict", "options": FLOW_RULE},
-    "flow_rule_locations": {"type": "str"},
-    "irq": {"type": "dict", "options": IRQ},
-    "xps": {"type": "raw"},
-    "rps": {"type": "dict", "options": {"cpus": {"type": "str"}, "flow_entries": {"type": "int"}}},
-}
+from ..module_utils._module import respond
+from ..module_utils._nic_module import OPTIONS, REQUIRED_IF, answer
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "nics": {
-                "type": "list",
-                "elements": "dict",
-                "options": NIC,
-                "required_one_of": [("name", "pci", "mac")],
-            },
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            **_guard.OPTIONS,
-        },
-        required_if=[("state", "present", ["nics"])],
-        supports_check_mode=True,
-    )
-    host = Host()
-    armed: list[_guard.Guard | None] = []
-
-    def protect(changes: Sequence[Change], state: State) -> None:
-        interfaces, restores = subject.restores(changes, state)
-        if interfaces:
-            mode, timeout = module.params["guard"], module.params["guard_timeout"]
-            armed.append(_guard.protect(host, KIND, interfaces, restores, mode, timeout))
-
-    try:
-        requests = parse_all(module.params["nics"]) if module.params["state"] == "present" else forgetting(host)
-        subject = Nics(requests)
-        # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
-        with changing(host, module.check_mode):
-            outcome = converge(subject, requests, host, check=module.check_mode, before_apply=protect)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **{"guard": _told(armed), **error.facts})
-    disruptive = [describe(change) for change in outcome.changes if change.disrupts]
-    module.exit_json(
-        **exit_arguments(outcome, disruptive=disruptive, guard=_told(armed), nics=facts(outcome.state)),
-    )
-
-
-def _told(armed: Sequence[_guard.Guard | None]) -> dict[str, Any] | None:
-    return next((guard.facts for guard in armed if guard), None)
+    respond(AnsibleModule(argument_spec=OPTIONS, required_if=REQUIRED_IF, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

@@ -356,128 +356,14 @@ table:
   returned: always
 """
 
-from dataclasses import asdict
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError
-from ..module_utils._findings import ERROR, WARNING, render
-from ..module_utils._host import Host
-from ..module_utils._preflight import DEFAULT_FEATURES, FEATURES, check, from_options, read
-from ..module_utils._xdp_plan import MODES, PIN_ROOT
-
-PORT = {
-    "port": {"type": "int", "required": True},
-    "name": {"type": "str", "required": True},
-    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
-    "variable": {"type": "str", "default": ""},
-    "address": {"type": "str", "default": "0.0.0.0"},
-}
-SPACE = {
-    "path": {"type": "path", "required": True},
-    "need_bytes": {"type": "int", "required": True},
-    "what": {"type": "str", "required": True},
-}
-ENTRY = {
-    "prefix": {"type": "str", "required": True},
-    "action": {"type": "str", "choices": ["drop", "pass"], "default": "drop"},
-}
-XDP = {
-    "name": {"type": "str", "required": True},
-    "mode": {"type": "str", "choices": list(MODES), "default": "native"},
-    "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
-}
-HUGEPAGES = {
-    "reservations": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "node": {"type": "int", "default": 0},
-            "size": {"type": "str", "required": True},
-            "count": {"type": "int", "required": True},
-        },
-    },
-    "keep": {"type": "str", "default": "512M"},
-}
-DRIVER = {
-    "name": {"type": "str", "required": True},
-    "options": {"type": "dict", "default": {}},
-    "minimum_version": {"type": "str"},
-    "minimum_firmware": {"type": "str"},
-    "xdp_features": {"type": "list", "elements": "str", "default": []},
-}
-CPU_PLAN = {
-    "housekeeping": {"type": "str"},
-    "housekeeping_cores": {"type": "int"},
-    "isolated": {"type": "str"},
-    "isolation": {"type": "list", "elements": "str"},
-    "split_cores": {"type": "bool"},
-    "governor": {"type": "str"},
-    "assignments": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "name": {"type": "str", "required": True},
-            "cpus": {"type": "str"},
-            "cores": {"type": "int"},
-            "node": {"type": "int"},
-            "nic": {"type": "str"},
-        },
-    },
-}
-COMMAND = {"name": {"type": "str", "required": True}, "package": {"type": "str", "required": True}}
+from ..module_utils._module import respond
+from ..module_utils._preflight_module import OPTIONS, answer
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "distributions": {"type": "list", "elements": "str", "default": ["debian 12", "debian 13"]},
-            "untested_distributions": {"type": "list", "elements": "str", "default": ["ubuntu 24.04"]},
-            "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
-            "kernel": {"type": "str", "default": "5.15"},
-            "memory_bytes": {"type": "int", "default": 0},
-            "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT},
-            "disk": {"type": "list", "elements": "dict", "default": [], "options": SPACE},
-            "interfaces": {"type": "list", "elements": "str", "default": []},
-            "pending_interfaces": {"type": "list", "elements": "str", "default": []},
-            "features": {
-                "type": "list",
-                "elements": "str",
-                "choices": list(FEATURES),
-                "default": list(DEFAULT_FEATURES),
-            },
-            "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
-            "policy": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
-            "xdp": {"type": "list", "elements": "dict", "default": [], "options": XDP},
-            "pin_root": {"type": "path", "default": PIN_ROOT},
-            "nics": {"type": "list", "elements": "dict", "default": []},
-            "drivers": {"type": "list", "elements": "dict", "default": [], "options": DRIVER},
-            "hugepages": {"type": "dict", "default": {}, "options": HUGEPAGES},
-            "cpu_plan": {"type": "dict", "default": {}, "options": CPU_PLAN},
-            "boot_arguments": {"type": "list", "elements": "str", "default": []},
-            "sysctls": {"type": "dict", "default": {}},
-            "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
-            "docker_socket": {"type": "path", "default": "/run/docker.sock"},
-            "fail": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
-    options = module.params
-    try:
-        needs = from_options(options)
-        findings = check(needs, read(Host(), needs, options["container_label"], options["docker_socket"]))
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    errors = sum(finding.severity == ERROR for finding in findings)
-    table = render(findings) if findings else ""
-    result = {"passed": not errors, "findings": [asdict(finding) for finding in findings], "table": table}
-    if errors and options["fail"]:
-        module.fail_json(msg=f"{errors} of {len(findings)} findings stand in the way\n{table}", **result)
-    for finding in findings:
-        if finding.severity == WARNING:
-            module.warn(f"{finding.subject}: {finding.found}; needed: {finding.limit}; {finding.remedy}")
-    module.exit_json(changed=False, **result)
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

@@ -64,25 +64,12 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._sysctl import Sysctls, advice, parse
+from ..module_utils._module import respond
+from ..module_utils._sysctl_module import OPTIONS, answer
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={"variables": {"type": "dict", "required": True}},
-        supports_check_mode=True,
-    )
-    try:
-        wanted = parse(module.params["variables"])
-        outcome = converge(Sysctls(wanted), wanted, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    overridden = advice(outcome.state, wanted)
-    for warning in overridden:
-        module.warn(warning)
-    module.exit_json(**exit_arguments(outcome, overridden=overridden))
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
 
 
 if __name__ == "__main__":

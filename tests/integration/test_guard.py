@@ -123,12 +123,16 @@ def test_a_link_that_is_taken_down_comes_back_with_all_its_routes(machine):
     assert "was reverted at" in late.result["msg"]
     assert f"{NIC} is back to up" in late.result["msg"]
     assert machine.guard("settled", check=True).changed
+    look = machine.module("host_drift_info").result
+    assert look["drifted"]
+    assert "nobody confirmed" in look["parts"]["change_guard"]["changes"][0]
     told = machine.guard("settled")
     assert [one["state"] for one in told.result["guards"]] == ["reverted"]
     assert "nobody confirmed within 5 s" in told.output
     again = machine.guard("settled")
     assert not again.changed
     assert again.result["guards"] == []
+    assert not machine.module("host_drift_info").result["drifted"]
 
 
 def test_what_is_confirmed_stays_and_leaves_nothing(machine):
