@@ -18,7 +18,11 @@ UNASKED = "change_guard"
 
 def brought() -> dict[str, dict[str, Any]]:
     """Return what the roles of the playbook give each module, of the files that every run takes."""
-    roles = {role["role"].removeprefix(PREFIX) for play in PLAYS for role in play["roles"]}
+    [play] = PLAYS
+    imported = [
+        task["ansible.builtin.import_role"]["name"] for task in play["tasks"] if "ansible.builtin.import_role" in task
+    ]
+    roles = {name.removeprefix(PREFIX) for name in [*(role["role"] for role in play["roles"]), *imported]}
     tasks = [
         task
         for role in sorted(roles)
