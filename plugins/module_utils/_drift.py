@@ -30,7 +30,7 @@ from ._replay import REPLAYS
 
 
 @dataclass(frozen=True)
-class Subject:
+class Part:
     """A part of the plan.
 
     Attributes:
@@ -45,15 +45,15 @@ class Subject:
 
 
 # In the order in which playbooks/provision.yml brings them to the host.
-SUBJECTS: Mapping[str, Subject] = {
-    "preflight": Subject(_preflight_module.OPTIONS, _preflight_module.answer),
-    "host_agent": Subject(_host_agent_module.OPTIONS, _host_agent_module.answer),
-    "cpu_isolation": Subject(_cpu_isolation_module.OPTIONS, _cpu_isolation_module.answer),
-    "hugepages": Subject(_hugepages_module.OPTIONS, _hugepages_module.answer),
-    "driver": Subject(_driver_module.OPTIONS, _driver_module.answer),
-    "sysctl": Subject(_sysctl_module.OPTIONS, _sysctl_module.answer),
-    "kernel_args": Subject(_kernel_args_module.OPTIONS, _kernel_args_module.answer),
-    "nic": Subject(_nic_module.OPTIONS, _nic_module.answer, {"required_if": _nic_module.REQUIRED_IF}),
+PARTS: Mapping[str, Part] = {
+    "preflight": Part(_preflight_module.OPTIONS, _preflight_module.answer),
+    "host_agent": Part(_host_agent_module.OPTIONS, _host_agent_module.answer),
+    "cpu_isolation": Part(_cpu_isolation_module.OPTIONS, _cpu_isolation_module.answer),
+    "hugepages": Part(_hugepages_module.OPTIONS, _hugepages_module.answer),
+    "driver": Part(_driver_module.OPTIONS, _driver_module.answer),
+    "sysctl": Part(_sysctl_module.OPTIONS, _sysctl_module.answer),
+    "kernel_args": Part(_kernel_args_module.OPTIONS, _kernel_args_module.answer),
+    "nic": Part(_nic_module.OPTIONS, _nic_module.answer, {"required_if": _nic_module.REQUIRED_IF}),
 }
 
 
@@ -93,13 +93,13 @@ def look(asked: Mapping[str, Mapping[str, Any]], host: Host) -> dict[str, Found]
     """
     found = {"change_guard": _guards(host)}
     boot_arguments: list[str] = []
-    for name, subject in SUBJECTS.items():
+    for name, part in PARTS.items():
         if name not in asked:
             continue
         options = dict(asked[name])
         if name == "kernel_args":
             options["arguments"] = [*options.get("arguments", ()), *boot_arguments]
-        found[name] = _ask(name, subject, options, host)
+        found[name] = _ask(name, part, options, host)
         boot_arguments += found[name].facts.get("boot_arguments", ())
     return found
 
@@ -111,16 +111,16 @@ def _guards(host: Host) -> Found:
         return Found(reasons=[str(error)])
 
 
-def _ask(name: str, subject: Subject, options: Mapping[str, Any], host: Host) -> Found:
+def _ask(name: str, part: Part, options: Mapping[str, Any], host: Host) -> Found:
     try:
-        answer = subject.ask(_validated(name, subject, options), host, True)
+        answer = part.ask(_validated(name, part, options), host, True)
     except CoreError as error:
         return Found(reasons=[str(error)])
     return Found(_changes(answer), _reasons(answer), answer.facts, answer.advice)
 
 
-def _validated(name: str, subject: Subject, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    result = ArgumentSpecValidator(dict(subject.options), **subject.rules).validate(dict(options))
+def _validated(name: str, part: Part, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    result = ArgumentSpecValidator(dict(part.options), **part.rules).validate(dict(options))
     if result.error_messages:
         raise Invalid(f"{name}: {'; '.join(result.error_messages)}")
     return result.validated_parameters

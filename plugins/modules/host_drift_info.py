@@ -100,12 +100,12 @@ containers:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._drift import SUBJECTS, look
+from ..module_utils._drift import PARTS, look
 from ..module_utils._host import Host
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={name: {"type": "dict"} for name in SUBJECTS}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={name: {"type": "dict"} for name in PARTS}, supports_check_mode=True)
     asked = {name: options for name, options in module.params.items() if options is not None}
     found = look(asked, Host())
     drifted = any(one.drifted for one in found.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils import _drift
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible
-from ansible_collections.tripod.baremetal.plugins.module_utils._drift import Subject, look
+from ansible_collections.tripod.baremetal.plugins.module_utils._drift import Part, look
 from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._module import Answer
 
@@ -19,7 +19,7 @@ def parts(monkeypatch, tmp_path):
     def looked(answers, plan):
         asked = {}
 
-        def subject(name, answer):
+        def part(name, answer):
             def ask(options, _host, check):
                 assert check, "a look changes nothing"
                 asked[name] = options
@@ -28,9 +28,9 @@ def parts(monkeypatch, tmp_path):
                 return answer
 
             spec = {"arguments": {"type": "list", "elements": "str"}, "count": {"type": "int", "default": 7}}
-            return Subject(spec, ask)
+            return Part(spec, ask)
 
-        monkeypatch.setattr(_drift, "SUBJECTS", {name: subject(name, answer) for name, answer in answers.items()})
+        monkeypatch.setattr(_drift, "PARTS", {name: part(name, answer) for name, answer in answers.items()})
         return look(plan, Host(root=str(tmp_path))), asked
 
     return looked
