@@ -26,15 +26,15 @@ EXPORT = CACHE / "export"
 IMAGES = CACHE / "images.json"
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
-    "_cpu_isolation",
-    "_cpu_plan",
-    "_hugepages_plan",
-    "_hugepages_state",
-    "_irq_plan",
-    "_nic_limits",
-    "_nic_plan",
-    "_nic_wanted",
-    "_sysctl",
+    "_boot/sysctl",
+    "_cpu/plan",
+    "_cpu/resource",
+    "_hugepages/plan",
+    "_hugepages/state",
+    "_nic/desired",
+    "_nic/irq_plan",
+    "_nic/limits",
+    "_nic/plan",
 )
 PLANNER_BRANCHES = 0.95
 _HANDED_ON = {

@@ -73,9 +73,9 @@ made_from:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._images import Base, BaseImage, Engine
+from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.system import Host
+from ..module_utils._deploy.images import Base, BaseImage, Engine
 
 
 def main() -> None:

@@ -49,9 +49,9 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._bpffs import Bpffs, PinRoot
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._host import Host
+from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.system import Host
+from ..module_utils._xdp.bpffs import Bpffs, PinRoot
 
 
 def main() -> None:

@@ -171,10 +171,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _guard
-from ..module_utils._core import CoreError
-from ..module_utils._host import Host
-from ..module_utils._replay import REPLAYS
+from ..module_utils._agent.reapply import REPLAYS
+from ..module_utils._core.converge import CoreError
+from ..module_utils._core.system import Host
+from ..module_utils._guard import guard as guards
 
 
 def main() -> None:
@@ -184,35 +184,35 @@ def main() -> None:
             "id": {"type": "str"},
             "subject": {"type": "str", "default": "operator"},
             "interfaces": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "float", "default": _guard.TIMEOUT},
+            "timeout": {"type": "float", "default": guards.TIMEOUT},
         },
         supports_check_mode=True,
     )
     host, options, check = Host(), module.params, module.check_mode
     facts: dict[str, Any] = {}
-    before = {one.id: one.state for one in _guard.records(host)}
+    before = {one.id: one.state for one in guards.records(host)}
     try:
         if options["state"] == "armed":
             asked = options["interfaces"], options["timeout"], options["subject"]
-            _guard.check_request(*asked)
-            guard = None if check else _guard.arm_host(host, *asked)
+            guards.check_request(*asked)
+            guard = None if check else guards.arm_host(host, *asked)
             after = {**before, guard.id if guard else options["subject"]: "armed"}
             facts = {"guard": guard.facts if guard else None}
             changed = True
         else:
             if options["state"] == "confirmed":
-                found = _guard.confirm(host, options["id"], check)
+                found = guards.confirm(host, options["id"], check)
             elif options["state"] == "reverted":
-                found = _guard.revert(host, REPLAYS, options["id"], check)
+                found = guards.revert(host, REPLAYS, options["id"], check)
             else:
-                found = _guard.settle(host, REPLAYS, check)
+                found = guards.settle(host, REPLAYS, check)
             over = {one.id: one.state for one in found}
             after = over if options["state"] == "reverted" else {}
             after = {**{name: state for name, state in before.items() if name not in over}, **after}
-            facts = {"guards": [_guard.facts(one) for one in found]}
+            facts = {"guards": [guards.facts(one) for one in found]}
             changed = bool(found)
             for one in found if options["state"] == "settled" else ():
-                module.warn(_guard.story(one))
+                module.warn(guards.story(one))
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)

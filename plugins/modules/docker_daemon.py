@@ -98,10 +98,10 @@ service_manager:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._detached import now_ticks
-from ..module_utils._engine import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, DockerEngine, Wanted, facts
-from ..module_utils._host import Host
+from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.system import Host
+from ..module_utils._deploy.docker_daemon import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, DockerEngine, Wanted, facts
+from ..module_utils._linux.detached import now_ticks
 
 
 def main() -> None:

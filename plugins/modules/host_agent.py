@@ -114,8 +114,8 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._host_agent_module import OPTIONS, answer
-from ..module_utils._module import respond
+from ..module_utils._agent.module import OPTIONS, answer
+from ..module_utils._core.module import respond
 
 
 def main() -> None:

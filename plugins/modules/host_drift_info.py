@@ -100,8 +100,8 @@ containers:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._drift import PARTS, look
-from ..module_utils._host import Host
+from ..module_utils._core.system import Host
+from ..module_utils._preflight.drift import PARTS, look
 
 
 def main() -> None:

@@ -276,9 +276,9 @@ irqbalance:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError
-from ..module_utils._host import Host
-from ..module_utils._topology import LiveDoor, read
+from ..module_utils._core.converge import CoreError
+from ..module_utils._core.system import Host
+from ..module_utils._linux.topology import LiveDoor, read
 
 
 def main() -> None:

@@ -190,8 +190,8 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._hugepages_module import OPTIONS, answer
-from ..module_utils._module import respond
+from ..module_utils._core.module import respond
+from ..module_utils._hugepages.module import OPTIONS, answer
 
 
 def main() -> None:

@@ -110,9 +110,9 @@ missing:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._images import Build, Engine, Images, name_builds
+from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.system import Host
+from ..module_utils._deploy.images import Build, Engine, Images, name_builds
 
 IMAGE = {
     "name": {"type": "str", "required": True},

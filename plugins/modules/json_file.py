@@ -63,9 +63,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, converge, exit_arguments
-from ..module_utils._host import Host
-from ..module_utils._jsonfile import JsonFile, restart_reason
+from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.system import Host
+from ..module_utils._deploy.jsonfile import JsonFile, restart_reason
 
 
 def _started(pid_file: str | None) -> float | None:

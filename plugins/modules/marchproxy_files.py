@@ -160,9 +160,9 @@ files:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import Change, CoreError, converge
-from ..module_utils._host import Host
-from ..module_utils._marchproxy import FILES, Gateway, ImportFiles
+from ..module_utils._core.converge import Change, CoreError, converge
+from ..module_utils._core.system import Host
+from ..module_utils._deploy.marchproxy import FILES, Gateway, ImportFiles
 
 SERVICE = {
     "name": {"type": "str", "required": True},

@@ -346,8 +346,8 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import respond
-from ..module_utils._nic_module import OPTIONS, REQUIRED_IF, answer
+from ..module_utils._core.module import respond
+from ..module_utils._nic.module import OPTIONS, REQUIRED_IF, answer
 
 
 def main() -> None:

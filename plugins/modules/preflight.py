@@ -358,8 +358,8 @@ table:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import respond
-from ..module_utils._preflight_module import OPTIONS, answer
+from ..module_utils._core.module import respond
+from ..module_utils._preflight.module import OPTIONS, answer
 
 
 def main() -> None:

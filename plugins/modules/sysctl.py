@@ -64,8 +64,8 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import respond
-from ..module_utils._sysctl_module import OPTIONS, answer
+from ..module_utils._boot.sysctl_module import OPTIONS, answer
+from ..module_utils._core.module import respond
 
 
 def main() -> None:

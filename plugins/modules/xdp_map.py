@@ -153,14 +153,12 @@ from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _guard
-from ..module_utils._core import Change, CoreError, converge
-from ..module_utils._documents import DIRECTORY, path
-from ..module_utils._host import Host
-from ..module_utils._lock import changing
-from ..module_utils._xdp import KIND as PROGRAM
-from ..module_utils._xdp import PIN_ROOT
-from ..module_utils._xdp_map import (
+from ..module_utils._core.converge import Change, CoreError, converge
+from ..module_utils._core.lock import changing
+from ..module_utils._core.state_files import DIRECTORY, path
+from ..module_utils._core.system import Host
+from ..module_utils._guard import guard as guards
+from ..module_utils._xdp.policy_map import (
     ACTIONS,
     KIND,
     Policy,
@@ -172,6 +170,8 @@ from ..module_utils._xdp_map import (
     parse_entries,
     request_body,
 )
+from ..module_utils._xdp.program import KIND as PROGRAM
+from ..module_utils._xdp.program import PIN_ROOT
 
 
 def main() -> None:
@@ -190,7 +190,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
-            **_guard.OPTIONS,
+            **guards.OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -200,10 +200,10 @@ def main() -> None:
     def protect(changes: Sequence[Change], state: Tables) -> None:
         nonlocal guard
         if entry_changes(changes):
-            restores = [_guard.Restore(KIND, request_body(policy, own_entries(policy, state)))]
+            restores = [guards.Restore(KIND, request_body(policy, own_entries(policy, state)))]
             documents = [path(policy.document, options["state_dir"])]
             # One guard with the program's: both are confirmed, or put back, together.
-            guard = _guard.protect(
+            guard = guards.protect(
                 host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], documents
             )
 

@@ -230,12 +230,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import CoreError, Invalid, converge, exit_arguments
-from ..module_utils._guard import OPTIONS as GUARD_OPTIONS
-from ..module_utils._host import Host
-from ..module_utils._lock import changing
-from ..module_utils._xdp import MODES, PIN_ROOT, STATE_DIRECTORY, Wanted, XdpProgram, facts
-from ..module_utils._xdp_kept import Protection
+from ..module_utils._core.converge import CoreError, Invalid, converge, exit_arguments
+from ..module_utils._core.lock import changing
+from ..module_utils._core.system import Host
+from ..module_utils._guard.guard import OPTIONS as GUARD_OPTIONS
+from ..module_utils._xdp.program import MODES, PIN_ROOT, STATE_DIRECTORY, Wanted, XdpProgram, facts
+from ..module_utils._xdp.saved import Protection
 
 
 def main() -> None:

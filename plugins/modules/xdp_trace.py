@@ -132,11 +132,11 @@ counts:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _netlink
-from ..module_utils._core import CoreError, Invalid
-from ..module_utils._host import Host
-from ..module_utils._topology import LiveDoor
-from ..module_utils._xdp_trace import LONGEST, describe, watch
+from ..module_utils._core.converge import CoreError, Invalid
+from ..module_utils._core.system import Host
+from ..module_utils._linux import netlink
+from ..module_utils._linux.topology import LiveDoor
+from ..module_utils._xdp.trace import LONGEST, describe, watch
 
 
 def main() -> None:
@@ -151,13 +151,13 @@ def main() -> None:
     try:
         if not 1 <= duration <= LONGEST:
             raise Invalid(f"duration {duration} s is outside of 1 to {LONGEST} s: watch in several runs")
-        unknown = sorted(set(interfaces) - {link.name for link in _netlink.links()})
+        unknown = sorted(set(interfaces) - {link.name for link in netlink.links()})
         if unknown:
             raise Invalid(f"no interface {', '.join(unknown)} here: correct 'interfaces'")
         seen = watch(Host(), duration)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
-    names = {link.index: link.name for link in _netlink.links()}
+    names = {link.index: link.name for link in netlink.links()}
     door = LiveDoor()
     programs = {number: door.program(number)["name"] for number in {one.program for one in seen.counts} if number}
     counts = [describe(one, names, programs) for one in seen.counts]

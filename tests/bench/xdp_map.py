@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import Wanted, XdpProgram
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import Policy, XdpMap, parse_entries
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap, parse_entries
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram
 
 from tests.integration import lab
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._bpffs import Bpffs, PinRoot
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import Bpffs, PinRoot
 
 from tests.integration import lab
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 CHILD = """
 import ctypes, os, sys
-from ansible_collections.tripod.baremetal.plugins.module_utils._bpffs import Bpffs, PinRoot
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import Bpffs, PinRoot
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
 mount = sys.argv[1]
 wanted = PinRoot(mount, mount + "/tripod", 10002)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._cpulist import parse_cpulist, parse_mask
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.cpulist import parse_cpulist, parse_mask
 
 from tests.support.modules import run_module
 

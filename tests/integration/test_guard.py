@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _guard_record, _zipapp
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent import zipapp
+from ansible_collections.tripod.baremetal.plugins.module_utils._guard import record
 
 from tests.support.machine import Machine, eventually
 from tests.support.modules import Run
@@ -35,7 +36,7 @@ class Guarded(Machine):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.agent = folder / "tripod-host"
-        self.agent.write_bytes(_zipapp.build(_zipapp.sources(), sys.executable))
+        self.agent.write_bytes(zipapp.build(zipapp.sources(), sys.executable))
         self.agent.chmod(0o755)
         self.log = folder / "watch.log"
         self.pins = Path(f"/sys/fs/bpf/tripod-guard-{os.getpid()}")
@@ -87,7 +88,7 @@ class Guarded(Machine):
 
     def left(self) -> list[str]:
         """Files of guards, and pins that are no interface's."""
-        search = ["find", _guard_record.DIRECTORY, _guard_record.RUNTIME, "-type", "f", "!", "-name", "lock"]
+        search = ["find", record.DIRECTORY, record.RUNTIME, "-type", "f", "!", "-name", "lock"]
         found = subprocess.run([*self.within, *search], capture_output=True, text=True, check=False).stdout.split()
         return found + [str(path) for path in self.pins.glob("*~*")]
 

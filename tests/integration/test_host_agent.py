@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 
 from tests.support.machine import Machine, eventually
 from tests.support.modules import Run
@@ -59,8 +59,8 @@ class Site(Machine):
         """How many entries there are."""
         found = 0
         for path in self.pins.glob(f"{NIC}/maps/acl_v?"):
-            with _bpf.pinned(str(path)) as descriptor:
-                found += len(_bpf.items(descriptor, _bpf.map_info(descriptor).layout))
+            with bpf.pinned(str(path)) as descriptor:
+                found += len(bpf.items(descriptor, bpf.map_info(descriptor).layout))
         return found
 
     def pid(self, service: str = "watch") -> int:

@@ -11,7 +11,7 @@ from tests.integration import lab
 from tests.support.modules import run_module
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests/unit/plugins/module_utils/golden"
+GOLDEN = ROOT / "tests/unit/plugins/module_utils/deploy/golden"
 
 
 def test_secrets_are_in_no_output(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._services import Detached
-from ansible_collections.tripod.baremetal.plugins.module_utils._units import Service
-from ansible_collections.tripod.baremetal.plugins.module_utils._zipapp import build, sources
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.services import Detached
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.units import Service
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.zipapp import build, sources
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
 IMAGE = os.environ.get("TRIPOD_BASE", "debian:stable-slim")
 PATIENCE = 15.0  # seconds, on a busy machine

@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _documents, _irq, _nic
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     Impossible,
     Invalid,
     Outcome,
     converge,
     describe,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._irq import Irq
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic import Nics, forgetting
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic_request import parse_all
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqs
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irqs import Irq
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic import resource as nic
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import parse_all
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics, forgetting
 
 from tests.integration import lab
 from tests.support.modules import run_module
@@ -142,25 +144,25 @@ def test_a_document_brings_a_nic_back_that_was_made_anew(host: Host) -> None:
     run("ip", "link", "del", NIC)
     make()
     assert seen(host) != wanted
-    document = _documents.load(host, "nic")
+    document = state_files.load(host, "nic")
     assert document is not None
-    foretold = _nic.replay(document.body, host, check=True)
+    foretold = nic.replay(document.body, host, check=True)
     assert seen(host) != wanted
-    assert _nic.replay(document.body, host, only=["other"]).changes == []
-    assert lines(_nic.replay(document.body, host, only=[NIC])) == lines(foretold)
+    assert nic.replay(document.body, host, only=["other"]).changes == []
+    assert lines(nic.replay(document.body, host, only=[NIC])) == lines(foretold)
     assert seen(host) == wanted
-    assert _documents.load(host, "nic") == document
-    assert _nic.replay(document.body, host).changes == []
+    assert state_files.load(host, "nic") == document
+    assert nic.replay(document.body, host).changes == []
 
 
 def test_a_replay_goes_on_without_a_nic_that_is_gone(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     bring(host, {"name": NIC, "mtu": 1400}, {"name": "peer0", "mtu": 1400})
-    document = _documents.load(host, "nic")
+    document = state_files.load(host, "nic")
     assert document is not None
     run("ip", "link", "set", "peer0", "name", "other0")
     run("ip", "link", "set", NIC, "mtu", "1500")
     with caplog.at_level(logging.WARNING):
-        _nic.replay(document.body, host)
+        nic.replay(document.body, host)
     assert seen(host)["mtu"] == 1400
     assert "left out: there is no NIC of name peer0" in caplog.text
 
@@ -169,7 +171,7 @@ def test_a_nic_that_is_gone_can_be_forgotten(host: Host) -> None:
     bring(host, {"name": NIC, "mtu": 1400}, {"name": "peer0", "mtu": 1400})
     run("ip", "link", "set", "peer0", "name", "other0")
     bring(host, {"name": "peer0", "state": "absent"})
-    document = _documents.load(host, "nic")
+    document = state_files.load(host, "nic")
     assert document is not None
     assert list(document.body["nics"]) == list(document.body["original"]) == [NIC]
     with pytest.raises(Impossible, match="there is no NIC of name peer0"):
@@ -196,13 +198,13 @@ def test_what_a_guard_replays_is_what_was_before(host: Host) -> None:
     [(interfaces, [restore])] = held
     assert interfaces == [NIC]
     assert seen(host) != before
-    _nic.replay(restore.body, host)
+    nic.replay(restore.body, host)
     assert seen(host) == before
 
 
 def test_a_document_that_nobody_can_read_is_told_of(host: Host) -> None:
     host.write_atomically(
-        _documents.path("nic"), '{"format": 1, "kind": "nic", "nics": {"x": {"name": "x", "mtu": "y"}}}'
+        state_files.path("nic"), '{"format": 1, "kind": "nic", "nics": {"x": {"name": "x", "mtu": "y"}}}'
     )
     with pytest.raises(Invalid, match=r"/etc/tripod/host.d/nic.json: .*'y' is no number .*; correct or remove it"):
         bring(host, {"name": NIC, "mtu": 1400})
@@ -223,7 +225,7 @@ def test_an_interrupt_that_the_kernel_manages_is_left_to_it() -> None:
         pytest.skip("no interrupt of this machine is managed by the kernel")
     number = int(managed[0].parent.name)
     held = Host().read(f"/proc/irq/{number}/smp_affinity_list")
-    assert not _irq.move(Host(), Irq(number, "managed"), frozenset([0]))
+    assert not irqs.move(Host(), Irq(number, "managed"), frozenset([0]))
     assert Host().read(f"/proc/irq/{number}/smp_affinity_list") == held
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import ApplyFailed, converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import XdpProgram
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_limits import xdp_limits
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_plan import Wanted
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import xdp_limits
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.plan import Wanted
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 
 from tests.integration import lab
 from tests.support.modules import run_module

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _xdp_trace
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import trace
 
 from tests.support.modules import run_module
 
@@ -31,7 +31,7 @@ def test_it_watches_or_says_everything_that_is_missing(check: bool) -> None:
         reasons = outcome.result["reasons"]
         assert all(reason in outcome.result["msg"] for reason in reasons)
         # bcc belongs to another Python than that of these tests; the other reasons are the machine's.
-        of_the_machine = [one for one in _xdp_trace.obstacles(Host()) if "bcc cannot be imported" not in one]
+        of_the_machine = [one for one in trace.obstacles(Host()) if "bcc cannot be imported" not in one]
         assert [one for one in reasons if "bcc cannot be imported" not in one] == of_the_machine
     else:
         assert outcome.result["seconds"] >= 1

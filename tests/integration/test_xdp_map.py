@@ -6,11 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import Impossible, Refused, converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import Wanted, XdpProgram
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import Policy, XdpMap, counts, parse_entries
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Refused, converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import (
+    Policy,
+    XdpMap,
+    counts,
+    parse_entries,
+)
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram
 
 from tests.integration import frames, lab
 
@@ -128,10 +133,10 @@ def test_ten_thousand_prefixes(policy):
     assert apply(policy, *entries)["added"] == 10000
     assert apply(policy, *entries) == {"added": 0, "removed": 0, "modified": 0}
     assert len(rules(policy)) == 10000
-    with _bpf.pinned(f"{policy.pin_root}/{policy.interface}/maps/acl_v4") as descriptor:
-        layout = _bpf.map_info(descriptor).layout
+    with bpf.pinned(f"{policy.pin_root}/{policy.interface}/maps/acl_v4") as descriptor:
+        layout = bpf.map_info(descriptor).layout
         # What a kernel without batches gets.
-        assert _bpf._items_one_by_one(descriptor, layout) == _bpf._items_by_batch(descriptor, layout)
+        assert bpf._items_one_by_one(descriptor, layout) == bpf._items_by_batch(descriptor, layout)
     assert apply(policy)["removed"] == 10000
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf, _documents, _netlink, _xdp
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
     CoreError,
     Impossible,
@@ -20,10 +20,12 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core import (
     Refused,
     converge,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import Wanted, XdpProgram, facts
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import Policy, XdpMap
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import program as xdp_program
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram, facts
 
 from tests.integration import frames, lab
 
@@ -47,15 +49,15 @@ def snapshot(cable: lab.Cable, wanted: Wanted):
     for directory, _directories, files in os.walk(wanted.pin_root):
         for file in files:
             path = os.path.join(directory, file)
-            with _bpf.pinned(path) as descriptor:
-                kind = _bpf.xdp_link_info if file == "link" else _bpf.program_info if file == "prog" else _bpf.map_info
+            with bpf.pinned(path) as descriptor:
+                kind = bpf.xdp_link_info if file == "link" else bpf.program_info if file == "prog" else bpf.map_info
                 pins[path] = kind(descriptor)
     document = Path(wanted.documents[0])
     return cable.xdp(), pins, os.path.exists(wanted.pins), document.read_text() if document.exists() else None
 
 
 def foreign_program(wanted: Wanted, content: bytes, attach) -> None:
-    with _bpf.Object(content, "foreign.o") as opened:
+    with bpf.Object(content, "foreign.o") as opened:
         opened.load("tripod_xdp", {})
         attach(opened.program("tripod_xdp"))
 
@@ -112,16 +114,16 @@ def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cabl
 
 def test_a_document_brings_the_program_back_by_itself(cable, wanted):
     run(wanted)
-    [document] = _documents.load_all(Host(), wanted.state_directory)
-    assert (document.kind, document.name) == (_xdp.KIND, wanted.document)
-    assert not _xdp.replay(document.body, Host()).changed
+    [document] = state_files.load_all(Host(), wanted.state_directory)
+    assert (document.kind, document.name) == (xdp_program.KIND, wanted.document)
+    assert not xdp_program.replay(document.body, Host()).changed
     before = facts(XdpProgram(wanted).read(Host()))
     lab.ip("link", "del", NIC)
-    assert not _xdp.replay(document.body, Host()).changed, "what is absent is left out"
+    assert not xdp_program.replay(document.body, Host()).changed, "what is absent is left out"
     lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
-    assert _xdp.replay(document.body, Host(), check=True).changed
+    assert xdp_program.replay(document.body, Host(), check=True).changed
     assert not cable.xdp()
-    assert _xdp.replay(document.body, Host()).changed
+    assert xdp_program.replay(document.body, Host()).changed
     assert cable.xdp()
     assert facts(XdpProgram(wanted).read(Host()))["maps"] == before["maps"]
     assert not run(wanted).changed
@@ -189,12 +191,12 @@ def test_generic_only_when_asked_and_back(cable, wanted):
 
 def test_our_netlink_attachment_is_replaced_in_place(cable, wanted, newer_object):
     run(wanted)
-    with _bpf.pinned(f"{wanted.pins}/link") as link:
-        _bpf.detach_link(link)
+    with bpf.pinned(f"{wanted.pins}/link") as link:
+        bpf.detach_link(link)
     os.unlink(f"{wanted.pins}/link")
-    with _bpf.pinned(f"{wanted.pins}/prog") as program:
-        index = _netlink.link(NIC).index
-        _netlink.set_xdp(index, program, "native")
+    with bpf.pinned(f"{wanted.pins}/prog") as program:
+        index = netlink.link(NIC).index
+        netlink.set_xdp(index, program, "native")
     outcome = run(replace(wanted, object=str(newer_object)))
     assert [change.path[1] for change in outcome.changes] == ["object"]
     assert not os.path.exists(f"{wanted.pins}/link")
@@ -203,8 +205,8 @@ def test_our_netlink_attachment_is_replaced_in_place(cable, wanted, newer_object
 
 
 def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_demand(cable, wanted, xdp_object):
-    index = _netlink.link(NIC).index
-    foreign_program(wanted, xdp_object.read_bytes(), lambda program: _netlink.set_xdp(index, program, "generic"))
+    index = netlink.link(NIC).index
+    foreign_program(wanted, xdp_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
     before = snapshot(cable, wanted)
     number = cable.xdp()["prog"]["id"]
     with pytest.raises(
@@ -219,10 +221,10 @@ def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_deman
 
 
 def test_a_foreign_link_is_refused_then_replaced_on_demand(cable, wanted, xdp_object):
-    index = _netlink.link(NIC).index
+    index = netlink.link(NIC).index
     held = []
     foreign_program(
-        wanted, xdp_object.read_bytes(), lambda program: held.append(_bpf.create_xdp_link(program, index, "native"))
+        wanted, xdp_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
     )
     try:
         before = snapshot(cable, wanted)

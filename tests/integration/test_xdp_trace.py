@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils import _bpf
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import converge
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import Wanted, XdpProgram, facts
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp_map import Policy, XdpMap
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram, facts
 
 from tests.integration import frames, lab
 
@@ -29,11 +29,11 @@ def test_the_twin_answers_for_the_attached_program(
 
     counters = Path(wanted.pins, "maps", "counters")
     with (
-        _bpf.pinned(f"{wanted.pins}/maps/acl_v4") as v4,
-        _bpf.pinned(f"{wanted.pins}/maps/acl_v6") as v6,
+        bpf.pinned(f"{wanted.pins}/maps/acl_v4") as v4,
+        bpf.pinned(f"{wanted.pins}/maps/acl_v6") as v6,
         lab.Twin(xdp_object.read_bytes(), {"acl_v4": v4, "acl_v6": v6}) as twin,
     ):
-        assert _bpf.program_info(twin.program).tag == attached["program"]["tag"]
+        assert bpf.program_info(twin.program).tag == attached["program"]["tag"]
         before = lab.read_counters(counters).get((verdict, reason), 0)
         told = None
         for _time in range(200):

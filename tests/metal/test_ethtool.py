@@ -17,8 +17,8 @@ ARCHIVE = "/run/tripod-test-ethtool.zip"
 # Runs in the guest, where a connection costs seconds: each test makes its changes and both readings in one.
 PRELUDE = r"""
 import json, re, subprocess
-from module_utils import _ethtool as e, _netlink as n
-from module_utils._core import ApplyFailed
+from module_utils._linux import ethtool as e, netlink as n
+from module_utils._core.converge import ApplyFailed
 
 def refusal(change, *arguments):
     try:

@@ -15,10 +15,10 @@ ARCHIVE = "/run/tripod-test-nic.zip"
 # Runs in the guest, with documents of its own: those of the host under test are not these tests'.
 RUNNER = r"""
 import json, os, subprocess, sys
-from module_utils import _nic
-from module_utils._core import CoreError, converge, describe
-from module_utils._host import Host
-from module_utils._nic_request import parse_all
+from module_utils._nic import resource as nic
+from module_utils._core.converge import CoreError, converge, describe
+from module_utils._core.system import Host
+from module_utils._nic.request import parse_all
 
 os.makedirs("/etc/tripod", exist_ok=True)
 os.makedirs("/run/tripod-test-nic", exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.tripod.baremetal.plugins.module_utils._drift import PARTS
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.drift import PARTS
 
 ROOT = Path(__file__).resolve().parents[3]
 PREFIX = "tripod.baremetal."

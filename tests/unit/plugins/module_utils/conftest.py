@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._host import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
 
 @pytest.fixture

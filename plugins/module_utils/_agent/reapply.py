@@ -1,0 +1,243 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""What was asked of this host, brought about again: after a boot, a link-up or a driver reload, or by hand.
+
+Every subject that the kernel forgets keeps what was asked of it as a document; here the same planner runs on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .._core import lock, state_files
+from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
+from .._core.system import Host
+from .._cpu import resource as cpu_isolation
+from .._guard import guard
+from .._hugepages import resource as hugepages
+from .._nic import resource as nic
+from .._xdp import bpffs, policy_map, program
+
+CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
+
+log = logging.getLogger("tripod-host")
+
+
+class Replay(Protocol):
+    """Brings the host to what a document's body asks; ``only`` names the interfaces concerned, None for all."""
+
+    def __call__(
+        self, body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None
+    ) -> Outcome:
+        """Plan and, unless checking, apply."""
+
+
+def _replay_xdp(
+    body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None
+) -> Outcome:
+    # Where no service manager runs, nobody else mounts it at boot.
+    pins = bpffs.PinRoot(bpffs.MOUNT, body["pin_root"], body["pin_group"])
+    if not check and not bpffs.Bpffs(pins).read(host).mounted:
+        converge(bpffs.Bpffs(pins), pins, host)
+    return program.replay(body, host, check, only)
+
+
+# By kind, in the order they are brought about: programs are attached to NICs that are set up, and policies are maps
+# of attached programs.
+REPLAYS: Mapping[str, Replay] = {
+    cpu_isolation.KIND: cpu_isolation.replay,
+    hugepages.KIND: hugepages.replay,
+    nic.KIND: nic.replay,
+    program.KIND: _replay_xdp,
+    policy_map.KIND: policy_map.replay,
+}
+# What a link that comes up, or appears, can have lost.
+LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a document.
+
+    Attributes:
+        name: The document's.
+        kind: Which subject it speaks of; "" where that cannot be told.
+        changes: What was done or, when checking, would be.
+        error: Why it could not be brought about, or checked.
+    """
+
+    name: str
+    kind: str
+    changes: Sequence[Change] = ()
+    error: str | None = None
+
+    @property
+    def state(self) -> str:
+        """``converged``, ``differs`` or ``failed``."""
+        return "failed" if self.error else "differs" if self.changes else "converged"
+
+
+def replay(
+    host: Host,
+    directory: str = state_files.DIRECTORY,
+    check: bool = False,
+    kinds: Collection[str] | None = None,
+    only: Collection[str] | None = None,
+    replays: Mapping[str, Replay] | None = None,
+) -> list[Result]:
+    """Replay the documents of a host; one that fails does not keep the others from it.
+
+    Args:
+        host: The machine.
+        directory: Where the documents are.
+        check: Plan only.
+        kinds: Which kinds; all by default.
+        only: The interfaces concerned; all by default.
+        replays: How, by kind and in order; REPLAYS by default.
+    """
+    replays = REPLAYS if replays is None else replays
+    documents = {one.name: one for one in state_files.load_all(host, directory)}
+    results = []
+    order = list(replays)
+    for document in sorted(
+        documents.values(),
+        key=lambda one: (order.index(one.kind) if one.kind in replays else len(order), one.name),
+    ):
+        if kinds is not None and document.kind not in kinds:
+            continue
+        if document.kind not in replays:
+            reason = f"this agent knows no documents of kind {document.kind!r}: apply the host_agent role again"
+            results.append(Result(document.name, document.kind, error=reason))
+            continue
+        results.append(_replay(replays[document.kind], document, host, check, only))
+    if kinds is None:
+        damaged = [name for name in _names(host, directory) if name not in documents]
+        reason = "cannot be understood: run the playbook that wrote it again"
+        results += [Result(name, "", error=f"{state_files.path(name, directory)} {reason}") for name in damaged]
+    return results
+
+
+def _replay(
+    one: Replay, document: state_files.Document, host: Host, check: bool, only: Collection[str] | None
+) -> Result:
+    try:
+        outcome = one(document.body, host, check, only)
+    except (CoreError, OSError) as error:
+        return Result(document.name, document.kind, error=str(error))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # Written by another version, or by hand; where it was, only the traceback tells.
+        log.debug("%s", document.name, exc_info=True)
+        return Result(document.name, document.kind, error=f"its document is not understood: {error!r}")
+    return Result(document.name, document.kind, tuple(outcome.changes))
+
+
+def _names(host: Host, directory: str) -> list[str]:
+    return [name[: -len(".json")] for name in host.list(directory) if name.endswith(".json")]
+
+
+def tell(results: Sequence[Result]) -> None:
+    """Log what was done, and what could not be."""
+    for result in results:
+        for change in result.changes:
+            log.info("%s: %s", result.name, describe(change))
+        if result.error:
+            log.error("%s: %s", result.name, result.error)
+
+
+def exit_status(results: Sequence[Result]) -> int:
+    """Return the worst: something failed, something differs, or all is as asked."""
+    states = {result.state for result in results}
+    return FAILED if "failed" in states else DIFFERS if "differs" in states else CONVERGED
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return a line for each document, and one for each change or error below it."""
+    if not results:
+        return "nothing was asked of this host\n"
+    width = max(len("SUBJECT"), *(len(result.name) for result in results))
+    lines = [f"{'SUBJECT':{width}}  STATE"]
+    for result in results:
+        lines.append(f"{result.name:{width}}  {result.state}")
+        lines += [f"  {describe(change)}" for change in result.changes]
+        lines += [f"  {result.error}"] if result.error else []
+    return "\n".join(lines) + "\n"
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """Return the same for programs."""
+    content = [
+        {
+            "name": result.name,
+            "kind": result.kind,
+            "state": result.state,
+            "changes": [describe(change) for change in result.changes],
+            "diff": diff(result.changes),
+            "error": result.error,
+        }
+        for result in results
+    ]
+    return json.dumps(content, indent=2) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``apply`` and ``diff``."""
+    parser.add_argument("--documents", default=state_files.DIRECTORY, help="what was asked (%(default)s)")
+    parser.add_argument("--kind", action="append", choices=list(REPLAYS), help="only this kind of document; repeatable")
+    parser.add_argument("--interface", action="append", help="only what concerns this interface; repeatable")
+
+
+def add_status_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``status`` and ``diff``."""
+    add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run_apply(options: argparse.Namespace) -> int:
+    """Bring the host to what was asked of it, after reverting what nobody confirmed before a reboot.
+
+    The exit status is 1 where something could not be brought about.
+    """
+    host = Host()
+    try:
+        guard.expire(host, REPLAYS)
+    except (CoreError, OSError) as error:
+        # The watch goes on with it; the host must come up all the same.
+        log.error("guards: %s", error)
+    with lock.alone(host):
+        results = replay(host, options.documents, kinds=options.kind, only=options.interface)
+    tell(results)
+    failed = [result.name for result in results if result.error]
+    changed = sum(1 for result in results if result.changes)
+    log.info("%d of %d documents were brought about anew, %d failed", changed, len(results), len(failed))
+    return FAILED if failed else CONVERGED
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Say of every subject whether it is as asked, and what differs.
+
+    The exit status is 0 where all is as asked, 2 where something differs, 1 where something cannot be told.
+    """
+    results = replay(Host(), options.documents, check=True, kinds=options.kind, only=options.interface)
+    sys.stdout.write(as_json(results) if options.json else table(results))
+    return exit_status(results)
+
+
+def run_diff(options: argparse.Namespace) -> int:
+    """Show what ``apply`` would change; the exit status is that of ``status``."""
+    results = replay(Host(), options.documents, check=True, kinds=options.kind, only=options.interface)
+    if options.json:
+        sys.stdout.write(as_json([result for result in results if result.state != "converged"]))
+    else:
+        sys.stdout.writelines(f"{describe(change)}\n" for result in results for change in result.changes)
+        for result in results:
+            if result.error:
+                log.error("%s: %s", result.name, result.error)
+    return exit_status(results)

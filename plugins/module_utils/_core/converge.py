@@ -1,0 +1,200 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""The one loop of the house: read, validate, plan, apply, read back, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .system import Host
+
+
+class CoreError(Exception):
+    """An error meant for the operator: what, where, the limit and the way out.
+
+    Attributes:
+        facts: JSON-ready details that a module returns beside the message.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
+class Invalid(CoreError):
+    """The request itself is malformed; nothing was read or changed."""
+
+
+class Impossible(CoreError):
+    """The host cannot do what is asked; nothing was changed."""
+
+
+class Refused(CoreError):
+    """The host could, but it would harm what is not ours; nothing was changed."""
+
+
+class ApplyFailed(CoreError):
+    """The kernel, or the system, rejected a step of the plan."""
+
+
+class NotConverged(CoreError):
+    """Every step was accepted, yet reading back shows another state."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step of a plan.
+
+    Attributes:
+        path: What changes, e.g. ``("ens1", "ring", "rx")``.
+        before: Value read from the kernel (descriptors); None where it did not exist.
+        after: Value wanted (descriptors); None where it is to be removed.
+        disrupts: True where the link bounces or traffic stops.
+    """
+
+    path: tuple[str, ...]
+    before: Any
+    after: Any
+    disrupts: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What ``converge`` did, or in check mode would do.
+
+    Attributes:
+        changes: The plan, in the order it is carried out.
+        state: The subject's state after the call; before it, in check mode.
+        checked: True where nothing was applied because the caller only asked.
+    """
+
+    changes: Sequence[Change]
+    state: Any
+    checked: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether the plan holds any step."""
+        return bool(self.changes)
+
+    @property
+    def disrupts(self) -> bool:
+        """Whether any step bounces a link or stops traffic."""
+        return any(change.disrupts for change in self.changes)
+
+    @property
+    def diff(self) -> dict[str, Any]:
+        """Ansible's before/after pair, each a tree of the changed paths only."""
+        return diff(self.changes)
+
+
+class Subject(Protocol):
+    """A thing on the host that has a desired and a current state."""
+
+    def read(self, host: Host) -> Any:
+        """Return the current state, touching nothing."""
+
+    def validate(self, desired: Any, state: Any) -> None:
+        """Raise Invalid, Impossible or Refused, with every reason at once."""
+
+    def plan(self, desired: Any, state: Any) -> list[Change]:
+        """Return the steps from state to desired; a pure function."""
+
+    def apply(self, host: Host, changes: Sequence[Change]) -> None:
+        """Carry out the steps in order, or raise ApplyFailed naming the step."""
+
+
+def converge(
+    subject: Subject,
+    desired: Any,
+    host: Host,
+    check: bool = False,
+    before_apply: Callable[[Sequence[Change], Any], None] | None = None,
+) -> Outcome:
+    """Bring a subject to its desired state and prove it by reading it back.
+
+    Args:
+        subject: Where state is read from, planned and applied.
+        desired: What the operator asked for, in the subject's own form.
+        host: The machine; the only thing that touches it.
+        check: Plan only.
+        before_apply: Called with plan and state before the first step, and only where there is one; it may refuse by
+            raising. The guard is armed there.
+
+    Raises:
+        CoreError: The request is malformed, impossible or refused (nothing was changed), a step
+            failed, or the host disagrees after every step was accepted.
+    """
+    state = subject.read(host)
+    subject.validate(desired, state)
+    changes = subject.plan(desired, state)
+    if check or not changes:
+        return Outcome(changes, state, checked=check)
+    if before_apply:
+        before_apply(changes, state)
+    subject.apply(host, changes)
+    reached = subject.read(host)
+    left = subject.plan(desired, reached)
+    if left:
+        raise NotConverged(
+            "applied, but the host disagrees when read back: " + "; ".join(describe(change) for change in left),
+            remaining=[describe(change) for change in left],
+        )
+    return Outcome(changes, reached)
+
+
+def describe(change: Change) -> str:
+    """Return one readable line for a change: ``ens1 ring rx: 512 -> 4096``."""
+    return f"{' '.join(change.path)}: {_show(change.before)} -> {_show(change.after)}"
+
+
+def _show(value: Any) -> str:
+    return "absent" if value is None else str(value)
+
+
+def diff(changes: Sequence[Change]) -> dict[str, Any]:
+    """Return ``{"before": tree, "after": tree}`` over the paths of the changes."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for change in changes:
+        _place(before, change.path, change.before)
+        _place(after, change.path, change.after)
+    return {"before": before, "after": after}
+
+
+def _place(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    if value is None:
+        return
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+@dataclass
+class Findings:
+    """Collects every reason before one error speaks of them all."""
+
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, reason: str) -> None:
+        """Note one reason; it should name what, where, the limit and the way out."""
+        self.reasons.append(reason)
+
+    def raise_if_any(self, kind: type[CoreError], headline: str, **facts: Any) -> None:
+        """Raise ``kind`` with the headline and all reasons, if there is any."""
+        if self.reasons:
+            raise kind(f"{headline}: " + "; ".join(self.reasons), reasons=list(self.reasons), **facts)
+
+
+def exit_arguments(outcome: Outcome, **facts: Any) -> Mapping[str, Any]:
+    """Return the keyword arguments every module of the collection exits with."""
+    return {
+        "changed": outcome.changed,
+        "diff": outcome.diff,
+        "changes": [describe(change) for change in outcome.changes],
+        **facts,
+    }

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""One at a time: a module that changes a NIC, and the agent that looks after it.
+
+A ring change bounces the link. Without the lock the agent would see it come up again and, before the module has
+stored its document, put back what the old one asks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .converge import Refused
+from .system import Host
+
+PATH = "/run/tripod/lock"
+PATIENCE = 60.0  # seconds; a plan with several link bounces takes half of it
+_POLL = 0.1
+
+
+@contextmanager
+def attempt(host: Host, path: str = PATH) -> Iterator[bool]:
+    """Hold the lock while the body runs, if it is free; tell whether it was.
+
+    It ends with the process that holds it, however that ends.
+    """
+    place = host.path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield True
+
+
+@contextmanager
+def alone(host: Host, patience: float = PATIENCE, path: str = PATH) -> Iterator[None]:
+    """Hold the lock while the body runs.
+
+    Args:
+        host: The machine.
+        patience: Seconds to wait for whoever holds it.
+        path: The lock.
+
+    Raises:
+        Refused: Somebody else held it all the time.
+    """
+    limit = time.monotonic() + patience
+    while True:
+        with attempt(host, path) as held:
+            if held:
+                yield
+                return
+        if time.monotonic() > limit:
+            holder = (host.read(path) or "").strip() or "unknown"
+            raise Refused(
+                f"process {holder} has been changing this host for {patience:g} s (it holds {path}): wait until it "
+                "ends, or end it, and run again; nothing was changed"
+            )
+        time.sleep(_POLL)
+
+
+@contextmanager
+def changing(host: Host, check: bool) -> Iterator[Host]:
+    """Hold the lock while a module changes the host; looking needs none."""
+    if check:
+        yield host
+        return
+    with alone(host):
+        yield host

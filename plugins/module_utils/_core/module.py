@@ -1,0 +1,48 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""What lies between a module's options and its answer: whoever asks several modules at once gets the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .converge import CoreError
+from .system import Host
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a module has to say.
+
+    Attributes:
+        facts: What it exits with, JSON-ready; ``changed`` among them.
+        advice: What the operator should know though it went well.
+        failure: Why the module fails all the same, its facts being what was asked for.
+    """
+
+    facts: Mapping[str, Any]
+    advice: Sequence[str] = ()
+    failure: str | None = None
+
+
+# Options as the module's argument specification leaves them, host, check mode -> answer; or CoreError.
+Ask = Callable[[Mapping[str, Any], Host, bool], Answer]
+
+
+def respond(module: AnsibleModule, ask: Ask) -> None:
+    """End a module with its answer, or with the error meant for the operator."""
+    try:
+        answer = ask(module.params, Host(), module.check_mode)
+    except CoreError as error:
+        module.fail_json(msg=str(error), **error.facts)
+    for words in answer.advice:
+        module.warn(words)
+    if answer.failure:
+        module.fail_json(msg=answer.failure, **answer.facts)
+    module.exit_json(**answer.facts)

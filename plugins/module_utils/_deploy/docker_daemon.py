@@ -1,0 +1,238 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""A Docker Engine started and stopped by hand, where no service manager does it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from .._core.converge import ApplyFailed, Change, Impossible, Invalid, Refused
+from .._core.system import Host
+from .._linux.detached import Running, find_process, log_tail, search_path, start, wait
+from .._linux.systemd import in_charge
+
+DEFAULT_SOCKET = "/run/docker.sock"
+DEFAULT_PID_FILE = "/run/docker.pid"
+COMMAND = "dockerd"
+PING_TIMEOUT = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """An engine as found.
+
+    Attributes:
+        answers: Whether something answers on the socket as an engine.
+        process: The dockerd that the pid file names, if it lives.
+        service_manager: ``systemd`` where it runs as process 1, else ``none``.
+    """
+
+    answers: bool
+    process: Running | None
+    service_manager: str
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """How the engine is started, and how long anything may take.
+
+    Attributes:
+        socket: Unix socket it answers on.
+        pid_file: Where it notes its process.
+        log: Where its output is appended.
+        arguments: Further arguments of dockerd.
+        timeout: Seconds to wait for it to answer, or to end.
+    """
+
+    socket: str = DEFAULT_SOCKET
+    pid_file: str = DEFAULT_PID_FILE
+    log: str = "/var/log/dockerd.log"
+    arguments: tuple[str, ...] = ()
+    timeout: float = 60.0
+
+    @property
+    def command(self) -> list[str]:
+        """The command line.
+
+        What equals dockerd's default is left out: a flag beside the same key in daemon.json is fatal to dockerd.
+        """
+        command = [COMMAND]
+        if self.socket != DEFAULT_SOCKET:
+            command += ["--host", f"unix://{self.socket}"]
+        if self.pid_file != DEFAULT_PID_FILE:
+            command += ["--pidfile", self.pid_file]
+        return command + list(self.arguments)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked.
+
+    Attributes:
+        running: Whether an engine is to answer.
+        started_after: A process that started earlier is to be replaced (clock ticks since boot).
+    """
+
+    running: bool = True
+    started_after: int | None = None
+
+
+class DockerEngine:
+    """The subject: the engine behind one socket."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    def read(self, host: Host) -> EngineState:
+        """Ask the socket, and look up the process that the pid file names."""
+        return EngineState(
+            answers=answers(self.daemon.socket),
+            process=find_process(host, self.daemon.pid_file, COMMAND),
+            service_manager="systemd" if in_charge(host) else "none",
+        )
+
+    def validate(self, desired: Wanted, state: EngineState) -> None:
+        """Raise where somebody else is in charge, or there is nothing to start."""
+        if self.daemon.timeout <= 0:
+            raise Invalid(f"timeout {self.daemon.timeout} must be more than 0 seconds")
+        if not self.plan(desired, state):
+            return
+        if state.service_manager == "systemd":
+            raise Refused(
+                "systemd runs on this host and owns the engine; use ansible.builtin.systemd_service with name docker"
+            )
+        if state.answers and not state.process:
+            raise Refused(
+                f"an engine answers on {self.daemon.socket}, but {self.daemon.pid_file} names no living {COMMAND}, so "
+                "which process to end cannot be told; give its pid_file, or end it where it was started"
+            )
+        if desired.running and not shutil.which(COMMAND, path=search_path()):
+            raise Impossible(f"{COMMAND} is not installed (Debian package docker.io)")
+
+    def plan(self, desired: Wanted, state: EngineState) -> list[Change]:
+        """Return the processes to end and to start."""
+        running = state.answers or state.process is not None
+        pid = state.process.pid if state.process else None
+        if not desired.running:
+            return [Change(("engine", "running"), True, False, disrupts=True)] if running else []
+        after = desired.started_after
+        old = after is not None and running and not (state.process and state.process.started >= after)
+        if old:
+            return [
+                Change(("engine", "process"), pid, "restarted", disrupts=True),
+            ]
+        return [] if state.answers else [Change(("engine", "running"), False, True)]
+
+    def apply(self, host: Host, changes: Sequence[Change]) -> None:
+        """End and start dockerd, waiting each time until it is true."""
+        for change in changes:
+            process = find_process(host, self.daemon.pid_file, COMMAND)
+            if change.after in (False, "restarted") and process:
+                self._stop(host, process)
+                process = None
+            if change.after in (True, "restarted"):
+                self._await_starting(host, process) if process else self._start(host)
+
+    def _stop(self, host: Host, process: Running) -> None:
+        os.kill(process.pid, signal.SIGTERM)
+        gone = wait(lambda: find_process(host, self.daemon.pid_file, COMMAND) != process, self.daemon.timeout)
+        if not gone:
+            raise ApplyFailed(
+                f"{COMMAND} (process {process.pid}) still runs {self.daemon.timeout:g} s after SIGTERM; it is stopping "
+                f"containers: wait and run again, or give a longer timeout. {log_tail(host, self.daemon.log)}"
+            )
+
+    def _start(self, host: Host) -> None:
+        # dockerd does not start while an old pid file names any process, be it another program that got the number.
+        host.remove(self.daemon.pid_file)
+        child, begin = start(host, self.daemon.command, self.daemon.log)
+        wait(lambda: child.poll() is not None or answers(self.daemon.socket), self.daemon.timeout)
+        if child.poll() is not None:
+            raise ApplyFailed(
+                f"{COMMAND} ended with status {child.returncode}. {log_tail(host, self.daemon.log, begin)}"
+            )
+        if not answers(self.daemon.socket):
+            self._silent(host, child.pid, begin)
+
+    def _await_starting(self, host: Host, process: Running) -> None:
+        if not wait(lambda: answers(self.daemon.socket), self.daemon.timeout):
+            self._silent(host, process.pid, 0)
+
+    def _silent(self, host: Host, pid: int, begin: int) -> NoReturn:
+        raise ApplyFailed(
+            f"{COMMAND} (process {pid}) runs, but does not answer on {self.daemon.socket} within "
+            f"{self.daemon.timeout:g} s. {log_tail(host, self.daemon.log, begin)}"
+        )
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket.
+
+    Args:
+        path: The socket.
+        timeout: Seconds that connecting, and each wait for an answer, may take; None for no limit.
+    """
+
+    def __init__(self, path: str, timeout: float | None = PING_TIMEOUT) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def answers(path: str) -> bool:
+    """Whether an engine says that it is well on a Unix socket."""
+    connection = UnixConnection(path)
+    try:
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def list_containers(path: str, label: str) -> list[dict[str, Any]]:
+    """Return the running containers with a label as the engine lists them; none where no engine answers.
+
+    Args:
+        path: Unix socket of the engine.
+        label: ``key=value``.
+
+    Source: Docker Engine API, ``GET /containers/json``.
+    """
+    query = urllib.parse.urlencode({"filters": json.dumps({"label": [label]})})
+    connection = UnixConnection(path)
+    try:
+        connection.request("GET", f"/containers/json?{query}")
+        answer = connection.getresponse()
+        containers: list[dict[str, Any]] = json.loads(answer.read()) if answer.status == http.HTTPStatus.OK else []
+        return containers
+    except (OSError, http.client.HTTPException):
+        return []
+    finally:
+        connection.close()
+
+
+def facts(state: EngineState) -> dict[str, Any]:
+    """Return what a module reports of an engine."""
+    return {
+        "running": state.answers,
+        "pid": state.process.pid if state.process else None,
+        "service_manager": state.service_manager,
+    }

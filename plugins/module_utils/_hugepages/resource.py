@@ -1,0 +1,250 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Huge pages: reserved per NUMA node now and at boot, their mounts, and transparent huge pages.
+
+Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Linux tree.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .._core import state_files
+from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
+from .._core.sizes import human_size, parse_size, size_token
+from .._core.state_files import Document
+from .._core.system import Host
+from .._linux import hugetlbfs
+from .._linux.hugetlbfs import Mount
+from .._linux.topology import NODES, TRANSPARENT
+from . import plan
+from .plan import advice, boot_arguments, boots_needed, reboot_reasons
+from .state import (
+    KIND,
+    TRANSPARENT_KEYS,
+    HugepageState,
+    PoolKey,
+    Reservation,
+    Wanted,
+    pool_path,
+    read_memory,
+    read_state,
+)
+
+__all__ = [
+    "KIND",
+    "TRANSPARENT_KEYS",
+    "Hugepages",
+    "Reservation",
+    "Wanted",
+    "advice",
+    "boot_arguments",
+    "bring",
+    "facts",
+    "reboot_reasons",
+    "replay",
+]
+
+# Compaction works in the background too, so a later attempt may get what an earlier one did not.
+_PAUSES = (0.1, 0.2, 0.4, 0.8)
+
+_log = logging.getLogger(__name__)
+
+
+class Hugepages:
+    """The subject for ``converge``.
+
+    Args:
+        wanted: What is asked; reading needs the pools and paths in it.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._waiting: set[PoolKey] = set()
+
+    def read(self, host: Host) -> HugepageState:
+        """Read pools, memory, modes, mounts and the document."""
+        return read_state(host, self._wanted, self._waiting)
+
+    def validate(self, desired: Wanted, state: HugepageState) -> None:
+        """Raise with every reason at once."""
+        headline = "huge pages: nothing was changed"
+        if desired.present:
+            Findings(list(plan.faults(desired))).raise_if_any(Invalid, headline)
+            Findings(list(plan.limits(desired, state))).raise_if_any(Impossible, headline)
+        Findings(list(plan.refusals(desired, state))).raise_if_any(Refused, headline)
+
+    def plan(self, desired: Wanted, state: HugepageState) -> list[Change]:
+        """Return the steps: pages given back first, large pages before small ones, the document last."""
+        return plan.plan(desired, state)
+
+    def apply(self, host: Host, changes: Sequence[Change]) -> None:
+        """Carry out the plan; pages that cannot be had now are an error, or wait for a boot that will bring them."""
+        state = self.read(host)
+        self._fill(host, [change for change in changes if change.path[0] == "pages"], state)
+        wanted = {mount.path: mount for mount in self._wanted.mounts} if self._wanted.present else {}
+        units = {mount.unit: mount for mount in wanted.values()}
+        for change in changes:
+            subject = change.path[0]
+            if subject == "transparent":
+                _write(host, f"{TRANSPARENT}/{change.path[1]}", change.after)
+            elif subject == "mount":
+                _mount(state, change, wanted.get(change.path[1]))
+            elif subject == "unit" and change.after:
+                hugetlbfs.write_unit(host, units[change.path[1]])
+            elif subject == "unit":
+                hugetlbfs.remove_unit(host, change.path[1])
+            elif subject == "document" and change.after is None:
+                state_files.discard(host, KIND)
+            elif subject == "document":
+                state_files.store(host, Document(KIND, KIND, change.after))
+
+    def _fill(self, host: Host, changes: Sequence[Change], state: HugepageState) -> None:
+        done: list[Change] = []
+        short = Findings()
+        awaited = boots_needed(self._wanted, state)
+        for change in changes:
+            key = (int(change.path[1]), parse_size(change.path[2]))
+            done.append(change)
+            try:
+                reached = _resize(host, state.numa, key, change.after, self._wanted.drop_caches)
+            except ApplyFailed as error:
+                short.add(str(error))
+                break
+            if reached == change.after:
+                continue
+            if key[1] in awaited and reached < change.after:
+                self._waiting.add(key)
+            else:
+                short.add(_shortfall(host, key, change.after, reached, self._wanted, state))
+        if not short.reasons:
+            return
+        left = _put_back(host, state.numa, done)
+        outcome = "the counts before are back" if not left else "not put back: " + "; ".join(left)
+        raise ApplyFailed(f"huge pages: {'; '.join(short.reasons)}; {outcome}", reasons=short.reasons)
+
+
+def bring(wanted: Wanted, host: Host, check: bool = False) -> Outcome:
+    """Converge, and tell of pools that wait for a boot only what they really got."""
+    outcome = converge(Hugepages(wanted), wanted, host, check=check)
+    if not outcome.state.waiting:
+        return outcome
+    changes = []
+    for change in outcome.changes:
+        key = (int(change.path[1]), parse_size(change.path[2])) if change.path[0] == "pages" else None
+        if key in outcome.state.waiting:
+            change = replace(change, after=outcome.state.pools[key].reserved)
+        if change.before != change.after:
+            changes.append(change)
+    return replace(outcome, changes=changes)
+
+
+def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+    """Bring the host to what a document's body asks.
+
+    Nodes and page sizes that the machine no longer has are left out and logged. Huge pages belong to no interface, so
+    a replay for some interfaces only does nothing.
+    """
+    if only is not None:
+        return Outcome((), None, checked=check)
+    wanted = replace(Wanted.from_body(body), record=False)
+    there = Hugepages(Wanted(record=False)).read(host).pools
+    kept = tuple(one for one in wanted.reservations if (one.node, one.size) in there)
+    for one in wanted.reservations:
+        if one not in kept:
+            _log.warning("huge pages of %s on node %d are left out: not there now", size_token(one.size), one.node)
+    return bring(replace(wanted, reservations=kept), host, check=check)
+
+
+def facts(wanted: Wanted, state: HugepageState) -> dict[str, Any]:
+    """Return what a module tells beside its changes."""
+    reasons = reboot_reasons(wanted, state)
+    return {
+        "pools": [
+            {"node": node, "size": size_token(size), "total": pool.reserved, "free": pool.free}
+            for (node, size), pool in sorted(state.pools.items())
+        ],
+        "boot_arguments": boot_arguments(wanted, state),
+        "reboot_required": bool(reasons),
+        "reboot_reasons": reasons,
+    }
+
+
+def _resize(host: Host, numa: bool, key: PoolKey, count: int, drop_caches: bool) -> int:
+    """Write a pool's count until the kernel has it, making contiguous memory in between; return what it has."""
+    path = pool_path(numa, *key)
+
+    def attempt() -> int:
+        _write(host, f"{path}/nr_hugepages", str(count))
+        return (host.read_int(f"{path}/nr_hugepages") or 0) - (host.read_int(f"{path}/surplus_hugepages") or 0)
+
+    reached = attempt()
+    for pause in _PAUSES:
+        if reached >= count:
+            break
+        if drop_caches:
+            _write(host, "/proc/sys/vm/drop_caches", "3")
+        compact = f"{NODES}/node{key[0]}/compact"
+        _write(host, compact if host.exists(compact) else "/proc/sys/vm/compact_memory", "1")
+        time.sleep(pause)
+        reached = attempt()
+    return reached
+
+
+def _put_back(host: Host, numa: bool, done: Sequence[Change]) -> list[str]:
+    left = []
+    for change in reversed(done):
+        key = (int(change.path[1]), parse_size(change.path[2]))
+        try:
+            reached = _resize(host, numa, key, change.before, drop_caches=False)
+        except ApplyFailed as error:
+            left.append(str(error))
+            continue
+        if reached != change.before:
+            left.append(f"node {key[0]} has {reached} of {change.before} pages of {human_size(key[1])}")
+    return left
+
+
+def _shortfall(host: Host, key: PoolKey, count: int, reached: int, wanted: Wanted, state: HugepageState) -> str:
+    node, size = key
+    pages = f"node {node}: {count} pages of {human_size(size)} are wanted, {reached} could be had"
+    memory = dict(read_memory(host, state.numa))[node]
+    why = (
+        f"{human_size(memory.free)} are free and {human_size(memory.reclaimable)} reclaimable, "
+        f"the largest free block is {human_size(memory.largest_free)}"
+    )
+    if reached > count:
+        return f"{pages}: the kernel keeps what is in use"
+    if size in wanted.at_boot:
+        return f"{pages} though the host was booted with arguments for them; {why}: ask for fewer"
+    ways = [] if wanted.drop_caches else ["let caches be dropped (drop_caches)"]
+    ways += ["free memory on that node", f"reserve {size_token(size)} at boot (at_boot)", "ask for fewer"]
+    return f"{pages}: {why}; {', or '.join(ways)}"
+
+
+def _mount(state: HugepageState, change: Change, mount: Mount | None) -> None:
+    path = change.path[1]
+    there = state.mounts[path]
+    if mount is None:
+        hugetlbfs.unmount(path)
+        return
+    if isinstance(there, Mount) and (there.size, there.limit) != (mount.size, mount.limit):
+        # hugetlbfs ignores both on a remount.
+        hugetlbfs.unmount(path)
+        there = None
+    if there is None:
+        hugetlbfs.mount_it(mount)
+    hugetlbfs.own(mount)
+
+
+def _write(host: Host, path: str, text: str) -> None:
+    try:
+        host.write_attribute(path, text)
+    except OSError as error:
+        raise ApplyFailed(f"{path}: writing {text}: {error.strerror}; run as root") from error

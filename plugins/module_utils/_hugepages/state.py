@@ -1,0 +1,322 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Huge pages as a host has them, and what can be asked of it.
+
+Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Linux tree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .._core import state_files
+from .._core.sizes import parse_size, size_token
+from .._core.state_files import Document
+from .._core.system import Host
+from .._linux import hugetlbfs
+from .._linux.hugetlbfs import Mount
+from .._linux.topology import HUGEPAGE_POOL, HUGEPAGES, NODES, TRANSPARENT, read_kernel
+
+KIND = "hugepages"
+GIB = 1 << 30
+TRANSPARENT_KEYS = ("enabled", "defrag")
+_MOST_HOLDERS = 5
+
+PoolKey = tuple[int, int]  # node, bytes of a page
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """How many pages of one size a node keeps.
+
+    Attributes:
+        size: Bytes of a page.
+        count: Pages.
+    """
+
+    node: int
+    size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a host.
+
+    Attributes:
+        present: False puts back what was before the first call.
+        reservations: Each (node, size) at most once; what is not named is left alone.
+        at_boot: Page sizes (bytes) that boot arguments reserve too; others are reserved by the replay at boot.
+        default_size: Bytes of the page that programs get which name no size; a boot argument too.
+        mounts: All hugetlbfs mounts that are ours.
+        transparent: Mode by file name below transparent_hugepage.
+        drop_caches: Whether clean caches may be dropped where memory is fragmented.
+        keep: Bytes that the host must be left with beside all huge pages.
+        record: Whether a document is kept; a replay leaves it as it is.
+    """
+
+    present: bool = True
+    reservations: Sequence[Reservation] = ()
+    at_boot: Collection[int] = (GIB,)
+    default_size: int | None = None
+    mounts: Sequence[Mount] = ()
+    transparent: Mapping[str, str] = field(default_factory=dict)
+    drop_caches: bool = False
+    keep: int = 0
+    record: bool = True
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it asks for nothing at all."""
+        return not (self.reservations or self.mounts or self.transparent or self.default_size)
+
+    def as_body(self) -> dict[str, Any]:
+        """Return it as a document holds it, sizes readable."""
+        return {
+            "reservations": [
+                {"node": one.node, "size": size_token(one.size), "count": one.count} for one in self.reservations
+            ],
+            "at_boot": [size_token(size) for size in sorted(self.at_boot)],
+            "default_size": self.default_size and size_token(self.default_size),
+            "mounts": [mount.as_body() for mount in self.mounts],
+            "transparent": dict(self.transparent),
+            "drop_caches": self.drop_caches,
+            "keep": self.keep,
+        }
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Wanted:
+        """Return what a document asks for."""
+        return cls(
+            reservations=tuple(
+                Reservation(one["node"], parse_size(one["size"]), one["count"]) for one in body["reservations"]
+            ),
+            at_boot=tuple(parse_size(size) for size in body["at_boot"]),
+            default_size=body["default_size"] and parse_size(body["default_size"]),
+            mounts=tuple(Mount.from_body(mount) for mount in body["mounts"]),
+            transparent=dict(body["transparent"]),
+            drop_caches=body["drop_caches"],
+            keep=body["keep"],
+        )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pages of one size on one node.
+
+    Attributes:
+        total, free, surplus: Pages; surplus ones are lent beyond the reservation and vanish when they are freed.
+        holders: Who uses them, as far as processes map them; looked up only where pages are to be given back.
+    """
+
+    total: int
+    free: int
+    surplus: int = 0
+    holders: Sequence[str] = ()
+
+    @property
+    def reserved(self) -> int:
+        """Pages of the reservation itself."""
+        return self.total - self.surplus
+
+    @property
+    def used(self) -> int:
+        """Pages in use."""
+        return self.total - self.free
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A node's memory in bytes.
+
+    Attributes:
+        reclaimable: File cache and slabs that the kernel can give up.
+        largest_free: The largest free block that the page allocator has.
+    """
+
+    total: int
+    free: int
+    reclaimable: int = 0
+    largest_free: int = 0
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A setting of transparent huge pages: what is chosen among what."""
+
+    chosen: str
+    choices: Sequence[str]
+
+
+@dataclass(frozen=True)
+class HugepageState:
+    """The host as it is.
+
+    Attributes:
+        promised: Pages by size that programs have mapped but not touched yet; the kernel keeps as many.
+        mounts: At the path of every mount of ours or asked for: the mount, another file system's type, or None.
+        units: Text of the mount units in /etc by name; None where there is none.
+        fstab: Mount points of /etc/fstab.
+        waiting: Pools that could not be filled in this run and get their pages at the next boot.
+    """
+
+    pools: Mapping[PoolKey, Pool]
+    memory: Mapping[int, Memory]
+    promised: Mapping[int, int] = field(default_factory=dict)
+    transparent: Mapping[str, Mode] = field(default_factory=dict)
+    mounts: Mapping[str, Mount | str | None] = field(default_factory=dict)
+    units: Mapping[str, str | None] = field(default_factory=dict)
+    fstab: Collection[str] = ()
+    release: str = ""
+    cmdline: Sequence[str] = ()
+    numa: bool = True
+    default_size: int | None = None
+    document: Document | None = None
+    waiting: Collection[PoolKey] = ()
+
+    @property
+    def original(self) -> Mapping[str, Any]:
+        """What was before our first call, as far as the document tells."""
+        return self.document.body.get("original", {}) if self.document else {}
+
+    @property
+    def our_mounts(self) -> list[Mount]:
+        """Mounts that the document says are ours."""
+        return [Mount.from_body(mount) for mount in self.document.body["mounts"]] if self.document else []
+
+
+def read_state(host: Host, wanted: Wanted, waiting: Collection[PoolKey] = ()) -> HugepageState:
+    """Read pools, memory, modes, mounts and the document.
+
+    Args:
+        host: The machine.
+        wanted: What is asked, which tells what else is looked at.
+        waiting: Pools that are known to wait for the next boot.
+    """
+    numa = host.read(f"{NODES}/online") is not None
+    kernel, document = read_kernel(host), state_files.load(host, KIND)
+    held = Wanted.from_body(document.body) if document else Wanted()
+    mounts = {mount.path: mount for mount in (*held.mounts, *wanted.mounts)}.values()
+    state = HugepageState(
+        pools=dict(_read_pools(host, numa)),
+        memory=dict(read_memory(host, numa)),
+        promised=dict(_read_promised(host)),
+        transparent=dict(_read_transparent(host)),
+        mounts={mount.path: hugetlbfs.read_mount(host, mount.path) for mount in mounts},
+        units={mount.unit: hugetlbfs.read_unit(host, mount.unit) for mount in mounts},
+        fstab=_fstab(host),
+        release=kernel.release,
+        cmdline=kernel.cmdline,
+        numa=numa,
+        default_size=_default_size(host),
+        document=document,
+        waiting=frozenset(waiting),
+    )
+    crowded = {key for key, count in targets(wanted, state).items() if too_few(state.pools.get(key), count)}
+    pools = {
+        key: replace(pool, holders=_holders(host, *key)) if key in crowded else pool
+        for key, pool in state.pools.items()
+    }
+    return replace(state, pools=pools)
+
+
+def targets(wanted: Wanted, state: HugepageState) -> dict[PoolKey, int]:
+    """Return the wanted pages of each pool that is to be compared."""
+    if wanted.present:
+        return {(one.node, one.size): one.count for one in wanted.reservations}
+    held = ((text.split(":"), count) for text, count in state.original.get("pools", {}).items())
+    return {(int(node), parse_size(size)): count for (node, size), count in held}
+
+
+def too_few(pool: Pool | None, count: int) -> bool:
+    """Whether a count would leave fewer pages than are in use."""
+    return pool is not None and count < pool.reserved and count < pool.used
+
+
+def pool_path(numa: bool, node: int, size: int) -> str:
+    """Return the directory of a pool's counts."""
+    folder = f"{NODES}/node{node}/hugepages" if numa else HUGEPAGES
+    return f"{folder}/hugepages-{size // 1024}kB"
+
+
+def _nodes(host: Host, numa: bool) -> list[int]:
+    if not numa:
+        return [0]
+    return sorted(int(name[4:]) for name in host.list(NODES) if re.fullmatch(r"node\d+", name))
+
+
+def _read_pools(host: Host, numa: bool) -> Iterator[tuple[PoolKey, Pool]]:
+    for node in _nodes(host, numa):
+        folder = f"{NODES}/node{node}/hugepages" if numa else HUGEPAGES
+        for name in host.list(folder):
+            match = HUGEPAGE_POOL.fullmatch(name)
+            if match:
+                total, free, surplus = (
+                    host.read_int(f"{folder}/{name}/{what}_hugepages") or 0 for what in ("nr", "free", "surplus")
+                )
+                yield (node, int(match[1]) * 1024), Pool(total, free, surplus)
+
+
+def _read_promised(host: Host) -> Iterator[tuple[int, int]]:
+    for name in host.list(HUGEPAGES):
+        match = HUGEPAGE_POOL.fullmatch(name)
+        if match:
+            yield int(match[1]) * 1024, host.read_int(f"{HUGEPAGES}/{name}/resv_hugepages") or 0
+
+
+def read_memory(host: Host, numa: bool) -> Iterator[tuple[int, Memory]]:
+    """Yield each node's memory."""
+    blocks = host.read("/proc/buddyinfo") or ""
+    for node in _nodes(host, numa):
+        text = host.read(f"{NODES}/node{node}/meminfo" if numa else "/proc/meminfo") or ""
+        held = {name: int(number) * 1024 for name, number in re.findall(r"([\w()]+):\s+(\d+) kB", text)}
+        reclaimable = sum(held.get(name, 0) for name in ("Active(file)", "Inactive(file)", "SReclaimable"))
+        largest = max(
+            (
+                4096 << order
+                for line in re.findall(rf"^Node {node}, zone +\S+ +(.*)$", blocks, re.MULTILINE)
+                for order, count in enumerate(line.split())
+                if int(count)
+            ),
+            default=0,
+        )
+        yield node, Memory(held.get("MemTotal", 0), held.get("MemFree", 0), reclaimable, largest)
+
+
+def _read_transparent(host: Host) -> Iterator[tuple[str, Mode]]:
+    for key in TRANSPARENT_KEYS:
+        text = host.read(f"{TRANSPARENT}/{key}")
+        if text:
+            chosen = re.search(r"\[(\S+)\]", text)
+            yield key, Mode(chosen[1] if chosen else "", text.replace("[", "").replace("]", "").split())
+
+
+def _default_size(host: Host) -> int | None:
+    match = re.search(r"^Hugepagesize:\s+(\d+) kB", host.read("/proc/meminfo") or "", re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _fstab(host: Host) -> frozenset[str]:
+    lines = [line.split() for line in (host.read("/etc/fstab") or "").splitlines()]
+    return frozenset(fields[1] for fields in lines if len(fields) > 1 and not fields[0].startswith("#"))
+
+
+def _holders(host: Host, node: int, size: int) -> tuple[str, ...]:
+    pages = {}
+    for process in host.list("/proc"):
+        if process.isdigit():
+            try:
+                text = host.read(f"/proc/{process}/numa_maps") or ""
+            except OSError:
+                continue  # It ended, or is a kernel thread.
+            lines = [line for line in text.splitlines() if f"kernelpagesize_kB={size // 1024}" in line]
+            counts = [int(number) for line in lines for number in re.findall(rf"\bN{node}=(\d+)", line)]
+            if sum(counts):
+                name = host.read(f"/proc/{process}/comm")
+                pages[f"{name} (process {process}): {sum(counts)}"] = sum(counts)
+    return tuple(sorted(pages, key=lambda holder: -pages[holder])[:_MOST_HOLDERS])

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""The options and the answer of the ``nic`` module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._core.converge import Change, CoreError, converge, describe, exit_arguments
+from .._core.lock import changing
+from .._core.module import Answer
+from .._core.system import Host
+from .._guard import guard as guards
+from .request import parse_all
+from .resource import KIND, Nics, State, facts, forgetting
+
+RSS = {
+    "equal": {"type": "int"},
+    "weights": {"type": "list", "elements": "int"},
+    "table": {"type": "list", "elements": "int"},
+    "default": {"type": "bool", "default": False},
+    "key": {"type": "str", "no_log": False},
+    "function": {"type": "str"},
+    "hash_fields": {"type": "dict"},
+}
+FLOW_RULE = {
+    "flow_type": {"type": "str", "required": True},
+    "match": {"type": "dict"},
+    "queue": {"type": "int"},
+    "drop": {"type": "bool", "default": False},
+    "location": {"type": "int"},
+}
+IRQ = {
+    "placement": {"type": "raw", "default": "local"},
+    "cpus": {"type": "str"},
+    "avoid": {"type": "str"},
+    "other": {"type": "str"},
+}
+NIC = {
+    "name": {"type": "str"},
+    "pci": {"type": "str"},
+    "mac": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "up": {"type": "bool"},
+    "mtu": {"type": "int"},
+    "txqueuelen": {"type": "int"},
+    **{name: {"type": "dict"} for name in ("rings", "channels", "coalesce", "features", "pause", "private_flags")},
+    "rss": {"type": "dict", "options": RSS},
+    "flow_rules": {"type": "list", "elements": "dict", "options": FLOW_RULE},
+    "flow_rule_locations": {"type": "str"},
+    "irq": {"type": "dict", "options": IRQ},
+    "xps": {"type": "raw"},
+    "rps": {"type": "dict", "options": {"cpus": {"type": "str"}, "flow_entries": {"type": "int"}}},
+}
+OPTIONS: dict[str, Any] = {
+    "nics": {
+        "type": "list",
+        "elements": "dict",
+        "options": NIC,
+        "required_one_of": [("name", "pci", "mac")],
+    },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    **guards.OPTIONS,
+}
+REQUIRED_IF = [("state", "present", ["nics"])]
+
+
+def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
+    """Bring NICs to their declarations, under guard where that may cut the host off."""
+    armed: list[guards.Guard | None] = []
+
+    def protect(changes: Sequence[Change], state: State) -> None:
+        interfaces, restores = subject.restores(changes, state)
+        if interfaces:
+            mode, timeout = options["guard"], options["guard_timeout"]
+            armed.append(guards.protect(host, KIND, interfaces, restores, mode, timeout))
+
+    try:
+        requests = parse_all(options["nics"]) if options["state"] == "present" else forgetting(host)
+        subject = Nics(requests)
+        # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
+        with changing(host, check):
+            outcome = converge(subject, requests, host, check=check, before_apply=protect)
+    except CoreError as error:
+        error.facts.setdefault("guard", _told(armed))
+        raise
+    disruptive = [describe(change) for change in outcome.changes if change.disrupts]
+    told = {"disruptive": disruptive, "guard": _told(armed), "nics": facts(outcome.state)}
+    return Answer(exit_arguments(outcome, **told))
+
+
+def _told(armed: Sequence[guards.Guard | None]) -> dict[str, Any] | None:
+    return next((guard.facts for guard in armed if guard), None)

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""What the modules of a host's plan would refuse: each is asked itself, so that a limit is written only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._boot.driver import Driver, Drivers, LiveDoor
+from .._boot.kernel_args import KernelArguments
+from .._boot.sysctl import Sysctls, parse
+from .._core.converge import CoreError, Invalid, Subject
+from .._core.findings import ERROR, Finding
+from .._core.sizes import parse_size
+from .._core.system import Host
+from .._cpu.plan import parse_request
+from .._cpu.resource import CpuIsolation
+from .._hugepages.resource import Hugepages, Reservation, Wanted
+from .._nic.request import Request, parse_all
+from .._nic.resource import Nics
+
+_SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What other modules will be asked for; each in the form of its options.
+
+    Attributes:
+        nics: ``nics`` of the ``nic`` module.
+        reservations: ``reservations`` of the ``hugepages`` module.
+        keep: Bytes that huge pages must leave to the host.
+        drivers: ``drivers`` of the ``driver`` module.
+        cpu_plan: Options of the ``cpu_isolation`` module; no plan where it gives CPUs to nobody.
+        boot_arguments: ``arguments`` of the ``kernel_args`` module.
+        sysctls: ``variables`` of the ``sysctl`` module.
+    """
+
+    nics: Sequence[Mapping[str, Any]] = ()
+    reservations: Sequence[Mapping[str, Any]] = ()
+    keep: int = 0
+    drivers: Sequence[Mapping[str, Any]] = ()
+    cpu_plan: Mapping[str, Any] | None = None
+    boot_arguments: Sequence[str] = ()
+    sysctls: Mapping[str, Any] = field(default_factory=dict)
+
+    def nic_requests(self) -> list[Request]:
+        """Return the NICs' declarations; none where they are malformed, which is a refusal."""
+        try:
+            return parse_all(self.nics)
+        except Invalid:
+            return []
+
+
+def check_asked(host: Host, asked: Asked) -> Iterator[Finding]:
+    """Return what would be refused, and why."""
+    if asked.nics:
+        yield from _refusals("NICs", "nic_interfaces", lambda: _nics(host, asked.nics))
+    if asked.drivers:
+        yield from _refusals("drivers", "kernel_drivers", lambda: _drivers(host, asked.drivers))
+    if asked.reservations:
+        yield from _refusals("huge pages", "hugepages_reservations", lambda: _hugepages(host, asked))
+    if asked.cpu_plan and not _SHARES.isdisjoint(asked.cpu_plan):
+        yield from _refusals("CPU plan", "the cpu_isolation variables", lambda: _cpu_plan(host, asked.cpu_plan or {}))
+    if asked.boot_arguments:
+        yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, asked.boot_arguments))
+    if asked.sysctls:
+        yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, asked.sysctls))
+
+
+def _refusals(subject: str, where: str, ask: Callable[[], None]) -> Iterator[Finding]:
+    try:
+        ask()
+    except CoreError as error:
+        for reason in error.facts.get("reasons") or [str(error)]:
+            yield Finding(ERROR, subject, reason, "what this host can do", f"correct {where}")
+
+
+def _nics(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
+    requests = parse_all(options)
+    _validate(host, Nics(requests), requests)
+
+
+def _drivers(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
+    wanted = [Driver.from_option(one) for one in options]
+    _validate(host, Drivers(wanted, LiveDoor()), wanted)
+
+
+def _hugepages(host: Host, asked: Asked) -> None:
+    wanted = Wanted(
+        reservations=[
+            Reservation(one.get("node", 0), parse_size(one["size"]), one["count"]) for one in asked.reservations
+        ],
+        keep=asked.keep,
+    )
+    _validate(host, Hugepages(wanted), wanted)
+
+
+def _cpu_plan(host: Host, options: Mapping[str, Any]) -> None:
+    request = parse_request(options)
+    _validate(host, CpuIsolation(request), request)
+
+
+def _boot(host: Host, arguments: Sequence[str]) -> None:
+    _validate(host, KernelArguments(arguments), arguments)
+
+
+def _sysctls(host: Host, variables: Mapping[str, Any]) -> None:
+    wanted = parse(variables)
+    _validate(host, Sysctls(wanted), wanted)
+
+
+def _validate(host: Host, subject: Subject, desired: Any) -> None:
+    subject.validate(desired, subject.read(host))

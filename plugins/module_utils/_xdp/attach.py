@@ -1,0 +1,224 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Attaching XDP programs so that no packet passes without one, and so that what was before can be put back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from .._core.converge import ApplyFailed
+from .._core.system import Host
+from .._core.versions import kernel_version
+from .._linux import bpf, netlink
+from .._linux.bpf import Program
+from .._linux.netlink import Link, NetlinkError
+from .plan import DIRECTORY_MODE, Attachment, State, Wanted, fits, program_name, stale_maps
+
+_LINK_KERNEL = (5, 9)  # bpf_link for XDP
+_BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
+
+
+class Undo:
+    """What puts things back, last step first."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[str, Callable[[], None]]] = []
+        self._finally: list[Callable[[], None]] = []
+
+    def add(self, what: str, opposite: Callable[[], None]) -> None:
+        """Note a step's opposite; ``what`` names it where it fails in turn."""
+        self._steps.append((what, opposite))
+
+    def on_success(self, step: Callable[[], None]) -> None:
+        """Note what is cleared away once nothing will be put back."""
+        self._finally.append(step)
+
+    def run(self) -> list[str]:
+        """Put everything back; return what could not be."""
+        failed = []
+        for what, step in reversed(self._steps):
+            try:
+                step()
+            except OSError as error:
+                failed.append(f"{what} ({error})")
+        return failed
+
+    def forget(self) -> None:
+        """Keep what was done."""
+        for step in self._finally:
+            step()
+
+
+def attach(wanted: Wanted, state: State, undo: Undo, held: ExitStack) -> Program:
+    """Load the object and bring its program to the interface."""
+    source, link, ours = state.source, state.link, state.ours
+    if source is None or link is None:
+        raise AssertionError("validate() lets no attachment through without an object and an interface")
+    name = program_name(wanted, state)
+    opened = held.enter_context(bpf.Object(source.content, wanted.object))
+    reused = {
+        one: held.enter_context(bpf.map_by_id(state.maps[one].id))
+        for one, layout in source.maps.items()
+        if one in state.maps and fits(state.maps[one].layout, layout)
+    }
+    opened.load(name, reused)
+    program = opened.program(name)
+    for directory in (wanted.pin_root, wanted.pins, f"{wanted.pins}/maps"):
+        if not os.path.isdir(directory):
+            with step(f"make {directory}"):
+                os.mkdir(directory, DIRECTORY_MODE)
+            undo.add(f"remove {directory}", _call(os.rmdir, directory))
+    for one in source.maps:
+        if one not in reused or f"{wanted.pins}/maps/{one}" not in state.permissions:
+            pin(opened.map(one), f"{wanted.pins}/maps/{one}", undo)
+
+    if ours is None or ours.mode != wanted.mode or state.foreign:
+        for attachment in state.attachments:
+            _release(attachment, wanted, link, undo, held)
+        if kernel_version(platform.release()) >= _LINK_KERNEL:
+            _attach_by_link(program, wanted, link, undo, held, patient=bool(state.attachments))
+        else:
+            _attach_by_netlink(program, wanted, link, None, undo)
+    else:
+        old = held.enter_context(bpf.program_by_id(ours.program.id))
+        if ours.link_id is None:
+            _attach_by_netlink(program, wanted, link, old, undo)
+        else:
+            descriptor = held.enter_context(bpf.pinned(f"{wanted.pins}/link"))
+            with step(f"replace {ours}"):
+                bpf.update_link(descriptor, program, old)
+            undo.add(f"go back to {ours}", _call(bpf.update_link, descriptor, old, program))
+    pin(program, f"{wanted.pins}/prog", undo)
+    return bpf.program_info(program)
+
+
+def _attach_by_link(program: int, wanted: Wanted, link: Link, undo: Undo, held: ExitStack, patient: bool) -> None:
+    attempt = 0
+    while True:
+        try:
+            descriptor = bpf.create_xdp_link(program, link.index, wanted.mode)
+            break
+        except OSError as error:
+            attempt += 1
+            if not (patient and error.errno == errno.EBUSY and attempt < _BUSY_ATTEMPTS):
+                words = _words(error, program, link, wanted.mode)
+                raise ApplyFailed(f"attaching in {wanted.mode} mode was refused: {words}") from error
+            time.sleep(_BUSY_SECONDS * attempt)
+    held.callback(os.close, descriptor)
+    undo.add("detach the new link", _call(bpf.detach_link, descriptor))
+    pin(descriptor, f"{wanted.pins}/link", undo)
+
+
+def _words(error: OSError, program: int, link: Link, mode: str) -> str:
+    """Return why a link was refused: creating one gives a bare number, the same request by netlink gives words."""
+    try:
+        netlink.set_xdp(link.index, program, mode)
+    except NetlinkError as refusal:
+        return str(refusal)
+    netlink.set_xdp(link.index, -1, mode, expected_fd=program)
+    return f"{error.strerror}, though the same by netlink is accepted"
+
+
+def _attach_by_netlink(program: int, wanted: Wanted, link: Link, old: int | None, undo: Undo) -> None:
+    with step(f"attach in {wanted.mode} mode"):
+        netlink.set_xdp(link.index, program, wanted.mode, old)
+    back = -1 if old is None else old
+    undo.add("put back the program before", _call(netlink.set_xdp, link.index, back, wanted.mode, program))
+
+
+def _release(one: Attachment, wanted: Wanted, link: Link, undo: Undo, held: ExitStack) -> None:
+    """Detach a program so that it can be put back."""
+    program = held.enter_context(bpf.program_by_id(one.program.id))
+    if one.link_id is None:
+        with step(f"detach {one}"):
+            netlink.set_xdp(link.index, -1, one.mode, program)
+        undo.add(f"attach {one}", _call(netlink.set_xdp, link.index, program, one.mode))
+        return
+    with step(f"detach {one}"), bpf.link_by_id(one.link_id) as descriptor:
+        bpf.detach_link(descriptor)
+    if one.ours:
+        undo.add(f"attach {one}", _call(_restore_link, program, link.index, one.mode, f"{wanted.pins}/link"))
+    else:
+        # A detached link of another owner cannot be attached again, its program can.
+        undo.add(f"attach {one}", _call(netlink.set_xdp, link.index, program, one.mode))
+
+
+def _restore_link(program: int, index: int, mode: str, path: str) -> None:
+    status = os.stat(path)
+    descriptor = bpf.create_xdp_link(program, index, mode)
+    try:
+        os.unlink(path)
+        bpf.pin(descriptor, path)
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, status.st_mode & 0o7777)
+    finally:
+        os.close(descriptor)
+
+
+def pin(descriptor: int, path: str, undo: Undo) -> None:
+    """Pin in place of what is pinned there, in one step for those who open the path."""
+    new, old = f"{path}~", f"{path}~~"
+    with step(f"pin {path}"):
+        for left in (new, old):
+            if os.path.exists(left):
+                os.unlink(left)
+        if not os.path.exists(path):
+            bpf.pin(descriptor, path)
+            undo.add(f"unpin {path}", _call(os.unlink, path))
+            return
+        bpf.pin(descriptor, new)
+        os.link(path, old)
+        os.rename(new, path)
+    undo.add(f"pin {path} again", _call(os.rename, old, path))
+    undo.on_success(_call(os.unlink, old))
+
+
+def remove_stale_maps(wanted: Wanted, state: State) -> None:
+    """Remove the pins of maps that the object has not."""
+    for path in stale_maps(wanted, state):
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def detach(host: Host, wanted: Wanted, state: State) -> None:
+    """Detach our program and remove its pins and documents."""
+    try:
+        if state.ours and state.link:
+            with step(f"detach {state.ours}"):
+                if state.ours.link_id is None:
+                    with bpf.program_by_id(state.ours.program.id) as program:
+                        netlink.set_xdp(state.link.index, -1, state.ours.mode, program)
+                else:
+                    # Closing our pin would not do: a process that holds the link keeps it attached.
+                    with bpf.link_by_id(state.ours.link_id) as descriptor:
+                        bpf.detach_link(descriptor)
+        with step(f"remove {wanted.pins}"):
+            for directory, _directories, files in os.walk(wanted.pins, topdown=False):
+                for file in files:
+                    os.unlink(os.path.join(directory, file))
+                os.rmdir(directory)
+        for path in wanted.documents:
+            host.remove(path)
+    except OSError as error:
+        raise ApplyFailed(f"{wanted.interface}: {error}; what was removed before stays removed: run again") from error
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say in an error which step it was."""
+    try:
+        yield
+    except OSError as error:
+        raise ApplyFailed(f"cannot {what}: {error if isinstance(error, NetlinkError) else error.strerror}") from error
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:
+    return lambda: function(*arguments)

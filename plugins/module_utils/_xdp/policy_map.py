@@ -1,0 +1,316 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Policy entries in the pinned ACL maps, each with its owner; only one owner's entries are compared and changed."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core import state_files
+from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
+from .._core.system import Host
+from .._linux import bpf, netlink
+from .._linux.bpf import MapLayout
+from .plan import PIN_ROOT, pin_directory, policy_document
+from .prefix import Prefix, parse_prefix
+
+KIND = "xdp_map"
+# enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
+ACTIONS: Mapping[str, int] = {"pass": 1, "drop": 2}
+OWNERS: Mapping[str, int] = {"inventory": 1, "api": 2}
+_ACTION_NAMES = {number: name for name, number in ACTIONS.items()}
+_OWNER_NAMES = {number: name for name, number in OWNERS.items()}
+_MAP_NAMES: Mapping[int, str] = {4: "acl_v4", 6: "acl_v6"}
+_KEY_BYTES: Mapping[int, int] = {4: 8, 6: 20}
+_RULE_BYTES = 4  # struct acl_rule: action, owner, prefix_len, reserved
+_REASONS_SHOWN = 20
+_ENTRY_PATH = 3  # interface, owner, prefix
+
+_log = logging.getLogger("tripod-host")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is asked.
+
+    Attributes:
+        entries: Action by prefix.
+        mode: ``exact`` makes the entries the whole of the owner's; ``present`` adds or changes them and leaves its
+            others; ``absent`` removes them, whatever their action.
+        documents: Directory of what was asked of the host; None keeps no document of it.
+    """
+
+    interface: str
+    owner: str = "inventory"
+    entries: Mapping[Prefix, str] = field(default_factory=dict)
+    mode: str = "exact"
+    pin_root: str = PIN_ROOT
+    documents: str | None = None
+
+    @property
+    def document(self) -> str:
+        """Name of the document."""
+        return policy_document(self.interface)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The maps as they are.
+
+    Attributes:
+        rules: Owner and action by prefix, all owners'.
+        layouts: Layout of each map by IP version.
+        document: What was asked of this interface before.
+    """
+
+    rules: Mapping[Prefix, tuple[str, str]]
+    layouts: Mapping[int, MapLayout]
+    document: state_files.Document | None = None
+
+
+def parse_entries(options: Sequence[Mapping[str, Any]]) -> dict[Prefix, str]:
+    """Return action by prefix.
+
+    Raises:
+        Invalid: Prefixes are malformed, or given twice; each is named with its place in the list.
+    """
+    findings = Findings()
+    places: dict[Prefix, int] = {}
+    entries: dict[Prefix, str] = {}
+    for place, option in enumerate(options):
+        try:
+            prefix = parse_prefix(option["prefix"])
+        except ValueError as error:
+            findings.add(f"entries[{place}]: {error}")
+            continue
+        if prefix in entries:
+            words = "is given twice" if entries[prefix] == option["action"] else "is given with two actions"
+            findings.add(f"entries[{places[prefix]}] and entries[{place}]: {prefix} {words}; leave one")
+            continue
+        places[prefix] = place
+        entries[prefix] = option["action"]
+    _shorten(findings)
+    findings.raise_if_any(Invalid, "policy entries are not valid, nothing was changed")
+    return entries
+
+
+def _shorten(findings: Findings) -> None:
+    """Keep a message readable where thousands of entries share one mistake."""
+    hidden = len(findings.reasons) - _REASONS_SHOWN
+    if hidden > 0:
+        findings.reasons[_REASONS_SHOWN:] = [f"and {hidden} more"]
+
+
+class XdpMap:
+    """The subject for ``converge``.
+
+    Args:
+        policy: What is asked; reading needs the interface and the pin root in it.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def path(self, version: int) -> str:
+        """Return where the map for an IP version is pinned."""
+        return f"{pin_directory(self._policy.pin_root, self._policy.interface)}/maps/{_MAP_NAMES[version]}"
+
+    def read(self, host: Host) -> Tables:
+        """Read all entries of both maps."""
+        rules: dict[Prefix, tuple[str, str]] = {}
+        layouts: dict[int, MapLayout] = {}
+        for version in _MAP_NAMES:
+            path = self.path(version)
+            try:
+                with bpf.pinned(path) as descriptor:
+                    layout = bpf.map_info(descriptor).layout
+                    if (layout.type, layout.key_size, layout.value_size) != (
+                        "lpm_trie",
+                        _KEY_BYTES[version],
+                        _RULE_BYTES,
+                    ):
+                        raise Impossible(
+                            f"{path} is a {layout.type} with {layout.key_size}-byte keys and {layout.value_size}-byte "
+                            f"values, not an ACL (lpm_trie, {_KEY_BYTES[version]}, {_RULE_BYTES}): attach the program "
+                            "that belongs to this collection"
+                        )
+                    for key, value in bpf.items(descriptor, layout).items():
+                        owner = _OWNER_NAMES.get(value[1], str(value[1]))
+                        rules[Prefix.from_key(key)] = (owner, _ACTION_NAMES.get(value[0], str(value[0])))
+                    layouts[version] = layout
+            except OSError as error:
+                raise Impossible(_unreadable(path, self._policy.interface, error)) from error
+        directory = self._policy.documents
+        document = None if directory is None else state_files.load(host, self._policy.document, directory)
+        return Tables(rules, layouts, document)
+
+    def validate(self, desired: Policy, state: Tables) -> None:
+        """Refuse prefixes of another owner, and more entries than the maps hold."""
+        findings = Findings()
+        for prefix in desired.entries:
+            owner, action = state.rules.get(prefix, (desired.owner, ""))
+            if owner != desired.owner:
+                findings.add(
+                    f"{prefix} ({action}) belongs to owner {owner}, not {desired.owner}: "
+                    "remove it there, or leave it out here"
+                )
+        _shorten(findings)
+        findings.raise_if_any(Refused, f"{desired.interface}: nothing was changed")
+        if desired.mode == "absent":
+            return
+        after = Counter(prefix.version for prefix in _target(desired, state))
+        after.update(prefix.version for prefix, (owner, _action) in state.rules.items() if owner != desired.owner)
+        for version, layout in state.layouts.items():
+            if after[version] > layout.max_entries:
+                findings.add(
+                    f"{_MAP_NAMES[version]} would hold {after[version]} entries > its limit {layout.max_entries}: "
+                    "join prefixes, or build the object with larger maps"
+                )
+        findings.raise_if_any(Impossible, f"{desired.interface}: nothing was changed")
+
+    def plan(self, desired: Policy, state: Tables) -> list[Change]:
+        """Return removals, then additions and changes, so that a nearly full map has room; then the document's."""
+        target = _target(desired, state)
+        own = own_entries(desired, state)
+        removed = [(prefix, action, None) for prefix, action in own.items() if prefix not in target]
+        set_ = [(prefix, own.get(prefix), action) for prefix, action in target.items() if own.get(prefix) != action]
+        changes = [
+            Change((desired.interface, desired.owner, str(prefix)), before, after)
+            for prefix, before, after in removed + set_
+        ]
+        return changes + _plan_document(desired, state, target)
+
+    def apply(self, host: Host, changes: Sequence[Change]) -> None:
+        """Write the changes in batches; where that fails, put back the entries touched."""
+        entries = entry_changes(changes)
+        done: list[Change] = []
+        with ExitStack() as held:
+            maps = {version: held.enter_context(bpf.pinned(self.path(version))) for version in _MAP_NAMES}
+            try:
+                for version, descriptor in maps.items():
+                    for group in (_of(version, entries, removed=True), _of(version, entries, removed=False)):
+                        done += group
+                        self._write(descriptor, version, group)
+            except OSError as error:
+                for version, descriptor in maps.items():
+                    self._put_back(descriptor, _of(version, done))
+                reason = error.strerror
+                raise ApplyFailed(
+                    f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
+                ) from error
+        if self._policy.documents and len(changes) > len(entries):
+            body = changes[-1].after
+            if body is None:
+                state_files.discard(host, self._policy.document, self._policy.documents)
+            else:
+                document = state_files.Document(self._policy.document, KIND, body)
+                state_files.store(host, document, self._policy.documents)
+
+    def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
+        removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
+        entries = [self._entry(change.path[-1], change.after) for change in changes if change.after is not None]
+        if removed:
+            bpf.delete(descriptor, removed)
+        if entries and bpf.update(descriptor, entries) < len(entries):
+            raise OSError(errno.ENOSPC, f"{_MAP_NAMES[version]} is full, another owner adds entries at the same time")
+
+    def _put_back(self, descriptor: int, changes: Sequence[Change]) -> None:
+        bpf.delete(descriptor, [parse_prefix(one.path[-1]).key for one in changes if one.before is None])
+        bpf.update(descriptor, [self._entry(one.path[-1], one.before) for one in changes if one.before is not None])
+
+    def _entry(self, text: str, action: str) -> tuple[bytes, bytes]:
+        prefix = parse_prefix(text)
+        return prefix.key, bytes((ACTIONS[action], OWNERS[self._policy.owner], prefix.length, 0))
+
+
+def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+    """Bring the inventory's entries to what a document's body asks; ``only`` names the interfaces concerned.
+
+    Maps live as long as their pins, which a reboot ends. An interface that is absent now is left out.
+    """
+    interface = body["interface"]
+    if only is not None and interface not in only:
+        return Outcome([], None, checked=check)
+    if netlink.link(interface) is None:
+        _log.info("%s is absent: its policy is left out", interface)
+        return Outcome([], None, checked=check)
+    entries = {parse_prefix(prefix): action for prefix, action in body["entries"].items()}
+    policy = Policy(interface, entries=entries, pin_root=body["pin_root"])
+    if check and not host.exists(XdpMap(policy).path(4)):
+        # The program that brings the maps is still to be attached.
+        return Outcome(_additions(policy), None, checked=True)
+    return converge(XdpMap(policy), policy, host, check)
+
+
+def request_body(policy: Policy, entries: Mapping[Prefix, str]) -> dict[str, Any]:
+    """Return what ``replay`` takes to make these the owner's entries."""
+    return {
+        "interface": policy.interface,
+        "pin_root": policy.pin_root,
+        "entries": {str(prefix): action for prefix, action in entries.items()},
+    }
+
+
+def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:
+    """Return the changes that concern entries, without the document's, which is last."""
+    return [change for change in changes if len(change.path) == _ENTRY_PATH]
+
+
+def counts(changes: Sequence[Change]) -> dict[str, int]:
+    """Return how many entries a plan adds, removes and changes."""
+    tally = Counter(
+        "added" if change.before is None else "removed" if change.after is None else "modified"
+        for change in entry_changes(changes)
+    )
+    return {name: tally[name] for name in ("added", "removed", "modified")}
+
+
+def own_entries(desired: Policy, state: Tables) -> dict[Prefix, str]:
+    """Return action by prefix of the owner's entries."""
+    return {prefix: action for prefix, (owner, action) in state.rules.items() if owner == desired.owner}
+
+
+def _target(desired: Policy, state: Tables) -> dict[Prefix, str]:
+    """Return what the owner's entries are to be."""
+    if desired.mode == "exact":
+        return dict(desired.entries)
+    own = own_entries(desired, state)
+    if desired.mode == "present":
+        return {**own, **desired.entries}
+    return {prefix: action for prefix, action in own.items() if prefix not in desired.entries}
+
+
+def _additions(policy: Policy) -> list[Change]:
+    return [Change((policy.interface, policy.owner, str(one)), None, action) for one, action in policy.entries.items()]
+
+
+def _plan_document(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:
+    """Return the change of the document, which holds all entries of the owner."""
+    if desired.documents is None:
+        return []
+    if not target:
+        held = state.document
+        return [Change(("document", desired.document), dict(held.body), None)] if held else []
+    return state_files.plan(state.document, state_files.Document(desired.document, KIND, request_body(desired, target)))
+
+
+def _of(version: int, changes: Sequence[Change], removed: bool | None = None) -> list[Change]:
+    return [
+        change
+        for change in changes
+        if (6 if ":" in change.path[-1] else 4) == version and removed in (None, change.after is None)
+    ]
+
+
+def _unreadable(path: str, interface: str, error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"{path} does not exist: attach the program to {interface} with xdp_program first, or correct pin_root"
+    return f"{path} cannot be read: {error.strerror}; run as root, outside of 'ip netns exec', which hides /sys/fs/bpf"

@@ -1,0 +1,270 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""What is attached, kept for as long as a guard is armed: the very programs and maps, not the files they came from.
+
+The object may have been overwritten, its map entries were never in a file, and another owner's program cannot be
+loaded again at all. A pin of each keeps them alive, and so a revert takes nothing but them.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .._core.converge import ApplyFailed, Change, NotConverged, Outcome
+from .._core.system import Host
+from .._guard.guard import Guard, Restore, protect
+from .._linux import bpf, netlink
+from .attach import step
+from .plan import DIRECTORY_MODE, KIND, State, Wanted, touches_traffic
+
+_MIRROR = "pins"  # beside the programs, which are named after their mode
+_BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was pinned.
+
+    Attributes:
+        body: What ``restore`` takes.
+        paths: All pins and directories, in the order in which they can be removed.
+    """
+
+    body: Mapping[str, Any]
+    paths: Sequence[str]
+
+    def drop(self) -> None:
+        """Remove the pins."""
+        for path in self.paths:
+            with suppress(OSError):
+                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+
+
+class Protection:
+    """Arms the guard before the first step of a plan; ``converge`` calls it.
+
+    Args:
+        host: The machine.
+        wanted: What is asked of the interface.
+        mode: ``auto``, ``always`` or ``never``.
+        timeout: Seconds in which the change has to be confirmed.
+    """
+
+    def __init__(self, host: Host, wanted: Wanted, mode: str, timeout: float) -> None:
+        self._host, self._wanted, self._mode, self._timeout = host, wanted, mode, timeout
+        self.guard: Guard | None = None
+
+    def __call__(self, changes: Sequence[Change], state: State) -> None:
+        """Keep what is attached, and arm the guard where one is needed."""
+        if self._mode == "never" or not touches_traffic(changes):
+            return
+        wanted = self._wanted
+        kept = keep(wanted, state)
+        try:
+            self.guard = protect(
+                self._host,
+                KIND,
+                [wanted.interface],
+                [Restore(KIND, kept.body)],
+                self._mode,
+                self._timeout,
+                wanted.documents,
+                kept.paths,
+            )
+        finally:
+            if self.guard is None:
+                kept.drop()
+
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """What the module returns as ``guard``."""
+        return self.guard.facts if self.guard else None
+
+
+def keep(wanted: Wanted, state: State) -> Kept:
+    """Pin what is attached, and what is pinned, a second time.
+
+    Raises:
+        ApplyFailed: The kernel refused; nothing was changed.
+    """
+    directory = f"{wanted.pins}~{secrets.token_hex(4)}"
+    files: list[str] = []
+    directories = [wanted.pin_root, directory]
+    attached: list[dict[str, Any]] = []
+    pinned = wanted.pins in state.permissions
+    if not state.attachments and not pinned:
+        return Kept(_body(wanted, state, directory, attached), [])
+    try:
+        with step(f"keep in {directory} what is attached to {wanted.interface}"):
+            os.makedirs(directory, DIRECTORY_MODE)
+            for one in state.attachments:
+                files.append(f"{directory}/{one.mode}")
+                with bpf.program_by_id(one.program.id) as program:
+                    bpf.pin(program, files[-1])
+                attached.append({"mode": one.mode, "link": one.ours and one.link_id is not None})
+            for place in (_MIRROR, f"{_MIRROR}/maps") if pinned else ():
+                directories.append(f"{directory}/{place}")
+                os.mkdir(directories[-1], DIRECTORY_MODE)
+            for name in _files(wanted.pins):
+                files.append(f"{directory}/{_MIRROR}/{name}")
+                os.link(f"{wanted.pins}/{name}", files[-1])
+    except ApplyFailed:
+        Kept({}, [*files, *reversed(directories)]).drop()
+        raise
+    return Kept(_body(wanted, state, directory, attached), [*files, *reversed(directories)])
+
+
+def _body(wanted: Wanted, state: State, directory: str, attached: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "interface": wanted.interface,
+        "pin_root": wanted.pin_root,
+        "pin_group": state.permissions.get(wanted.pin_root, (wanted.pin_group, 0))[0],
+        "pins": wanted.pins,
+        "kept": directory,
+        "attached": list(attached),
+        "permissions": {
+            path: list(one)
+            for path, one in state.permissions.items()
+            if path == wanted.pin_root or path.startswith(wanted.pins)
+        },
+    }
+
+
+def restore(body: Mapping[str, Any], host: Host, check: bool = False) -> Outcome:
+    """Bring an interface and its pins back to what was kept.
+
+    Raises:
+        ApplyFailed: The kernel refused a step.
+        NotConverged: It took all of them, and another program is attached all the same.
+    """
+    name = body["interface"]
+    link = netlink.link(name)
+    if link is None:
+        _log.warning("%s is gone: its XDP program is not put back", name)
+        return Outcome([], None, checked=check)
+    wanted = _kept_programs(body)
+    changes = [
+        Change((name, "program", mode), link.xdp.programs.get(mode), wanted.get(mode), disrupts=True)
+        for mode in sorted({*wanted, *link.xdp.programs})
+        if wanted.get(mode) != link.xdp.programs.get(mode)
+    ]
+    if check:
+        return Outcome(changes, None, checked=True)
+    with step(f"bring {name} back to what was attached before"):
+        if changes:
+            _attach(body, link, wanted)
+        _mirror(body)
+    reached = netlink.link(name)
+    if reached and dict(reached.xdp.programs) != wanted:
+        raise NotConverged(f"{name}: programs {dict(reached.xdp.programs)} are attached, {wanted} were before")
+    return Outcome(changes, None)
+
+
+def _kept_programs(body: Mapping[str, Any]) -> dict[str, int]:
+    found = {}
+    for one in body["attached"]:
+        with bpf.pinned(f"{body['kept']}/{one['mode']}") as descriptor:
+            found[one["mode"]] = bpf.program_info(descriptor).id
+    return found
+
+
+def _attach(body: Mapping[str, Any], link: netlink.Link, wanted: Mapping[str, int]) -> None:
+    """Replace where the same bpf_link still holds the interface, so that no packet passes without a program."""
+    holders = {one.program_id: one.id for one in bpf.xdp_links() if one.index == link.index}
+    own = _link_id(f"{body['kept']}/{_MIRROR}/link")
+    left = {
+        one["mode"]: one["link"]
+        for one in body["attached"]
+        if link.xdp.programs.get(one["mode"]) != wanted[one["mode"]]
+    }
+    for mode, number in link.xdp.programs.items():
+        if wanted.get(mode) == number:
+            continue
+        holder = holders.get(number)
+        with bpf.program_by_id(number) as current:
+            if mode in left and holder is not None and holder == own:
+                with bpf.link_by_id(holder) as descriptor, bpf.pinned(f"{body['kept']}/{mode}") as before:
+                    bpf.update_link(descriptor, before, current)
+                del left[mode]
+            elif holder is not None:
+                with bpf.link_by_id(holder) as descriptor:
+                    bpf.detach_link(descriptor)
+            else:
+                netlink.set_xdp(link.index, -1, mode, current)
+    for mode, by_link in left.items():
+        with bpf.pinned(f"{body['kept']}/{mode}") as before:
+            if by_link:
+                _attach_by_link(before, link.index, mode, f"{body['kept']}/{_MIRROR}/link")
+            else:
+                _patiently(lambda before=before, mode=mode: netlink.set_xdp(link.index, before, mode))
+
+
+def _attach_by_link(program: int, index: int, mode: str, path: str) -> None:
+    descriptor = _patiently(lambda: bpf.create_xdp_link(program, index, mode))
+    try:
+        os.unlink(path)
+        bpf.pin(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _patiently(attach: Any) -> Any:
+    for attempt in range(_BUSY_ATTEMPTS):
+        try:
+            return attach()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(_BUSY_SECONDS * (attempt + 1))
+    return attach()
+
+
+def _link_id(path: str) -> int | None:
+    if not os.path.exists(path):
+        return None
+    with bpf.pinned(path) as descriptor:
+        info = bpf.xdp_link_info(descriptor)
+    return info.id if info else None
+
+
+def _mirror(body: Mapping[str, Any]) -> None:
+    """Make the pins the same objects as the kept ones, each in one step for those who open its path."""
+    pins, kept = body["pins"], f"{body['kept']}/{_MIRROR}"
+    wanted = list(_files(kept))
+    for name in list(_files(pins)):
+        if name not in wanted:
+            os.unlink(f"{pins}/{name}")
+    for directory in (pins, f"{pins}/maps") if wanted else ():
+        if not os.path.isdir(directory):
+            os.mkdir(directory, DIRECTORY_MODE)
+    for name in wanted:
+        path, new = f"{pins}/{name}", f"{pins}/{name}~"
+        if os.path.exists(path) and os.path.samefile(path, f"{kept}/{name}"):
+            continue
+        os.link(f"{kept}/{name}", new)
+        os.rename(new, path)
+    for path, (group, mode) in body["permissions"].items():
+        if os.path.exists(path):
+            os.chown(path, 0, group)
+            os.chmod(path, mode)
+    for directory in (f"{pins}/maps", pins) if pins not in body["permissions"] else ():
+        if os.path.isdir(directory):
+            os.rmdir(directory)
+
+
+def _files(directory: str) -> Iterator[str]:
+    for place, _directories, names in os.walk(directory):
+        for name in names:
+            yield os.path.relpath(os.path.join(place, name), directory)

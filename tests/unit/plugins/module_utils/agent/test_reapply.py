@@ -1,0 +1,110 @@
+"""Documents are replayed in order, each for itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply import (
+    LINK_KINDS,
+    REPLAYS,
+    as_json,
+    exit_status,
+    replay,
+    table,
+)
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Change, Impossible, Outcome
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_files import Document
+
+
+class Recorder:
+    """Replays by noting what was asked; a body's ``change`` is what differs, its ``error`` what is raised."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, bool, object]] = []
+
+    def __call__(self, body, host, check=False, only=None):
+        self.calls.append((body["name"], check, only))
+        if "error" in body:
+            raise Impossible(body["error"])
+        changes = [Change((body["name"], "ring", "rx"), 256, body["change"])] if "change" in body else []
+        return Outcome(changes, None, checked=check)
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def host(machine):
+    def store(*documents):
+        made = machine()
+        for name, kind, body in documents:
+            state_files.store(made, Document(name, kind, {"name": name, **body}))
+        return made
+
+    return store
+
+
+def test_kinds_come_in_their_order_and_names_within(host, recorder):
+    made = host(("a", "second", {}), ("z", "first", {}), ("b", "first", {}))
+    results = replay(made, replays={"first": recorder, "second": recorder})
+    assert [call[0] for call in recorder.calls] == ["b", "z", "a"]
+    assert [result.state for result in results] == ["converged"] * 3
+    assert exit_status(results) == 0
+
+
+def test_one_that_fails_does_not_keep_the_others_from_it(host, recorder):
+    made = host(("a", "first", {"error": "no such ring"}), ("b", "first", {"change": 512}))
+    results = replay(made, replays={"first": recorder})
+    assert [(one.name, one.state, one.error) for one in results] == [
+        ("a", "failed", "no such ring"),
+        ("b", "differs", None),
+    ]
+    assert exit_status(results) == 1
+    assert exit_status(results[1:]) == 2
+
+
+def test_a_body_of_another_make_fails_by_itself(host, recorder):
+    made = host(("b", "first", {}))
+    state_files.store(made, Document("a", "first", {"nothing": "of ours"}))
+    results = replay(made, replays={"first": recorder})
+    assert [one.state for one in results] == ["failed", "converged"]
+    assert results[0].error == "its document is not understood: KeyError('name')"
+
+
+def test_what_is_unknown_or_damaged_is_told(host, recorder):
+    made = host(("a", "later", {}))
+    made.write_atomically(state_files.path("torn"), '{"format": 1, "ki')
+    results = replay(made, replays={"first": recorder})
+    assert [(one.name, one.state) for one in results] == [("a", "failed"), ("torn", "failed")]
+    assert "'later': apply the host_agent role again" in results[0].error
+    assert "/etc/tripod/host.d/torn.json cannot be understood: run the playbook" in results[1].error
+
+
+def test_a_replay_can_be_for_some_kinds_and_some_interfaces(host, recorder):
+    made = host(("a", "first", {}), ("b", "second", {}))
+    replay(made, check=True, kinds=("second",), only={"ens1"}, replays={"first": recorder, "second": recorder})
+    assert recorder.calls == [("b", True, {"ens1"})]
+
+
+def test_the_table_says_what_differs_and_what_failed(host, recorder):
+    made = host(("nic", "first", {"change": 512}), ("xdp-ens1", "first", {"error": "no such object"}))
+    results = replay(made, check=True, replays={"first": recorder})
+    assert table(results) == (
+        "SUBJECT   STATE\n"
+        "nic       differs\n"
+        "  nic ring rx: 256 -> 512\n"
+        "xdp-ens1  failed\n"
+        "  no such object\n"
+    )  # fmt: skip
+    assert table([]) == "nothing was asked of this host\n"
+    told = json.loads(as_json(results))
+    assert told[0]["diff"] == {"before": {"nic": {"ring": {"rx": 256}}}, "after": {"nic": {"ring": {"rx": 512}}}}
+    assert (told[1]["state"], told[1]["error"]) == ("failed", "no such object")
+
+
+def test_a_link_kind_is_one_that_can_be_replayed():
+    assert set(LINK_KINDS) < set(REPLAYS)

@@ -1,0 +1,249 @@
+"""The kernel's variables: live, in our file, and given back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl import (
+    FILE,
+    Sysctls,
+    advice,
+    canonical,
+    parse,
+)
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
+    ApplyFailed,
+    Impossible,
+    Invalid,
+    NotConverged,
+    Refused,
+    converge,
+)
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+
+
+@pytest.fixture
+def host(tmp_path):
+    made = Host(tmp_path)
+    for name, value in {
+        "net/core/netdev_budget": "300",
+        "net/core/somaxconn": "4096",
+        "net/ipv4/tcp_rmem": "4096\t131072\t6291456",
+        "net/ipv4/conf/eth0.100/rp_filter": "0",
+        "vm/nr_hugepages": "0",
+        "kernel/version": "#1 SMP",
+    }.items():
+        path = made.path(f"/proc/sys/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value + "\n")
+    made.path("/proc/sys/kernel/version").chmod(0o444)
+    return made
+
+
+def bring(host, check=False, **asked):
+    wanted = parse({name.replace("__", "."): value for name, value in asked.items()})
+    return converge(Sysctls(wanted), wanted, host, check=check)
+
+
+def live(host, path):
+    return host.read(f"/proc/sys/{path}")
+
+
+def test_values_are_set_kept_and_then_left_alone(host):
+    outcome = bring(host, net__core__netdev_budget=600, net__ipv4__tcp_rmem="4096  87380 16777216")
+    assert [change.path for change in outcome.changes] == [
+        ("live", "net.core.netdev_budget"),
+        ("live", "net.ipv4.tcp_rmem"),
+        (FILE, "net.core.netdev_budget"),
+        (FILE, "net.ipv4.tcp_rmem"),
+    ]
+    assert live(host, "net/core/netdev_budget") == "600"
+    assert live(host, "net/ipv4/tcp_rmem") == "4096 87380 16777216"
+    assert host.read(FILE).splitlines()[1:] == [
+        "# before: net.core.netdev_budget = 300",
+        "net.core.netdev_budget = 600",
+        "# before: net.ipv4.tcp_rmem = 4096 131072 6291456",
+        "net.ipv4.tcp_rmem = 4096 87380 16777216",
+    ]
+    assert not bring(host, net__core__netdev_budget=600, net__ipv4__tcp_rmem="4096 87380 16777216").changed
+
+
+def test_blanks_of_the_kernel_are_no_difference(host):
+    outcome = bring(host, net__ipv4__tcp_rmem="4096 131072 6291456")
+    assert [change.path[0] for change in outcome.changes] == [FILE]
+
+
+def test_a_value_that_is_right_but_not_kept_is_only_kept(host):
+    assert [change.path[0] for change in bring(host, net__core__somaxconn=4096).changes] == [FILE]
+
+
+def test_what_is_no_longer_asked_for_gets_its_value_back(host):
+    bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
+    bring(host, net__core__somaxconn=8192)
+    assert live(host, "net/core/netdev_budget") == "300"
+    bring(host, net__core__somaxconn=9000)
+    bring(host)
+    assert live(host, "net/core/somaxconn") == "4096", "from before the first of two writes"
+    assert not host.exists(FILE)
+    assert not bring(host).changed
+
+
+def test_what_somebody_else_set_since_stays(host):
+    bring(host, net__core__netdev_budget=600)
+    host.write_attribute("/proc/sys/net/core/netdev_budget", "450\n")
+    bring(host)
+    assert live(host, "net/core/netdev_budget") == "450"
+
+
+def test_check_mode_writes_nothing(host):
+    outcome = bring(host, check=True, net__core__netdev_budget=600)
+    assert outcome.diff["after"] == {
+        "live": {"net.core.netdev_budget": "600"},
+        FILE: {"net.core.netdev_budget": "600"},
+    }
+    assert live(host, "net/core/netdev_budget") == "300"
+    assert not host.exists(FILE)
+
+
+def test_a_lost_file_is_written_again(host):
+    bring(host, net__core__netdev_budget=600)
+    host.remove(FILE)
+    assert bring(host, net__core__netdev_budget=600).changed
+    assert "net.core.netdev_budget = 600" in host.read(FILE)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("net.core.somaxconn", "net.core.somaxconn"),
+        ("net/core/somaxconn", "net.core.somaxconn"),
+        ("net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter"),
+        ("net.ipv4.conf.eth0/100.rp_filter", "net.ipv4.conf.eth0/100.rp_filter"),
+    ],
+)
+def test_both_ways_to_write_a_name_mean_one(written, name):
+    assert canonical(written) == name
+
+
+def test_a_dot_within_a_part_finds_its_file(host):
+    bring(host, **{"net/ipv4/conf/eth0.100/rp_filter": 2})
+    assert live(host, "net/ipv4/conf/eth0.100/rp_filter") == "2"
+
+
+def test_a_truth_value_is_a_number(host):
+    assert parse({"net.ipv4.ip_forward": True, "net.core.bpf_jit_enable": False}) == {
+        "net.ipv4.ip_forward": "1",
+        "net.core.bpf_jit_enable": "0",
+    }
+
+
+def test_every_malformed_request_is_told_at_once():
+    with pytest.raises(Invalid) as caught:
+        parse(
+            {
+                "a b": 1,
+                "../etc/passwd": 1,
+                "net.core..x": 1,
+                "net.core.x": None,
+                "net.core.y": [1],
+                "net.core.z": "1\n2",
+                "net.core.somaxconn": 1,
+                "net/core/somaxconn": 2,
+            }
+        )
+    assert caught.value.facts["reasons"] == [
+        "'a b' is no name of a kernel variable, such as net.core.somaxconn",
+        "'../etc/passwd' is no name of a kernel variable, such as net.core.somaxconn",
+        "'net.core..x' is no name of a kernel variable, such as net.core.somaxconn",
+        "net.core.x: None is no value; give a number or one line of text, fields parted by blanks",
+        "net.core.y: [1] is no value; give a number or one line of text, fields parted by blanks",
+        "net.core.z: '1\\n2' is no value; give a number or one line of text, fields parted by blanks",
+        "net.core.somaxconn is asked for twice: give it one value",
+    ]
+
+
+def test_every_limit_is_told_and_nothing_is_changed(host):
+    with pytest.raises(Impossible) as caught:
+        bring(host, net__core__netdev_budget=600, net__core__nope=1, kernel__version="2", vm__nr_hugepages=8)
+    assert caught.value.facts["reasons"] == [
+        "net.core.nope: this kernel has no such variable that can be read; check the name, or load its module first",
+        "kernel.version is #1 SMP and can only be read, 2 is wanted: leave it out",
+        "vm.nr_hugepages is for the module hugepages, which knows of nodes: ask for it there",
+    ]
+    assert live(host, "net/core/netdev_budget") == "300"
+
+
+def test_a_directory_is_no_variable(host):
+    with pytest.raises(Impossible, match=r"net\.core: this kernel has no such variable"):
+        bring(host, net__core=1)
+
+
+@pytest.mark.parametrize(("number", "words"), [(13, "Permission denied; run as root"), (16, "Device or resource busy")])
+def test_a_write_that_fails_tells_also_what_it_could_not_put_back(host, monkeypatch, number, words):
+    real = Host.write_attribute
+
+    def write(self, path, text):
+        if text in ("8192", "300"):
+            raise OSError(number, os.strerror(number))
+        real(self, path, text)
+
+    monkeypatch.setattr(Host, "write_attribute", write)
+    with pytest.raises(ApplyFailed) as caught:
+        bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
+    assert str(caught.value) == (
+        f"net.core.somaxconn = 8192: {words}; not put back: net.core.netdev_budget ({os.strerror(number)})"
+    )
+
+
+def test_a_file_of_somebody_else_is_left_alone(host):
+    host.write_atomically(FILE, "net.core.somaxconn = 1\n")
+    with pytest.raises(Refused, match="is not ours"):
+        bring(host, net__core__netdev_budget=600)
+    assert not bring(host).changed
+    assert host.read(FILE) == "net.core.somaxconn = 1"
+
+
+def test_a_refused_value_takes_back_those_before_it(host, monkeypatch):
+    real = Host.write_attribute
+
+    def write(self, path, text):
+        if text == "8192":
+            raise OSError(22, "Invalid argument")
+        real(self, path, text)
+
+    monkeypatch.setattr(Host, "write_attribute", write)
+    with pytest.raises(ApplyFailed, match=r"somaxconn = 8192: the kernel does not take this value .*before are back"):
+        bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
+    assert live(host, "net/core/netdev_budget") == "300"
+    assert not host.exists(FILE)
+
+
+def test_a_value_that_the_kernel_rounds_is_told(host, monkeypatch):
+    real = Host.write_attribute
+    monkeypatch.setattr(Host, "write_attribute", lambda self, path, _text: real(self, path, "512"))
+    with pytest.raises(NotConverged, match=r"netdev_budget: 512 -> 600"):
+        bring(host, net__core__netdev_budget=600)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("/etc/sysctl.d/99-local.conf", True),
+        ("/usr/lib/sysctl.d/90-vendor.conf", True),
+        ("/etc/sysctl.conf", True),
+        ("/etc/sysctl.d/10-early.conf", False),
+        ("/etc/sysctl.d/99-local.txt", False),
+    ],
+)
+def test_a_file_that_is_read_later_and_differs_is_told(host, file, told):
+    host.write_atomically(file, "# net.core.netdev_budget = 1\n-net/core/netdev_budget=450\n")
+    outcome = bring(host, net__core__netdev_budget=600)
+    assert bool(advice(outcome.state, {"net.core.netdev_budget": "600"})) is told
+
+
+def test_a_file_hides_another_of_its_name(host):
+    host.write_atomically("/usr/lib/sysctl.d/90-vendor.conf", "net.core.netdev_budget = 450\n")
+    host.write_atomically("/etc/sysctl.d/90-vendor.conf", "")
+    outcome = bring(host, net__core__netdev_budget=600)
+    assert advice(outcome.state, {"net.core.netdev_budget": "600"}) == []

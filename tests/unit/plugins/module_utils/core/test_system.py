@@ -1,0 +1,46 @@
+"""The file tree of a machine, recorded or real."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def test_absent_is_none_and_zero_is_zero(host):
+    assert host.read("/sys/absent") is None
+    assert host.read_int("/sys/absent") is None
+    assert host.list("/sys/absent") == []
+    assert host.link("/sys/absent") is None
+    host.write_atomically("/sys/zero", "0\n")
+    assert host.read_int("/sys/zero") == 0
+    host.write_atomically("/sys/hex", "0x10\n")
+    assert host.read_int("/sys/hex") == 16
+
+
+def test_an_attribute_that_does_not_apply_is_not_available():
+    # The speed of the loopback interface: the file is there, reading it gives EINVAL.
+    assert os.path.exists("/sys/class/net/lo/speed")
+    assert Host().read("/sys/class/net/lo/speed") is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(host):
+    host.write_atomically("/etc/a", "old", mode=0o640)
+    with pytest.raises(TypeError):
+        host.write_bytes_atomically("/etc/a", "not bytes")
+    assert host.read("/etc/a") == "old"
+    assert host.list("/etc") == ["a"]
+    assert host.path("/etc/a").stat().st_mode & 0o777 == 0o640
+
+
+def test_removing_what_is_not_there_is_fine(host):
+    host.remove("/etc/nothing")
+    host.write_atomically("/etc/a", "x")
+    host.remove("/etc/a")
+    assert not host.exists("/etc/a")

@@ -1,0 +1,56 @@
+"""irqbalance's unit, and the drop-in that keeps it off."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqbalance
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irqbalance import DROP_IN, State, read, render
+
+UNIT = "/usr/lib/systemd/system/irqbalance.service"
+DEBIAN = "[Service]\nEnvironmentFile=-/etc/default/irqbalance\nExecStart=/usr/sbin/irqbalance $IRQBALANCE_ARGS\n"
+COMMAND = "/usr/sbin/irqbalance $IRQBALANCE_ARGS"
+SYSTEMD = {"/run/systemd/system/anything": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, State()),
+        (SYSTEMD, State()),
+        ({**SYSTEMD, UNIT: DEBIAN}, State(COMMAND)),
+        ({**SYSTEMD, UNIT: DEBIAN, DROP_IN: render(COMMAND, [3, 30])}, State(COMMAND, frozenset([3, 30]))),
+        ({UNIT: DEBIAN}, State()),
+        ({UNIT: DEBIAN, "/proc/77/comm": "irqbalance\n"}, State(stray=True)),
+        ({"/proc/77/comm": "irqbalance\n", **SYSTEMD}, State(stray=True)),
+        (
+            {
+                **SYSTEMD,
+                UNIT: DEBIAN,
+                "/etc/systemd/system/irqbalance.service": "[Service]\nExecStart=/opt/irqbalance\n",
+            },
+            State("/opt/irqbalance"),
+        ),
+    ],
+)
+def test_what_irqbalance_was_told(machine, files, expected):
+    assert read(machine(files)) == expected
+
+
+def test_the_drop_in_keeps_the_operators_arguments():
+    assert render(COMMAND, [30, 4]).splitlines() == [
+        "# Interrupts placed by tripod.baremetal.nic",
+        "[Service]",
+        "ExecStart=",
+        "ExecStart=/usr/sbin/irqbalance $IRQBALANCE_ARGS --banirq=4 --banirq=30",
+    ]
+
+
+def test_nothing_is_written_where_there_is_no_irqbalance(machine):
+    host = machine(SYSTEMD)
+    irqbalance.ban(host, [4])
+    assert not host.exists(DROP_IN)
+
+
+@pytest.mark.parametrize(("numbers", "told"), [(None, None), ([], None), ([4, 5, 9], "4-5,9")])
+def test_banned_interrupts_in_a_plan(numbers, told):
+    assert irqbalance.describe(numbers) == told
