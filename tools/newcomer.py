@@ -2,9 +2,9 @@
 
 ``python3 -m tools.newcomer [--debian RELEASE] [--site] [--keep] [arguments for the test runner ...]``
 
-The root is made from Debian's packages and entered in namespaces of its own: mounts, network, processes. So nothing that runs
-inside outlives them, and nothing of this machine is in the way. The kernel is this machine's, and with it huge pages, modules
-and the kernel's variables: what changes those must not run beside it.
+The root is made from Debian's packages and entered in namespaces of its own: mounts, network, processes. So nothing
+that runs inside outlives them, and nothing of this machine is in the way. The kernel is this machine's, and with it
+huge pages, modules and the kernel's variables: what changes those must not run beside it.
 """
 
 from __future__ import annotations

@@ -33,15 +33,14 @@ def run(command: Sequence[str], ended: threading.Event) -> int:
         pid, result = os.waitpid(-1, os.WNOHANG)
         if pid == child.pid:
             status = os.waitstatus_to_exitcode(result)
-        elif pid == 0:
-            if ended.wait(0.2):
-                if not told:
-                    print("newcomer: told to end", flush=True)
-                    os.killpg(child.pid, signal.SIGTERM)
-                    told = time.monotonic()
-                elif time.monotonic() - told > GRACE_SECONDS:
-                    return 1
-                time.sleep(0.2)
+        elif pid == 0 and ended.wait(0.2):
+            if not told:
+                print("newcomer: told to end", flush=True)
+                os.killpg(child.pid, signal.SIGTERM)
+                told = time.monotonic()
+            elif time.monotonic() - told > GRACE_SECONDS:
+                return 1
+            time.sleep(0.2)
     print(f"newcomer: status {status} after {time.monotonic() - started:.0f} s", flush=True)
     return status
 
