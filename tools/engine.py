@@ -80,7 +80,7 @@ def site_remains() -> list[str]:
     if containers is None or volumes is None:
         if held := _held():
             raise Failure(
-                f"no Docker Engine runs, and {_data()} holds {', '.join(held)}: whether they are a site's cannot be seen. "
+                f"no Docker Engine runs, and {_data()} holds {', '.join(held)}: a site's or not, that cannot be seen. "
                 "Start the engine (systemctl start docker, or dockerd where no systemd runs), then run again"
             )
         return found

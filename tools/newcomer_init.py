@@ -75,7 +75,8 @@ def _wait_for_others() -> list[str]:
 
 
 def _watch(ended: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    # Not by sys.stdin, whose lock a reader holds: Python would abort at this process's end.
+    while os.read(sys.stdin.fileno(), 1):
         pass
     ended.set()
 
@@ -90,7 +91,7 @@ def main() -> int:
             commands.append([])
         else:
             commands[-1].append(word)
-    if sys.stdin.buffer.readline() != GO:
+    if os.read(sys.stdin.fileno(), len(GO)) != GO:
         return 1
     ended = threading.Event()
     threading.Thread(target=_watch, args=(ended,), daemon=True).start()
