@@ -26,6 +26,7 @@ DATA = Path("/var/lib/docker")
 CONFIGURATION = Path("/etc/docker/daemon.json")
 # Of a site: its secrets, and what was requested of the host. No test has any of it there.
 SITE_DIRECTORY = Path("/etc/tripod")
+SYSTEMD = Path("/run/systemd/system")
 LABEL = "org.tripod.collection"
 STOP_SECONDS = 60
 ANSWER_SECONDS = 30
@@ -95,7 +96,7 @@ def start() -> None:
     Raises:
         Failure: It did not start.
     """
-    if Path("/run/systemd/system").is_dir():
+    if SYSTEMD.is_dir():
         logged("engine", [*as_root(), "systemctl", "start", "docker.service"])
         return
     module = ["--module-name", "tripod.baremetal.docker_daemon", "--args", "state=started"]
@@ -113,7 +114,7 @@ def stop() -> None:
     Raises:
         Failure: It still runs a minute after it was asked to stop.
     """
-    if Path("/run/systemd/system").is_dir():
+    if SYSTEMD.is_dir():
         subprocess.run([*as_root(), "systemctl", "stop", "docker.socket", "docker.service"], check=False)
         return
     try:

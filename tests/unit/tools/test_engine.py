@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shutil
+import signal
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +50,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 def place(tmp_path, monkeypatch) -> Path:
     """A machine without an engine, without a site."""
     names = {"SOCKET": "s", "PID_FILE": "pid", "DATA": "data", "CONFIGURATION": "daemon.json", "SITE_DIRECTORY": "etc"}
-    for name, file in names.items():
+    for name, file in {**names, "SYSTEMD": "systemd"}.items():
         monkeypatch.setattr(engine, name, tmp_path / file)
     monkeypatch.setattr(engine, "as_root", list)
     # An engine is asked over its socket, whatever commands there are.
@@ -119,6 +122,17 @@ def test_a_configuration_that_cannot_be_read_hides_no_data(place):
     (place / "daemon.json").write_text("{")
     with pytest.raises(Failure, match="does not tell where the engine's data is"):
         engine.site_remains()
+
+
+def test_the_engine_is_ended_by_its_number(place, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)
+    program = place / "dockerd"
+    shutil.copy(shutil.which("sleep"), program)
+    with subprocess.Popen([program, "600"]) as process:
+        (place / "pid").write_text(str(process.pid))
+        threading.Thread(target=process.wait).start()  # as process 1 does
+        engine.stop()
+        assert process.wait(10) == -signal.SIGTERM
 
 
 def test_a_pid_file_of_another_program_ends_nothing(place):
