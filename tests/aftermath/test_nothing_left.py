@@ -59,7 +59,9 @@ def test_no_process_of_ours_runs():
 
 
 def test_a_second_teardown_finds_nothing_and_leaves_what_is_not_ours():
-    volume, network = docker("volume", "create", "bystander-data"), "bystander-network"
+    # Names that nobody else has: the volume is removed at the end.
+    network = f"bystander-{os.getpid()}"
+    volume = docker("volume", "create", network)
     docker("network", "create", network)
     try:
         done = playbook("playbooks/teardown.yml", "-e", "teardown_data=true")
