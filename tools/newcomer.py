@@ -64,7 +64,7 @@ pivot_root . mnt
 umount --lazy /mnt
 cd "/$3"
 shift 3
-exec env --ignore-environment "$@"
+exec "$@"
 """
 
 
@@ -154,21 +154,19 @@ def _make(release: str, root: Path) -> None:
 
 def _clone(checkout: Path) -> None:
     """Clone what is committed, or bring the clone that was kept to it."""
+    # As the checkout's owner, as git reads nobody else's, and without root's configuration, which that one may not read.
     owner = ROOT.stat().st_uid
+    own = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
-    def git(*words: str | Path) -> str:
-        # As the checkout's owner: git reads nobody else's.
+    def git(*words: str) -> bytes:
         return subprocess.run(
-            ["git", "-C", ROOT, *words], check=True, stdout=subprocess.PIPE, text=True, user=owner
+            ["git", "-C", ROOT, *words], check=True, stdout=subprocess.PIPE, user=owner, env=own
         ).stdout
 
     with step("a clone of the checkout") as done:
-        commit = git("rev-parse", "HEAD").strip()
-        bundle = PLACE / "commit.bundle"
-        with bundle.open("wb") as file:
-            subprocess.run(
-                ["git", "-C", ROOT, "bundle", "create", "-q", "-", "HEAD"], check=True, stdout=file, user=owner
-            )
+        commit = git("rev-parse", "HEAD").decode().strip()
+        bundle = PLACE / f"{commit}.bundle"
+        bundle.write_bytes(git("bundle", "create", "--quiet", "-", "HEAD"))
         try:
             if not checkout.exists():
                 logged("newcomer", ["git", "clone", "--quiet", bundle, checkout], append=True)
@@ -178,10 +176,7 @@ def _clone(checkout: Path) -> None:
         finally:
             bundle.unlink()
         changed = len(git("status", "--porcelain").splitlines())
-        done(
-            f"{commit[:12]}"
-            + (f"; {changed} files with changes that are not committed are left out" if changed else "")
-        )
+        done(commit[:12] + (f"; {changed} files with changes that are not committed are left out" if changed else ""))
 
 
 def _enter(
@@ -197,7 +192,6 @@ def _enter(
     }
     kinds = ["--mount", "--net", "--pid", "--ipc", "--uts"]
     inside: list[str | Path] = [root, TMP_IN_MEMORY[release], CHECKOUT]
-    inside += [f"{name}={value}" for name, value in environment.items()]
     inside += ["python3", "-m", "tools.newcomer_init", *(["--leaves"] if leaves else [])]
     for command in commands:
         inside += ["--", *command]
@@ -205,6 +199,7 @@ def _enter(
     # Its standard input is what keeps it alive: were this process killed, that would end.
     process = subprocess.Popen(
         ["unshare", *kinds, "--propagation=private", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh", *inside],
+        env=environment,  # and on no command line, as a proxy's address may hold a password
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -276,11 +271,13 @@ def main() -> int:
     parser.add_argument("--site", action="store_true", help="run 'make site' first, so that the tests find a site")
     parser.add_argument("--keep", action="store_true", help="keep the root, and work on in one that was kept")
     options, arguments = parser.parse_known_args()
+    for directory in (LOGS, PLACE):  # by the checkout's owner, who has to be able to work on with them
+        directory.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
-        variables = [f"{name}={value}" for name, value in os.environ.items() if HANDED_ON.fullmatch(name)]
-        words = [*as_root(), "env", *variables, f"PYTHONPATH={ROOT}", sys.executable, "-m", "tools.newcomer"]
-        os.execvp(words[0], [*words, *sys.argv[1:]])
-    LOGS.mkdir(parents=True, exist_ok=True)
+        kept = ",".join(name for name in os.environ if HANDED_ON.fullmatch(name))
+        words = [*as_root(), f"--preserve-env={kept}", sys.executable, "-m", "tools.newcomer", *sys.argv[1:]]
+        os.chdir(ROOT)
+        os.execvp(words[0], words)
     # The default action would end this process without its cleaning up.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     return newcomer(options.debian, arguments, options.site, options.keep)
