@@ -154,7 +154,7 @@ def _make(release: str, root: Path) -> None:
 
 def _clone(checkout: Path) -> None:
     """Clone what is committed, or bring the clone that was kept to it."""
-    # As the owner of the checkout, as git reads nobody else's; without the configuration of root, which is closed to them.
+    # As the owner of the checkout, as git reads nobody else's; without configuration of root, which is closed to them.
     owner = ROOT.stat().st_uid
     own = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
