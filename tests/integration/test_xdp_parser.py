@@ -139,10 +139,10 @@ def twin(xdp_object) -> Iterator[lab.Twin]:
     ],
 )
 def test_a_packet_without_a_rule_passes_and_tells_why(twin, frame, reason, expected):
-    told = twin.run(frame)
-    assert (told["verdict"], told["reason"]) == ("pass", reason)
-    assert {name: told[name] for name in expected} == expected
-    assert (told["action"], told["owner"]) == (0, 0)
+    reported = twin.run(frame)
+    assert (reported["verdict"], reported["reason"]) == ("pass", reason)
+    assert {name: reported[name] for name in expected} == expected
+    assert (reported["action"], reported["owner"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,13 @@ def test_a_packet_without_a_rule_passes_and_tells_why(twin, frame, reason, expec
     ],
 )
 def test_the_longest_prefix_decides(twin, frame, verdict, reason, length, owner):
-    told = twin.run(frame)
-    assert (told["verdict"], told["reason"], told["prefix_len"], told["owner"]) == (verdict, reason, length, owner)
+    reported = twin.run(frame)
+    assert (reported["verdict"], reported["reason"], reported["prefix_len"], reported["owner"]) == (
+        verdict,
+        reason,
+        length,
+        owner,
+    )
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -176,6 +181,6 @@ def test_every_truncation_of_a_packet_is_judged(twin, version):
         else f.ethernet(f.IPV6, f.ipv6(V6, f.extension(17) + f.UDP_HEADER, 0))
     )
     for size in range(14, len(whole)):
-        told = twin.run(whole[:size])
-        assert (told["verdict"], told["reason"]) == ("pass", "malformed"), size
+        reported = twin.run(whole[:size])
+        assert (reported["verdict"], reported["reason"]) == ("pass", "malformed"), size
     assert twin.run(whole)["reason"] == "no_rule"
