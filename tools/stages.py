@@ -26,7 +26,7 @@ EXPORT = CACHE / "export"
 IMAGES = CACHE / "images.json"
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
-    "_boot/sysctl",
+    "_boot/sysctl_resource",
     "_cpu/plan",
     "_cpu/resource",
     "_hugepages/plan",

@@ -12,7 +12,7 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .driver import Driver, Drivers, LiveDoor, facts
+from .driver_resource import Driver, Drivers, LiveDoor, facts
 
 DRIVER = {
     "name": {"type": "str", "required": True},

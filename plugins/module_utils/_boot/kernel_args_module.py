@@ -12,7 +12,7 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .kernel_args import KernelArguments, facts
+from .kernel_args_resource import KernelArguments, facts
 
 OPTIONS: dict[str, Any] = {"arguments": {"type": "list", "elements": "str", "required": True}}
 

@@ -12,7 +12,7 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .sysctl import Sysctls, parse, warnings
+from .sysctl_resource import Sysctls, parse, warnings
 
 OPTIONS: dict[str, Any] = {"variables": {"type": "dict", "required": True}}
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._boot.driver import Driver, Drivers, LiveDoor
-from .._boot.kernel_args import KernelArguments
-from .._boot.sysctl import Sysctls, parse
+from .._boot.driver_resource import Driver, Drivers, LiveDoor
+from .._boot.kernel_args_resource import KernelArguments
+from .._boot.sysctl_resource import Sysctls, parse
 from .._core.converge import CoreError, Invalid, Resource
 from .._core.findings import ERROR, Finding
 from .._core.sizes import parse_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot import driver as boot_driver
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot import driver_resource as boot_driver
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_resource import (
     FILE,
     MARK,
     DrivenNic,

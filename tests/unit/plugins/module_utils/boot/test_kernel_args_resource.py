@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot import kernel_args
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot import kernel_args_resource as kernel_args
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args_resource import (
     DROP_IN,
     KernelArguments,
     contains_run,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_resource import (
     FILE,
     Sysctls,
     canonical,
