@@ -26,7 +26,15 @@ EXPORT = CACHE / "export"
 IMAGES = CACHE / "images.json"
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
+    "_boot/driver_limits",
+    "_boot/driver_plan",
+    "_boot/kernel_args_limits",
+    "_boot/kernel_args_plan",
+    "_boot/sysctl_limits",
+    "_boot/sysctl_plan",
+    "_boot/sysctl_request",
     "_boot/sysctl_resource",
+    "_boot/sysctl_state",
     "_cpu/plan",
     "_cpu/resource",
     "_hugepages/plan",
