@@ -27,7 +27,7 @@ class Drivers:
 
     Args:
         desired: What is requested; reading needs the names in it.
-        tools: How modules and NICs are asked, and how an initramfs is rebuilt.
+        tools: What describes modules and NICs, and rebuilds an initramfs.
     """
 
     def __init__(self, desired: Sequence[Driver], tools: DriverTools) -> None:

@@ -79,7 +79,7 @@ def reported(host, arguments, check=False):
 
 
 def boot(host):
-    """Start the machine anew, with what its grub.cfg says."""
+    """Reboot the machine, with what its grub.cfg says."""
     state = KernelArguments([]).read(host)
     host.write_atomically("/proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz " + " ".join(state.pending) + "\n")
 

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_plan import warnings
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_request import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_resource import Sysctls
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_state import FILE
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_state import FILE, MARK
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
     Impossible,
@@ -130,6 +130,12 @@ def test_a_directory_is_no_variable(host):
         bring(host, net__core=1)
 
 
+def test_a_file_of_ours_without_variables_is_removed(host):
+    host.write_atomically(FILE, f"{MARK}\n")
+    assert [change.path for change in bring(host).changes] == [(FILE,)]
+    assert not host.exists(FILE)
+
+
 @pytest.mark.parametrize(("number", "words"), [(13, "Permission denied; run as root"), (16, "Device or resource busy")])
 def test_a_write_that_fails_reports_also_what_it_could_not_restore(host, monkeypatch, number, words):
     real = Host.write_attribute
@@ -193,6 +199,11 @@ def test_a_file_that_is_read_later_and_differs_is_reported(host, file, reported)
     host.write_atomically(file, "# net.core.netdev_budget = 1\n-net/core/netdev_budget=450\n")
     outcome = bring(host, net__core__netdev_budget=600)
     assert bool(warnings(outcome.state, {"net.core.netdev_budget": "600"})) is reported
+
+
+def test_other_variables_of_a_file_that_is_read_later_are_no_concern(host):
+    host.write_atomically("/etc/sysctl.d/99-local.conf", "net.core.somaxconn = 1\n")
+    assert bring(host, net__core__netdev_budget=600).state.later == {}
 
 
 def test_a_file_hides_another_of_its_name(host):
