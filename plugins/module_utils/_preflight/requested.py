@@ -20,7 +20,7 @@ from .._core.converge import CoreError, Invalid, Resource
 from .._core.findings import ERROR, Finding
 from .._core.sizes import parse_size
 from .._core.system import Host
-from .._cpu.plan import parse_request
+from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
 from .._hugepages.resource import Desired, Hugepages, Reservation
 from .._nic.request import Request, parse_all
