@@ -17,10 +17,10 @@ description:
   - Sets what is set at run time. These are the default CPUs of interrupts, the CPUs of kernel work that is bound to
     none, the frequency governor, and C(CPUAffinity) of systemd in C(/etc/systemd/system.conf.d/tripod.conf).
   - Kernel work is moved only once the kernel runs with the plan's boot arguments, as the move stalls a loaded host.
-    Until then it is left to the boot.
+    Until then it is left to the reboot.
   - Threads of a core stay together, the CPU that the kernel boots on keeps house, and every online CPU is either
     housekeeping or isolated.
-  - The host agent applies the plan again after each boot, from C(/etc/tripod/host.d/cpu_isolation.json).
+  - The host agent reapplies the plan after each boot, from C(/etc/tripod/host.d/cpu_isolation.json).
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -164,7 +164,7 @@ reboot_required:
   returned: success
 reboot_reasons:
   description:
-    - Each difference between the running system and the plan that only a boot removes, computed from the kernel's
+    - Each difference between the running system and the plan that only a reboot removes, computed from the kernel's
       command line and systemd's own affinity.
     - That boot arguments are gone again after V(absent) is for M(tripod.baremetal.kernel_args) to report.
   type: list

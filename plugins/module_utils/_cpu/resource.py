@@ -23,6 +23,9 @@ from .plan import resolve
 from .request import Request, parse_request
 from .state import DROP_IN, IRQ_DEFAULT, KIND, WORKQUEUES, State, read_state
 
+# What the agent reapplies by.
+__all__ = ["KIND", "CpuIsolation", "reapply"]
+
 _logger = logging.getLogger(__name__)
 
 

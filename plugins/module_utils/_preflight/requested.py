@@ -22,7 +22,8 @@ from .._core.sizes import parse_size
 from .._core.system import Host
 from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
-from .._hugepages.resource import Desired, Hugepages, Reservation
+from .._hugepages.request import Desired, Reservation
+from .._hugepages.resource import Hugepages
 from .._nic.request import Request, parse_all
 from .._nic.resource import Nics
 

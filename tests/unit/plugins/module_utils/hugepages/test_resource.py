@@ -15,17 +15,14 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages import resource as hugepages
-from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.resource import (
-    Desired,
-    Hugepages,
-    Reservation,
+from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.plan import (
     boot_arguments,
-    bring,
     facts,
-    reapply,
     reboot_reasons,
     warnings,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.request import Desired, Reservation
+from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.resource import Hugepages, bring, reapply
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.state import Pool
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import hugetlbfs
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.hugetlbfs import MARK, Mount
@@ -152,7 +149,7 @@ def test_a_machine_without_numa_is_node_0(machine):
     assert warnings(desired((0, M, 4), at_boot=(M,)), state) == []
 
 
-def test_gives_pages_back_first_and_takes_large_ones_before_small_ones(kernel):
+def test_frees_pages_first_and_takes_large_ones_before_small_ones(kernel):
     host = kernel(**pool(0, M, 64, 64), **pool(1, G, 1, 1))
     requested = desired((1, M, 8), (0, M, 32), (0, G, 1), (1, G, 0))
     assert planned(requested, host) == [
@@ -163,7 +160,7 @@ def test_gives_pages_back_first_and_takes_large_ones_before_small_ones(kernel):
     ]
 
 
-def test_only_what_is_asked_is_compared(kernel):
+def test_only_what_is_requested_is_compared(kernel):
     host = kernel(**pool(0, M, 64, 64))
     assert planned(desired((1, M, 0)), host) == []
     assert planned(desired(transparent={"enabled": "always"}), host) == []
@@ -172,7 +169,7 @@ def test_only_what_is_asked_is_compared(kernel):
 @pytest.mark.parametrize(
     ("requested", "kind", "words"),
     [
-        (desired((0, M, 1), (0, M, 2)), Invalid, "node 0: pages of 2 MiB are asked for twice"),
+        (desired((0, M, 1), (0, M, 2)), Invalid, "node 0: pages of 2 MiB are requested twice"),
         (desired((0, M, -1)), Invalid, "a count is 0 or more"),
         (desired(transparent={"khugepaged": "1"}), Invalid, "not one of enabled, defrag"),
         (desired(mounts=(Mount("/mnt", M), Mount("/mnt", G))), Invalid, "mounted twice"),
@@ -234,7 +231,7 @@ def test_pages_in_use_are_not_taken_away(kernel):
     assert planned(desired((0, M, 6)), host) == ["pages 0 2M: 64 -> 6"]
 
 
-def test_pages_in_use_that_no_process_maps_are_told_of(kernel):
+def test_pages_in_use_that_no_process_maps_are_reported(kernel):
     with pytest.raises(Refused, match="files of a hugetlbfs mount"):
         bring(desired((0, M, 4)), kernel(**pool(0, M, 64, 58)))
 
@@ -248,7 +245,7 @@ def test_promised_pages_are_kept(kernel):
     assert planned(desired((0, M, 65)), host) == ["pages 0 2M: 64 -> 65"]
 
 
-def test_brings_pages_modes_and_the_document(kernel):
+def test_brings_pages_modes_and_the_state_file(kernel):
     host = kernel()
     requested = desired((1, M, 64), transparent={"enabled": "madvise"})
     predicted = bring(requested, host, check=True)
@@ -263,14 +260,14 @@ def test_brings_pages_modes_and_the_document(kernel):
     assert held.body["original"] == {"pools": {"1:2M": 0}, "transparent": {"enabled": "always"}, "mounted": []}
 
 
-def test_nothing_asked_leaves_no_trace(kernel):
+def test_nothing_requested_leaves_no_trace(kernel):
     host = kernel()
     assert not bring(Desired(), host).changed
     assert not bring(Desired(present=False), host).changed
     assert host.list("/etc/tripod/host.d") == []
 
 
-def test_absent_puts_the_first_counts_back(kernel):
+def test_absent_restores_the_original_counts(kernel):
     host = kernel(**pool(0, M, 16, 16))
     bring(desired((0, M, 32)), host)
     bring(desired((0, M, 64), (1, M, 8)), host)
@@ -283,21 +280,21 @@ def test_absent_puts_the_first_counts_back(kernel):
     assert not bring(Desired(present=False), host).changed
 
 
-def test_absent_puts_modes_back(kernel):
+def test_absent_restores_the_original_modes(kernel):
     host = kernel()
     held = {**desired(transparent={"enabled": "madvise"}).as_body(), "original": {"transparent": {"enabled": "never"}}}
     state_store.store(host, state_store.StateFile("hugepages", "hugepages", held))
     assert planned(Desired(present=False), host) == ["transparent enabled: always -> never"]
 
 
-def test_a_shortfall_puts_everything_back_and_says_why(kernel):
+def test_a_shortfall_restores_everything_and_says_why(kernel):
     host = kernel({folder(1, M): 40}, **pool(0, M, 8, 8))
     with pytest.raises(ApplyFailed) as caught:
         bring(desired((0, M, 4), (1, M, 64)), host)
     assert str(caught.value) == (
-        "huge pages: node 1: 64 pages of 2 MiB are wanted, 40 could be had: 1.1 GiB are free and "
+        "huge pages: node 1: 64 pages of 2 MiB are requested, 40 could be had: 1.1 GiB are free and "
         "713.1 MiB reclaimable, the largest free block is 2 MiB; let caches be dropped (drop_caches), or free memory "
-        "on that node, or reserve 2M at boot (at_boot), or ask for fewer; the counts before are back"
+        "on that node, or reserve 2M at boot (at_boot), or request fewer; the previous counts are restored"
     )
     assert host.read_int(f"{folder(0, M)}/nr_hugepages") == 8
     assert host.read_int(f"{folder(1, M)}/nr_hugepages") == 0
@@ -315,9 +312,9 @@ def test_caches_are_dropped_where_that_is_allowed(kernel):
     assert ("/proc/sys/vm/compact_memory", "1") in host.written
 
 
-def test_what_could_not_be_put_back_is_told(kernel):
+def test_what_could_not_be_restored_is_reported(kernel):
     host = kernel({folder(1, M): 40, folder(0, M): 4}, **pool(0, M, 8, 8))
-    with pytest.raises(ApplyFailed, match="not put back: node 0 has 4 of 8 pages of 2 MiB"):
+    with pytest.raises(ApplyFailed, match="not restored: node 0 has 4 of 8 pages of 2 MiB"):
         bring(desired((0, M, 4), (1, M, 64)), host)
 
 
@@ -339,12 +336,12 @@ def test_a_write_that_the_kernel_refuses_names_the_file(kernel):
             super().write_attribute(path, text)
 
     host = Refusing(kernel(**pool(0, M, 8, 8)).root)
-    with pytest.raises(ApplyFailed, match=r"nr_hugepages: writing 4: Permission denied.*not put back: .*writing 0"):
+    with pytest.raises(ApplyFailed, match=r"nr_hugepages: writing 4: Permission denied.*not restored: .*writing 0"):
         bring(desired((0, M, 4), (1, M, 4)), host)
     assert host.read_int(f"{folder(0, M)}/nr_hugepages") == 8
 
 
-def test_gigantic_pages_may_wait_for_a_boot(kernel):
+def test_gigantic_pages_may_wait_for_a_reboot(kernel):
     host = kernel({folder(1, G): 0})
     requested = desired((1, G, 1), (0, M, 8))
     outcome = bring(requested, host)
@@ -358,13 +355,13 @@ def test_gigantic_pages_may_wait_for_a_boot(kernel):
     assert facts(requested, again.state)["reboot_required"]
 
 
-def test_pages_that_could_be_had_before_the_boot_are_told(kernel):
+def test_pages_that_could_be_had_before_the_reboot_are_reported(kernel):
     host = kernel({folder(1, M): 40})
     outcome = bring(desired((1, M, 64), at_boot=(M,)), host)
     assert describe(outcome.changes[0]) == "pages 1 2M: 0 -> 40"
 
 
-def test_a_boot_that_did_not_bring_them_is_an_error(kernel):
+def test_a_reboot_that_did_not_bring_them_is_an_error(kernel):
     host = kernel({folder(1, G): 0}, **{"/proc/cmdline": f"{CMDLINE} hugepagesz=1G hugepages=1:1\n"})
     with pytest.raises(ApplyFailed, match="0 could be had though the host was booted with arguments for them"):
         bring(desired((1, G, 1)), host)
@@ -375,7 +372,7 @@ def test_boot_arguments_are_ordered_and_per_node(kernel):
     requested = desired((1, M, 512), (0, G, 1), (1, G, 1), (0, M, 0), at_boot=(M, G), default_size=G)
     tokens = ["default_hugepagesz=1G", "hugepagesz=1G", "hugepages=0:1,1:1", "hugepagesz=2M", "hugepages=1:512"]
     assert boot_arguments(requested, state) == tokens
-    assert "the default huge page is 2 MiB, 1 GiB is wanted" in reboot_reasons(requested, state)
+    assert "the default huge page is 2 MiB, 1 GiB is requested" in reboot_reasons(requested, state)
     assert reboot_reasons(requested, replace(state, default_size=None))[-1].startswith(
         "the default huge page is unknown"
     )
@@ -412,7 +409,7 @@ def test_a_mount_that_is_there_is_adopted_and_outlives_us(kernel):
     assert host.list("/etc/systemd/system") == ["local-fs.target.wants"]
 
 
-def test_an_outdated_unit_is_written_anew(kernel):
+def test_an_outdated_unit_is_rewritten(kernel):
     host = kernel()
     there = hugetlbfs.read_mount(host, "/dev/hugepages")
     bring(desired(mounts=(there,)), host)
@@ -431,7 +428,7 @@ def test_a_mount_of_ours_that_is_no_longer_named_goes(kernel):
     assert step.endswith("-> absent")
 
 
-def test_a_replay_brings_what_was_asked_and_leaves_the_document(kernel):
+def test_reapplying_brings_what_was_requested_and_leaves_the_state_file(kernel):
     host = kernel()
     body = {**desired((1, M, 64), (7, M, 8)).as_body(), "original": {}}
     assert reapply(body, host, check=True).changed
@@ -440,13 +437,13 @@ def test_a_replay_brings_what_was_asked_and_leaves_the_document(kernel):
     assert host.list("/etc/tripod/host.d") == []
 
 
-def test_a_replay_for_an_interface_is_not_ours(kernel):
+def test_reapplying_for_an_interface_is_not_ours(kernel):
     host = kernel()
     assert not reapply(desired((1, M, 64)).as_body(), host, only=["ens1"]).changed
     assert host.written == []
 
 
-def test_a_replay_logs_what_is_left_out(kernel, caplog):
+def test_reapplying_logs_what_is_left_out(kernel, caplog):
     reapply(desired((7, M, 8)).as_body(), kernel())
     assert caplog.messages == ["huge pages of 2M on node 7 are left out: not there now"]
 
