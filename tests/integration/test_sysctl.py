@@ -25,11 +25,11 @@ def live(machine: Machine) -> list[str]:
 
 def test_variables_come_live_and_to_the_file_and_go_again(machine: Machine) -> None:
     before = live(machine)
-    foretold = machine.module("sysctl", check=True, variables=DESIRED)
-    assert foretold.changed
+    predicted = machine.module("sysctl", check=True, variables=DESIRED)
+    assert predicted.changed
     assert live(machine) == before
     made = machine.module("sysctl", variables=DESIRED)
-    assert made.result["changes"] == foretold.result["changes"]
+    assert made.result["changes"] == predicted.result["changes"]
     assert live(machine) == ["5000", "4096", "100000", "6000000"]
     assert not machine.module("sysctl", variables=DESIRED).changed
     # The reader that sets them at boot takes the file as it was written.

@@ -90,8 +90,8 @@ VIRTUAL = Driver("igb", {"max_vfs": "7"})
 def test_options_go_to_our_file_and_into_the_initramfs(system):
     host, tools = system()
     expected = [f"{FILE} igb: absent -> max_vfs=7", f"{IMAGE} module options: outdated -> current"]
-    foreseen = bring(host, tools, VIRTUAL, check=True)
-    assert lines(foreseen) == expected
+    predicted = bring(host, tools, VIRTUAL, check=True)
+    assert lines(predicted) == expected
     assert not host.exists(FILE)
     assert lines(bring(host, tools, VIRTUAL)) == expected
     assert host.read(FILE) == f"{MARK}\noptions igb max_vfs=7"
@@ -162,9 +162,9 @@ def test_a_driver_that_is_not_loaded_needs_no_reload(system):
 def test_what_cannot_be_read_back_counts_until_the_next_boot(system):
     host, tools = system()
     driver = Driver("igb", {"debug": "16"})
-    foreseen = facts([driver], bring(host, tools, driver, check=True).state, check=True)
+    predicted = facts([driver], bring(host, tools, driver, check=True).state, check=True)
     done = facts([driver], bring(host, tools, driver).state, check=False)
-    assert foreseen["reboot_reasons"] == done["reboot_reasons"]
+    assert predicted["reboot_reasons"] == done["reboot_reasons"]
     assert "debug cannot be read back, and its file was written in this boot" in done["reboot_reasons"][0]
     touch(host, FILE, BOOTED - 1)
     assert not facts([driver], bring(host, tools, driver).state, check=False)["reboot_required"]

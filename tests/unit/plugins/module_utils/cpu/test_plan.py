@@ -167,7 +167,11 @@ def test_a_nic_of_unknown_place_is_at_the_only_node():
         (LAB, [{"name": "a", "cores": 1, "node": 7}], "a: node 7 does not exist; there are 0-1"),
         (LAB, [{"name": "a", "cores": 1, "nic": "ens9"}], "a: there is no NIC ens9 on this host"),
         (LAB, [{"name": "a", "cores": 1, "nic": "enp0s5"}], "does not say which node NIC enp0s5 is at; give node"),
-        (LAB, [{"name": "a", "cores": 3, "node": 1}], "a: 3 whole cores of one node are requested, isolated and not"),
+        (
+            LAB,
+            [{"name": "a", "cores": 3, "node": 1}],
+            "a: 3 whole cores of one node are requested, isolated and not assigned yet",
+        ),
         (LAB, [{"name": "a", "cores": 3}], "and node 0 has 1, node 1 has 2; request fewer, isolate more, or list"),
         (LAB, [{"name": "a", "cpus": "0-1"}], "a: of CPUs 0-1, 1 are isolated and 0 keep house; give it CPUs of one"),
         (LAB, [{"name": "a", "cpus": ""}], "a: its list of CPUs is empty"),

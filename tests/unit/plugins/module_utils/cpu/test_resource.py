@@ -85,11 +85,11 @@ def test_a_plan_reaches_systemd_and_interrupts_at_once_and_is_saved(lab):
     assert not bring(lab).changed
 
 
-def test_check_mode_foretells_and_touches_nothing(lab):
-    foretold = bring(lab, check=True)
+def test_check_mode_predicts_and_touches_nothing(lab):
+    predicted = bring(lab, check=True)
     assert lab.read(IRQ) == "f"
     assert not lab.exists(DROP_IN)
-    assert foretold.changes == bring(lab).changes
+    assert predicted.changes == bring(lab).changes
 
 
 def test_what_a_boot_brings_is_seen_in_the_running_system(lab):
@@ -231,10 +231,10 @@ def test_a_state_file_is_reapplied_to_the_same_state(lab):
     body = {key: value for key, value in json.loads(lab.read(STATE_FILE)).items() if key not in ("format", "kind")}
     boot(lab, workqueues="f")
     lab.path(IRQ).write_text("f\n")
-    foretold = reapply(body, lab, check=True)
+    predicted = reapply(body, lab, check=True)
     assert lab.read(IRQ) == "f"
     done = reapply(body, lab)
-    assert done.changes == foretold.changes
+    assert done.changes == predicted.changes
     assert lines(done) == ["irq default_smp_affinity: 0-3 -> 0-1", "workqueue cpumask: 0-3 -> 0-1"]
     assert not reapply(body, lab).changed
 
