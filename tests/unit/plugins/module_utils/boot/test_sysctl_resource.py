@@ -1,21 +1,17 @@
-"""The kernel's variables: live, in our file, and given back."""
+"""The kernel's variables: live, in our file, and restored."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl import (
-    FILE,
-    Sysctls,
-    canonical,
-    parse,
-    warnings,
-)
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_plan import warnings
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_request import parse
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_resource import Sysctls
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl_state import FILE, MARK
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
     Impossible,
-    Invalid,
     NotConverged,
     Refused,
     converge,
@@ -50,7 +46,7 @@ def live(host, path):
     return host.read(f"/proc/sys/{path}")
 
 
-def test_values_are_set_kept_and_then_left_alone(host):
+def test_values_are_set_saved_and_then_left_alone(host):
     outcome = bring(host, net__core__netdev_budget=600, net__ipv4__tcp_rmem="4096  87380 16777216")
     assert [change.path for change in outcome.changes] == [
         ("live", "net.core.netdev_budget"),
@@ -74,11 +70,11 @@ def test_blanks_of_the_kernel_are_no_difference(host):
     assert [change.path[0] for change in outcome.changes] == [FILE]
 
 
-def test_a_value_that_is_right_but_not_kept_is_only_kept(host):
+def test_a_value_that_is_right_but_not_saved_is_only_saved(host):
     assert [change.path[0] for change in bring(host, net__core__somaxconn=4096).changes] == [FILE]
 
 
-def test_what_is_no_longer_asked_for_gets_its_value_back(host):
+def test_what_is_no_longer_requested_gets_its_original_value(host):
     bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
     bring(host, net__core__somaxconn=8192)
     assert live(host, "net/core/netdev_budget") == "300"
@@ -113,63 +109,18 @@ def test_a_lost_file_is_written_again(host):
     assert "net.core.netdev_budget = 600" in host.read(FILE)
 
 
-@pytest.mark.parametrize(
-    ("written", "name"),
-    [
-        ("net.core.somaxconn", "net.core.somaxconn"),
-        ("net/core/somaxconn", "net.core.somaxconn"),
-        ("net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter"),
-        ("net.ipv4.conf.eth0/100.rp_filter", "net.ipv4.conf.eth0/100.rp_filter"),
-    ],
-)
-def test_both_ways_to_write_a_name_mean_one(written, name):
-    assert canonical(written) == name
-
-
 def test_a_dot_within_a_part_finds_its_file(host):
     bring(host, **{"net/ipv4/conf/eth0.100/rp_filter": 2})
     assert live(host, "net/ipv4/conf/eth0.100/rp_filter") == "2"
 
 
-def test_a_truth_value_is_a_number(host):
-    assert parse({"net.ipv4.ip_forward": True, "net.core.bpf_jit_enable": False}) == {
-        "net.ipv4.ip_forward": "1",
-        "net.core.bpf_jit_enable": "0",
-    }
-
-
-def test_every_malformed_request_is_told_at_once():
-    with pytest.raises(Invalid) as caught:
-        parse(
-            {
-                "a b": 1,
-                "../etc/passwd": 1,
-                "net.core..x": 1,
-                "net.core.x": None,
-                "net.core.y": [1],
-                "net.core.z": "1\n2",
-                "net.core.somaxconn": 1,
-                "net/core/somaxconn": 2,
-            }
-        )
-    assert caught.value.facts["reasons"] == [
-        "'a b' is no name of a kernel variable, such as net.core.somaxconn",
-        "'../etc/passwd' is no name of a kernel variable, such as net.core.somaxconn",
-        "'net.core..x' is no name of a kernel variable, such as net.core.somaxconn",
-        "net.core.x: None is no value; give a number or one line of text, fields parted by blanks",
-        "net.core.y: [1] is no value; give a number or one line of text, fields parted by blanks",
-        "net.core.z: '1\\n2' is no value; give a number or one line of text, fields parted by blanks",
-        "net.core.somaxconn is asked for twice: give it one value",
-    ]
-
-
-def test_every_limit_is_told_and_nothing_is_changed(host):
+def test_every_limit_is_reported_and_nothing_is_changed(host):
     with pytest.raises(Impossible) as caught:
         bring(host, net__core__netdev_budget=600, net__core__nope=1, kernel__version="2", vm__nr_hugepages=8)
     assert caught.value.facts["reasons"] == [
         "net.core.nope: this kernel has no such variable that can be read; check the name, or load its module first",
-        "kernel.version is #1 SMP and can only be read, 2 is wanted: leave it out",
-        "vm.nr_hugepages is for the module hugepages, which knows of nodes: ask for it there",
+        "kernel.version is #1 SMP and can only be read, 2 is requested: leave it out",
+        "vm.nr_hugepages is for the module hugepages, which knows of nodes: request it there",
     ]
     assert live(host, "net/core/netdev_budget") == "300"
 
@@ -179,8 +130,14 @@ def test_a_directory_is_no_variable(host):
         bring(host, net__core=1)
 
 
+def test_a_file_of_ours_without_variables_is_removed(host):
+    host.write_atomically(FILE, f"{MARK}\n")
+    assert [change.path for change in bring(host).changes] == [(FILE,)]
+    assert not host.exists(FILE)
+
+
 @pytest.mark.parametrize(("number", "words"), [(13, "Permission denied; run as root"), (16, "Device or resource busy")])
-def test_a_write_that_fails_tells_also_what_it_could_not_put_back(host, monkeypatch, number, words):
+def test_a_write_that_fails_reports_also_what_it_could_not_restore(host, monkeypatch, number, words):
     real = Host.write_attribute
 
     def write(self, path, text):
@@ -192,7 +149,7 @@ def test_a_write_that_fails_tells_also_what_it_could_not_put_back(host, monkeypa
     with pytest.raises(ApplyFailed) as caught:
         bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
     assert str(caught.value) == (
-        f"net.core.somaxconn = 8192: {words}; not put back: net.core.netdev_budget ({os.strerror(number)})"
+        f"net.core.somaxconn = 8192: {words}; not restored: net.core.netdev_budget ({os.strerror(number)})"
     )
 
 
@@ -213,13 +170,15 @@ def test_a_refused_value_takes_back_those_before_it(host, monkeypatch):
         real(self, path, text)
 
     monkeypatch.setattr(Host, "write_attribute", write)
-    with pytest.raises(ApplyFailed, match=r"somaxconn = 8192: the kernel does not take this value .*before are back"):
+    with pytest.raises(
+        ApplyFailed, match=r"somaxconn = 8192: the kernel does not take this value .*values are restored"
+    ):
         bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
     assert live(host, "net/core/netdev_budget") == "300"
     assert not host.exists(FILE)
 
 
-def test_a_value_that_the_kernel_rounds_is_told(host, monkeypatch):
+def test_a_value_that_the_kernel_rounds_is_reported(host, monkeypatch):
     real = Host.write_attribute
     monkeypatch.setattr(Host, "write_attribute", lambda self, path, _text: real(self, path, "512"))
     with pytest.raises(NotConverged, match=r"netdev_budget: 512 -> 600"):
@@ -236,10 +195,15 @@ def test_a_value_that_the_kernel_rounds_is_told(host, monkeypatch):
         ("/etc/sysctl.d/99-local.txt", False),
     ],
 )
-def test_a_file_that_is_read_later_and_differs_is_told(host, file, reported):
+def test_a_file_that_is_read_later_and_differs_is_reported(host, file, reported):
     host.write_atomically(file, "# net.core.netdev_budget = 1\n-net/core/netdev_budget=450\n")
     outcome = bring(host, net__core__netdev_budget=600)
     assert bool(warnings(outcome.state, {"net.core.netdev_budget": "600"})) is reported
+
+
+def test_other_variables_of_a_file_that_is_read_later_are_no_concern(host):
+    host.write_atomically("/etc/sysctl.d/99-local.conf", "net.core.somaxconn = 1\n")
+    assert bring(host, net__core__netdev_budget=600).state.later == {}
 
 
 def test_a_file_hides_another_of_its_name(host):
