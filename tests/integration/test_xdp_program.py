@@ -22,6 +22,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import program as xdp_program
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
@@ -57,7 +58,7 @@ def snapshot(cable: lab.Cable, desired: Desired):
 
 
 def foreign_program(desired: Desired, content: bytes, attach) -> None:
-    with bpf.Object(content, "foreign.o") as opened:
+    with BpfObject(content, "foreign.o") as opened:
         opened.load("tripod_xdp", {})
         attach(opened.program("tripod_xdp"))
 

@@ -19,6 +19,7 @@ from .._core.system import Host
 from .._core.versions import kernel_version
 from .._linux import bpf, netlink
 from .._linux.bpf import Program
+from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
 from .plan import DIRECTORY_MODE, Attachment, Desired, State, fits, program_name, stale_maps
 
@@ -63,7 +64,7 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
     if source is None or link is None:
         raise AssertionError("validate() lets no attachment through without an object and an interface")
     name = program_name(desired, state)
-    opened = held.enter_context(bpf.Object(source.content, desired.object))
+    opened = held.enter_context(BpfObject(source.content, desired.object))
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()

@@ -17,7 +17,7 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from .._core.system import Host
-from .._linux import bpf, netlink
+from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
 from .plan import PIN_ROOT, pin_directory, policy_state_file
 from .prefix import Prefix, parse_prefix
@@ -142,7 +142,7 @@ class XdpMap:
                             f"values, not an ACL (lpm_trie, {_KEY_BYTES[version]}, {_RULE_BYTES}): attach the program "
                             "that belongs to this collection"
                         )
-                    for key, value in bpf.items(descriptor, layout).items():
+                    for key, value in bpf_map.items(descriptor, layout).items():
                         owner = _OWNER_NAMES.get(value[1], str(value[1]))
                         rules[Prefix.from_key(key)] = (owner, _ACTION_NAMES.get(value[0], str(value[0])))
                     layouts[version] = layout
@@ -218,13 +218,13 @@ class XdpMap:
         removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
         entries = [self._entry(change.path[-1], change.after) for change in changes if change.after is not None]
         if removed:
-            bpf.delete(descriptor, removed)
-        if entries and bpf.update(descriptor, entries) < len(entries):
+            bpf_map.delete(descriptor, removed)
+        if entries and bpf_map.update(descriptor, entries) < len(entries):
             raise OSError(errno.ENOSPC, f"{_MAP_NAMES[version]} is full, another owner adds entries at the same time")
 
     def _put_back(self, descriptor: int, changes: Sequence[Change]) -> None:
-        bpf.delete(descriptor, [parse_prefix(one.path[-1]).key for one in changes if one.before is None])
-        bpf.update(descriptor, [self._entry(one.path[-1], one.before) for one in changes if one.before is not None])
+        bpf_map.delete(descriptor, [parse_prefix(one.path[-1]).key for one in changes if one.before is None])
+        bpf_map.update(descriptor, [self._entry(one.path[-1], one.before) for one in changes if one.before is not None])
 
     def _entry(self, text: str, action: str) -> tuple[bytes, bytes]:
         prefix = parse_prefix(text)

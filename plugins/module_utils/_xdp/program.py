@@ -19,8 +19,9 @@ from .._core import state_store
 from .._core.converge import ApplyFailed, Change, CoreError, Impossible, Invalid, Outcome, converge
 from .._core.system import Host
 from .._core.versions import kernel_version
-from .._linux import bpf, netlink
+from .._linux import bpf, libbpf, netlink
 from .._linux.bpf import Map, Program, XdpLink
+from .._linux.bpf_object import BpfObject
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
 from . import plan, saved
@@ -87,7 +88,7 @@ class XdpProgram:
         interfaces = {one.index: one.name for one in netlink.links()}
         obstacles = _obstacles(host, desired.pin_root)
         state_file, policy = _read_document(host, desired), host.exists(desired.state_files[1])
-        if bpf.missing_library():
+        if libbpf.missing_library():
             return State(link, interfaces, state_file=state_file, policy=policy, obstacles=obstacles)
         pinned_link, pinned_program, maps = _read_pins(desired.pins)
         attachments = _attachments(link, pinned_link, pinned_program)
@@ -200,7 +201,7 @@ def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
 
 def _obstacles(host: Host, pin_root: str) -> list[str]:
     reasons = []
-    library = bpf.missing_library()
+    library = libbpf.missing_library()
     if library:
         reasons.append(library)
     release = platform.release()
@@ -241,7 +242,7 @@ def _read_source(host: Host, path: str) -> Source:
         return Source(error=f"object {path} cannot be read: {error.strerror}; build and copy it there first")
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        with bpf.Object(content, path) as opened:
+        with BpfObject(content, path) as opened:
             return Source(sha256, opened.xdp_programs(), opened.maps(), content)
     except Invalid as error:
         return Source(sha256, error=f"{error}; {len(content)} bytes, SHA-256 {sha256}: copy it again or rebuild it")

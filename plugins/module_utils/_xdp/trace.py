@@ -25,7 +25,7 @@ from typing import Any
 
 from .._core.converge import ApplyFailed, Impossible
 from .._core.system import Host
-from .._linux import bpf
+from .._linux import bpf, libbpf
 
 TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 LONGEST = 3600  # seconds
@@ -141,7 +141,7 @@ def obstacles(host: Host) -> list[str]:
             "RHEL); if the archive has only a newer one, boot that kernel first. A kernel that you build yourself "
             "carries them with CONFIG_IKHEADERS=m"
         )
-    refused = None if bpf.missing_library() else bpf.refusal(bpf.PROGRAM_TYPE_TRACEPOINT)
+    refused = None if libbpf.missing_library() else bpf.refusal(bpf.PROGRAM_TYPE_TRACEPOINT)
     if refused:
         reasons.append(_no_permission(host, refused))
     if _events_directory(host) is None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, Impossible
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, libbpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.trace import (
     Count,
     describe,
@@ -58,7 +58,7 @@ TRACEFS = {f"{EVENTS}/xdp_exception/format": EXCEPTION, f"{EVENTS}/xdp_devmap_xm
 def release(monkeypatch):
     """A host whose kernel is a distribution's, lets programs load, and whose Python has bcc."""
     monkeypatch.setattr(platform, "release", lambda: "6.12.9-amd64")
-    monkeypatch.setattr(bpf, "missing_library", lambda: None)
+    monkeypatch.setattr(libbpf, "missing_library", lambda: None)
     monkeypatch.setattr(bpf, "refusal", lambda _type: None)
     monkeypatch.setattr(importlib, "import_module", lambda _name: None)
     return "6.12.9-amd64"
