@@ -254,7 +254,7 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
         found = Nics(requests, save=False, lenient=True).read(host)
     except CoreError:
         return {}, {}  # the nic module itself is asked elsewhere, and says why
-    return {target.name: target.request for target in found.targets}, found.host.nics
+    return {target.name: target.request for target in found.targets}, found.current.nics
 
 
 def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | None) -> Nic:
