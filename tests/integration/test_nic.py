@@ -26,8 +26,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqs
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irqs import Irq
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic import resource as nic
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import parse_all
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics, forgetting
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse_all
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state_file import forgetting
 
 from tests.integration import lab
 from tests.support.modules import run_module

@@ -18,7 +18,7 @@ import json, os, subprocess, sys
 from module_utils._nic import resource as nic
 from module_utils._core.converge import CoreError, converge, describe
 from module_utils._core.system import Host
-from module_utils._nic.request import parse_all
+from module_utils._nic.parse import parse_all
 
 os.makedirs("/etc/tripod", exist_ok=True)
 os.makedirs("/run/tripod-test-nic", exist_ok=True)
@@ -27,12 +27,12 @@ subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 subprocess.run(["mount", "--bind", "/run/tripod-test-nic", "/etc/tripod"], check=True)
 requests = parse_all(json.loads(sys.argv[1]))
 try:
-    outcome = converge(_nic.Nics(requests), requests, Host(), check=len(sys.argv) > 2)
+    outcome = converge(nic.Nics(requests), requests, Host(), check=len(sys.argv) > 2)
 except CoreError as error:
     print(json.dumps({"reasons": error.facts.get("reasons", [str(error)])}))
 else:
     changes = [describe(one) for one in outcome.changes if one.path[0] != "state file"]
-    print(json.dumps({"changes": changes, "nics": _nic.facts(outcome.state)}))
+    print(json.dumps({"changes": changes, "nics": nic.facts(outcome.state)}))
 """
 Bring = Callable[..., dict[str, Any]]
 IGB = {

@@ -14,8 +14,9 @@ from .._core.lock import changing
 from .._core.module import Answer
 from .._core.system import Host
 from .._guard import guard as guards
-from .request import parse_all
-from .resource import KIND, Nics, State, facts, forgetting
+from .parse import parse_all
+from .resource import KIND, Nics, State, facts
+from .state_file import forgetting
 
 RSS = {
     "equal": {"type": "int"},

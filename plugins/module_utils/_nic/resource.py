@@ -24,9 +24,9 @@ from .parse import parse
 from .plan import Target
 from .request import Request
 from .state import NicState, read_host
-from .state_file import KIND, STATE_FILE, State, forgetting, plan_state_file, saved_keys, saved_requests, store
+from .state_file import KIND, STATE_FILE, State, plan_state_file, saved_keys, saved_requests, store
 
-__all__ = ["KIND", "Nics", "State", "facts", "forgetting", "is_setting", "reapply"]
+__all__ = ["KIND", "Nics", "State", "facts", "is_setting", "reapply"]
 
 _PLACEMENT = ("irq", "xps", "rps", "rfs")  # steps that follow from all NICs together
 

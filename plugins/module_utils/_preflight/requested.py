@@ -20,7 +20,8 @@ from .._core.system import Host
 from .._cpu.plan import parse_request
 from .._cpu.resource import CpuIsolation
 from .._hugepages.resource import Desired, Hugepages, Reservation
-from .._nic.request import Request, parse_all
+from .._nic.parse import parse_all
+from .._nic.request import Request
 from .._nic.resource import Nics
 
 _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one

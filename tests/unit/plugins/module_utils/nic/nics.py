@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.irq_plan import Topology
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import Target
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import HostState, NicState
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "nic"

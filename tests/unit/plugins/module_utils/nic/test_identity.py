@@ -1,11 +1,10 @@
-"""Which NIC is meant, and what is remembered of it."""
+"""Which NIC is meant, and the key it is saved under."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Change
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import Link, XdpState
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic import resource as nic
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic import identity
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Request
 
 
@@ -49,7 +48,7 @@ def names(found):
     ],
 )
 def test_all_that_is_given_must_agree(request_, expected):
-    assert names(nic._find(request_, TABLE, ADDRESSES)) == expected
+    assert names(identity._find(request_, TABLE, ADDRESSES)) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,8 +62,8 @@ def test_all_that_is_given_must_agree(request_, expected):
         pytest.param(Request(name="ens1", pci="0000:90:00.0", mac="52:54:00:00:00:ff"), [], id="gone"),
     ],
 )
-def test_a_remembered_nic_is_found_again(request_, expected):
-    assert names(nic._find_saved(request_, TABLE, ADDRESSES)) == expected
+def test_a_saved_nic_is_found_again(request_, expected):
+    assert names(identity._find_saved(request_, TABLE, ADDRESSES)) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,44 +78,14 @@ def test_a_remembered_nic_is_found_again(request_, expected):
     ],
 )
 def test_why_a_nic_is_not_found(request_, words):
-    found = nic._find(request_, TABLE, ADDRESSES)
-    assert nic._why_not_found(request_, found, TABLE, ADDRESSES).startswith(words)
+    found = identity._find(request_, TABLE, ADDRESSES)
+    assert identity._why_not_found(request_, found, TABLE, ADDRESSES).startswith(words)
 
 
 @pytest.mark.parametrize(
     ("name", "key"),
     [("ens1", "0000:81:00.0"), ("p1", f"0000:03:00.0 {D}"), ("bond0", "bond0"), ("veth0", "veth0")],
 )
-def test_what_a_nic_is_remembered_by(name, key):
+def test_the_key_that_a_nic_is_saved_under(name, key):
     [one] = [link for link in TABLE if link.name == name]
-    assert nic._key(one, ADDRESSES) == key
-
-
-@pytest.mark.parametrize(
-    ("held", "seen", "expected"),
-    [
-        ({}, {"mtu": 1500}, {"mtu": 1500}),
-        ({"mtu": 1500}, {"mtu": 9000, "up": True}, {"mtu": 1500, "up": True}),
-        ({"rings": {"rx": 256}}, {"rings": {"rx": 512, "tx": 128}}, {"rings": {"rx": 256, "tx": 128}}),
-        ({"rss": {"default": True}}, {"rss": {"table": [0, 0], "key": "00"}}, {"rss": {"default": True, "key": "00"}}),
-        ({"rss": {"table": [0, 0]}}, {"rss": {"default": True}}, {"rss": {"table": [0, 0]}}),
-    ],
-)
-def test_what_was_seen_first_stays(held, seen, expected):
-    assert nic._first_seen(held, seen) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "through_the_driver"),
-    [
-        (("ens1", "rings", "rx"), True),
-        (("ens1", "up"), True),
-        (("ens1", "irq", "ens1-TxRx-0"), False),
-        (("ens1", "xps", "tx-0"), False),
-        (("irqbalance", "banned"), False),
-        (("host", "rps_sock_flow_entries"), False),
-        (("state file", "nic"), False),
-    ],
-)
-def test_only_what_goes_through_a_driver_is_guarded(path, through_the_driver):
-    assert nic.is_setting(Change(path, None, 1)) is through_the_driver
+    assert identity.key_of(one, ADDRESSES) == key

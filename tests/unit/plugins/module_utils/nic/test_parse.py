@@ -1,18 +1,12 @@
-"""What may be asked of a NIC, and what may not."""
+"""What may be requested of a NIC, and what may not."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import FlowRule
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import (
-    Irq,
-    Request,
-    Rps,
-    Rss,
-    parse,
-    parse_all,
-)
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse, parse_all
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq, Request, Rps, Rss
 
 # What AnsibleModule makes of options that were not given.
 UNSET = dict.fromkeys(
@@ -147,21 +141,3 @@ def test_every_reason_of_every_nic_comes_at_once():
     with pytest.raises(Invalid, match="nothing was changed") as reported:
         parse_all([{"name": "ens1", "mtu": "x", "xps": "y"}, {"mac": "zz"}])
     assert [reason.partition(":")[0] for reason in reported.value.facts["reasons"]] == ["ens1", "ens1", "zz"]
-
-
-def test_a_bond_takes_what_is_of_links_and_its_members_the_rest():
-    request = requested(mtu=9000, up=True, txqueuelen=1, rings={"rx": 512}, irq={"placement": "local"}, xps="auto")
-    assert request.of_link() == Request(name="ens1", mtu=9000, up=True, txqueuelen=1)
-    assert request.of_hardware() == Request(name="ens1", rings={"rx": 512}, irq=Irq(), xps="auto")
-
-
-@pytest.mark.parametrize(
-    ("request_", "words"),
-    [
-        (Request(name="ens1", pci="0000:81:00.0"), "name ens1, pci 0000:81:00.0"),
-        (Request(mac="52:54:00:12:34:56"), "mac 52:54:00:12:34:56"),
-        (Request(), "a NIC without name, pci or mac"),
-    ],
-)
-def test_a_request_says_which_nic_it_means(request_, words):
-    assert str(request_) == words

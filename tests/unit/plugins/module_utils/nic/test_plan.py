@@ -10,8 +10,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irq
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Count, FlowRule, FlowRules
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic import plan as nic_plan
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import Table, fitted, notes, previous
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq, Request, Rps, Rss, parse
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq, Request, Rps, Rss
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import NicState
 
 from .nics import DRIVERS, TOPOLOGY, host, nic, target
