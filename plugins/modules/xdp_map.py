@@ -170,8 +170,8 @@ from ..module_utils._xdp.policy_map import (
     parse_entries,
     request_body,
 )
-from ..module_utils._xdp.program import KIND as PROGRAM
-from ..module_utils._xdp.program import PIN_ROOT
+from ..module_utils._xdp.request import KIND as PROGRAM
+from ..module_utils._xdp.request import PIN_ROOT
 
 
 def main() -> None:

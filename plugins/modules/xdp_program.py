@@ -234,8 +234,10 @@ from ..module_utils._core.converge import CoreError, Invalid, converge, exit_arg
 from ..module_utils._core.lock import changing
 from ..module_utils._core.system import Host
 from ..module_utils._guard.guard import OPTIONS as GUARD_OPTIONS
-from ..module_utils._xdp.program import MODES, PIN_ROOT, STATE_DIRECTORY, Desired, XdpProgram, facts
+from ..module_utils._xdp.program import XdpProgram
+from ..module_utils._xdp.request import MODES, PIN_ROOT, STATE_DIRECTORY, Desired
 from ..module_utils._xdp.saved import Protection
+from ..module_utils._xdp.state import facts
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     counts,
     parse_entries,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
 from tests.integration import frames, lab
 

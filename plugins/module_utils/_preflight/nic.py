@@ -24,8 +24,8 @@ from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
 from .._xdp.limits import Device, obstacles
-from .._xdp.plan import PIN_ROOT, Desired
 from .._xdp.program import XdpProgram
+from .._xdp.request import PIN_ROOT, Desired
 
 NOTHING = Request()
 # x86 has 256 vectors for each CPU; what exceptions and the kernel's own interrupts leave is a little more than this.

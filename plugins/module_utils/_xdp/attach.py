@@ -21,7 +21,9 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .plan import DIRECTORY_MODE, Attachment, Desired, State, fits, program_name, stale_maps
+from .plan import fits, program_name, stale_maps
+from .request import DIRECTORY_MODE, Desired
+from .state import Attachment, State
 
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's

@@ -19,8 +19,8 @@ from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid,
 from .._core.system import Host
 from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
-from .plan import PIN_ROOT, pin_directory, policy_state_file
 from .prefix import Prefix, parse_prefix
+from .request import PIN_ROOT, pin_directory, policy_state_file
 
 KIND = "xdp_map"
 # enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h

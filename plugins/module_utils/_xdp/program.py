@@ -24,39 +24,14 @@ from .._linux.bpf import Map, Program, XdpLink
 from .._linux.bpf_object import BpfObject
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
-from . import plan, saved
+from . import plan, refusals, saved
 from .attach import Undo, attach, detach, remove_stale_maps
 from .limits import Device
-from .plan import (
-    KIND,
-    MODES,
-    PIN_ROOT,
-    STATE_DIRECTORY,
-    Attachment,
-    Desired,
-    Source,
-    State,
-    desired_permissions,
-    facts,
-    pin_directory,
-    request,
-    touches_traffic,
-)
+from .plan import desired_permissions, state_file_body, touches_traffic
+from .request import KIND, Desired
+from .state import Attachment, Source, State
 
-__all__ = [
-    "KIND",
-    "MODES",
-    "PIN_ROOT",
-    "STATE_DIRECTORY",
-    "Attachment",
-    "Desired",
-    "Source",
-    "State",
-    "XdpProgram",
-    "facts",
-    "pin_directory",
-    "reapply",
-]
+__all__ = ["KIND", "XdpProgram", "reapply"]
 
 _OLDEST_KERNEL = (5, 7)  # IFLA_XDP_EXPECTED_FD: before it nothing can be replaced without a race
 
@@ -108,7 +83,7 @@ class XdpProgram:
 
     def validate(self, desired: Desired, state: State) -> None:
         """Raise with every reason at once, each with its remedy."""
-        plan.validate(desired, state)
+        refusals.validate(desired, state)
 
     def plan(self, desired: Desired, state: State) -> list[Change]:
         """Return the steps to the wanted attachment."""
@@ -315,5 +290,5 @@ def _read_device(link: Link) -> Device:
 
 
 def _write_document(host: Host, desired: Desired, state: State, program: Program) -> None:
-    body = {**request(desired, state), "loaded": {"id": program.id, "tag": program.tag}}
+    body = {**state_file_body(desired, state), "loaded": {"id": program.id, "tag": program.tag}}
     state_store.store(host, state_store.StateFile(desired.state_file, KIND, body), desired.state_directory)

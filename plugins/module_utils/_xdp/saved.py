@@ -25,7 +25,9 @@ from .._core.system import Host
 from .._guard.guard import Guard, Restore, protect
 from .._linux import bpf, netlink
 from .attach import step
-from .plan import DIRECTORY_MODE, KIND, Desired, State, touches_traffic
+from .plan import touches_traffic
+from .request import DIRECTORY_MODE, KIND, Desired
+from .state import State
 
 _MIRROR = "pins"  # beside the programs, which are named after their mode
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's

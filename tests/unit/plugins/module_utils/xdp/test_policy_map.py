@@ -23,7 +23,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     reapply,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import PIN_ROOT
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import PIN_ROOT
 
 
 def policy(entries: dict[str, str], mode: str = "exact", state_files: str | None = None) -> Policy:

@@ -14,14 +14,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink im
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import attach, program
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import plan as xdp_plan
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import LRO, Device
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import (
-    Attachment,
-    Desired,
-    Source,
-    State,
-    XdpProgram,
-    facts,
-)
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import Attachment, Source, State, facts
 
 NEW, OLD = "a" * 64, "b" * 64
 TRIE = MapLayout("lpm_trie", 8, 4, 131072, 1)
@@ -38,7 +33,7 @@ PERMISSIONS = {
     **dict.fromkeys(("/pins/ens1/link", "/pins/ens1/prog"), (0, 0o640)),
     **dict.fromkeys(("/pins/ens1/maps/acl_v4", "/pins/ens1/maps/events"), (0, 0o660)),
 }
-STATE_FILE = {**xdp_plan.request(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
+STATE_FILE = {**xdp_plan.state_file_body(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
 DONE = replace(
     BARE,
     link=replace(LINK, xdp=XdpState("native", {"native": 5})),
