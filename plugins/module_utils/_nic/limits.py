@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.cpulist import format_cpulist
-from .._xdp.limits import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
+from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
 from . import resolve
 from .drivers import FEATURES, Driver, driver, members
 from .plan import Target, placements

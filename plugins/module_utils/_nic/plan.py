@@ -23,7 +23,7 @@ from typing import Any
 from .._core.converge import Change, Impossible
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
-from .._xdp.limits import xdp_limits
+from .._xdp.drivers import xdp_limits
 from . import resolve
 from .drivers import driver, resets_device
 from .irq_plan import Place, Requirement, place, share_out

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._linux.ethtool import Count, FlowRule
-from .._xdp.limits import xdp_limits
+from .._xdp.drivers import xdp_limits
 from .drivers import members
 from .request import MAXIMUM, Request, Rss
 from .state import NicState

@@ -23,7 +23,7 @@ from .._nic.irq_plan import Topology
 from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
-from .._xdp.limits import Device, obstacles
+from .._xdp.drivers import Device, obstacles
 from .._xdp.program import XdpProgram
 from .._xdp.request import PIN_ROOT, Desired
 

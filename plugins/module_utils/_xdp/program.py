@@ -26,7 +26,7 @@ from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
 from . import plan, refusals, saved
 from .attach import Undo, attach, detach, remove_stale_maps
-from .limits import Device
+from .drivers import Device
 from .plan import desired_permissions, state_file_body, touches_traffic
 from .request import KIND, Desired
 from .state import Attachment, Source, State

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from .._core.converge import Findings, Impossible, Invalid, Refused
-from .limits import obstacles as device_obstacles
+from .drivers import obstacles as device_obstacles
 from .plan import fits, plan, touches_traffic
 from .request import Desired
 from .state import Source, State

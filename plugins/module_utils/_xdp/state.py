@@ -12,7 +12,7 @@ from typing import Any
 
 from .._linux.bpf import Map, MapLayout, Program, XdpLink
 from .._linux.netlink import Link
-from .limits import Device
+from .drivers import Device
 
 
 @dataclass(frozen=True)

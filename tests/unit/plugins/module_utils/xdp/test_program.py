@@ -13,7 +13,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf import
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import Link, XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import attach, program
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import plan as xdp_plan
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import LRO, Device
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.drivers import LRO, Device
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import Attachment, Source, State, facts

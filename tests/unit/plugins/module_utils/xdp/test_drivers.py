@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import ANY_DRIVER, XDP_LIMITS, xdp_limits
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.drivers import ANY_DRIVER, XDP_LIMITS, xdp_limits
 
 
 @pytest.mark.parametrize(
