@@ -24,7 +24,7 @@ from .._linux.bpf import Map, Program, XdpLink
 from .._linux.bpf_object import BpfObject
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
-from . import plan, refusals, saved
+from . import limits, plan, saved
 from .attach import Undo, attach, detach, remove_stale_maps
 from .drivers import Device
 from .plan import desired_permissions, state_file_body, touches_traffic
@@ -83,7 +83,7 @@ class XdpProgram:
 
     def validate(self, desired: Desired, state: State) -> None:
         """Raise with every reason at once, each with its remedy."""
-        refusals.validate(desired, state)
+        limits.validate(desired, state)
 
     def plan(self, desired: Desired, state: State) -> list[Change]:
         """Return the steps to the wanted attachment."""
