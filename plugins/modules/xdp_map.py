@@ -15,7 +15,7 @@ description:
   - Each entry has an owner. This module compares and changes only the entries of the owner C(inventory); those written
     through the API stay, and a prefix that is theirs is refused.
   - The whole list is one call and is written in batches, thousands of entries in a fraction of a second.
-  - A guard that nobody confirms brings back the entries before. A program's guard that is armed is extended.
+  - A guard that nobody confirms restores the entries before. A program's guard that is armed is extended.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -61,8 +61,8 @@ options:
     default: /sys/fs/bpf/tripod
   state_dir:
     description:
-      - Where the entries are kept as C(xdp_map-<interface>.json), from which the host agent fills the maps again
-        after a reboot.
+      - Directory of the state file C(xdp_map-<interface>.json), from which the host agent fills the maps again after a
+        reboot.
     type: path
     default: /etc/tripod/host.d
 seealso:
@@ -219,7 +219,7 @@ def main() -> None:
             outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
     except CoreError as error:
         module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
-    # One line per entry would be megabytes for a full map, so they are told only to those who ask for the diff.
+    # One line per entry would be megabytes for a full map, so they are reported only to those who request the diff.
     diff = {"diff": outcome.diff} if module._diff else {}
     module.exit_json(
         changed=outcome.changed,

@@ -57,7 +57,7 @@ def make() -> None:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    """A machine of its own: a network namespace, the sysfs that shows it, and a place for documents."""
+    """A machine of its own: a network namespace, the sysfs that shows it, and a place for state files."""
     with lab.namespace() as namespace, lab.inside(namespace):
         (tmp_path / "sys").mkdir()
         (tmp_path / "proc").symlink_to("/proc")
@@ -135,7 +135,7 @@ def test_everything_that_stands_in_the_way_is_told_before_anything_changes(host:
 
 
 def test_a_nic_is_asked_for_once(host: Host) -> None:
-    with pytest.raises(Invalid, match="nic0 is asked for 2 times"):
+    with pytest.raises(Invalid, match="nic0 is requested 2 times"):
         bring(host, {"name": NIC, "mtu": 1400}, {"name": NIC, "mtu": 1500})
 
 

@@ -12,7 +12,7 @@ import pytest
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 ARCHIVE = "/run/tripod-test-nic.zip"
-# Runs in the guest, with documents of its own: those of the host under test are not these tests'.
+# Runs in the guest, with state files of its own: those of the host under test are not these tests'.
 RUNNER = r"""
 import json, os, subprocess, sys
 from module_utils._nic import resource as nic
@@ -59,7 +59,7 @@ def bring(host, vm, tmp_path_factory) -> Iterator[Bring]:
         command = "PYTHONPATH=%s python3 -c %s %s" + (" check" if check else "")
         return json.loads(host.check_output(command, *words))
 
-    # It keeps the NICs as the host's own documents ask, which these tests go against.
+    # It keeps the NICs as the host's own state files request, which these tests go against.
     watched = host.service("tripod-watch").is_running
     if watched:
         host.check_output("systemctl stop tripod-watch")

@@ -5,7 +5,7 @@
 """Every setting of a NIC, by the transport that serves it. None is "not supported", which is not 0.
 
 Rings, channels, coalescing, features, pause and private flags go by generic netlink (kernel 5.7 or newer), which
-refuses in words and tells which coalescing parameters a driver has; RSS and flow rules by ioctl (``_rxnfc``).
+refuses in words and says which coalescing parameters a driver has; RSS and flow rules by ioctl (``rxnfc``).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Settings:
         bus: Address on its bus, such as ``0000:81:00.0``.
         rings: Descriptors by rx, rx_mini, rx_jumbo and tx, and bytes of tx_push_buf_len and hds_thresh.
         ring_options: rx_buf_len and cqe_size in bytes; tcp_data_split, tx_push and rx_push as booleans. The kernel
-            does not tell whether a driver that answers False knows tx_push or rx_push.
+            does not say whether a driver that answers False knows tx_push or rx_push.
         channels: Queues by rx, tx, other and combined.
         coalesce: By the words of ``ethtool -C``: rx_usecs, rx_frames, adaptive_rx, rx_frames_low, ...
         features: By the kernel's names, which ``ethtool -k`` shows for all but the oldest: rx-gro-hw, rx-lro,

@@ -4,7 +4,7 @@
 # PRIVATE to the collection: no compatibility is promised to code outside it.
 """NIC settings by the ethtool family of generic netlink (kernel 5.7 or newer).
 
-It refuses in words, names the parameter it refuses, and tells which coalescing parameters a driver has.
+It refuses in words, names the parameter it refuses, and says which coalescing parameters a driver has.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Feature:
 
     Attributes:
         active: Whether it is on.
-        desired: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
+        wanted: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
         changeable: False for what ethtool(8) shows as [fixed].
     """
 

@@ -243,7 +243,7 @@ def xdp_features(index: int) -> set[str] | None:
 
     Returns:
         Names out of ``XDP_FEATURES``; empty for a driver without native XDP; None where the kernel (before 6.3)
-        cannot tell.
+        cannot say.
 
     Raises:
         NetlinkError: The kernel refused, in its words.

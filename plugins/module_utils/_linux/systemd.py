@@ -16,7 +16,7 @@ _TIMEOUT = 120.0  # seconds; systemctl waits for the job
 
 
 def in_charge(host: Host) -> bool:
-    """Whether systemd is process 1, told as sd_booted(3) does."""
+    """Whether systemd is process 1, by the test of sd_booted(3)."""
     return host.exists("/run/systemd/system")
 
 

@@ -44,7 +44,7 @@ class Rss:
 
     @property
     def spreads(self) -> bool:
-        """Whether anything is asked of the indirection table."""
+        """Whether anything is requested of the indirection table."""
         return self.default or any(one is not None for one in (self.equal, self.weights, self.table))
 
 
@@ -71,7 +71,7 @@ class Rps:
 
     Attributes:
         cpus: CPUs of every receive queue; empty for none.
-        flow_entries: Flows that the NIC's queues remember together (RFS); None is "not compared".
+        flow_entries: Flows that the NIC's queues hold together (RFS); None is "not compared".
     """
 
     cpus: CpuSet | None = None
@@ -80,11 +80,11 @@ class Rps:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of one NIC, or of every member of a bond. None, or a key that is missing: not compared.
+    """What is requested of one NIC, or of every member of a bond. None, or a key that is missing: not compared.
 
     Attributes:
         name, pci, mac: Which one; all that are given must agree.
-        present: False puts back what was there before the first change.
+        present: False restores the original values, those before the first change.
         flow_rules: All rules within ``locations``.
         locations: First and last location that are ours; None for the last of the table.
         xps: ``auto``, ``off``, or CPUs by transmit queue.

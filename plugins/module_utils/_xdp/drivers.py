@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What each driver asks of a NIC before it runs XDP natively; the kernel tells none of it before it refuses."""
+"""What each driver requires of a NIC before it runs XDP natively; the kernel reports none of it before it refuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGE_BUFFER = 3072  # of the Intel drivers, with pages of 4 KiB
 
 @dataclass(frozen=True)
 class XdpLimits:
-    """A driver's conditions for a native program that does not ask for fragments (``xdp.frags``).
+    """A driver's conditions for a native program that does not request fragments (``xdp.frags``).
 
     Attributes:
         buffer: Bytes of a receive buffer; None for a page less headroom and tail.

@@ -21,12 +21,12 @@ _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
 
 
 def plan(desired: Desired, state: State) -> list[Change]:
-    """Return the steps to the wanted attachment."""
+    """Return the steps to the desired attachment."""
     return _plan_attach(desired, state) if desired.present else _plan_detach(desired, state)
 
 
 def touches_traffic(changes: Sequence[Change]) -> bool:
-    """Whether a plan touches more than permissions and documents."""
+    """Whether a plan touches more than permissions and state files."""
     return any(change.path[1] not in ("permissions", "state file", "policy") for change in changes)
 
 
@@ -106,15 +106,15 @@ def program_name(desired: Desired, state: State) -> str:
 
 
 def fits(pinned: MapLayout, requested: MapLayout) -> bool:
-    """Whether a pinned map can serve a program that asks for this one."""
-    # Entries asked as 0 are counted by libbpf when it loads (per CPU, per page).
+    """Whether a pinned map can serve a program that requests this one."""
+    # Entries requested as 0 are counted by libbpf when it loads (per CPU, per page).
     return pinned == (replace(requested, max_entries=pinned.max_entries) if requested.max_entries == 0 else requested)
 
 
 def stale_maps(desired: Desired, state: State) -> list[str]:
     """Return the pins of maps that the object has not."""
-    kept = {f"{desired.pins}/maps/{name}" for name in (state.source or Source()).maps}
-    return [path for path in state.permissions if path.startswith(f"{desired.pins}/maps/") and path not in kept]
+    current = {f"{desired.pins}/maps/{name}" for name in (state.source or Source()).maps}
+    return [path for path in state.permissions if path.startswith(f"{desired.pins}/maps/") and path not in current]
 
 
 def desired_permissions(desired: Desired, state: State) -> dict[str, tuple[int, int]]:
@@ -129,7 +129,7 @@ def desired_permissions(desired: Desired, state: State) -> dict[str, tuple[int, 
 
 
 def state_file_body(desired: Desired, state: State) -> dict[str, Any]:
-    """Return the body of the document: what was asked, and of which hardware."""
+    """Return the body of the state file: what is requested, and of which hardware."""
     link = state.link
     if link is None:
         raise AssertionError("validate() lets no attachment through without an interface")

@@ -23,13 +23,13 @@ def pin_directory(pin_root: str, interface: str) -> str:
 
 
 def policy_state_file(interface: str) -> str:
-    """Return the name of the document that holds the entries of an interface's maps."""
+    """Return the name of the state file that holds the entries of an interface's maps."""
     return f"xdp_map-{interface}"
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What is asked of an interface.
+    """What is requested of an interface.
 
     Attributes:
         present: Whether the program is to be attached.
@@ -60,15 +60,15 @@ class Desired:
 
     @property
     def state_file(self) -> str:
-        """Name of the state document."""
+        """Name of its state file."""
         return f"xdp-{self.interface}"
 
     @property
     def policy(self) -> str:
-        """Name of the document that holds the entries of the maps, which go with them."""
+        """Name of the state file that holds the entries of the maps, which go with them."""
         return policy_state_file(self.interface)
 
     @property
     def state_files(self) -> list[str]:
-        """Paths of both documents."""
+        """Paths of both state files."""
         return [state_store.path(name, self.state_directory) for name in (self.state_file, self.policy)]

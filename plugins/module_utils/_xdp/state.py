@@ -60,9 +60,9 @@ class State:
         pinned_link: The bpf_link under our pin.
         maps: Our maps by name: pinned, or in use by our program though their pin is gone.
         permissions: Group id and mode of every pin and directory, by path.
-        state_file: Body of the state document; empty for one that cannot be understood.
-        policy: Whether a document holds entries for our maps.
-        source: The object file; None where none is asked for.
+        state_file: Body of the state file; empty for one that cannot be understood.
+        policy: Whether a state file holds entries for our maps.
+        source: The object file; None where none is requested.
         device: What decides whether the interface runs a program.
         obstacles: What keeps this host from XDP at all, each with its remedy.
     """
@@ -91,7 +91,7 @@ class State:
 
     @property
     def loaded_sha256(self) -> str | None:
-        """Digest of the object behind our attachment; None where the document does not speak of that program."""
+        """Digest of the object behind our attachment; None where the state file does not speak of that program."""
         if self.state_file is None or self.ours is None:
             return None
         loaded = self.state_file.get("loaded") or {}
@@ -99,7 +99,7 @@ class State:
 
 
 def facts(state: State) -> dict[str, Any]:
-    """Return what a module tells of our attachment; empty values where there is none."""
+    """Return what a module reports of our attachment; empty values where there is none."""
     ours = state.ours
     if ours is None:
         return {"mode": None, "program": None, "maps": [], "sha256": None}

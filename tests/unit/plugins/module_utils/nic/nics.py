@@ -37,6 +37,6 @@ def host(*nics, **more):
 
 
 def target(state, **options):
-    """Return a NIC with what is asked of it, in the words of the module's options."""
+    """Return a NIC with what is requested of it, in the words of the module's options."""
     flags = {key: options.pop(key) for key in ("touched", "owns_rules", "released") if key in options}
     return Target(state.name, parse({"name": state.name, **options}), **flags)

@@ -1,4 +1,4 @@
-"""The steps from recorded NICs to what is asked of them."""
+"""The steps from recorded NICs to what is requested of them."""
 
 from __future__ import annotations
 
