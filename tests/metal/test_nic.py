@@ -80,11 +80,11 @@ def settings(host: Any) -> str:
 
 def test_two_drivers_come_to_a_plan_and_back(bring: Bring, host: Any) -> None:
     before = settings(host)
-    foretold = bring(IGB, VMXNET3, check=True)
+    predicted = bring(IGB, VMXNET3, check=True)
     assert settings(host) == before
     made = bring(IGB, VMXNET3)
     try:
-        assert made["changes"] == foretold["changes"]
+        assert made["changes"] == predicted["changes"]
         shown = settings(host)
         assert [word in shown for word in ("RX:\t\t\t1024", "Combined:\t8", "rx-usecs:\t20", "L4 bytes 2 & 3")] == [
             True
@@ -100,7 +100,7 @@ def test_two_drivers_come_to_a_plan_and_back(bring: Bring, host: Any) -> None:
     assert settings(host) == before
 
 
-def test_what_the_hardware_cannot_do_is_told_with_its_limit(bring: Bring, host: Any) -> None:
+def test_what_the_hardware_cannot_do_is_reported_with_its_limit(bring: Bring, host: Any) -> None:
     before = settings(host)
     requested = {
         "name": "ens1",

@@ -14,7 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import
 NEW, OLD = "a" * 64, "b" * 64
 TRIE = MapLayout("lpm_trie", 8, 4, 131072, 1)
 RING = MapLayout("ringbuf", 0, 0, 0, 0)
-WANTED = Desired("ens1", object="/o", pin_root="/pins", state_directory="/state")
+DESIRED = Desired("ens1", object="/o", pin_root="/pins", state_directory="/state")
 LINK = Link(7, "ens1", True, "02:00:00:00:00:01", 1500, 4, 4, XdpState(), bus="pci", bus_address="0000:81:00.0")
 SOURCE = Source(NEW, ["tripod_xdp"], {"acl_v4": TRIE, "events": RING})
 DEVICE = Device("ens1", "igb", xdp_features={"basic", "redirect"}, channels={"combined": 4}, most_channels=8)
@@ -26,7 +26,7 @@ PERMISSIONS = {
     **dict.fromkeys(("/pins/ens1/link", "/pins/ens1/prog"), (0, 0o640)),
     **dict.fromkeys(("/pins/ens1/maps/acl_v4", "/pins/ens1/maps/events"), (0, 0o660)),
 }
-STATE_FILE = {**state_file_body(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
+STATE_FILE = {**state_file_body(DESIRED, BARE), "loaded": {"id": 5, "tag": "0123"}}
 DONE = replace(
     BARE,
     link=replace(LINK, xdp=XdpState("native", {"native": 5})),

@@ -1,11 +1,11 @@
-"""What is put back where a step fails."""
+"""What is undone where a step fails."""
 
 from __future__ import annotations
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import attach
 
 
-def test_undo_goes_backwards_and_tells_what_it_could_not():
+def test_undo_goes_backwards_and_reports_what_it_could_not():
     done = []
 
     def fail() -> None:

@@ -36,13 +36,13 @@ def test_bpffs_is_found_in_the_mount_table(tmp_path, mounts, path, found):
 BODY = {key: value for key, value in STATE_FILE.items() if key != "loaded"}
 
 
-def test_a_replay_leaves_out_what_it_is_not_about_and_what_is_absent(monkeypatch, tmp_path):
+def test_a_reapply_leaves_out_what_it_is_not_about_and_what_is_absent(monkeypatch, tmp_path):
     monkeypatch.setattr(netlink, "links", lambda: [replace(LINK, bus_address="0000:82:00.0")])
     assert program.reapply(BODY, Host(tmp_path), only=["ens2"]).changes == []
     assert program.reapply(BODY, Host(tmp_path)).changes == [], "another NIC of the same name is not the one"
 
 
-def test_a_replay_tells_of_a_nic_that_was_renamed(monkeypatch, tmp_path):
+def test_a_reapply_reports_a_nic_that_was_renamed(monkeypatch, tmp_path):
     monkeypatch.setattr(netlink, "links", lambda: [replace(LINK, name="eth5")])
     with pytest.raises(Impossible, match=r"the NIC at 0000:81:00.0, ens1 when .*, is now eth5: .*systemd.link"):
         program.reapply(BODY, Host(tmp_path))
@@ -58,7 +58,7 @@ def test_a_replay_tells_of_a_nic_that_was_renamed(monkeypatch, tmp_path):
         pytest.param({**BODY, "bus_address": None, "interface": "veth9"}, None, id="absent"),
     ],
 )
-def test_the_link_that_a_document_means(body, found):
+def test_the_link_that_a_state_file_means(body, found):
     table = [LINK, replace(LINK, name="ens1p1", mac="02:00:00:00:00:02")]
     link = program._find(body, table)
     assert (link and link.name) == found
