@@ -202,7 +202,7 @@ def main() -> None:
         if entry_changes(changes):
             restores = [guards.Restore(KIND, request_body(policy, own_entries(policy, state)))]
             state_files = [path(policy.state_file, options["state_dir"])]
-            # One guard with the program's: both are confirmed, or put back, together.
+            # One guard with the program's: both are confirmed, or reverted, together.
             guard = guards.protect(
                 host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
             )
@@ -213,7 +213,7 @@ def main() -> None:
             entries=parse_entries(options["entries"]),
             mode=options["state"],
             pin_root=options["pin_root"],
-            state_files=options["state_dir"],
+            state_directory=options["state_dir"],
         )
         with changing(Host(), module.check_mode) as host:
             outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)

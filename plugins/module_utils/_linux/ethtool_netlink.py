@@ -185,7 +185,7 @@ class Ethtool:
         if family is None:
             self._socket.__exit__()
             raise Impossible(
-                f"{name}: the kernel cannot be asked for NIC settings: it must be Linux 5.7 or newer, built with "
+                f"{name}: the kernel reports no NIC settings by netlink: it must be Linux 5.7 or newer, built with "
                 "CONFIG_ETHTOOL_NETLINK"
             )
         self._family = family
@@ -224,7 +224,7 @@ class Ethtool:
         """
         request = generic(group.set, self._header + encode_values(group, values))
         try:
-            self._socket.ask(self._family, request)
+            self._socket.request(self._family, request)
         except NetlinkError as error:
             raise self._refusal(group.word, _blamed(request, error, group, values), error) from error
 
@@ -256,13 +256,13 @@ class Ethtool:
 
     def _set_bits(self, command: int, kind: int, word: str, bits: Mapping[str, bool]) -> bytes:
         try:
-            return self._socket.ask(self._family, generic(command, self._header + encode_bits(kind, bits)))
+            return self._socket.request(self._family, generic(command, self._header + encode_bits(kind, bits)))
         except NetlinkError as error:
             raise self._refusal(word, bits, error) from error
 
     def _read(self, command: int, word: str) -> bytes | None:
         try:
-            return self._socket.ask(self._family, generic(command, self._header))
+            return self._socket.request(self._family, generic(command, self._header))
         except NetlinkError as error:
             if error.errno in _UNSUPPORTED:
                 return None

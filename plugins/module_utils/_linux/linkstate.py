@@ -161,7 +161,7 @@ def ways_to(address: str) -> set[str]:
     header = _ROUTE_HEADER.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
     try:
         with Socket(ROUTE) as route:
-            answer = route.ask(_GETROUTE, header + attribute(_RTA_DST, packed))
+            answer = route.request(_GETROUTE, header + attribute(_RTA_DST, packed))
     except NetlinkError:
         return set()
     return _named(_route_indices(answer))
@@ -215,7 +215,7 @@ def _add(kind: int, messages: Sequence[bytes], lines: list[str], errors: list[st
         for body in list(left):
             try:
                 with Socket(ROUTE) as route:
-                    route.ask(kind, body, CREATE | REPLACE)
+                    route.request(kind, body, CREATE | REPLACE)
             except NetlinkError as error:
                 refused[body] = error
                 continue

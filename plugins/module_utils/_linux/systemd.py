@@ -40,7 +40,7 @@ def journal_tail(unit: str, lines: int = 20) -> str:
     """Return the last lines that a unit wrote.
 
     Raises:
-        ApplyFailed: The journal cannot be asked.
+        ApplyFailed: The journal cannot be read.
     """
     command = ("journalctl", "--unit", unit, f"--lines={lines}", "--no-pager", "--output=cat")
     return _run(*command, timeout=_TIMEOUT).stdout

@@ -86,7 +86,7 @@ def place(host: Host, step: Change, nic: NicState | None) -> list[str]:
 
 
 def signature(change: Change) -> tuple[Any, ...]:
-    """Return what tells a step from one that was carried out before."""
+    """Return what identifies a step, so that none is carried out twice."""
     return (change.path, repr(change.before), repr(change.after))
 
 

@@ -116,7 +116,7 @@ class Device:
         name: Of the interface.
         driver: Its driver; None for a virtual link, which has a kind.
         kind: Of a virtual link, such as veth.
-        xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot tell.
+        xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot say.
         mtu: In bytes.
         merging: The offloads that are on and merge packets, of LRO and HARDWARE_GRO; False for one that is fixed.
         channels: In use, by kind, but for those of no queue.

@@ -45,7 +45,7 @@ class Policy:
         entries: Action by prefix.
         mode: ``exact`` makes the entries the whole of the owner's; ``present`` adds or changes them and leaves its
             others; ``absent`` removes them, whatever their action.
-        state_files: Directory of the host's state files; None writes none.
+        state_directory: Directory of the host's state files; None writes none.
     """
 
     interface: str
@@ -53,7 +53,7 @@ class Policy:
     entries: Mapping[Prefix, str] = field(default_factory=dict)
     mode: str = "exact"
     pin_root: str = PIN_ROOT
-    state_files: str | None = None
+    state_directory: str | None = None
 
     @property
     def state_file(self) -> str:
@@ -148,7 +148,7 @@ class XdpMap:
                     layouts[version] = layout
             except OSError as error:
                 raise Impossible(_unreadable(path, self._policy.interface, error)) from error
-        directory = self._policy.state_files
+        directory = self._policy.state_directory
         state_file = None if directory is None else state_store.load(host, self._policy.state_file, directory)
         return Tables(rules, layouts, state_file)
 
@@ -206,13 +206,13 @@ class XdpMap:
                 raise ApplyFailed(
                     f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
                 ) from error
-        if self._policy.state_files and len(changes) > len(entries):
+        if self._policy.state_directory and len(changes) > len(entries):
             body = changes[-1].after
             if body is None:
-                state_store.discard(host, self._policy.state_file, self._policy.state_files)
+                state_store.discard(host, self._policy.state_file, self._policy.state_directory)
             else:
                 state_file = state_store.StateFile(self._policy.state_file, KIND, body)
-                state_store.store(host, state_file, self._policy.state_files)
+                state_store.store(host, state_file, self._policy.state_directory)
 
     def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
         removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
@@ -294,7 +294,7 @@ def _additions(policy: Policy) -> list[Change]:
 
 def _plan_state_file(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:
     """Return the change of the state file, which holds all entries of the owner."""
-    if desired.state_files is None:
+    if desired.state_directory is None:
         return []
     if not target:
         held = state.state_file

@@ -26,9 +26,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix impor
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import PIN_ROOT
 
 
-def policy(entries: dict[str, str], mode: str = "exact", state_files: str | None = None) -> Policy:
+def policy(entries: dict[str, str], mode: str = "exact", state_directory: str | None = None) -> Policy:
     parsed = {parse_prefix(text): action for text, action in entries.items()}
-    return Policy("ens1", entries=parsed, mode=mode, state_files=state_files)
+    return Policy("ens1", entries=parsed, mode=mode, state_directory=state_directory)
 
 
 def tables(rules: dict[str, tuple[str, str]], most: int = 4) -> Tables:
@@ -140,7 +140,7 @@ def test_the_state_file_holds_all_entries_of_the_inventory(mode, entries, held, 
 
 
 def test_a_policy_without_entries_leaves_no_state_file():
-    desired = policy({}, state_files="/etc/tripod/host.d")
+    desired = policy({}, state_directory="/etc/tripod/host.d")
     saved = StateFile("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
     assert XdpMap(desired).plan(desired, tables({})) == []
     assert XdpMap(desired).plan(desired, replace(tables({}), state_file=saved)) == [
