@@ -55,7 +55,7 @@ class Undo:
         return failed
 
     def accept(self) -> None:
-        """Leave what was done, and clear away what undoing would have taken."""
+        """Let what was done stand, and clear away what undoing it would have needed."""
         for step in self._finally:
             step()
 
