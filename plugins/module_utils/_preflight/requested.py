@@ -24,7 +24,8 @@ from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
 from .._hugepages.request import Desired, Reservation
 from .._hugepages.resource import Hugepages
-from .._nic.request import Request, parse_all
+from .._nic.parse import parse_all
+from .._nic.request import Request
 from .._nic.resource import Nics
 
 _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one
