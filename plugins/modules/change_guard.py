@@ -178,7 +178,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._agent.reapply import REAPPLIERS
 from ..module_utils._core.converge import CoreError
 from ..module_utils._core.system import Host
-from ..module_utils._guard import guard as guards
+from ..module_utils._guard import arm as guards
 
 STATES = ["armed", "confirmed", "reverted", "reported", "settled"]
 

@@ -157,7 +157,7 @@ from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
 from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
-from ..module_utils._guard import guard as guards
+from ..module_utils._guard import arm as guards
 from ..module_utils._xdp.policy_map import (
     ACTIONS,
     KIND,

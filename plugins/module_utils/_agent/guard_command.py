@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .._core.system import Host
-from .._guard import guard as guards
+from .._guard import arm as guards
 from .reapply import REAPPLIERS
 
 

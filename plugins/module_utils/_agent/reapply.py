@@ -21,7 +21,7 @@ from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
-from .._guard import guard
+from .._guard import arm as guard
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
 from .._xdp import bpffs, policy_map, program

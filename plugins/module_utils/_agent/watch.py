@@ -26,7 +26,7 @@ from .._core import lock, state_store
 from .._core.backoff import Backoff
 from .._core.converge import describe
 from .._core.system import Host
-from .._guard import guard
+from .._guard import arm as guard
 from .._linux import netlink
 from .daemon import end_on_request, single_instance
 from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, reapply

@@ -13,7 +13,7 @@ from .._core.converge import Change, CoreError, converge, describe, exit_argumen
 from .._core.lock import changing
 from .._core.module import Answer
 from .._core.system import Host
-from .._guard import guard as guards
+from .._guard import arm as guards
 from .request import parse_all
 from .resource import KIND, Nics, State, facts, forgetting
 

@@ -19,7 +19,7 @@ from .._core.converge import CoreError, Invalid
 from .._core.module import Answer, Ask
 from .._core.system import Host
 from .._cpu import module as cpu_module
-from .._guard import guard
+from .._guard import arm as guard
 from .._hugepages import module as hugepages_module
 from .._nic import module as nic_module
 from . import module as preflight_module

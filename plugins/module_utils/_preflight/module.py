@@ -17,7 +17,7 @@ from .._core.system import Host
 from .._cpu.module import ASSIGNMENT
 from .._hugepages.module import RESERVATIONS
 from .._xdp.plan import MODES, PIN_ROOT
-from .preflight import DEFAULT_FEATURES, FEATURES, check, from_options, read
+from .state import DEFAULT_FEATURES, FEATURES, check, from_options, read
 
 PORT = {
     "port": {"type": "int", "required": True},

@@ -23,10 +23,10 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     Refused,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._guard import guard as guards
+from ansible_collections.tripod.baremetal.plugins.module_utils._guard import arm as guards
 from ansible_collections.tripod.baremetal.plugins.module_utils._guard import record as guard_record
 from ansible_collections.tripod.baremetal.plugins.module_utils._guard import sessions
-from ansible_collections.tripod.baremetal.plugins.module_utils._guard.guard import Restore
+from ansible_collections.tripod.baremetal.plugins.module_utils._guard.arm import Restore
 from ansible_collections.tripod.baremetal.plugins.module_utils._guard.sessions import Session, Ssh
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import detached
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.detached import Running, find_running

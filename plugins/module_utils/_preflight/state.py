@@ -26,7 +26,7 @@ from .._deploy.docker_daemon import DEFAULT_SOCKET, list_containers
 from .._linux.detached import search_path
 from .._xdp.policy_map import parse_entries
 from .nic import NicSnapshot, Xdp, check_nics, read_nics
-from .requested import Requested, check_requested
+from .refusals import Requested, check_requested
 
 DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
 FEATURES = (*DEFAULT_FEATURES, "iommu")

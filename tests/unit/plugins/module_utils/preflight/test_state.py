@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.findings import ERROR, WARNING, Finding, render
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight import preflight
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.preflight import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight import state as preflight
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.state import (
     Command,
     FileSystem,
     Holder,
