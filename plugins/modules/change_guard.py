@@ -178,7 +178,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._agent.reapply import REAPPLIERS
 from ..module_utils._core.converge import CoreError
 from ..module_utils._core.system import Host
-from ..module_utils._guard import arm as guards
+from ..module_utils._guard import outcome, record
+from ..module_utils._guard.arm import TIMEOUT, arm_host, check_request
 
 STATES = ["armed", "confirmed", "reverted", "reported", "settled"]
 
@@ -190,7 +191,7 @@ def main() -> None:
             "id": {"type": "str"},
             "subject": {"type": "str", "default": "operator"},
             "interfaces": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "float", "default": guards.TIMEOUT},
+            "timeout": {"type": "float", "default": TIMEOUT},
         },
         supports_check_mode=True,
     )
@@ -200,29 +201,29 @@ def main() -> None:
         module.deprecate("state: settled is called reported", version="3.0.0", collection_name="tripod.baremetal")
         state = "reported"
     facts: dict[str, Any] = {}
-    before = {one.id: one.state for one in guards.records(host)}
+    before = {one.id: one.state for one in record.records(host)}
     try:
         if state == "armed":
             requested = options["interfaces"], options["timeout"], options["subject"]
-            guards.check_request(*requested)
-            guard = None if check else guards.arm_host(host, *requested)
+            check_request(*requested)
+            guard = None if check else arm_host(host, *requested)
             after = {**before, guard.id if guard else options["subject"]: "armed"}
             facts = {"guard": guard.facts if guard else None}
             changed = True
         else:
             if state == "confirmed":
-                found = guards.confirm(host, options["id"], check)
+                found = outcome.confirm(host, options["id"], check)
             elif state == "reverted":
-                found = guards.revert(host, REAPPLIERS, options["id"], check)
+                found = outcome.revert(host, REAPPLIERS, options["id"], check)
             else:
-                found = guards.report(host, REAPPLIERS, check)
+                found = outcome.report(host, REAPPLIERS, check)
             over = {one.id: one.state for one in found}
             after = over if state == "reverted" else {}
             after = {**{name: state for name, state in before.items() if name not in over}, **after}
-            facts = {"guards": [guards.facts(one) for one in found]}
+            facts = {"guards": [record.facts(one) for one in found]}
             changed = bool(found)
             for one in found if state == "reported" else ():
-                module.warn(guards.summary(one))
+                module.warn(record.summary(one))
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from .._core.system import Host
-from .._guard import arm as guards
+from .._guard import outcome, record
+from .._guard.arm import TIMEOUT, arm_host
 from .reapply import REAPPLIERS
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     arm = actions.add_parser("arm", help="put links and documents back unless this is confirmed in time")
     arm.add_argument("interfaces", nargs="*", metavar="INTERFACE", help="by default those of your connection")
-    arm.add_argument("--timeout", type=float, default=guards.TIMEOUT, help="seconds to confirm in (%(default)g)")
+    arm.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds to confirm in (%(default)g)")
     arm.add_argument("--subject", default="operator", help="its name; the same name extends it (%(default)s)")
     for name, what in (("confirm", "keep what was changed"), ("revert", "put back now what was before")):
         actions.add_parser(name, help=what).add_argument("id", nargs="?", help="by default all that are armed")
@@ -32,19 +33,19 @@ def run(options: argparse.Namespace) -> int:
     """Carry out an action; 1 where a revert left something undone."""
     host = Host()
     if options.action == "arm":
-        guard = guards.arm_host(host, options.interfaces, options.timeout, options.subject)
+        guard = arm_host(host, options.interfaces, options.timeout, options.subject)
         sys.stdout.write(
             f"guard {guard.id} is armed: confirm it from a new connection within {guard.remaining:.0f} s "
             f"with 'tripod-host guard confirm {guard.id}'\n"
         )
         return 0
     if options.action == "confirm":
-        return _tell([f"guard {one.id} is confirmed" for one in guards.confirm(host, options.id)])
+        return _tell([f"guard {one.id} is confirmed" for one in outcome.confirm(host, options.id)])
     if options.action == "revert":
-        reverted = guards.revert(host, REAPPLIERS, options.id)
-        _tell([guards.summary(one) for one in reverted])
+        reverted = outcome.revert(host, REAPPLIERS, options.id)
+        _tell([record.summary(one) for one in reverted])
         return int(any(one.errors for one in reverted))
-    json.dump([guards.facts(one) for one in guards.records(host)], sys.stdout, indent=2)
+    json.dump([record.facts(one) for one in record.records(host)], sys.stdout, indent=2)
     return _tell([""])
 
 

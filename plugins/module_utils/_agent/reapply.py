@@ -21,7 +21,7 @@ from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
-from .._guard import arm as guard
+from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
 from .._xdp import bpffs, policy_map, program
@@ -231,7 +231,7 @@ def run_apply(options: argparse.Namespace) -> int:
     """
     host = Host()
     try:
-        guard.expire(host, REAPPLIERS)
+        expire(host, REAPPLIERS)
     except (CoreError, OSError) as error:
         # The watch goes on with it; the host must come up all the same.
         log.error("guards: %s", error)

@@ -26,7 +26,7 @@ from .._core import lock, state_store
 from .._core.backoff import Backoff
 from .._core.converge import describe
 from .._core.system import Host
-from .._guard import arm as guard
+from .._guard.outcome import expire
 from .._linux import netlink
 from .daemon import end_on_request, single_instance
 from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, reapply
@@ -315,7 +315,7 @@ def guard_clock(host: Host, ended: threading.Event) -> None:
     """Acknowledge and revert guards until asked to end; in a thread of its own, as a look at a link can take long."""
     while not ended.wait(GUARD_TICK):
         try:
-            guard.expire(host, REAPPLIERS)
+            expire(host, REAPPLIERS)
         except Exception:
             # Whatever it is, the next guard still has to be seen to.
             log.exception("a guard cannot be seen to; trying again")

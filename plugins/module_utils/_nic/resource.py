@@ -19,7 +19,7 @@ from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid,
 from .._core.cpulist import parse_cpulist
 from .._core.state_store import StateFile
 from .._core.system import Host
-from .._guard.arm import Restore
+from .._guard.record import Restore
 from .._linux import ethtool, irqbalance, irqs, netlink
 from .._linux.ethtool import FlowRule, canonical
 from .._linux.netlink import Link

@@ -19,7 +19,7 @@ from .._core.converge import CoreError, Invalid
 from .._core.module import Answer, Ask
 from .._core.system import Host
 from .._cpu import module as cpu_module
-from .._guard import arm as guard
+from .._guard import outcome, record
 from .._hugepages import module as hugepages_module
 from .._nic import module as nic_module
 from . import module as preflight_module
@@ -102,7 +102,7 @@ def check_drift(requested: Mapping[str, Mapping[str, Any]], host: Host) -> dict[
 
 def _guards(host: Host) -> Drift:
     try:
-        return Drift(changes=[guard.summary(one) for one in guard.report(host, REAPPLIERS, check=True)])
+        return Drift(changes=[record.summary(one) for one in outcome.report(host, REAPPLIERS, check=True)])
     except CoreError as error:
         return Drift(reasons=[str(error)])
 
