@@ -17,7 +17,9 @@ from .._core.system import Host
 from .._cpu.module import ASSIGNMENT
 from .._hugepages.module import RESERVATIONS
 from .._xdp.plan import MODES, PIN_ROOT
-from .state import DEFAULT_FEATURES, FEATURES, check, from_options, read
+from .limits import check
+from .request import DEFAULT_FEATURES, FEATURES, from_options
+from .state import read
 
 PORT = {
     "port": {"type": "int", "required": True},
