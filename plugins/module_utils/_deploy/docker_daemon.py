@@ -6,13 +6,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import shutil
 import signal
-import socket
-import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -21,15 +17,14 @@ from .._core.converge import ApplyFailed, Change, Impossible, Invalid, Refused
 from .._core.system import Host
 from .._linux.detached import Running, find_process, log_tail, search_path, start, wait
 from .._linux.systemd import in_charge
+from .engine_socket import DEFAULT_SOCKET, answers
 
-DEFAULT_SOCKET = "/run/docker.sock"
 DEFAULT_PID_FILE = "/run/docker.pid"
 COMMAND = "dockerd"
-PING_TIMEOUT = 5.0  # seconds
 
 
 @dataclass(frozen=True)
-class EngineState:
+class DaemonState:
     """An engine as found.
 
     Attributes:
@@ -44,7 +39,7 @@ class EngineState:
 
 
 @dataclass(frozen=True)
-class Daemon:
+class DaemonOptions:
     """How the engine is started, and how long anything may take.
 
     Attributes:
@@ -88,21 +83,21 @@ class Desired:
     started_after: int | None = None
 
 
-class DockerEngine:
+class DockerDaemon:
     """The resource: the engine behind one socket."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: DaemonOptions) -> None:
         self.daemon = daemon
 
-    def read(self, host: Host) -> EngineState:
+    def read(self, host: Host) -> DaemonState:
         """Ask the socket, and look up the process that the pid file names."""
-        return EngineState(
+        return DaemonState(
             answers=answers(self.daemon.socket),
             process=find_process(host, self.daemon.pid_file, COMMAND),
             service_manager="systemd" if in_charge(host) else "none",
         )
 
-    def validate(self, desired: Desired, state: EngineState) -> None:
+    def validate(self, desired: Desired, state: DaemonState) -> None:
         """Raise where somebody else is in charge, or there is nothing to start."""
         if self.daemon.timeout <= 0:
             raise Invalid(f"timeout {self.daemon.timeout} must be more than 0 seconds")
@@ -120,7 +115,7 @@ class DockerEngine:
         if desired.running and not shutil.which(COMMAND, path=search_path()):
             raise Impossible(f"{COMMAND} is not installed (Debian package docker.io)")
 
-    def plan(self, desired: Desired, state: EngineState) -> list[Change]:
+    def plan(self, desired: Desired, state: DaemonState) -> list[Change]:
         """Return the processes to end and to start."""
         running = state.answers or state.process is not None
         pid = state.process.pid if state.process else None
@@ -176,60 +171,7 @@ class DockerEngine:
         )
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket.
-
-    Args:
-        path: The socket.
-        timeout: Seconds that connecting, and each wait for an answer, may take; None for no limit.
-    """
-
-    def __init__(self, path: str, timeout: float | None = PING_TIMEOUT) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-def answers(path: str) -> bool:
-    """Whether an engine says that it is well on a Unix socket."""
-    connection = UnixConnection(path)
-    try:
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def list_containers(path: str, label: str) -> list[dict[str, Any]]:
-    """Return the running containers with a label as the engine lists them; none where no engine answers.
-
-    Args:
-        path: Unix socket of the engine.
-        label: ``key=value``.
-
-    Source: Docker Engine API, ``GET /containers/json``.
-    """
-    query = urllib.parse.urlencode({"filters": json.dumps({"label": [label]})})
-    connection = UnixConnection(path)
-    try:
-        connection.request("GET", f"/containers/json?{query}")
-        answer = connection.getresponse()
-        containers: list[dict[str, Any]] = json.loads(answer.read()) if answer.status == http.HTTPStatus.OK else []
-        return containers
-    except (OSError, http.client.HTTPException):
-        return []
-    finally:
-        connection.close()
-
-
-def facts(state: EngineState) -> dict[str, Any]:
+def facts(state: DaemonState) -> dict[str, Any]:
     """Return what a module reports of an engine."""
     return {
         "running": state.answers,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .._core.system import Host
-from .._deploy.docker_daemon import list_containers
+from .._deploy.engine_socket import list_containers
 
 # /proc/net/tcp and udp: a socket that waits for peers, and one that is bound without a peer.
 WAITING_STATES = {"tcp": "0A", "udp": "07"}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from .._core.findings import Finding
 from .._core.system import Host
-from .._deploy.docker_daemon import DEFAULT_SOCKET
+from .._deploy.engine_socket import DEFAULT_SOCKET
 from .._linux.detached import search_path
 from .listeners import Holder, Listener, read_holders, read_listeners
 from .nic import NicSnapshot, read_nics
