@@ -75,7 +75,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.images import Base, BaseImage, Engine
+from ..module_utils._deploy.image_build import Base, BaseImage, Engine
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.images import Build, Engine, Images, name_builds
+from ..module_utils._deploy.image_build import Build, Engine, Images, name_builds
 
 IMAGE = {
     "name": {"type": "str", "required": True},

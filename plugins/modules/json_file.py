@@ -65,7 +65,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.jsonfile import JsonFile, restart_reason
+from ..module_utils._deploy.json_file import JsonFile, restart_reason
 
 
 def _started(pid_file: str | None) -> float | None:

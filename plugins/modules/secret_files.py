@@ -109,7 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.secrets import Copy, Secret, SecretFiles, generation
+from ..module_utils._deploy.secret_files import Copy, Secret, SecretFiles, generation
 
 
 def main() -> None:

@@ -128,7 +128,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils._core.converge import CoreError, Outcome, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.veth import PYROUTE2_IMPORT_ERROR, End, Pair, VethPair
+from ..module_utils._deploy.veth_pair import PYROUTE2_IMPORT_ERROR, End, Pair, VethPair
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     Invalid,
     Refused,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.veth import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.veth_pair import (
     End,
     Link,
     Pair,

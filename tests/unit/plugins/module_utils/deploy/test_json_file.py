@@ -7,7 +7,7 @@ import json
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.jsonfile import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.json_file import (
     JsonDocument,
     JsonFile,
     restart_reason,

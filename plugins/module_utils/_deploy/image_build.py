@@ -21,7 +21,7 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid
 from .._core.system import Host
-from .contexts import digest_context
+from .build_context import digest_context
 
 LABEL = "org.tripod.collection"
 OWNER = "tripod.baremetal"

@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Invalid, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.images import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.image_build import (
     Base,
     BaseImage,
     Build,
