@@ -35,7 +35,7 @@ options:
     choices:
       auto: The registry, or Debian packages where none answers.
       registry: The registry or not at all.
-      debian: Debian packages, with no registry asked.
+      debian: Debian packages, without any registry.
   suite:
     description: Debian suite to make it from.
     type: str

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: change_guard
-short_description: Let a host take back changes that cut its operator off
+short_description: Let a host revert changes that cut its operator off
 version_added: 1.0.0
 description:
-  - A guard is a timer on the host. Unless it is confirmed over a new connection before it runs out, the host itself
-    puts back what was before. It outlives the playbook, the connection, a killed agent and a reboot.
+  - A guard is a rollback timer on the host. Unless it is confirmed over a new connection before it runs out, the host
+    itself restores what was before. It outlives the playbook, the connection, a killed agent and a reboot.
   - M(tripod.baremetal.nic), M(tripod.baremetal.xdp_program) and M(tripod.baremetal.xdp_map) arm one by themselves where
     they change an interface that carries the connection. This module confirms it, arms one for tasks of your own, and
     cleans up after a run that never ended.
-  - What comes back are the documents below C(/etc/tripod/host.d) with what they ask of the host, and of the links
-    their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
+  - What is restored are the state files below C(/etc/tripod/host.d) with what they request of the host, and of the
+    links their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -27,10 +27,10 @@ requirements:
 options:
   state:
     description:
-      - V(armed) arms a guard, or extends the one of the same O(subject), which keeps its first snapshot.
-      - V(confirmed) ends guards and keeps what was changed. It fails if one was reverted already, and tells when and
-        what; and if it comes over the very connection that armed it, as that proves nothing.
-      - V(reverted) puts back at once.
+      - V(armed) arms a guard, or extends the one of the same O(subject), whose first snapshot stays.
+      - V(confirmed) ends guards and leaves the changes in place. It fails if one was reverted already, and says when
+        and what; and if it comes over the very connection that armed it, as that proves nothing.
+      - V(reverted) restores at once.
       - V(reported) begins a run. Guards that an earlier run left armed are reverted; those that the host reverted on
         its own are reported as warnings, once. It is refused while the module that armed one is still at work.
       - V(settled) is the former name of V(reported); it is deprecated and goes with release 3.0.0.
@@ -46,8 +46,8 @@ options:
     default: operator
   interfaces:
     description:
-      - Interfaces whose links, addresses and routes come back, with those that stand on them and below them. Used with
-        O(state=armed).
+      - Interfaces whose links, addresses and routes are restored, with those that stand on them and below them. Used
+        with O(state=armed).
       - By default those that carry the connection.
     type: list
     elements: str
@@ -107,7 +107,7 @@ guard:
     reason:
       description: Why.
       type: str
-      sample: asked for
+      sample: requested
     timeout:
       description: Seconds from arming to the deadline.
       type: float
@@ -135,7 +135,7 @@ guards:
       type: str
       sample: ens1 carries the connection from 192.0.2.1
     state:
-      description: V(armed), V(reverting), V(reverted), or V(failed) where something could not be put back.
+      description: V(armed), V(reverting), V(reverted), or V(failed) where something could not be restored.
       type: str
       sample: reverted
     created:
@@ -155,12 +155,12 @@ guards:
       type: str
       sample: "2026-11-23T08:01:00Z"
     report:
-      description: Why it was reverted, and what was put back.
+      description: Why it was reverted, and what was restored.
       type: list
       elements: str
       sample: ["nobody confirmed within 60 s", "ens1 is back to up"]
     errors:
-      description: What could not be put back.
+      description: What could not be restored.
       type: list
       elements: str
     summary:

@@ -57,7 +57,7 @@ options:
         type: dict
         default: {}
       export_from:
-        description: A file in the image that is wanted outside of it.
+        description: A file in the image that is needed outside of it.
         type: path
       export_to:
         description: Where that file goes on the builder; C({tag}) stands for the image's tag.

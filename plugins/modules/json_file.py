@@ -27,7 +27,7 @@ options:
     default: {}
   consumer_pid_file:
     description:
-      - Process ID file of the daemon that reads the file. Its time stamp tells when the daemon started, and
+      - Process ID file of the daemon that reads the file. Its time stamp shows when the daemon started, and
         RV(restart_required) is computed from it, so a restart that an earlier, failed run owed is not forgotten.
     type: path
 """

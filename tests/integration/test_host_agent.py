@@ -67,7 +67,7 @@ class Site(Machine):
         return int(self.run("cat", f"/run/tripod-{service}/{service}.pid").split()[0])
 
     def news(self) -> int:
-        return self.log.read_text().count("bringing about")
+        return self.log.read_text().count("reapplying what")
 
     def close(self) -> None:
         try:
@@ -105,7 +105,7 @@ def test_it_is_installed_in_one_call_and_removed_in_one(site):
     assert [done.result["services"][f"tripod-{name}"]["pid"] for name in ("watch", "keep")] == pids
     assert all(alive(pid) for pid in pids)
     assert site.tripod_host("version").stdout == f"tripod-host {done.result['version']}\n"
-    assert site.tripod_host("status").stdout == "nothing was asked of this host\n"
+    assert site.tripod_host("status").stdout == "nothing is requested of this host\n"
 
     again = site.install()
     assert (again.changed, again.result["changes"]) == (False, [])
@@ -213,7 +213,7 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
     status = site.tripod_host("status")
     assert status.returncode == 2
     assert [line.split() for line in status.stdout.splitlines() if not line.startswith("  ")] == [
-        ["SUBJECT", "STATE"],
+        ["RESOURCE", "STATE"],
         ["nic", "differs"],
         [f"xdp-{NIC}", "differs"],
         [f"xdp_map-{NIC}", "differs"],
@@ -224,9 +224,9 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
 
     applied = site.tripod_host("apply")
     assert (applied.returncode, site.mtu(), site.policy()) == (0, 1400, 2), applied.stderr
-    assert "3 of 3 documents were brought about anew, 0 failed" in applied.stderr
+    assert "3 of 3 state files were reapplied, 0 failed" in applied.stderr
     assert site.tripod_host("status").returncode == 0
-    assert "0 of 3 documents were brought about anew, 0 failed" in site.tripod_host("apply").stderr
+    assert "0 of 3 state files were reapplied, 0 failed" in site.tripod_host("apply").stderr
 
 
 def test_hardware_that_is_gone_and_documents_that_are_torn_do_not_keep_the_rest_from_it(site):

@@ -57,9 +57,9 @@ class Bench:
         return self.runner.read(Host(), [self.service()])["keeper"].process is not None
 
     def start(self) -> int:
-        said = self.log.read_text().count("keeping the containers") if self.log.exists() else 0
+        said = self.log.read_text().count("supervising the containers") if self.log.exists() else 0
         self.runner.restart(Host(), self.service())
-        assert eventually(lambda: self.log.read_text().count("keeping the containers") > said)
+        assert eventually(lambda: self.log.read_text().count("supervising the containers") > said)
         return self.pid()
 
     def pid(self) -> int:

@@ -71,11 +71,11 @@ class Container:
 
 
 class EngineError(CoreError):
-    """The engine answered, but not with what was asked for."""
+    """The engine answered, but not with what was requested."""
 
 
 class EngineApi:
-    """The few calls of the Docker Engine API that the keeper needs.
+    """The calls themselves.
 
     Args:
         path: Unix socket of the engine.
@@ -121,7 +121,7 @@ class EngineApi:
 
         Args:
             label: ``key=value``.
-            since: Where to begin (nanoseconds since the epoch). The engine remembers its last 256 events.
+            since: Where to begin (nanoseconds since the epoch). The engine saves its last 256 events.
         """
         filters = {"type": ["container"], "label": [label], "event": EVENTS}
         query = urllib.parse.urlencode(

@@ -19,7 +19,7 @@ def verdict(container: Container) -> str:
     """Return what to do about a container that died: ``start``, ``wait`` or ``leave``.
 
     One that the engine is about to restart itself is waited for. What never ran or is being removed is left, and so is
-    what was not asked to stay up: build steps and ``docker run --rm`` of our images inherit their label.
+    what is not requested to stay up: build steps and ``docker run --rm`` of our images inherit their label.
     """
     if container.status == "restarting":
         return "wait"
@@ -111,7 +111,7 @@ class Ledger:
         record.due = now + delay
         return delay
 
-    def report(self, container: str) -> None:
+    def done(self, container: str) -> None:
         """There is nothing more to do about a container until something happens to it."""
         self._records[container].due = None
 

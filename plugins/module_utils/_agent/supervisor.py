@@ -41,7 +41,7 @@ class Supervisor:
         engine: The engine.
         label: Which containers are ours.
         host: The machine that the state file is on.
-        state_file: Remembers what operators stopped, for the next keeper. It belongs below ``/run``: after a boot the
+        state_file: Saves what operators stopped, for the next supervisor. It belongs below ``/run``: after a boot the
             engine starts everything whose policy is ``always``, stopped before or not.
         backoff: Between tries to start a container.
         reconnect: Between tries to reach the engine.
@@ -63,10 +63,10 @@ class Supervisor:
         self.reconnect = reconnect or Backoff(limit=15.0)
         self.ledger = Ledger(backoff or Backoff(), self._load())
         self._saved = set(self.ledger.stopped)
-        self._since = 1  # Everything that the engine remembers; 0 would mean nothing.
+        self._since = 1  # Everything that the engine has saved; 0 would mean nothing.
 
     def run(self) -> NoReturn:
-        """Keep containers until a signal ends the process, through every outage of the engine."""
+        """Supervise containers until a signal ends the process, through every outage of the engine."""
         failures = 0
         while True:
             try:
@@ -86,7 +86,7 @@ class Supervisor:
             inbox: queue.SimpleQueue[Event | EngineError] = queue.SimpleQueue()
             threading.Thread(target=_pump, args=(events, inbox), daemon=True).start()
             self.ledger.resync(self.engine.containers(self.label), time.monotonic())
-            log.info("keeping the containers with label %s", self.label)
+            log.info("supervising the containers with label %s", self.label)
             yield
             while True:
                 self._save()
@@ -110,7 +110,7 @@ class Supervisor:
                 continue
             decision = verdict(container)
             if decision == "leave":
-                self.ledger.report(id_)
+                self.ledger.done(id_)
             elif decision == "wait":
                 self.ledger.retry(id_, time.monotonic())
             else:
@@ -120,7 +120,7 @@ class Supervisor:
         log.info("starting %s (exited with status %d)", container.name, container.exit_status)
         problem = self.engine.start(container.id)
         if problem is None:
-            self.ledger.report(container.id)
+            self.ledger.done(container.id)
         else:
             delay = self.ledger.retry(container.id, time.monotonic())
             log.warning("%s does not start: %s; trying again in %g s", container.name, problem, delay)
@@ -152,7 +152,7 @@ def _pump(events: Iterator[Event], inbox: queue.SimpleQueue[Event | EngineError]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host keep``."""
-    parser.add_argument("--label", default=LABEL, help="containers to keep, as key=value (%(default)s)")
+    parser.add_argument("--label", default=LABEL, help="containers to supervise, as key=value (%(default)s)")
     parser.add_argument("--socket", default=DEFAULT_SOCKET, help="Unix socket of the engine (%(default)s)")
     parser.add_argument("--pid-file", default=PID_FILE, help="noted and locked while running (%(default)s)")
     parser.add_argument("--state-file", default=STATE_FILE, help="what operators stopped (%(default)s)")
@@ -162,7 +162,7 @@ def run(options: argparse.Namespace) -> NoReturn:
     """Carry out ``tripod-host keep`` until SIGTERM or SIGINT.
 
     Raises:
-        Refused: Another keeper holds the pid file.
+        Refused: Another supervisor holds the pid file.
     """
     end_on_request()
     with single_instance(options.pid_file, options.version):

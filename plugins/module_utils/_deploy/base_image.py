@@ -41,7 +41,7 @@ class BaseImage:
     """Resource: the base image exists, pulled or made from Debian packages.
 
     Attributes:
-        engine: Where it is kept.
+        engine: Where it is stored.
         made_from: What it was made from in this call.
     """
 
@@ -72,7 +72,7 @@ class BaseImage:
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Pull the base, or make it."""
         client = self.engine.require()
-        trouble = "not asked for"
+        trouble = "not requested"
         if self.base.source != "debian":
             trouble = self._pull(client)
             if not trouble:

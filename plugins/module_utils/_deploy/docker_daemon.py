@@ -25,7 +25,7 @@ COMMAND = "dockerd"
 
 @dataclass(frozen=True)
 class DaemonState:
-    """An engine as found.
+    """A daemon and its engine as found.
 
     Attributes:
         answers: Whether something answers on the socket as an engine.
@@ -72,7 +72,7 @@ class DaemonOptions:
 
 @dataclass(frozen=True)
 class Desired:
-    """What is asked.
+    """What is requested.
 
     Attributes:
         running: Whether an engine is to answer.
@@ -84,13 +84,13 @@ class Desired:
 
 
 class DockerDaemon:
-    """The resource: the engine behind one socket."""
+    """The resource: the daemon behind one socket."""
 
     def __init__(self, daemon: DaemonOptions) -> None:
         self.daemon = daemon
 
     def read(self, host: Host) -> DaemonState:
-        """Ask the socket, and look up the process that the pid file names."""
+        """Query the socket, and find the process that the pid file names."""
         return DaemonState(
             answers=answers(self.daemon.socket),
             process=find_process(host, self.daemon.pid_file, COMMAND),
@@ -110,7 +110,7 @@ class DockerDaemon:
         if state.answers and not state.process:
             raise Refused(
                 f"an engine answers on {self.daemon.socket}, but {self.daemon.pid_file} names no living {COMMAND}, so "
-                "which process to end cannot be told; give its pid_file, or end it where it was started"
+                "which process to end is unknown; give its pid_file, or end it where it was started"
             )
         if desired.running and not shutil.which(COMMAND, path=search_path()):
             raise Impossible(f"{COMMAND} is not installed (Debian package docker.io)")
@@ -172,7 +172,7 @@ class DockerDaemon:
 
 
 def facts(state: DaemonState) -> dict[str, Any]:
-    """Return what a module reports of an engine."""
+    """Return what a module reports of a daemon."""
     return {
         "running": state.answers,
         "pid": state.process.pid if state.process else None,

@@ -36,7 +36,7 @@ class Build:
         args: Build arguments.
         args_from: Build arguments whose value is the reference of another image of the list.
         extra_files: Name in the context to path on the builder.
-        export_from: A file in the image that is wanted outside of it.
+        export_from: A file in the image that is needed outside of it.
         export_to: Where to; ``{tag}`` stands for the image's tag.
     """
 
@@ -102,7 +102,7 @@ class Images:
     """Resource: every image of the list exists, and so does each exported file.
 
     Args:
-        engine: Where they are kept.
+        engine: Where they are stored.
         named: From ``name_builds``.
         only: Repositories to build; all of the list where empty.
     """
@@ -173,7 +173,7 @@ class Images:
 
 
 def build_limits(host: Host) -> dict[str, str]:
-    """Keep the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
+    """Return what holds the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
     plan = state_store.load(host, "cpu_isolation")
     return {"cpusetcpus": plan.body["housekeeping"]} if plan else {}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Whether a host drifted from its whole plan: what each module would say in check mode, asked in one process."""
+"""Whether a host drifted from its whole plan: what each module would answer in check mode, in one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._agent import module as agent_module
 from .._agent.reapply import REAPPLIERS
 from .._boot import driver_module, kernel_args_module, sysctl_module
 from .._core.converge import CoreError, Invalid
-from .._core.module import Answer, Ask
+from .._core.module import Answer, Responder
 from .._core.system import Host
 from .._cpu import module as cpu_module
 from .._guard import outcome, record
@@ -31,12 +31,12 @@ class Component:
 
     Attributes:
         options: The argument specification of its module.
-        ask: What the module answers.
+        answer: What the module answers.
         rules: Conditions on several options, as ``ArgumentSpecValidator`` takes them.
     """
 
     options: Mapping[str, Any]
-    ask: Ask
+    answer: Responder
     rules: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,7 +95,7 @@ def check_drift(requested: Mapping[str, Mapping[str, Any]], host: Host) -> dict[
         options = dict(requested[name])
         if name == "kernel_args":
             options["arguments"] = [*options.get("arguments", ()), *boot_arguments]
-        found[name] = _ask(name, component, options, host)
+        found[name] = _drift(name, component, options, host)
         boot_arguments += found[name].facts.get("boot_arguments", ())
     return found
 
@@ -107,9 +107,9 @@ def _guards(host: Host) -> Drift:
         return Drift(reasons=[str(error)])
 
 
-def _ask(name: str, component: Component, options: Mapping[str, Any], host: Host) -> Drift:
+def _drift(name: str, component: Component, options: Mapping[str, Any], host: Host) -> Drift:
     try:
-        answer = component.ask(_validated(name, component, options), host, True)
+        answer = component.answer(_validated(name, component, options), host, True)
     except CoreError as error:
         return Drift(reasons=[str(error)])
     return Drift(_changes(answer), _reasons(answer), answer.facts, answer.warnings)

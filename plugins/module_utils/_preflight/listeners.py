@@ -68,6 +68,14 @@ def read_listeners(host: Host) -> Iterator[Listener]:
 
 
 def read_holders(host: Host, listeners: Sequence[Listener], label: str, socket: str) -> dict[Listener, Holder]:
+    """Return who holds each socket.
+
+    Args:
+        host: The machine.
+        listeners: The sockets.
+        label: ``key=value`` label of the containers that are ours.
+        socket: Where the Docker Engine answers, if one does.
+    """
     containers = list_containers(socket, label)
     published = {
         (port["Type"], port["PublicPort"])
@@ -91,7 +99,7 @@ def read_holders(host: Host, listeners: Sequence[Listener], label: str, socket: 
 
 
 def _socket_owners(host: Host, inodes: Iterable[str]) -> dict[str, int]:
-    desired = {f"socket:[{inode}]": inode for inode in inodes}
+    sought = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[str, int] = {}
     for pid in filter(str.isdigit, host.list("/proc")):
         try:
@@ -99,7 +107,7 @@ def _socket_owners(host: Host, inodes: Iterable[str]) -> dict[str, int]:
         except PermissionError:
             continue
         for descriptor in descriptors:
-            inode = desired.get(host.link(f"/proc/{pid}/fd/{descriptor}") or "")
+            inode = sought.get(host.link(f"/proc/{pid}/fd/{descriptor}") or "")
             if inode:
                 owners.setdefault(inode, int(pid))
     return owners

@@ -93,7 +93,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def answer(options: Mapping[str, Any], host: Host, _check: bool) -> Answer:
-    """Hold the host against what it will be asked for; nothing is ever changed."""
+    """Hold the host against what will be requested of it; nothing is ever changed."""
     needs = from_options(options)
     findings = check(needs, read(host, needs, options["container_label"], options["docker_socket"]))
     errors = sum(finding.severity == ERROR for finding in findings)

@@ -81,7 +81,7 @@ class Requirements:
         commands: Must be found in the path.
         policy: Entries that the XDP program is to be given, each with ``prefix`` and ``action``.
         xdp: Programs that are to be attached.
-        requested: What other modules will be asked for on this host.
+        requested: What will be requested of other modules on this host.
     """
 
     distributions: Sequence[str] = ("debian 12", "debian 13")

@@ -51,7 +51,7 @@ class Snapshot:
         file_systems: By the path of a Space.
         features: Those of FEATURES that are there.
         nics: Interfaces that are to run XDP, or are declared.
-        refusals: What other modules say of what they will be asked for.
+        refusals: What other modules would refuse.
     """
 
     distribution: str = ""
@@ -70,7 +70,7 @@ class Snapshot:
 
 
 def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCKET) -> Snapshot:
-    """Look at everything the requirements speak of.
+    """Read everything the requirements speak of.
 
     Args:
         host: The machine.

@@ -73,7 +73,7 @@ def test_a_body_of_another_make_fails_by_itself(host, recorder):
     state_store.store(made, StateFile("a", "first", {"nothing": "of ours"}))
     results = reapply(made, reappliers={"first": recorder})
     assert [one.state for one in results] == ["failed", "converged"]
-    assert results[0].error == "its document is not understood: KeyError('name')"
+    assert results[0].error == "its state file is not understood: KeyError('name')"
 
 
 def test_what_is_unknown_or_damaged_is_told(host, recorder):
@@ -95,13 +95,13 @@ def test_the_table_says_what_differs_and_what_failed(host, recorder):
     made = host(("nic", "first", {"change": 512}), ("xdp-ens1", "first", {"error": "no such object"}))
     results = reapply(made, check=True, reappliers={"first": recorder})
     assert table(results) == (
-        "SUBJECT   STATE\n"
+        "RESOURCE  STATE\n"
         "nic       differs\n"
         "  nic ring rx: 256 -> 512\n"
         "xdp-ens1  failed\n"
         "  no such object\n"
     )  # fmt: skip
-    assert table([]) == "nothing was asked of this host\n"
+    assert table([]) == "nothing is requested of this host\n"
     reported = json.loads(as_json(results))
     assert reported[0]["diff"] == {"before": {"nic": {"ring": {"rx": 256}}}, "after": {"nic": {"ring": {"rx": 512}}}}
     assert (reported[1]["state"], reported[1]["error"]) == ("failed", "no such object")

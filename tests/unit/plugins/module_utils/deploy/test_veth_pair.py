@@ -100,7 +100,7 @@ def test_an_interface_that_is_not_that_pair_is_refused(state, reason):
 
 
 def test_another_number_of_queues_needs_another_pair():
-    with pytest.raises(Impossible, match="4 queues are asked, it was made with 2"):
+    with pytest.raises(Impossible, match="4 queues are requested, it was made with 2"):
         PAIR.validate(Pair(queues=4), MADE)
 
 
