@@ -1,4 +1,4 @@
-"""The agent as the module installs it, where no service manager runs, and what it keeps as asked."""
+"""The agent as the module installs it, where no service manager runs, and what it holds to what is requested."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def alive(pid: int) -> bool:
 
 
 def test_it_is_installed_in_one_call_and_removed_in_one(site):
-    foretold = site.install(check=True)
-    assert foretold.changed
+    planned = site.install(check=True)
+    assert planned.changed
     assert list(site.folder.iterdir()) == []
 
     done = site.install()
-    assert done.result["changes"] == foretold.result["changes"]
+    assert done.result["changes"] == planned.result["changes"]
     assert done.result["service_manager"] == "none"
     pids = [site.pid("watch"), site.pid("keep")]
     assert [done.result["services"][f"tripod-{name}"]["pid"] for name in ("watch", "keep")] == pids
@@ -120,7 +120,7 @@ def test_it_is_installed_in_one_call_and_removed_in_one(site):
     assert not site.install("absent").changed
 
 
-def test_the_keeper_waits_calmly_for_an_engine(site):
+def test_the_supervisor_waits_calmly_for_an_engine(site):
     site.install()
     log = site.log.with_name("tripod-keep.log")
     eventually(lambda: "trying again until there is one" in log.read_text(), PATIENCE)
@@ -181,7 +181,7 @@ def test_a_link_that_comes_up_gets_back_what_it_lost_and_then_there_is_peace(sit
     site.run("ip", "link", "set", NIC, "down")
     site.run("ip", "link", "set", NIC, "up")
     time.sleep(QUIET)
-    assert site.news() == 1, "what is as asked is left alone"
+    assert site.news() == 1, "what is as requested is left alone"
 
 
 def test_the_watch_waits_for_who_is_changing_the_host(site):
@@ -205,7 +205,7 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
     site.module("nic", nics=[{"name": NIC, "mtu": 1400}])
     site.declare(xdp_object)
     site.run("kill", str(site.pid()))
-    # A reboot leaves the documents, and neither pins nor settings.
+    # A reboot leaves the state files, and neither pins nor settings.
     site.run("rm", "-rf", f"{site.pins}/{NIC}")
     site.run("ip", "link", "set", NIC, "mtu", "1500")
     eventually(lambda: site.program() is None, PATIENCE)

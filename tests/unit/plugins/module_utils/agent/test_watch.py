@@ -1,4 +1,4 @@
-"""What the watch makes of the kernel's messages, and when it looks at which link."""
+"""What the watch makes of the kernel's messages, and when it checks which link."""
 
 from __future__ import annotations
 
@@ -98,21 +98,21 @@ def test_a_check_after_a_change_comes_once_and_then_it_is_quiet():
 
 
 def fight(schedule: Schedule, seconds: float) -> list[float]:
-    """Somebody changes the link back right after each look; return when it was looked at."""
-    now, looks = 0.0, []
+    """Somebody changes the link back right after each check; return when it was checked."""
+    now, checks = 0.0, []
     schedule.request("ens1", "came up", now)
     while now < seconds:
         now += 0.1
         if schedule.take(now):
-            looks.append(now)
+            checks.append(now)
             schedule.acted("ens1", now)
             schedule.request("ens1", "came up", now)
-    return looks
+    return checks
 
 
 def test_who_keeps_changing_it_back_is_answered_at_growing_intervals():
-    looks = fight(Schedule(Backoff()), 300.0)
-    waits = [round(after - before) for before, after in itertools.pairwise(looks)]
+    checks = fight(Schedule(Backoff()), 300.0)
+    waits = [round(after - before) for before, after in itertools.pairwise(checks)]
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 

@@ -61,7 +61,7 @@ def test_every_reason_comes_at_once(context, tmp_path):
         assert words in str(caught.value)
 
 
-def test_plans_what_is_missing_and_wanted(context):
+def test_plans_what_is_missing_and_requested(context):
     named = name_builds(
         [
             Build("app/web", context("web")),

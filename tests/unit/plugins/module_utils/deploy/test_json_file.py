@@ -36,7 +36,7 @@ def test_merges_and_keeps_what_is_not_ours(tmp_path, existing, desired, result):
     assert not converge(JsonFile(PATH), desired, host).changed
 
 
-def test_nothing_wanted_makes_no_file(tmp_path):
+def test_nothing_requested_makes_no_file(tmp_path):
     assert not converge(JsonFile(PATH), {}, Host(tmp_path)).changed
     assert not Host(tmp_path).exists(PATH)
 

@@ -76,7 +76,7 @@ PORTS = (Port(3000, "web"), Port(5000, "api"), Port(8080, "go"), Port(8081, "hid
         ([{"Id": "ffff", "Ports": [{"Type": "udp", "PublicPort": 5000, "PrivatePort": 80}]}], [False, False, False]),
     ],
 )
-def test_the_holder_of_a_port_is_found_and_told_from_our_containers(machine, monkeypatch, containers, ours):
+def test_the_holder_of_a_port_is_found_and_ours_are_known(machine, monkeypatch, containers, ours):
     requested = []
 
     def listed(*words):

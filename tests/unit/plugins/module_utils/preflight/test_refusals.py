@@ -1,4 +1,4 @@
-"""What other modules would refuse, as findings of one look."""
+"""What other modules would refuse, as findings at once."""
 
 from __future__ import annotations
 
