@@ -121,7 +121,7 @@ class EngineApi:
 
         Args:
             label: ``key=value``.
-            since: Where to begin (nanoseconds since the epoch). The engine saves its last 256 events.
+            since: Where to begin (nanoseconds since the epoch). The engine holds its last 256 events.
         """
         filters = {"type": ["container"], "label": [label], "event": EVENTS}
         query = urllib.parse.urlencode(

@@ -41,7 +41,7 @@ class Supervisor:
         engine: The engine.
         label: Which containers are ours.
         host: The machine that the state file is on.
-        state_file: Saves what operators stopped, for the next supervisor. It belongs below ``/run``: after a boot the
+        state_file: Where what operators stopped is saved for the next supervisor. It belongs below ``/run``: after a boot the
             engine starts everything whose policy is ``always``, stopped before or not.
         backoff: Between tries to start a container.
         reconnect: Between tries to reach the engine.
@@ -63,7 +63,7 @@ class Supervisor:
         self.reconnect = reconnect or Backoff(limit=15.0)
         self.ledger = Ledger(backoff or Backoff(), self._load())
         self._saved = set(self.ledger.stopped)
-        self._since = 1  # Everything that the engine has saved; 0 would mean nothing.
+        self._since = 1  # Everything that the engine still holds; 0 would mean nothing.
 
     def run(self) -> NoReturn:
         """Supervise containers until a signal ends the process, through every outage of the engine."""

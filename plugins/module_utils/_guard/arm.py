@@ -4,7 +4,7 @@
 # PRIVATE to the collection: no compatibility is promised to code outside it.
 """Commit-confirm: what can cut the operator off is reverted by the host itself unless it is confirmed in time.
 
-A guard is a rollback timer: one record on disk. The module that is about to change something writes it and goes on
+A guard is the record of a rollback timer on disk. The module that is about to change something writes it and goes on
 only when the agent on the host has acknowledged it; from then on the agent alone holds the clock, by
 ``outcome.expire``.
 """
