@@ -157,7 +157,7 @@ from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
 from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
-from ..module_utils._guard.arm import OPTIONS as GUARD_OPTIONS
+from ..module_utils._guard import arm
 from ..module_utils._guard.record import Restore
 from ..module_utils._xdp.policy_map import (
     ACTIONS,
@@ -191,7 +191,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
-            **GUARD_OPTIONS,
+            **arm.OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -204,7 +204,7 @@ def main() -> None:
             restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
             state_files = [path(policy.state_file, options["state_dir"])]
             # One guard with the program's: both are confirmed, or put back, together.
-            guard = protect(
+            guard = arm.protect(
                 host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
             )
 
