@@ -157,7 +157,8 @@ from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
 from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
-from ..module_utils._guard import guard as guards
+from ..module_utils._guard import arm
+from ..module_utils._guard.record import Restore
 from ..module_utils._xdp.policy_map import (
     ACTIONS,
     KIND,
@@ -190,7 +191,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
-            **guards.OPTIONS,
+            **arm.OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -200,10 +201,10 @@ def main() -> None:
     def protect(changes: Sequence[Change], state: Tables) -> None:
         nonlocal guard
         if entry_changes(changes):
-            restores = [guards.Restore(KIND, request_body(policy, own_entries(policy, state)))]
+            restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
             state_files = [path(policy.state_file, options["state_dir"])]
             # One guard with the program's: both are confirmed, or reverted, together.
-            guard = guards.protect(
+            guard = arm.protect(
                 host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
             )
 

@@ -233,7 +233,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import CoreError, Invalid, converge, exit_arguments
 from ..module_utils._core.lock import changing
 from ..module_utils._core.system import Host
-from ..module_utils._guard.guard import OPTIONS as GUARD_OPTIONS
+from ..module_utils._guard.arm import OPTIONS as GUARD_OPTIONS
 from ..module_utils._xdp.program import XdpProgram
 from ..module_utils._xdp.request import MODES, PIN_ROOT, STATE_DIRECTORY, Desired
 from ..module_utils._xdp.saved import Protection

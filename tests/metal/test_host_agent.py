@@ -106,7 +106,7 @@ def test_a_reboot_without_ansible_ends_in_the_same_state(host, state, vm):
     vm.reboot()
     eventually("the host is as asked", lambda: converged(host), PATIENCE)
     assert state() == before
-    assert "brought about anew, 0 failed" in journal(host, "tripod-apply")
+    assert "reapplied, 0 failed" in journal(host, "tripod-apply")
     assert host.check_output("systemctl --failed --quiet list-units") == ""
     # Containers find their pins, and the network its NICs.
     ordered = host.check_output("systemctl show --property Before --value tripod-apply").split()

@@ -79,8 +79,8 @@ def build(members: Mapping[str, bytes], python: str) -> bytes:
 
     Source: The Python library's documentation of zipapp, "The Python Zip Application Archive Format".
     """
-    entry = ENTRY.removesuffix(".py").replace("/", ".")
-    start = f"import sys\n\nfrom {PACKAGE}.{entry} import main\n\nsys.exit(main(version={version(members)!r}))\n"
+    module = ENTRY.removesuffix(".py").replace("/", ".")
+    start = f"import sys\n\nfrom {PACKAGE}.{module} import main\n\nsys.exit(main(version={version(members)!r}))\n"
     content = {"__main__.py": start.encode(), f"{PACKAGE}/__init__.py": b""}
     content.update({f"{PACKAGE}/{name}": source for name, source in members.items()})
     packed = io.BytesIO(f"#!{python}\n".encode())

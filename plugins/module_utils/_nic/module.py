@@ -13,7 +13,7 @@ from .._core.converge import Change, CoreError, converge, describe, exit_argumen
 from .._core.lock import changing
 from .._core.module import Answer
 from .._core.system import Host
-from .._guard import guard as guards
+from .._guard import arm
 from .parse import parse_all
 from .resource import KIND, Nics, State, facts
 from .state_file import forgetting
@@ -64,20 +64,20 @@ OPTIONS: dict[str, Any] = {
         "required_one_of": [("name", "pci", "mac")],
     },
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    **guards.OPTIONS,
+    **arm.OPTIONS,
 }
 REQUIRED_IF = [("state", "present", ["nics"])]
 
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring NICs to their declarations, under guard where that may cut the host off."""
-    armed: list[guards.Guard | None] = []
+    armed: list[arm.Guard | None] = []
 
     def protect(changes: Sequence[Change], state: State) -> None:
         interfaces, restores = resource.restores(changes, state)
         if interfaces:
             mode, timeout = options["guard"], options["guard_timeout"]
-            armed.append(guards.protect(host, KIND, interfaces, restores, mode, timeout))
+            armed.append(arm.protect(host, KIND, interfaces, restores, mode, timeout))
 
     try:
         requests = parse_all(options["nics"]) if options["state"] == "present" else forgetting(host)
@@ -93,5 +93,5 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     return Answer(exit_arguments(outcome, **results))
 
 
-def _guard_facts(armed: Sequence[guards.Guard | None]) -> dict[str, Any] | None:
+def _guard_facts(armed: Sequence[arm.Guard | None]) -> dict[str, Any] | None:
     return next((guard.facts for guard in armed if guard), None)

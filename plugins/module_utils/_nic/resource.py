@@ -14,7 +14,7 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from .._core.system import Host
-from .._guard.guard import Restore
+from .._guard.record import Restore
 from .._linux import netlink
 from . import limits as nic_limits
 from . import plan

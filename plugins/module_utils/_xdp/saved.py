@@ -22,7 +22,8 @@ from typing import Any
 
 from .._core.converge import ApplyFailed, Change, NotConverged, Outcome
 from .._core.system import Host
-from .._guard.guard import Guard, Restore, protect
+from .._guard.arm import Guard, protect
+from .._guard.record import Restore
 from .._linux import bpf, netlink
 from .attach import step
 from .plan import touches_traffic

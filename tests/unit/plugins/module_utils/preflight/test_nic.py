@@ -159,7 +159,7 @@ def test_an_operator_hears_what_is_worth_knowing():
     ]
 
 
-def test_a_quiet_host_gives_no_advice():
+def test_a_quiet_host_gives_no_warnings():
     assert warnings(nic("igb", iommu="identity"), irqbalance=linux_irqbalance.State(stray=True)) == []
 
 

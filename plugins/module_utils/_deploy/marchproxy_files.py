@@ -92,7 +92,7 @@ class ImportFiles:
         wrong.raise_if_any(Invalid, "MarchProxy files")
 
     def plan(self, desired: Gateway | None, state: Mapping[str, str | None]) -> list[Change]:
-        """Return the files whose text differs; None asks for none of them."""
+        """Return the files whose text differs; None requests none of them."""
         texts: Mapping[str, str | None] = render(desired) if desired else dict.fromkeys(FILES)
         return [Change((self._path(name),), state[name], text) for name, text in texts.items() if text != state[name]]
 
@@ -113,12 +113,12 @@ def render(gateway: Gateway) -> dict[str, str]:
     """Return the text of each file by its name."""
     services = [{key: service[key] for key in SERVICE_KEYS} for service in gateway.services]
     mappings = [{key: mapping[key] for key in MAPPING_KEYS} for mapping in gateway.mappings]
-    state_files = (
+    contents = (
         {"services": services},
         {"mappings": mappings},
         {"services": services, "mappings": mappings, "metadata": dict(gateway.metadata)},
     )
-    return {name: to_json(state_file) + "\n" for name, state_file in zip(FILES, state_files)}
+    return {name: to_json(content) + "\n" for name, content in zip(FILES, contents)}
 
 
 def to_json(value: Any, indent: str = "") -> str:

@@ -6,11 +6,9 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Invalid, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.images import (
-    Base,
-    BaseImage,
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.engine_client import EngineClient
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.image_build import (
     Build,
-    Engine,
     Images,
     ImageState,
     build_limits,
@@ -63,7 +61,7 @@ def test_every_reason_comes_at_once(context, tmp_path):
         assert words in str(caught.value)
 
 
-def test_plans_what_is_missing_and_wanted(context):
+def test_plans_what_is_missing_and_requested(context):
     named = name_builds(
         [
             Build("app/web", context("web")),
@@ -71,10 +69,10 @@ def test_plans_what_is_missing_and_wanted(context):
         ]
     )
     web, bpf = named["app/web"].reference, named["app/bpf"].reference
-    images = Images(Engine(None), named)
+    images = Images(EngineClient(None), named)
 
     def plan(state, only=()):
-        return [change.path for change in Images(Engine(None), named, only).plan(None, state)]
+        return [change.path for change in Images(EngineClient(None), named, only).plan(None, state)]
 
     nothing = ImageState({web: None, bpf: None}, frozenset())
     assert plan(nothing) == [("image", "app/web"), ("image", "app/bpf"), ("export", "app/bpf")]
@@ -87,21 +85,10 @@ def test_plans_what_is_missing_and_wanted(context):
 
 def test_without_an_engine_it_plans_and_does_not_build(context, tmp_path):
     named = name_builds([Build("app/web", context("web"))])
-    images = Images(Engine(None, "no Docker Engine answers: gone"), named)
+    images = Images(EngineClient(None, "no Docker Engine answers: gone"), named)
     assert converge(images, None, Host(tmp_path), check=True).changed
     with pytest.raises(Impossible, match=r"no Docker Engine answers: gone.*docker_engine"):
         converge(images, None, Host(tmp_path))
-
-
-def test_the_base_is_made_once(tmp_path):
-    class Held(Engine):
-        def image_id(self, reference):
-            return "sha256:1"
-
-    base = Base("app/base:1", "debian:stable-slim", "debian", "trixie")
-    assert not converge(BaseImage(Held(None), base), base, Host(tmp_path)).changed
-    absent = converge(BaseImage(Engine(None), base), base, Host(tmp_path), check=True)
-    assert absent.diff["after"] == {"base": {"app/base:1": "debian:stable-slim"}}
 
 
 def test_a_build_keeps_to_the_housekeeping_cpus_of_a_builder_with_a_plan(tmp_path):

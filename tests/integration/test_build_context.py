@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.contexts import IgnoreRules, digest_context
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.build_context import IgnoreRules, digest_context
 
 pytestmark = pytest.mark.skipif(not shutil.which("docker"), reason="there is no docker command to compare with")
 

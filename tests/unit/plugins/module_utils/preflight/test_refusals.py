@@ -1,4 +1,4 @@
-"""What other modules would refuse, as findings of one look."""
+"""What other modules would refuse, as findings at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.findings import ERROR
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.requested import Requested, check_requested
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.refusals import Requested, check_requested
 
 NODE = "/sys/devices/system/node"
 CPU = "/sys/devices/system/cpu"

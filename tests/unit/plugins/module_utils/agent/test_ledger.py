@@ -1,22 +1,18 @@
-"""What the keeper does about which sequence of events."""
+"""What the supervisor does about which sequence of events."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._agent.supervisor import (
-    Container,
-    Event,
-    Ledger,
-    verdict,
-)
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.engine_api import Container, Event
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.ledger import Ledger, verdict
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.backoff import Backoff
 
 ID = "4f1c" * 16
 SECOND = 10**9
 
 
-def summary(actions: str, ledger: Ledger | None = None, at: int = 0) -> Ledger:
-    """Replay actions, one a second, and return what is then known."""
+def observed(actions: str, ledger: Ledger | None = None, at: int = 0) -> Ledger:
+    """Observe actions, one a second, and return what is then known."""
     ledger = ledger or Ledger(Backoff())
     for second, action in enumerate(actions.split(), at):
         ledger.observe(Event(action, ID, "web", second * SECOND), float(second))
@@ -41,18 +37,18 @@ def summary(actions: str, ledger: Ledger | None = None, at: int = 0) -> Ledger:
     ],
 )
 def test_events_decide_what_is_due(actions, due_in):
-    ledger = summary(actions)
+    ledger = observed(actions)
     assert ledger.idle(float(len(actions.split()) - 1)) == due_in
 
 
-def test_a_stop_is_remembered_until_a_start_or_the_end():
-    assert summary("start die stop").stopped == {ID}
-    assert summary("start die stop start").stopped == set()
-    assert summary("start die stop destroy").stopped == set()
+def test_a_stop_is_saved_until_a_start_or_the_end():
+    assert observed("start die stop").stopped == {ID}
+    assert observed("start die stop start").stopped == set()
+    assert observed("start die stop destroy").stopped == set()
 
 
 def test_waits_grow_to_their_limit_and_a_steady_run_forgets_them():
-    ledger = summary("start die " * 10)
+    ledger = observed("start die " * 10)
     assert ledger.idle(19.0) == 60.0
     ledger.observe(Event("start", ID, "web", 100 * SECOND), 100.0)
     ledger.observe(Event("die", ID, "web", 160 * SECOND), 160.0)
@@ -60,7 +56,7 @@ def test_waits_grow_to_their_limit_and_a_steady_run_forgets_them():
 
 
 def test_a_short_run_forgets_nothing():
-    ledger = summary("start die " * 2)
+    ledger = observed("start die " * 2)
     ledger.observe(Event("start", ID, "web", 100 * SECOND), 100.0)
     ledger.observe(Event("die", ID, "web", 159 * SECOND), 159.0)
     assert ledger.idle(159.0) == 4.0
@@ -88,7 +84,7 @@ def test_what_was_missed_is_made_up_for(stopped, status, due_in):
 
 
 def test_a_resync_forgets_who_is_gone_and_keeps_waits():
-    ledger = summary("start die start die")
+    ledger = observed("start die start die")
     ledger.resync([Container(ID, "web", "exited")], 3.0)
     assert ledger.idle(3.0) == 2.0
     ledger.resync([], 3.0)
@@ -115,14 +111,3 @@ def test_a_resync_forgets_who_is_gone_and_keeps_waits():
 )
 def test_state_and_policy_decide_who_is_started(status, exit_status, policy, expected):
     assert verdict(Container(ID, "web", status, exit_status, policy)) == expected
-
-
-def test_an_event_is_read_as_the_engine_sends_it():
-    message = {
-        "Type": "container",
-        "Action": "die",
-        "Actor": {"ID": ID, "Attributes": {"exitCode": "137", "name": "tripod-webui"}},
-        "time": 1795411200,
-        "timeNano": 1795411200123456789,
-    }
-    assert Event.from_json(message) == Event("die", ID, "tripod-webui", 1795411200123456789)

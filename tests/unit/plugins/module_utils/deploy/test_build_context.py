@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.contexts import IgnoreRules, digest_context
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.build_context import IgnoreRules, digest_context
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The container keeper on the real engine."""
+"""The container supervisor on the real engine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def eventually(true: Callable[[], bool]) -> bool:
 
 
 class Bench:
-    """A keeper with a label of its own, and the containers it looks after."""
+    """A supervisor with a label of its own, and its containers."""
 
     def __init__(self, folder: Path) -> None:
         self.label = f"org.tripod.test={uuid.uuid4().hex}"
@@ -51,15 +51,15 @@ class Bench:
     def service(self, *more: str) -> Service:
         files = ("--pid-file", self.pid_file, "--state-file", str(self.state_file))
         arguments = ("keep", "--label", self.label, *files, *more)
-        return Service("keeper", arguments, "", pid_file=self.pid_file, log=str(self.log))
+        return Service("supervisor", arguments, "", pid_file=self.pid_file, log=str(self.log))
 
     def runs(self) -> bool:
-        return self.runner.read(Host(), [self.service()])["keeper"].process is not None
+        return self.runner.read(Host(), [self.service()])["supervisor"].process is not None
 
     def start(self) -> int:
-        said = self.log.read_text().count("keeping the containers") if self.log.exists() else 0
+        said = self.log.read_text().count("supervising the containers") if self.log.exists() else 0
         self.runner.restart(Host(), self.service())
-        assert eventually(lambda: self.log.read_text().count("keeping the containers") > said)
+        assert eventually(lambda: self.log.read_text().count("supervising the containers") > said)
         return self.pid()
 
     def pid(self) -> int:
@@ -97,11 +97,11 @@ def test_a_killed_container_comes_back(bench, policy):
     bench.start()
     container = bench.run(policy)
     docker("kill", container)
-    assert not runs(container), "the engine itself brings it back: the keeper is not needed any more"
+    assert not runs(container), "the engine itself brings it back: the supervisor is not needed any more"
     assert eventually(lambda: runs(container))
 
 
-def test_a_stopped_container_stays_down_also_for_the_next_keeper(bench):
+def test_a_stopped_container_stays_down_also_for_the_next_supervisor(bench):
     first = bench.start()
     container = bench.run()
     docker("stop", "--time", "1", container)
@@ -117,7 +117,7 @@ def test_a_stopped_container_stays_down_also_for_the_next_keeper(bench):
     assert eventually(lambda: runs(container))
 
 
-def test_a_container_that_died_while_no_keeper_ran_comes_back(bench):
+def test_a_container_that_died_while_no_supervisor_ran_comes_back(bench):
     first = bench.start()
     container = bench.run()
     os.kill(first, signal.SIGKILL)
@@ -144,7 +144,7 @@ def test_what_has_no_restart_policy_is_left_alone(bench):
     assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "3"
 
 
-def test_a_second_keeper_is_refused(bench):
+def test_a_second_supervisor_is_refused(bench):
     pid = bench.start()
     second = subprocess.run(
         [bench.agent, *bench.service().arguments], capture_output=True, text=True, check=False, timeout=PATIENCE
@@ -154,14 +154,14 @@ def test_a_second_keeper_is_refused(bench):
     assert bench.pid() == pid
 
 
-def test_an_idle_keeper_costs_nothing(bench):
+def test_an_idle_supervisor_costs_nothing(bench):
     stat = Path(f"/proc/{bench.start()}/stat")
     before = stat.read_text().rpartition(")")[2].split()[11:13]
     time.sleep(3)
     assert stat.read_text().rpartition(")")[2].split()[11:13] == before
 
 
-def test_a_keeper_waits_for_an_engine_and_ends_on_request(bench, tmp_path):
+def test_a_supervisor_waits_for_an_engine_and_ends_on_request(bench, tmp_path):
     lonely = bench.service("--socket", str(tmp_path / "nobody.sock"))
     bench.runner.restart(Host(), lonely)
     assert eventually(lambda: "trying again until there is one" in bench.log.read_text())
@@ -169,6 +169,6 @@ def test_a_keeper_waits_for_an_engine_and_ends_on_request(bench, tmp_path):
     assert Path(bench.pid_file).read_text() == ""
 
 
-def test_a_keeper_that_cannot_start_says_why(bench):
+def test_a_supervisor_that_cannot_start_says_why(bench):
     with pytest.raises(ApplyFailed, match=r"unrecognized arguments: --loud"):
         bench.runner.restart(Host(), bench.service("--loud"))

@@ -42,7 +42,7 @@ NOTES = "/run/tripod/netns"
 
 @dataclass(frozen=True)
 class End:
-    """What is asked of one end; None means "not compared".
+    """What is requested of one end; None means "not compared".
 
     Attributes:
         addresses: Interface addresses with prefix length; complete but for link-local ones.
@@ -53,7 +53,7 @@ class End:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is asked of a veth pair.
+    """What is requested of a veth pair.
 
     Attributes:
         present: Whether it is to exist.
@@ -170,7 +170,7 @@ class VethPair:
         )
 
     def validate(self, desired: Pair, state: PairState) -> None:
-        """Raise with every reason why the pair cannot be what is asked."""
+        """Raise with every reason why the pair cannot be as requested."""
         self._validate_request(desired)
         refusals = Findings()
         if state.near and not state.paired:
@@ -191,12 +191,12 @@ class VethPair:
         refusals.raise_if_any(Refused, f"veth {self.name}")
         if desired.present and state.near and desired.queues and state.near.queues != desired.queues:
             raise Impossible(
-                f"{self.name}: {desired.queues} queues are asked, it was made with {state.near.queues}, and the number "
-                "is fixed when a pair is made; remove the pair first (state=absent)"
+                f"{self.name}: {desired.queues} queues are requested, it was made with {state.near.queues}, and the "
+                "number is fixed when a pair is made; remove the pair first (state=absent)"
             )
 
     def plan(self, desired: Pair, state: PairState) -> list[Change]:
-        """Return the steps from what is there to what is asked."""
+        """Return the steps from what is there to what is requested."""
         if not desired.present:
             return self._plan_removal(state)
         changes = []

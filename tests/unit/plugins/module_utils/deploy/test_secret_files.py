@@ -14,7 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     exit_arguments,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.secrets import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.secret_files import (
     ALPHABET,
     Copy,
     Secret,

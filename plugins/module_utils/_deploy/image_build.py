@@ -2,14 +2,13 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Container images named after what goes into them, and the base they all start from."""
+"""Container images named after what goes into them."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,174 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid
+from .._core.converge import ApplyFailed, Change, Findings, Invalid
 from .._core.system import Host
-from .contexts import digest_context
-
-LABEL = "org.tripod.collection"
-OWNER = "tripod.baremetal"
-LOG_TAIL = 25  # lines of a failed build that the operator gets to see
-
-
-class Engine:
-    """The Docker Engine as the image resources need it, through Docker's own Python client.
-
-    Args:
-        client: A ``docker.APIClient``; None where no engine answers.
-        trouble: Why there is no client, for the operator.
-    """
-
-    def __init__(self, client: Any, trouble: str = "") -> None:
-        self.client = client
-        self.trouble = trouble
-
-    @classmethod
-    def connect(cls) -> Engine:
-        """Return the engine of this machine, answering or not."""
-        try:
-            import docker
-        except ImportError:
-            return cls(None, "Docker's Python client is missing (Debian: python3-docker)")
-        try:
-            # A build may be silent for minutes while a compiler works.
-            client = docker.APIClient(version="auto", timeout=1800, **docker.utils.kwargs_from_env())
-            client.ping()
-        except docker.errors.DockerException as error:
-            return cls(None, f"no Docker Engine answers: {error}")
-        return cls(client)
-
-    def require(self) -> Any:
-        """Return the client.
-
-        Raises:
-            Impossible: No engine answers.
-        """
-        if self.client is None:
-            raise Impossible(
-                f"{self.trouble}; install and start it (role tripod.baremetal.docker_engine), then run again"
-            )
-        return self.client
-
-    def image_id(self, reference: str) -> str | None:
-        """Return the ID of an image by its reference, or None."""
-        if self.client is None:
-            return None
-        from docker.errors import ImageNotFound
-
-        try:
-            return self.client.inspect_image(reference)["Id"]
-        except ImageNotFound:
-            return None
-
-
-# --- the base ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Base:
-    """The image that all others are made from.
-
-    Attributes:
-        name: Name to give it here, with tag.
-        upstream: Reference to pull.
-        source: ``auto``, ``registry`` or ``debian``.
-        suite: Debian suite to make it from.
-    """
-
-    name: str
-    upstream: str
-    source: str
-    suite: str
-
-
-@dataclass
-class BaseImage:
-    """Resource: the base image exists, pulled or made from Debian packages.
-
-    Attributes:
-        engine: Where it is kept.
-        made_from: What it was made from in this call.
-    """
-
-    engine: Engine
-    base: Base
-    made_from: str = ""
-
-    def read(self, host: Host) -> str | None:
-        """Return the image's ID."""
-        return self.engine.image_id(self.base.name)
-
-    def validate(self, desired: Base, state: str | None) -> None:
-        """Raise where the base has to be made from packages and the tool for it is missing."""
-        if (
-            state is None
-            and desired.source == "debian"
-            and self.engine.client is not None
-            and not shutil.which("mmdebstrap")
-        ):
-            raise Impossible(
-                "mmdebstrap is not installed on the builder; install it, or set images_base_source to registry"
-            )
-
-    def plan(self, desired: Base, state: str | None) -> list[Change]:
-        """Return the one step, where the image is not there."""
-        return [] if state else [Change(("base", desired.name), None, desired.upstream)]
-
-    def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Pull the base, or make it."""
-        client = self.engine.require()
-        trouble = "not asked for"
-        if self.base.source != "debian":
-            trouble = self._pull(client)
-            if not trouble:
-                self.made_from = "registry"
-                return
-            if self.base.source == "registry":
-                raise ApplyFailed(
-                    f"cannot pull {self.base.upstream}: {trouble}; "
-                    "set images_base_source to debian to make it from packages"
-                )
-        if not shutil.which("mmdebstrap"):
-            raise ApplyFailed(
-                f"cannot pull {self.base.upstream} ({trouble}) and mmdebstrap is not installed to make it from packages"
-            )
-        self._bootstrap(client)
-        self.made_from = "debian"
-
-    def _pull(self, client: Any) -> str:
-        from docker.errors import APIError
-
-        try:
-            client.pull(self.base.upstream)
-        except APIError as error:
-            return str(error.explanation or error)
-        repository, tag = self.base.name.rsplit(":", 1)
-        client.tag(self.base.upstream, repository, tag)
-        return ""
-
-    def _bootstrap(self, client: Any) -> None:
-        with tempfile.TemporaryDirectory(prefix="tripod-base-") as directory:
-            archive = os.path.join(directory, "root.tar")
-            # One fixed time stamp makes the archive, and so the image's ID, depend on the packages alone.
-            environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"}
-            done = subprocess.run(
-                ["mmdebstrap", "--variant=minbase", self.base.suite, archive],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise ApplyFailed(f"mmdebstrap of {self.base.suite} failed ({done.returncode}):\n{_tail(done.stderr)}")
-            repository, tag = self.base.name.rsplit(":", 1)
-            client.import_image(
-                src=archive, repository=repository, tag=tag, changes=['CMD ["/bin/bash"]', f"LABEL {LABEL}={OWNER}"]
-            )
-
-
-# --- what is built on it --------------------------------------------------------------------------
+from .build_context import digest_context
+from .engine_client import LABEL, OWNER, EngineClient, log_tail
 
 
 @dataclass(frozen=True)
@@ -201,7 +36,7 @@ class Build:
         args: Build arguments.
         args_from: Build arguments whose value is the reference of another image of the list.
         extra_files: Name in the context to path on the builder.
-        export_from: A file in the image that is wanted outside of it.
+        export_from: A file in the image that is needed outside of it.
         export_to: Where to; ``{tag}`` stands for the image's tag.
     """
 
@@ -267,12 +102,12 @@ class Images:
     """Resource: every image of the list exists, and so does each exported file.
 
     Args:
-        engine: Where they are kept.
+        engine: Where they are stored.
         named: From ``name_builds``.
         only: Repositories to build; all of the list where empty.
     """
 
-    def __init__(self, engine: Engine, named: Mapping[str, Named], only: Sequence[str] = ()) -> None:
+    def __init__(self, engine: EngineClient, named: Mapping[str, Named], only: Sequence[str] = ()) -> None:
         self.engine = engine
         self.named = named
         self.only = frozenset(only or named)
@@ -333,12 +168,12 @@ class Images:
             for answer in answers:
                 lines.append(answer.get("stream", "").rstrip())
                 if "error" in answer:
-                    shown = _tail("\n".join(line for line in lines if line))
+                    shown = log_tail("\n".join(line for line in lines if line))
                     raise ApplyFailed(f"building {item.reference} failed: {answer['error'].strip()}\n{shown}")
 
 
 def build_limits(host: Host) -> dict[str, str]:
-    """Keep the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
+    """Return what holds the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
     plan = state_store.load(host, "cpu_isolation")
     return {"cpusetcpus": plan.body["housekeeping"]} if plan else {}
 
@@ -369,7 +204,3 @@ def _export(client: Any, item: Named, host: Host) -> None:
     finally:
         client.remove_container(container)
     host.write_bytes_atomically(str(item.export_to), content)
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-LOG_TAIL:])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What the modules of a host's plan would refuse: each is asked itself, so that a limit is written only once."""
+"""What the modules of a host's plan would refuse: their own code decides, so that a limit is written only once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU
 
 @dataclass(frozen=True)
 class Requested:
-    """What other modules will be asked for; each in the form of its options.
+    """What will be requested of other modules; each in the form of its options.
 
     Attributes:
         nics: ``nics`` of the ``nic`` module.
@@ -79,9 +79,9 @@ def check_requested(host: Host, requested: Requested) -> Iterator[Finding]:
         yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, requested.sysctls))
 
 
-def _refusals(subject: str, where: str, ask: Callable[[], None]) -> Iterator[Finding]:
+def _refusals(subject: str, where: str, validate: Callable[[], None]) -> Iterator[Finding]:
     try:
-        ask()
+        validate()
     except CoreError as error:
         for reason in error.facts.get("reasons") or [str(error)]:
             yield Finding(ERROR, subject, reason, "what this host can do", f"correct {where}")

@@ -7,8 +7,8 @@ import json
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.jsonfile import (
-    JsonDocument,
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.json_file import (
+    JsonContent,
     JsonFile,
     restart_reason,
 )
@@ -36,7 +36,7 @@ def test_merges_and_keeps_what_is_not_ours(tmp_path, existing, desired, result):
     assert not converge(JsonFile(PATH), desired, host).changed
 
 
-def test_nothing_wanted_makes_no_file(tmp_path):
+def test_nothing_requested_makes_no_file(tmp_path):
     assert not converge(JsonFile(PATH), {}, Host(tmp_path)).changed
     assert not Host(tmp_path).exists(PATH)
 
@@ -61,4 +61,4 @@ def test_a_broken_file_is_left_alone(tmp_path, text):
     [(10.0, 5.0, True), (5.0, 10.0, False), (None, 10.0, False), (10.0, None, False)],
 )
 def test_restart_follows_from_the_two_times(written, started, required):
-    assert bool(restart_reason(PATH, JsonDocument({}, written), started)) is required
+    assert bool(restart_reason(PATH, JsonContent({}, written), started)) is required

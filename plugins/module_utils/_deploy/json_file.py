@@ -16,7 +16,7 @@ from .._core.system import Host
 
 
 @dataclass(frozen=True)
-class JsonDocument:
+class JsonContent:
     """The file as it is.
 
     Attributes:
@@ -37,7 +37,7 @@ class JsonFile:
 
     path: str
 
-    def read(self, host: Host) -> JsonDocument:
+    def read(self, host: Host) -> JsonContent:
         """Return the file's object and age.
 
         Raises:
@@ -45,7 +45,7 @@ class JsonFile:
         """
         text = host.read(self.path)
         if text is None:
-            return JsonDocument(None, None)
+            return JsonContent(None, None)
         try:
             values = json.loads(text) if text.strip() else {}
         except ValueError as error:
@@ -54,12 +54,12 @@ class JsonFile:
             raise Invalid(
                 f"{self.path} holds a {type(values).__name__}, not an object; mend or remove it, nothing was changed"
             )
-        return JsonDocument(values, host.path(self.path).stat().st_mtime)
+        return JsonContent(values, host.path(self.path).stat().st_mtime)
 
-    def validate(self, desired: Mapping[str, Any], state: JsonDocument) -> None:
+    def validate(self, desired: Mapping[str, Any], state: JsonContent) -> None:
         """Accept any object: the file's reader knows its own keys."""
 
-    def plan(self, desired: Mapping[str, Any], state: JsonDocument) -> list[Change]:
+    def plan(self, desired: Mapping[str, Any], state: JsonContent) -> list[Change]:
         """Return one change per leaf that differs."""
         return list(_differences((), desired, state.values or {}))
 
@@ -88,14 +88,14 @@ def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def restart_reason(path: str, state_file: JsonDocument, started: float | None) -> str:
+def restart_reason(path: str, file: JsonContent, started: float | None) -> str:
     """Return why the file's reader must restart to see it, or an empty string.
 
     Args:
         path: The file.
-        state_file: The file as it is.
+        file: The file as it is.
         started: When its reader started, in seconds since the epoch; None where it does not run.
     """
-    if state_file.written is None or started is None or state_file.written <= started:
+    if file.written is None or started is None or file.written <= started:
         return ""
-    return f"{path} is {state_file.written - started:.0f} s newer than the running daemon that reads it"
+    return f"{path} is {file.written - started:.0f} s newer than the running daemon that reads it"

@@ -9,7 +9,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     Invalid,
     Refused,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.veth import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.veth_pair import (
     End,
     Link,
     Pair,
@@ -19,7 +19,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.veth impo
 )
 
 PAIR = VethPair("lab0", "lab1", "lab")
-WANTED = Pair(near=End(("192.0.2.1/24",)), far=End(("192.0.2.2/24",)), mtu=1500, queues=2)
+DESIRED = Pair(near=End(("192.0.2.1/24",)), far=End(("192.0.2.2/24",)), mtu=1500, queues=2)
 NEAR = Link(8, "veth", other=2, crosses=True, mtu=1500, queues=2, up=True, addresses=("192.0.2.1/24",))
 FAR = Link(2, "veth", other=8, crosses=True, mtu=1500, queues=2, up=True, addresses=("192.0.2.2/24",))
 MADE = PairState(near=NEAR, far=FAR, netns=True, netns_ours=True)
@@ -30,13 +30,13 @@ def changed(link, **values):
 
 
 def test_nothing_is_planned_for_a_pair_that_is_right():
-    PAIR.validate(WANTED, MADE)
-    assert PAIR.plan(WANTED, MADE) == []
+    PAIR.validate(DESIRED, MADE)
+    assert PAIR.plan(DESIRED, MADE) == []
 
 
 def test_a_pair_is_made_in_the_order_that_works():
-    PAIR.validate(WANTED, PairState())
-    assert PAIR.plan(WANTED, PairState()) == [
+    PAIR.validate(DESIRED, PairState())
+    assert PAIR.plan(DESIRED, PairState()) == [
         Change(("netns", "lab"), None, "present"),
         Change(("lab0", "veth"), None, {"peer": "lab1", "netns": "lab", "queues": 2}),
         Change(("lab0", "mtu"), None, 1500),
@@ -55,7 +55,7 @@ def test_only_what_was_asked_is_compared():
 
 def test_addresses_are_a_complete_list():
     state = PairState(near=changed(NEAR, addresses=("192.0.2.1/24", "192.0.2.7/24")), far=FAR, netns=True)
-    assert PAIR.plan(WANTED, state) == [
+    assert PAIR.plan(DESIRED, state) == [
         Change(("lab0", "addresses"), ["192.0.2.1/24", "192.0.2.7/24"], ["192.0.2.1/24"])
     ]
 
@@ -96,11 +96,11 @@ def test_removal_is_refused_while_the_namespace_holds_something_else():
 )
 def test_an_interface_that_is_not_that_pair_is_refused(state, reason):
     with pytest.raises(Refused, match=reason):
-        PAIR.validate(WANTED, state)
+        PAIR.validate(DESIRED, state)
 
 
 def test_another_number_of_queues_needs_another_pair():
-    with pytest.raises(Impossible, match="4 queues are asked, it was made with 2"):
+    with pytest.raises(Impossible, match="4 queues are requested, it was made with 2"):
         PAIR.validate(Pair(queues=4), MADE)
 
 

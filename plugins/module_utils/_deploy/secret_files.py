@@ -46,9 +46,9 @@ class Secret:
 
     Attributes:
         name: What messages call it.
-        copies: Where it is kept; the first that exists holds the true value.
+        copies: Where it is stored; the first that exists holds the true value.
         length: Characters of a generated value.
-        value: Given by the operator, replaces what is there; None to generate once and keep.
+        value: Given by the operator, replaces what is there; None to generate it once.
     """
 
     name: str
@@ -143,7 +143,7 @@ def true_value(secret: Secret, state: dict[str, Found]) -> str | None:
 
 
 def generation(state: dict[str, Found]) -> str:
-    """Return a text that differs after any copy was written again, and tells nothing of the values.
+    """Return a text that differs after any copy was written again, and shows nothing of the values.
 
     A reader that was started under another generation has an old value in its memory.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid, Refused, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.marchproxy import (
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.marchproxy_files import (
     FILES,
     Gateway,
     ImportFiles,
