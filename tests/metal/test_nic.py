@@ -27,12 +27,12 @@ subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 subprocess.run(["mount", "--bind", "/run/tripod-test-nic", "/etc/tripod"], check=True)
 requests = parse_all(json.loads(sys.argv[1]))
 try:
-    outcome = converge(_nic.Nics(requests), requests, Host(), check=len(sys.argv) > 2)
+    outcome = converge(nic.Nics(requests), requests, Host(), check=len(sys.argv) > 2)
 except CoreError as error:
     print(json.dumps({"reasons": error.facts.get("reasons", [str(error)])}))
 else:
     changes = [describe(one) for one in outcome.changes if one.path[0] != "document"]
-    print(json.dumps({"changes": changes, "nics": _nic.facts(outcome.state)}))
+    print(json.dumps({"changes": changes, "nics": nic.facts(outcome.state)}))
 """
 Bring = Callable[..., dict[str, Any]]
 IGB = {
