@@ -357,14 +357,22 @@ def _root_environment(choice: str = "", **added: str) -> Iterator[list[str]]:
                 subprocess.run([*as_root(), "rm", "--recursive", "--force", scratch], check=False)
 
 
-# In the order of preference, where several could start: what others wait for, then the longest.
+# In the order of preference, where several could start: what others wait for, the chain of image builds, the longest.
 STAGES = (
     Stage("style", "gates", _style, minutes=0.25),
     Stage("unit", "unit", _unit, minutes=1),
     Stage("export", "gates", _export, minutes=0.25),
     Stage("look", "services", _look, minutes=1),
     Stage("xdp-object", "services", _xdp_object, minutes=4, after=("look",)),
+    Stage("lint", "gates", _lint, minutes=1.5, after=("export",)),
+    Stage("types", "gates", _types, minutes=0.5, after=("export",)),
     Stage("vm-base", "metal", _vm_base, minutes=3),
+    Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
+    Stage("flask-backend", "services", _service("flask-backend"), minutes=5, after=("xdp-object",)),
+    Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
+    Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
+    Stage("webui", "services", _service("webui"), minutes=2, after=("xdp-object",)),
+    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage(
         "metal",
         "metal",
@@ -373,17 +381,9 @@ STAGES = (
         after=("vm-base", "xdp-object"),
         rest="make test-metal-full",
     ),
-    Stage("lint", "gates", _lint, minutes=1.5, after=("export",)),
-    Stage("types", "gates", _types, minutes=0.5, after=("export",)),
     Stage("sanity", "gates", _sanity, minutes=4, after=("export",)),
     Stage("docs", "gates", _docs, minutes=1, after=("export",)),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
-    Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
-    Stage("flask-backend", "services", _service("flask-backend"), minutes=5, after=("xdp-object",)),
-    Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
-    Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
-    Stage("webui", "services", _service("webui"), minutes=2, after=("xdp-object",)),
-    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage("integration", "integration", _integration, minutes=4, after=("xdp-object",), alone=True),
     Stage(
         "metal-full",
