@@ -15,6 +15,8 @@ _FAILURE = re.compile(r"^\s*(?:FAILED|ERROR) (\S+::.+?)\s*$")
 _SKIP = re.compile(r"SKIPPED \[(\d+)\] (\S+): (.+?)\s*$")
 # Of pytest's --durations, where a test has up to three lines.
 _DURATION = re.compile(r"^\s*(\d+\.\d+)s (?:setup|call|teardown)\s+(\S+::.+?)\s*$")
+# Of go test -v.
+_GO_DURATION = re.compile(r"^--- PASS: (\S+) \((\d+\.\d+)s\)\s*$")
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Results:
         deselected: Tests that the command left to another one.
         failures: Name and reason of each test that failed.
         skips: Place and reason of each skip.
-        seconds: How long each test took with its fixtures, as far as pytest was told to say so.
+        seconds: How long each test took with its fixtures, as far as pytest, or go test, was told to say so.
     """
 
     closing: list[str] = field(default_factory=list)
@@ -52,6 +54,8 @@ def read(output: str) -> Results:
             results.failures.append(failure[1])
         elif taken := _DURATION.match(line):
             results.seconds[taken[2]] = results.seconds.get(taken[2], 0.0) + float(taken[1])
+        elif taken := _GO_DURATION.match(line):
+            results.seconds[taken[1]] = float(taken[2])
         elif closing := _CLOSING.search(line):
             results.closing.append(closing[1])
             for count, kind in _COUNT.findall(closing[1]):

@@ -51,6 +51,11 @@ def test_a_test_takes_what_its_fixtures_and_its_call_take():
     }
 
 
+def test_go_tells_of_its_slow_tests_too():
+    log = "ok  \ttripod/x\t12.64s\n--- PASS: TestOne (12.50s)\n    --- PASS: TestOne/part (12.00s)\n"
+    assert read(log).seconds == {"TestOne": 12.5}
+
+
 def test_tests_that_were_left_out_are_counted_apart():
     results = read("=========== 41 passed, 1 skipped, 37 deselected in 311.39s (0:05:11) ===========\n")
     assert (results.passed, results.failed, results.skipped, results.deselected) == (41, 0, 1, 37)
