@@ -41,7 +41,7 @@ test-site: ## The whole site on this machine, end to end, with faults
 test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, a reboot, a guard, traffic (as CI runs it)
 	@$(PYTHON) -m tools.check metal $(ARGS)
 
-test-metal-full: ## All of that host's stories, the whole site on it, power cuts (takes an hour and more)
+test-metal-full: ## All tests on that host, the whole site on it, power cuts (takes an hour and more)
 	@$(PYTHON) -m tools.check metal-full $(ARGS)
 
 bench: ## Figures beside those of peers, as ratios: policy entries, the cost of a run without changes

@@ -40,7 +40,7 @@ PLANNERS = (
     "_cpu/resource",
     "_hugepages/plan",
     "_hugepages/state",
-    "_nic/desired",
+    "_nic/resolve",
     "_nic/irq_plan",
     "_nic/limits",
     "_nic/plan",

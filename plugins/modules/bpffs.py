@@ -63,9 +63,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    wanted = PinRoot(**module.params)
+    desired = PinRoot(**module.params)
     try:
-        outcome = converge(Bpffs(wanted), wanted, Host(), check=module.check_mode)
+        outcome = converge(Bpffs(desired), desired, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(**exit_arguments(outcome))

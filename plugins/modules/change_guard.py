@@ -31,10 +31,11 @@ options:
       - V(confirmed) ends guards and keeps what was changed. It fails if one was reverted already, and tells when and
         what; and if it comes over the very connection that armed it, as that proves nothing.
       - V(reverted) puts back at once.
-      - V(settled) begins a run. Guards that an earlier run left armed are reverted; those that the host reverted on
-        its own are told as warnings, once. It is refused while the module that armed one is still at work.
+      - V(reported) begins a run. Guards that an earlier run left armed are reverted; those that the host reverted on
+        its own are reported as warnings, once. It is refused while the module that armed one is still at work.
+      - V(settled) is the former name of V(reported); it is deprecated and goes with release 3.0.0.
     type: str
-    choices: [armed, confirmed, reverted, settled]
+    choices: [armed, confirmed, reverted, reported, settled]
     required: true
   id:
     description: The guard to confirm or revert; all that there are by default.
@@ -64,7 +65,7 @@ seealso:
 EXAMPLES = r"""
 - name: Clean up after runs that never ended
   tripod.baremetal.change_guard:
-    state: settled
+    state: reported
 
 - name: Give myself two minutes
   tripod.baremetal.change_guard:
@@ -162,8 +163,11 @@ guards:
       description: What could not be put back.
       type: list
       elements: str
-    story:
+    summary:
       description: All of this as a sentence.
+      type: str
+    story:
+      description: The former name of C(summary); it is deprecated and goes with release 3.0.0.
       type: str
 """
 
@@ -171,16 +175,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._agent.reapply import REPLAYS
+from ..module_utils._agent.reapply import REAPPLIERS
 from ..module_utils._core.converge import CoreError
 from ..module_utils._core.system import Host
 from ..module_utils._guard import guard as guards
+
+STATES = ["armed", "confirmed", "reverted", "reported", "settled"]
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["armed", "confirmed", "reverted", "settled"], "required": True},
+            "state": {"type": "str", "choices": STATES, "required": True},
             "id": {"type": "str"},
             "subject": {"type": "str", "default": "operator"},
             "interfaces": {"type": "list", "elements": "str", "default": []},
@@ -189,30 +195,34 @@ def main() -> None:
         supports_check_mode=True,
     )
     host, options, check = Host(), module.params, module.check_mode
+    state = options["state"]
+    if state == "settled":
+        module.deprecate("state: settled is called reported", version="3.0.0", collection_name="tripod.baremetal")
+        state = "reported"
     facts: dict[str, Any] = {}
     before = {one.id: one.state for one in guards.records(host)}
     try:
-        if options["state"] == "armed":
-            asked = options["interfaces"], options["timeout"], options["subject"]
-            guards.check_request(*asked)
-            guard = None if check else guards.arm_host(host, *asked)
+        if state == "armed":
+            requested = options["interfaces"], options["timeout"], options["subject"]
+            guards.check_request(*requested)
+            guard = None if check else guards.arm_host(host, *requested)
             after = {**before, guard.id if guard else options["subject"]: "armed"}
             facts = {"guard": guard.facts if guard else None}
             changed = True
         else:
-            if options["state"] == "confirmed":
+            if state == "confirmed":
                 found = guards.confirm(host, options["id"], check)
-            elif options["state"] == "reverted":
-                found = guards.revert(host, REPLAYS, options["id"], check)
+            elif state == "reverted":
+                found = guards.revert(host, REAPPLIERS, options["id"], check)
             else:
-                found = guards.settle(host, REPLAYS, check)
+                found = guards.report(host, REAPPLIERS, check)
             over = {one.id: one.state for one in found}
-            after = over if options["state"] == "reverted" else {}
+            after = over if state == "reverted" else {}
             after = {**{name: state for name, state in before.items() if name not in over}, **after}
             facts = {"guards": [guards.facts(one) for one in found]}
             changed = bool(found)
-            for one in found if options["state"] == "settled" else ():
-                module.warn(guards.story(one))
+            for one in found if state == "reported" else ():
+                module.warn(guards.summary(one))
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)

@@ -100,7 +100,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.docker_daemon import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, DockerEngine, Wanted, facts
+from ..module_utils._deploy.docker_daemon import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, Desired, DockerEngine, facts
 from ..module_utils._linux.detached import now_ticks
 
 
@@ -125,9 +125,9 @@ def main() -> None:
         arguments=tuple(options["arguments"]),
         timeout=options["timeout"],
     )
-    wanted = Wanted(running=state != "stopped", started_after=now_ticks() if state == "restarted" else None)
+    desired = Desired(running=state != "stopped", started_after=now_ticks() if state == "restarted" else None)
     try:
-        outcome = converge(DockerEngine(daemon), wanted, Host(), check=module.check_mode)
+        outcome = converge(DockerEngine(daemon), desired, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(**exit_arguments(outcome, **facts(outcome.state)))

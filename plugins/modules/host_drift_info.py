@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_drift_info
-short_description: Tell in one call whether a host is as its whole plan wants it
+short_description: Report in one call whether a host is as its whole plan requests
 version_added: 1.0.0
 description:
   - Asks what each module of a host's plan would change, fail at or need a reboot for, as it would answer in check
-    mode, and changes nothing. One call takes the place of a dozen, so that looking at many hosts is cheap.
-  - A part of the plan that its module would refuse is drift, not an error; the module itself tells it in full. So is a
+    mode, and changes nothing. One call takes the place of a dozen, so that checking many hosts is cheap.
+  - A component that its module would refuse is drift, not an error; the module itself reports it in full. So is a
     guard that an earlier run left behind.
-  - A part that is not given is not looked at.
+  - A component that is not given is not checked.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -51,7 +51,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look whether the host drifted
+- name: Check whether the host drifted
   tripod.baremetal.host_drift_info:
     hugepages:
       reservations:
@@ -61,26 +61,26 @@ EXAMPLES = r"""
     nic:
       nics:
         - {name: ens1, rings: {rx: max}}
-  register: look
+  register: drift
 
-- name: Tell what drifted
+- name: Report what drifted
   ansible.builtin.debug:
-    msg: "{{ look.parts | dict2items | selectattr('value.drifted') | items2dict }}"
-  when: look.drifted
+    msg: "{{ drift.components | dict2items | selectattr('value.drifted') | items2dict }}"
+  when: drift.drifted
 """
 
 RETURN = r"""
 drifted:
-  description: Whether any part of the host is not as planned.
+  description: Whether any component is not as planned.
   type: bool
   returned: success
-parts:
-  description: What was found, by part of the plan; C(change_guard) stands for guards that an earlier run left behind.
+components:
+  description: What differs, by component; C(change_guard) stands for guards that an earlier run left behind.
   type: dict
   returned: success
   contains:
     drifted:
-      description: Whether this part is not as planned.
+      description: Whether this component is not as planned.
       type: bool
     changes:
       description: What its module would change, a line each.
@@ -91,6 +91,10 @@ parts:
       description: Why it is not as planned besides; what its module would refuse, or a reboot is needed for.
       type: list
       elements: str
+parts:
+  description: The former name of RV(components); it is deprecated and goes with release 3.0.0.
+  type: dict
+  returned: success
 containers:
   description: CPUs and NUMA nodes of containers, as M(tripod.baremetal.cpu_isolation) returns them.
   type: dict
@@ -101,24 +105,26 @@ containers:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.system import Host
-from ..module_utils._preflight.drift import PARTS, look
+from ..module_utils._preflight.drift import COMPONENTS, check_drift
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={name: {"type": "dict"} for name in PARTS}, supports_check_mode=True)
-    asked = {name: options for name, options in module.params.items() if options is not None}
-    found = look(asked, Host())
+    module = AnsibleModule(argument_spec={name: {"type": "dict"} for name in COMPONENTS}, supports_check_mode=True)
+    requested = {name: options for name, options in module.params.items() if options is not None}
+    found = check_drift(requested, Host())
     drifted = any(one.drifted for one in found.values())
     # Where the modules are still to be called, they warn themselves.
-    for words in [] if drifted else [words for one in found.values() for words in one.advice]:
+    for words in [] if drifted else [words for one in found.values() for words in one.warnings]:
         module.warn(words)
+    components = {
+        name: {"drifted": one.drifted, "changes": list(one.changes), "reasons": list(one.reasons)}
+        for name, one in found.items()
+    }
     module.exit_json(
         changed=False,
         drifted=drifted,
-        parts={
-            name: {"drifted": one.drifted, "changes": list(one.changes), "reasons": list(one.reasons)}
-            for name, one in found.items()
-        },
+        components=components,
+        parts=components,
         containers=found["cpu_isolation"].facts.get("containers", {}) if "cpu_isolation" in found else {},
     )
 

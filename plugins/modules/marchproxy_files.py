@@ -203,12 +203,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    wanted = None
+    desired = None
     if options["state"] == "present":
         metadata = {key: options[key] for key in ("app_name", "generated_by", "version")}
-        wanted = Gateway(options["services"], options["mappings"], metadata)
+        desired = Gateway(options["services"], options["mappings"], metadata)
     try:
-        outcome = converge(ImportFiles(options["directory"]), wanted, Host(), check=module.check_mode)
+        outcome = converge(ImportFiles(options["directory"]), desired, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(

@@ -140,7 +140,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    wanted = [
+    desired = [
         Secret(
             name=option["name"],
             copies=tuple(Copy(**copy) for copy in option["copies"]),
@@ -150,13 +150,13 @@ def main() -> None:
         for option in module.params["secrets"]
     ]
     try:
-        outcome = converge(SecretFiles(wanted), module.params["state"] == "present", Host(), check=module.check_mode)
+        outcome = converge(SecretFiles(desired), module.params["state"] == "present", Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(
         **exit_arguments(
             outcome,
-            paths={secret.name: secret.copies[0].path for secret in wanted},
+            paths={secret.name: secret.copies[0].path for secret in desired},
             generation="pending" if outcome.checked and outcome.changed else generation(outcome.state),
         )
     )

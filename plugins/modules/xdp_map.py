@@ -155,7 +155,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
-from ..module_utils._core.state_files import DIRECTORY, path
+from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
 from ..module_utils._guard import guard as guards
 from ..module_utils._xdp.policy_map import (
@@ -201,10 +201,10 @@ def main() -> None:
         nonlocal guard
         if entry_changes(changes):
             restores = [guards.Restore(KIND, request_body(policy, own_entries(policy, state)))]
-            documents = [path(policy.document, options["state_dir"])]
+            state_files = [path(policy.state_file, options["state_dir"])]
             # One guard with the program's: both are confirmed, or put back, together.
             guard = guards.protect(
-                host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], documents
+                host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
             )
 
     try:
@@ -213,7 +213,7 @@ def main() -> None:
             entries=parse_entries(options["entries"]),
             mode=options["state"],
             pin_root=options["pin_root"],
-            documents=options["state_dir"],
+            state_files=options["state_dir"],
         )
         with changing(Host(), module.check_mode) as host:
             outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)

@@ -234,7 +234,7 @@ from ..module_utils._core.converge import CoreError, Invalid, converge, exit_arg
 from ..module_utils._core.lock import changing
 from ..module_utils._core.system import Host
 from ..module_utils._guard.guard import OPTIONS as GUARD_OPTIONS
-from ..module_utils._xdp.program import MODES, PIN_ROOT, STATE_DIRECTORY, Wanted, XdpProgram, facts
+from ..module_utils._xdp.program import MODES, PIN_ROOT, STATE_DIRECTORY, Desired, XdpProgram, facts
 from ..module_utils._xdp.saved import Protection
 
 
@@ -258,24 +258,24 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        wanted = _wanted(module.params)
+        desired = _desired(module.params)
     except Invalid as error:
         module.fail_json(msg=str(error))
     host = Host()
-    protection = Protection(host, wanted, module.params["guard"], module.params["guard_timeout"])
+    protection = Protection(host, desired, module.params["guard"], module.params["guard_timeout"])
     try:
         with changing(host, module.check_mode):
-            outcome = converge(XdpProgram(wanted), wanted, host, module.check_mode, protection)
+            outcome = converge(XdpProgram(desired), desired, host, module.check_mode, protection)
     except CoreError as error:
         module.fail_json(msg=str(error), **{"guard": protection.facts, **error.facts})
     state = facts(outcome.state)
     module.exit_json(
-        **exit_arguments(outcome, disrupts=outcome.disrupts, pins=wanted.pins, guard=protection.facts, **state)
+        **exit_arguments(outcome, disrupts=outcome.disrupts, pins=desired.pins, guard=protection.facts, **state)
     )
 
 
-def _wanted(options: Mapping[str, Any]) -> Wanted:
-    return Wanted(
+def _desired(options: Mapping[str, Any]) -> Desired:
+    return Desired(
         interface=options["interface"],
         present=options["state"] == "attached",
         object=options["object"] or "",

@@ -22,7 +22,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap, parse_entries
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram
 
 from tests.integration import lab
 
@@ -42,17 +42,17 @@ def hexadecimal(content: bytes) -> str:
     return "hex " + content.hex(" ")
 
 
-def measure(directory: Path, wanted: Wanted, rounds: int) -> None:
+def measure(directory: Path, desired: Desired, rounds: int) -> None:
     """Run all cases and print them."""
     keys = [parse_prefix(prefix).key for prefix in PREFIXES]
-    path = f"{wanted.pins}/maps/acl_v4"
+    path = f"{desired.pins}/maps/acl_v4"
     add, remove = directory / "add", directory / "remove"
     rule = hexadecimal(bytes((2, 1, 24, 0)))
     add.write_text("".join(f"map update pinned {path} key {hexadecimal(key)} value {rule}\n" for key in keys))
     remove.write_text("".join(f"map delete pinned {path} key {hexadecimal(key)}\n" for key in keys))
 
     def core(options: list[dict[str, str]]) -> None:
-        policy = Policy(wanted.interface, entries=parse_entries(options), pin_root=wanted.pin_root)
+        policy = Policy(desired.interface, entries=parse_entries(options), pin_root=desired.pin_root)
         converge(XdpMap(policy), policy, Host())
 
     def bpftool(batch: Path) -> None:
@@ -73,21 +73,21 @@ def measure(directory: Path, wanted: Wanted, rounds: int) -> None:
         ours, theirs = median[f"core {case}"], median[f"bpftool {case}"]
         print(f"{case:9} xdp_map {ours:7.1f} ms   bpftool batch {theirs:7.1f} ms   ratio {ours / theirs:.2f}")
     ours, theirs = median["core no change"], median["bpftool add"]
-    told = "(bpftool adds all again)"
-    print(f"no change xdp_map {ours:7.1f} ms   bpftool batch {theirs:7.1f} ms   ratio {ours / theirs:.2f} {told}")
+    reported = "(bpftool adds all again)"
+    print(f"no change xdp_map {ours:7.1f} ms   bpftool batch {theirs:7.1f} ms   ratio {ours / theirs:.2f} {reported}")
 
 
 def main() -> None:
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     with tempfile.TemporaryDirectory() as name, lab.cable() as cable:
         root = f"/sys/fs/bpf/tripod-bench-{os.getpid()}"
-        wanted = Wanted(cable.nic, object=sys.argv[1], pin_root=root, state_directory=f"{name}/host.d")
-        converge(XdpProgram(wanted), wanted, Host())
+        desired = Desired(cable.nic, object=sys.argv[1], pin_root=root, state_directory=f"{name}/host.d")
+        converge(XdpProgram(desired), desired, Host())
         try:
             print(f"{len(PREFIXES)} prefixes, median of {rounds} rounds")
-            measure(Path(name), wanted, rounds)
+            measure(Path(name), desired, rounds)
         finally:
-            gone = Wanted(cable.nic, present=False, pin_root=root, state_directory=f"{name}/host.d")
+            gone = Desired(cable.nic, present=False, pin_root=root, state_directory=f"{name}/host.d")
             converge(XdpProgram(gone), gone, Host())
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(root)

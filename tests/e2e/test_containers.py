@@ -48,8 +48,8 @@ def test_its_processes_are_those_of_its_user(service):
     allowed = sum(1 << CAPABILITIES[name] for name in GO_CAPABILITIES) if service == "go-backend" else 0
 
     def as_meant() -> bool:
-        for told in of_processes(service, "status"):
-            status = dict(line.split(":\t", 1) for line in told.decode().splitlines() if ":\t" in line)
+        for reported in of_processes(service, "status"):
+            status = dict(line.split(":\t", 1) for line in reported.decode().splitlines() if ":\t" in line)
             if set(status["Uid"].split()) != {str(UIDS[service])} or int(status["CapBnd"], 16) != allowed:
                 print(status["Name"], status["Uid"], status["CapBnd"])
                 return False

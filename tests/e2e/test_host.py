@@ -17,11 +17,11 @@ def test_bpffs_is_mounted_and_the_pins_are_for_their_group(host):
 
 
 def test_the_object_in_use_is_the_one_that_was_asked_for(host):
-    document = json.loads(host.file(f"/etc/tripod/host.d/xdp-{NIC}.json").content_string)
-    assert document["interface"] == NIC
-    assert document["mode"] == "native"
-    assert host.file("/var/lib/tripod/bpf/tripod_xdp.bpf.o").sha256sum == document["sha256"]
-    assert document["object"].endswith(f"{document['sha256']}.bpf.o")
+    state_file = json.loads(host.file(f"/etc/tripod/host.d/xdp-{NIC}.json").content_string)
+    assert state_file["interface"] == NIC
+    assert state_file["mode"] == "native"
+    assert host.file("/var/lib/tripod/bpf/tripod_xdp.bpf.o").sha256sum == state_file["sha256"]
+    assert state_file["object"].endswith(f"{state_file['sha256']}.bpf.o")
 
 
 @pytest.mark.parametrize("port", [3000, 5000, 8080])

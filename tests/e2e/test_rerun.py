@@ -12,11 +12,11 @@ from tests.support.site import ROOT, playbook, result
 from tools.collection import build, export, link_dependencies
 
 
-def changed(told: dict[str, Any]) -> list[str]:
+def changed(reported: dict[str, Any]) -> list[str]:
     """Return the tasks that changed something, or would."""
     return [
         task["task"]["name"]
-        for play in told["plays"]
+        for play in reported["plays"]
         for task in play["tasks"]
         if any(host.get("changed") for host in task["hosts"].values())
     ]
@@ -26,9 +26,9 @@ def changed(told: dict[str, Any]) -> list[str]:
 def test_a_converged_site_has_nothing_to_change(mode):
     done = playbook("site.yml", *mode)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    told = result(done)
-    assert changed(told) == []
-    assert told["stats"]["localhost"]["changed"] == 0
+    reported = result(done)
+    assert changed(reported) == []
+    assert reported["stats"]["localhost"]["changed"] == 0
 
 
 def test_the_installed_artefact_says_the_same_from_anywhere(tmp_path):

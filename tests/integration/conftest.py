@@ -26,12 +26,12 @@ def _root() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _bpffs(_root: None) -> Iterator[None]:
     """The BPF file system, which no service manager mounts on a machine without one; as it was found at the end."""
-    wanted = PinRoot("/sys/fs/bpf", f"/sys/fs/bpf/tripod-tests-{os.getpid()}", 0)
-    outcome = converge(Bpffs(wanted), wanted, Host())
+    desired = PinRoot("/sys/fs/bpf", f"/sys/fs/bpf/tripod-tests-{os.getpid()}", 0)
+    outcome = converge(Bpffs(desired), desired, Host())
     yield
-    os.rmdir(wanted.path)
-    if any(change.path == (wanted.mount, "type") for change in outcome.changes):
-        subprocess.run(["umount", wanted.mount], check=True)
+    os.rmdir(desired.path)
+    if any(change.path == (desired.mount, "type") for change in outcome.changes):
+        subprocess.run(["umount", desired.mount], check=True)
 
 
 @pytest.fixture(scope="session")

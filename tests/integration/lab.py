@@ -194,13 +194,13 @@ class Twin:
         record = ctypes.create_string_buffer(44)
         assert bpf._library().bpf_map_lookup_elem(self.map("trace"), struct.pack("=I", 0), record) == 0
         names = "verdict reason action owner prefix_len network_offset transport_offset family protocol vlan_tags"
-        told = dict(zip(names.split(), struct.unpack_from("=IIIIIHHBBB", record.raw), strict=True))
-        assert told["verdict"] == options.retval
-        size = 4 if told["family"] == 4 else 16
-        family = socket.AF_INET if told["family"] == 4 else socket.AF_INET6
+        reported = dict(zip(names.split(), struct.unpack_from("=IIIIIHHBBB", record.raw), strict=True))
+        assert reported["verdict"] == options.retval
+        size = 4 if reported["family"] == 4 else 16
+        family = socket.AF_INET if reported["family"] == 4 else socket.AF_INET6
         return {
-            **told,
-            "verdict": VERDICTS[told["verdict"]],
-            "reason": REASONS[told["reason"]],
-            "source": socket.inet_ntop(family, record.raw[28 : 28 + size]) if told["family"] else None,
+            **reported,
+            "verdict": VERDICTS[reported["verdict"]],
+            "reason": REASONS[reported["reason"]],
+            "source": socket.inet_ntop(family, record.raw[28 : 28 + size]) if reported["family"] else None,
         }

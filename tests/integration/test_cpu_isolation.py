@@ -11,7 +11,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.cpulist imp
 
 from tests.support.modules import run_module
 
-DOCUMENT = Path("/etc/tripod/host.d/cpu_isolation.json")
+STATE_FILE = Path("/etc/tripod/host.d/cpu_isolation.json")
 DEFAULT = Path("/proc/irq/default_smp_affinity")
 ONLINE = Path("/sys/devices/system/cpu/online")
 # Affinity alone: not every kernel that runs these tests can be booted with more.
@@ -23,8 +23,8 @@ def cores() -> Iterator[None]:
     """A machine with a core to spare and no plan of its own, left as it was found."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("a single CPU cannot be shared out")
-    if DOCUMENT.exists():
-        pytest.skip(f"this machine has a CPU plan of its own: {DOCUMENT}")
+    if STATE_FILE.exists():
+        pytest.skip(f"this machine has a CPU plan of its own: {STATE_FILE}")
     before = DEFAULT.read_text()
     yield
     run_module("cpu_isolation", {"state": "absent"})
@@ -37,7 +37,7 @@ def test_a_plan_is_foretold_applied_kept_and_taken_back() -> None:
     foretold = run_module("cpu_isolation", PLAN, check=True)
     assert foretold.changed
     assert parse_mask(DEFAULT.read_text()) == before
-    assert not DOCUMENT.exists()
+    assert not STATE_FILE.exists()
 
     done = run_module("cpu_isolation", PLAN)
     assert done.result["changes"] == foretold.result["changes"]
@@ -51,7 +51,7 @@ def test_a_plan_is_foretold_applied_kept_and_taken_back() -> None:
     removed = run_module("cpu_isolation", {"state": "absent"})
     assert removed.changed
     assert parse_mask(DEFAULT.read_text()) == before
-    assert not DOCUMENT.exists()
+    assert not STATE_FILE.exists()
     assert not run_module("cpu_isolation", {"state": "absent"}).changed
 
 

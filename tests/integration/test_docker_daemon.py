@@ -51,8 +51,10 @@ class Engine:
 
     def answers(self) -> bool:
         """Whether it answers, asked with Docker's own client."""
-        asked = subprocess.run(["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False)
-        return asked.returncode == 0
+        requested = subprocess.run(
+            ["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False
+        )
+        return requested.returncode == 0
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ ADDRESS, GATEWAY = "198.51.100.2/24", "198.51.100.1"
 TIMEOUT = 5.0  # the shortest that a guard takes
 LONGER = 20.0  # one in which a slow machine can confirm
 PATIENCE = 10.0  # seconds that a revert may take after its deadline
-DOCUMENT = f"/etc/tripod/host.d/xdp-{NIC}.json"
+STATE_FILE = f"/etc/tripod/host.d/xdp-{NIC}.json"
 
 
 class Guarded(Machine):
@@ -123,14 +123,18 @@ def test_a_link_that_is_taken_down_comes_back_with_all_its_routes(machine):
     assert late.failed
     assert "was reverted at" in late.result["msg"]
     assert f"{NIC} is back to up" in late.result["msg"]
-    assert machine.guard("settled", check=True).changed
-    look = machine.module("host_drift_info").result
-    assert look["drifted"]
-    assert "nobody confirmed" in look["parts"]["change_guard"]["changes"][0]
-    told = machine.guard("settled")
-    assert [one["state"] for one in told.result["guards"]] == ["reverted"]
-    assert "nobody confirmed within 5 s" in told.output
+    assert machine.guard("reported", check=True).changed
+    drift = machine.module("host_drift_info").result
+    assert drift["drifted"]
+    assert "nobody confirmed" in drift["components"]["change_guard"]["changes"][0]
+    assert drift["parts"] == drift["components"], "the former name"
+    reported = machine.guard("reported")
+    assert [one["state"] for one in reported.result["guards"]] == ["reverted"]
+    assert "nobody confirmed within 5 s" in reported.output
+    [told] = reported.result["guards"]
+    assert told["story"] == told["summary"], "the former name"
     again = machine.guard("settled")
+    assert "state: settled is called reported" in again.output
     assert not again.changed
     assert again.result["guards"] == []
     assert not machine.module("host_drift_info").result["drifted"]
@@ -184,9 +188,9 @@ def test_a_first_program_is_taken_off_again(machine, xdp_object):
     assert machine.program()
     eventually(lambda: machine.program() is None, TIMEOUT + PATIENCE)
     eventually(lambda: not (machine.pins / NIC).exists(), PATIENCE)
-    machine.guard("settled")
+    machine.guard("reported")
     assert not any(path for path in machine.left() if "archive" not in path)
-    listed = subprocess.run([*machine.within, "ls", DOCUMENT], check=False, capture_output=True, text=True)
+    listed = subprocess.run([*machine.within, "ls", STATE_FILE], check=False, capture_output=True, text=True)
     assert "No such file" in listed.stderr
 
 
@@ -198,7 +202,7 @@ def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, new
     machine.module(
         "xdp_map", interface=NIC, pin_root=str(machine.pins), entries=[{"prefix": "203.0.113.0/24", "action": "drop"}]
     )
-    before = machine.program(), machine.run("cat", DOCUMENT), _pins(machine)
+    before = machine.program(), machine.run("cat", STATE_FILE), _pins(machine)
     root = machine.pins.stat()
     machine.start()
     options = {
@@ -213,8 +217,8 @@ def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, new
     assert machine.program() != before[0]
     own.unlink()  # the object is not what it takes
     eventually(lambda: machine.program() == before[0], TIMEOUT + PATIENCE)
-    eventually(lambda: machine.guard("settled").result["guards"], PATIENCE)
-    assert (machine.program(), machine.run("cat", DOCUMENT), _pins(machine)) == before
+    eventually(lambda: machine.guard("reported").result["guards"], PATIENCE)
+    assert (machine.program(), machine.run("cat", STATE_FILE), _pins(machine)) == before
     assert (machine.pins.stat().st_gid, machine.pins.stat().st_mode) == (root.st_gid, root.st_mode)
     own.write_bytes(xdp_object.read_bytes())
     assert not machine.xdp(own).changed
@@ -245,7 +249,7 @@ def test_policy_entries_come_back(machine, xdp_object):
     changed = machine.module("xdp_map", **options, entries=[second], guard="always", guard_timeout=TIMEOUT)
     assert changed.result["guard"]["armed"]
     assert (changed.result["added"], changed.result["removed"]) == (1, 1)
-    eventually(lambda: machine.guard("settled").result["guards"], TIMEOUT + PATIENCE)
+    eventually(lambda: machine.guard("reported").result["guards"], TIMEOUT + PATIENCE)
     assert not machine.module("xdp_map", **options, entries=[first]).changed
 
 
@@ -275,8 +279,8 @@ def test_the_next_run_reverts_at_once_what_a_crashed_one_left(machine, xdp_objec
     machine.start()
     machine.xdp(xdp_object, guard="always", guard_timeout=600)
     assert machine.program()
-    told = machine.guard("settled")
-    assert "its own run never confirmed" in told.output
+    reported = machine.guard("reported")
+    assert "its own run never confirmed" in reported.output
     assert machine.program() is None
 
 

@@ -39,9 +39,9 @@ def look(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_host_that_is_as_planned_did_not_drift(machine: Machine) -> None:
-    told = look(machine, PLAN)
-    assert not told["drifted"]
-    assert told["parts"] == {
+    reported = look(machine, PLAN)
+    assert not reported["drifted"]
+    assert reported["parts"] == {
         name: {"drifted": False, "changes": [], "reasons": []} for name in ("change_guard", "sysctl", "nic")
     }
 
@@ -49,10 +49,10 @@ def test_a_host_that_is_as_planned_did_not_drift(machine: Machine) -> None:
 def test_drift_is_told_as_the_modules_would_and_left_alone(machine: Machine) -> None:
     machine.run("sysctl", "--write", "net.core.somaxconn=1000")
     machine.run("ip", "link", "set", "drift0", "txqueuelen", "700")
-    told = look(machine, PLAN)
-    assert told["drifted"]
+    reported = look(machine, PLAN)
+    assert reported["drifted"]
     for name, options in PLAN.items():
-        found = told["parts"][name]
+        found = reported["parts"][name]
         assert found["changes"] == machine_changed(machine, name, options, check=True) != []
         assert found["drifted"]
     assert machine.run("sysctl", "--values", "net.core.somaxconn") == "1000\n"
@@ -62,7 +62,7 @@ def test_drift_is_told_as_the_modules_would_and_left_alone(machine: Machine) -> 
 
 
 def test_what_a_module_would_refuse_is_drift_in_its_words(machine: Machine) -> None:
-    told = look(
+    reported = look(
         machine,
         {
             "sysctl": {"variables": {"net.core.nope": 1}},
@@ -71,7 +71,7 @@ def test_what_a_module_would_refuse_is_drift_in_its_words(machine: Machine) -> N
             "nic": {"nics": [{"name": "nosuch0", "mtu": 9000}]},
         },
     )
-    reasons = {name: " ".join(part["reasons"]) for name, part in told["parts"].items() if part["drifted"]}
+    reasons = {name: " ".join(part["reasons"]) for name, part in reported["parts"].items() if part["drifted"]}
     assert reasons.keys() == {"sysctl", "driver", "hugepages", "nic"}
     assert "net.core.nope" in reasons["sysctl"]
     assert "optoins" in reasons["driver"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     Impossible,
     Invalid,
@@ -122,9 +122,9 @@ def test_absent_puts_back_what_was_before_the_first_change(host: Host) -> None:
 
 def test_everything_that_stands_in_the_way_is_told_before_anything_changes(host: Host) -> None:
     before = seen(host)
-    with pytest.raises(Impossible, match="nothing was changed") as told:
+    with pytest.raises(Impossible, match="nothing was changed") as reported:
         bring(host, {"name": NIC, "mtu": 1400, "rings": {"rx": 64}, "channels": {"rx": 9}}, {"name": "nosuch"})
-    assert [reason.partition(";")[0] for reason in told.value.facts["reasons"]] == [
+    assert [reason.partition(";")[0] for reason in reported.value.facts["reasons"]] == [
         "there is no NIC of name nosuch",
         f"{NIC}: 9 rx channels > hardware maximum 4",
         f"{NIC}: veth has no rings to set",
@@ -140,29 +140,29 @@ def test_a_nic_is_asked_for_once(host: Host) -> None:
 
 def test_a_document_brings_a_nic_back_that_was_made_anew(host: Host) -> None:
     bring(host, {"name": NIC, **PLAN})
-    wanted = seen(host)
+    desired = seen(host)
     run("ip", "link", "del", NIC)
     make()
-    assert seen(host) != wanted
-    document = state_files.load(host, "nic")
-    assert document is not None
-    foretold = nic.replay(document.body, host, check=True)
-    assert seen(host) != wanted
-    assert nic.replay(document.body, host, only=["other"]).changes == []
-    assert lines(nic.replay(document.body, host, only=[NIC])) == lines(foretold)
-    assert seen(host) == wanted
-    assert state_files.load(host, "nic") == document
-    assert nic.replay(document.body, host).changes == []
+    assert seen(host) != desired
+    state_file = state_store.load(host, "nic")
+    assert state_file is not None
+    foretold = nic.reapply(state_file.body, host, check=True)
+    assert seen(host) != desired
+    assert nic.reapply(state_file.body, host, only=["other"]).changes == []
+    assert lines(nic.reapply(state_file.body, host, only=[NIC])) == lines(foretold)
+    assert seen(host) == desired
+    assert state_store.load(host, "nic") == state_file
+    assert nic.reapply(state_file.body, host).changes == []
 
 
 def test_a_replay_goes_on_without_a_nic_that_is_gone(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     bring(host, {"name": NIC, "mtu": 1400}, {"name": "peer0", "mtu": 1400})
-    document = state_files.load(host, "nic")
-    assert document is not None
+    state_file = state_store.load(host, "nic")
+    assert state_file is not None
     run("ip", "link", "set", "peer0", "name", "other0")
     run("ip", "link", "set", NIC, "mtu", "1500")
     with caplog.at_level(logging.WARNING):
-        nic.replay(document.body, host)
+        nic.reapply(state_file.body, host)
     assert seen(host)["mtu"] == 1400
     assert "left out: there is no NIC of name peer0" in caplog.text
 
@@ -171,9 +171,9 @@ def test_a_nic_that_is_gone_can_be_forgotten(host: Host) -> None:
     bring(host, {"name": NIC, "mtu": 1400}, {"name": "peer0", "mtu": 1400})
     run("ip", "link", "set", "peer0", "name", "other0")
     bring(host, {"name": "peer0", "state": "absent"})
-    document = state_files.load(host, "nic")
-    assert document is not None
-    assert list(document.body["nics"]) == list(document.body["original"]) == [NIC]
+    state_file = state_store.load(host, "nic")
+    assert state_file is not None
+    assert list(state_file.body["nics"]) == list(state_file.body["original"]) == [NIC]
     with pytest.raises(Impossible, match="there is no NIC of name peer0"):
         bring(host, {"name": "peer0", "state": "absent"})
 
@@ -192,19 +192,21 @@ def test_all_that_is_remembered_is_put_back_without_naming_any(host: Host) -> No
 def test_what_a_guard_replays_is_what_was_before(host: Host) -> None:
     before = seen(host)
     requests = parse_all([{"name": NIC, **PLAN}])
-    subject = Nics(requests)
+    resource = Nics(requests)
     held = []
-    converge(subject, requests, host, before_apply=lambda changes, state: held.append(subject.restores(changes, state)))
+    converge(
+        resource, requests, host, before_apply=lambda changes, state: held.append(resource.restores(changes, state))
+    )
     [(interfaces, [restore])] = held
     assert interfaces == [NIC]
     assert seen(host) != before
-    nic.replay(restore.body, host)
+    nic.reapply(restore.body, host)
     assert seen(host) == before
 
 
 def test_a_document_that_nobody_can_read_is_told_of(host: Host) -> None:
     host.write_atomically(
-        state_files.path("nic"), '{"format": 1, "kind": "nic", "nics": {"x": {"name": "x", "mtu": "y"}}}'
+        state_store.path("nic"), '{"format": 1, "kind": "nic", "nics": {"x": {"name": "x", "mtu": "y"}}}'
     )
     with pytest.raises(Invalid, match=r"/etc/tripod/host.d/nic.json: .*'y' is no number .*; correct or remove it"):
         bring(host, {"name": NIC, "mtu": 1400})

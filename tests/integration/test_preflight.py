@@ -98,9 +98,9 @@ def test_everything_is_reported_at_once() -> None:
 
 
 def wait_for(port: int) -> None:
-    wanted = f":{port:04X} "
+    desired = f":{port:04X} "
     for _unused in range(200):
-        if any(wanted in Path(f"/proc/net/{table}").read_text() for table in ("tcp", "tcp6")):
+        if any(desired in Path(f"/proc/net/{table}").read_text() for table in ("tcp", "tcp6")):
             return
         time.sleep(0.05)
     raise AssertionError(f"nothing listens on {port} after 10 s")

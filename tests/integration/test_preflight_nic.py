@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import xdp_limits
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.plan import Wanted
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.plan import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 
 from tests.integration import lab
@@ -37,18 +37,18 @@ def test_every_reason_against_xdp_is_found_at_once() -> None:
         for end, namespace in (("xdp0", near), ("peer0", far)):
             with lab.inside(namespace):
                 lab.ip("link", "set", end, "mtu", "9000")
-        told = findings(xdp=[{"name": "xdp0"}, {"name": "later0"}], pending_interfaces=["later0"])
-        assert [one["severity"] for one in told] == ["error", "error"]
-        assert "more transmit queues" in told[0]["found"]
-        assert (told[1]["found"], told[1]["limit"]) == ("MTU 9000", "at most 3506 for driver veth")
+        reported = findings(xdp=[{"name": "xdp0"}, {"name": "later0"}], pending_interfaces=["later0"])
+        assert [one["severity"] for one in reported] == ["error", "error"]
+        assert "more transmit queues" in reported[0]["found"]
+        assert (reported[1]["found"], reported[1]["limit"]) == ("MTU 9000", "at most 3506 for driver veth")
         assert findings(xdp=[{"name": "xdp0", "mode": "generic"}]) == []
         assert findings(xdp=[{"name": "xdp0", "state": "detached"}]) == []
         # What is declared counts, and is held against the NIC too.
-        told = findings(
+        reported = findings(
             xdp=[{"name": "xdp0"}],
             nics=[{"name": "xdp0", "mtu": 1500, "channels": {"rx": 99}, "rings": {"rx": 512}}, {"name": "nosuch0"}],
         )
-        words = [one["found"] for one in told]
+        words = [one["found"] for one in reported]
         assert any("99 rx channels" in one for one in words), words
         assert any("nosuch0" in one for one in words), words
         assert not any("MTU" in one for one in words), words
@@ -57,23 +57,23 @@ def test_every_reason_against_xdp_is_found_at_once() -> None:
 def test_the_limit_is_the_one_that_the_kernel_keeps_to(
     cable: lab.Cable, xdp_object: Path, pin_root: Path, tmp_path: Path
 ) -> None:
-    wanted = Wanted(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
+    desired = Desired(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
     most = xdp_limits("veth").mtu
     for mtu, accepted in ((most + 1, False), (most, True)):
         with lab.inside(cable.far):
             lab.ip("link", "set", cable.peer, "mtu", str(mtu))
         if accepted:
-            converge(XdpProgram(wanted), wanted, Host())
+            converge(XdpProgram(desired), desired, Host())
         else:
             with pytest.raises(ApplyFailed, match="Peer MTU is too large"):
-                converge(XdpProgram(wanted), wanted, Host())
+                converge(XdpProgram(desired), desired, Host())
 
 
 def test_a_program_is_foreign_unless_our_pins_hold_it(
     cable: lab.Cable, xdp_object: Path, pin_root: Path, tmp_path: Path
 ) -> None:
-    wanted = Wanted(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
-    converge(XdpProgram(wanted), wanted, Host())
+    desired = Desired(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
+    converge(XdpProgram(desired), desired, Host())
     assert findings(xdp=[{"name": cable.nic}], pin_root=str(pin_root)) == []
     (finding,) = findings(xdp=[{"name": cable.nic}])
     assert "tripod_xdp" in finding["found"]

@@ -15,15 +15,15 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     counts,
     parse_entries,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram
 
 from tests.integration import frames, lab
 
 
-def attach(path: Path, pin_root: Path, directory: Path) -> Wanted:
-    wanted = Wanted(lab.Cable.nic, object=str(path), pin_root=str(pin_root), state_directory=str(directory))
-    converge(XdpProgram(wanted), wanted, Host())
-    return wanted
+def attach(path: Path, pin_root: Path, directory: Path) -> Desired:
+    desired = Desired(lab.Cable.nic, object=str(path), pin_root=str(pin_root), state_directory=str(directory))
+    converge(XdpProgram(desired), desired, Host())
+    return desired
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def policy(cable, xdp_object, pin_root, tmp_path) -> Policy:
 def apply(policy: Policy, *entries: str, check: bool = False, **options) -> dict[str, int]:
     """Apply entries such as "192.0.2.0/24 drop" and return what was counted."""
     parsed = parse_entries([dict(zip(("prefix", "action"), entry.split(), strict=True)) for entry in entries])
-    wanted = replace(policy, entries=parsed, **options)
-    return counts(converge(XdpMap(wanted), wanted, Host(), check=check).changes)
+    desired = replace(policy, entries=parsed, **options)
+    return counts(converge(XdpMap(desired), desired, Host(), check=check).changes)
 
 
 def rules(policy: Policy) -> dict[str, tuple[str, str]]:
@@ -117,14 +117,14 @@ def test_a_map_that_fills_up_meanwhile_gives_back_what_was(cable, smaller_object
     policy = Policy(lab.Cable.nic, pin_root=str(pin_root))
     apply(policy, "10.1.0.0/16 drop", "10.2.0.0/16 drop")
     before = rules(policy)
-    wanted = replace(
+    desired = replace(
         policy, entries=parse_entries([{"prefix": f"10.{n}.0.0/16", "action": "pass"} for n in (2, 3, 4, 5)])
     )
-    subject = XdpMap(wanted)
-    changes = subject.plan(wanted, subject.read(Host()))
+    resource = XdpMap(desired)
+    changes = resource.plan(desired, resource.read(Host()))
     apply(policy, "10.8.0.0/16 drop", "10.9.0.0/16 drop", owner="api")
     with pytest.raises(Exception, match=r"acl_v4 is full, another owner adds entries.*what was before is back"):
-        subject.apply(Host(), changes)
+        resource.apply(Host(), changes)
     assert {prefix: rule for prefix, rule in rules(policy).items() if rule[0] == "inventory"} == before
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
     CoreError,
@@ -25,7 +25,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import program as xdp_program
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram, facts
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram, facts
 
 from tests.integration import frames, lab
 
@@ -35,108 +35,108 @@ IP_MODES = {1: "native", 2: "generic"}
 
 
 @pytest.fixture
-def wanted(xdp_object, pin_root, tmp_path) -> Wanted:
-    return Wanted(NIC, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path / "host.d"))
+def desired(xdp_object, pin_root, tmp_path) -> Desired:
+    return Desired(NIC, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path / "host.d"))
 
 
-def run(wanted: Wanted, check: bool = False):
-    return converge(XdpProgram(wanted), wanted, Host(), check=check)
+def run(desired: Desired, check: bool = False):
+    return converge(XdpProgram(desired), desired, Host(), check=check)
 
 
-def snapshot(cable: lab.Cable, wanted: Wanted):
+def snapshot(cable: lab.Cable, desired: Desired):
     """All that a failed call must leave as it was."""
     pins = {}
-    for directory, _directories, files in os.walk(wanted.pin_root):
+    for directory, _directories, files in os.walk(desired.pin_root):
         for file in files:
             path = os.path.join(directory, file)
             with bpf.pinned(path) as descriptor:
                 kind = bpf.xdp_link_info if file == "link" else bpf.program_info if file == "prog" else bpf.map_info
                 pins[path] = kind(descriptor)
-    document = Path(wanted.documents[0])
-    return cable.xdp(), pins, os.path.exists(wanted.pins), document.read_text() if document.exists() else None
+    state_file = Path(desired.state_files[0])
+    return cable.xdp(), pins, os.path.exists(desired.pins), state_file.read_text() if state_file.exists() else None
 
 
-def foreign_program(wanted: Wanted, content: bytes, attach) -> None:
+def foreign_program(desired: Desired, content: bytes, attach) -> None:
     with bpf.Object(content, "foreign.o") as opened:
         opened.load("tripod_xdp", {})
         attach(opened.program("tripod_xdp"))
 
 
-def test_attach_then_nothing_left_to_do(cable, wanted):
-    predicted = run(wanted, check=True)
+def test_attach_then_nothing_left_to_do(cable, desired):
+    predicted = run(desired, check=True)
     assert predicted.changed
     assert not cable.xdp()
-    assert not os.path.exists(wanted.pin_root)
+    assert not os.path.exists(desired.pin_root)
 
-    outcome = run(wanted)
+    outcome = run(desired)
     assert outcome.changes == predicted.changes
-    told = facts(outcome.state)
-    assert told["mode"] == IP_MODES[cable.xdp()["mode"]] == "native"
-    assert told["program"]["id"] == cable.xdp()["prog"]["id"]
-    assert told["program"]["tag"] == cable.xdp()["prog"]["tag"]
-    assert {one["name"] for one in told["maps"]} == {"acl_v4", "acl_v6", "counters", "trace"}
-    document = json.loads(Path(wanted.documents[0]).read_text())
-    assert (document["interface"], document["mode"], document["sha256"]) == (NIC, "native", told["sha256"])
+    reported = facts(outcome.state)
+    assert reported["mode"] == IP_MODES[cable.xdp()["mode"]] == "native"
+    assert reported["program"]["id"] == cable.xdp()["prog"]["id"]
+    assert reported["program"]["tag"] == cable.xdp()["prog"]["tag"]
+    assert {one["name"] for one in reported["maps"]} == {"acl_v4", "acl_v6", "counters", "trace"}
+    state_file = json.loads(Path(desired.state_files[0]).read_text())
+    assert (state_file["interface"], state_file["mode"], state_file["sha256"]) == (NIC, "native", reported["sha256"])
 
-    assert not run(wanted).changed
-    assert cable.xdp()["prog"]["id"] == told["program"]["id"]
+    assert not run(desired).changed
+    assert cable.xdp()["prog"]["id"] == reported["program"]["id"]
 
 
-def test_detach_removes_everything_it_made(cable, wanted):
-    run(wanted)
-    outcome = run(replace(wanted, present=False))
+def test_detach_removes_everything_it_made(cable, desired):
+    run(desired)
+    outcome = run(replace(desired, present=False))
     assert outcome.changed
     assert not cable.xdp()
-    assert os.listdir(wanted.pin_root) == []
-    assert not Path(wanted.documents[0]).exists()
-    assert not run(replace(wanted, present=False)).changed
+    assert os.listdir(desired.pin_root) == []
+    assert not Path(desired.state_files[0]).exists()
+    assert not run(replace(desired, present=False)).changed
 
 
-def test_detach_of_an_interface_that_is_gone_removes_pins_and_document(cable, wanted):
-    run(wanted)
+def test_detach_of_an_interface_that_is_gone_removes_pins_and_document(cable, desired):
+    run(desired)
     lab.ip("link", "del", NIC)
-    assert run(replace(wanted, present=False)).changed
-    assert not os.path.exists(wanted.pins)
-    assert not run(replace(wanted, present=False)).changed
+    assert run(replace(desired, present=False)).changed
+    assert not os.path.exists(desired.pins)
+    assert not run(replace(desired, present=False)).changed
 
 
-def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cable, wanted):
-    run(wanted)
-    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=wanted.pin_root)
+def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cable, desired):
+    run(desired)
+    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
     converge(XdpMap(policy), policy, Host())
     lab.ip("link", "del", NIC)
     lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
-    assert run(wanted).changed
+    assert run(desired).changed
     assert cable.xdp()
     assert not converge(XdpMap(policy), policy, Host()).changed
-    run(replace(wanted, present=False))
+    run(replace(desired, present=False))
 
 
-def test_a_document_brings_the_program_back_by_itself(cable, wanted):
-    run(wanted)
-    [document] = state_files.load_all(Host(), wanted.state_directory)
-    assert (document.kind, document.name) == (xdp_program.KIND, wanted.document)
-    assert not xdp_program.replay(document.body, Host()).changed
-    before = facts(XdpProgram(wanted).read(Host()))
+def test_a_document_brings_the_program_back_by_itself(cable, desired):
+    run(desired)
+    [state_file] = state_store.load_all(Host(), desired.state_directory)
+    assert (state_file.kind, state_file.name) == (xdp_program.KIND, desired.state_file)
+    assert not xdp_program.reapply(state_file.body, Host()).changed
+    before = facts(XdpProgram(desired).read(Host()))
     lab.ip("link", "del", NIC)
-    assert not xdp_program.replay(document.body, Host()).changed, "what is absent is left out"
+    assert not xdp_program.reapply(state_file.body, Host()).changed, "what is absent is left out"
     lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
-    assert xdp_program.replay(document.body, Host(), check=True).changed
+    assert xdp_program.reapply(state_file.body, Host(), check=True).changed
     assert not cable.xdp()
-    assert xdp_program.replay(document.body, Host()).changed
+    assert xdp_program.reapply(state_file.body, Host()).changed
     assert cable.xdp()
-    assert facts(XdpProgram(wanted).read(Host()))["maps"] == before["maps"]
-    assert not run(wanted).changed
-    run(replace(wanted, present=False))
+    assert facts(XdpProgram(desired).read(Host()))["maps"] == before["maps"]
+    assert not run(desired).changed
+    run(replace(desired, present=False))
 
 
-def test_replace_under_traffic_counts_every_packet(wanted, newer_object):
+def test_replace_under_traffic_counts_every_packet(desired, newer_object):
     with lab.cable(up=False) as cable:
-        run(wanted)
-        policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=wanted.pin_root)
+        run(desired)
+        policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
         converge(XdpMap(policy), policy, Host())
         lab.bring_up(cable)
-        maps = {one["name"]: one["id"] for one in facts(XdpProgram(wanted).read(Host()))["maps"]}
+        maps = {one["name"]: one["id"] for one in facts(XdpProgram(desired).read(Host()))["maps"]}
         stop = threading.Event()
         sender = cable.sender()
         sent = {"pass": 0, "drop": 0}
@@ -159,7 +159,7 @@ def test_replace_under_traffic_counts_every_packet(wanted, newer_object):
         programs = set()
         try:
             for turn in range(SWAPS):
-                outcome = run(replace(wanted, object=str(newer_object)) if turn % 2 == 0 else wanted)
+                outcome = run(replace(desired, object=str(newer_object)) if turn % 2 == 0 else desired)
                 assert [change.path[1] for change in outcome.changes] == ["object"]
                 assert not outcome.disrupts
                 programs.add(facts(outcome.state)["program"]["id"])
@@ -168,77 +168,77 @@ def test_replace_under_traffic_counts_every_packet(wanted, newer_object):
             traffic.join()
             sender.close()
             sys.setswitchinterval(interval)
-        counted = lab.read_counters(Path(wanted.pins, "maps", "counters"))
+        counted = lab.read_counters(Path(desired.pins, "maps", "counters"))
         assert len(programs) == SWAPS
         assert sum(counted.values()) == cable.packets_sent()
         assert sent["drop"] > 1000
         assert counted["drop", "acl_drop"] == sent["drop"]
         # The kernel of the far end sends a few packets of its own.
         assert 0 <= counted["pass", "no_rule"] - sent["pass"] < 100
-        assert {one["name"]: one["id"] for one in facts(XdpProgram(wanted).read(Host()))["maps"]} == maps
+        assert {one["name"]: one["id"] for one in facts(XdpProgram(desired).read(Host()))["maps"]} == maps
 
 
-def test_generic_only_when_asked_and_back(cable, wanted):
-    run(wanted)
-    generic = replace(wanted, mode="generic")
+def test_generic_only_when_asked_and_back(cable, desired):
+    run(desired)
+    generic = replace(desired, mode="generic")
     outcome = run(generic)
     assert outcome.disrupts
     assert IP_MODES[cable.xdp()["mode"]] == "generic"
     assert not run(generic).changed
-    assert run(wanted).disrupts
+    assert run(desired).disrupts
     assert IP_MODES[cable.xdp()["mode"]] == "native"
 
 
-def test_our_netlink_attachment_is_replaced_in_place(cable, wanted, newer_object):
-    run(wanted)
-    with bpf.pinned(f"{wanted.pins}/link") as link:
+def test_our_netlink_attachment_is_replaced_in_place(cable, desired, newer_object):
+    run(desired)
+    with bpf.pinned(f"{desired.pins}/link") as link:
         bpf.detach_link(link)
-    os.unlink(f"{wanted.pins}/link")
-    with bpf.pinned(f"{wanted.pins}/prog") as program:
+    os.unlink(f"{desired.pins}/link")
+    with bpf.pinned(f"{desired.pins}/prog") as program:
         index = netlink.link(NIC).index
         netlink.set_xdp(index, program, "native")
-    outcome = run(replace(wanted, object=str(newer_object)))
+    outcome = run(replace(desired, object=str(newer_object)))
     assert [change.path[1] for change in outcome.changes] == ["object"]
-    assert not os.path.exists(f"{wanted.pins}/link")
-    run(replace(wanted, present=False))
+    assert not os.path.exists(f"{desired.pins}/link")
+    run(replace(desired, present=False))
     assert not cable.xdp()
 
 
-def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_demand(cable, wanted, xdp_object):
+def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_demand(cable, desired, xdp_object):
     index = netlink.link(NIC).index
-    foreign_program(wanted, xdp_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
-    before = snapshot(cable, wanted)
+    foreign_program(desired, xdp_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
+    before = snapshot(cable, desired)
     number = cable.xdp()["prog"]["id"]
     with pytest.raises(
         Refused, match=rf"tripod_xdp \(id {number}, generic, by netlink\).*ip link set dev {NIC} xdpgeneric off"
     ):
-        run(wanted)
-    assert snapshot(cable, wanted) == before
-    assert not run(replace(wanted, present=False)).changed
-    assert snapshot(cable, wanted) == before
-    assert run(replace(wanted, replace_foreign=True)).disrupts
+        run(desired)
+    assert snapshot(cable, desired) == before
+    assert not run(replace(desired, present=False)).changed
+    assert snapshot(cable, desired) == before
+    assert run(replace(desired, replace_foreign=True)).disrupts
     assert cable.xdp()["prog"]["id"] != number
 
 
-def test_a_foreign_link_is_refused_then_replaced_on_demand(cable, wanted, xdp_object):
+def test_a_foreign_link_is_refused_then_replaced_on_demand(cable, desired, xdp_object):
     index = netlink.link(NIC).index
     held = []
     foreign_program(
-        wanted, xdp_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
+        desired, xdp_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
     )
     try:
-        before = snapshot(cable, wanted)
+        before = snapshot(cable, desired)
         with pytest.raises(Refused, match=r"by bpf_link \d+\) is attached and not ours.*bpftool link detach id"):
-            run(wanted)
-        assert snapshot(cable, wanted) == before
-        run(replace(wanted, replace_foreign=True))
-        assert not run(wanted).changed
+            run(desired)
+        assert snapshot(cable, desired) == before
+        run(replace(desired, replace_foreign=True))
+        assert not run(desired).changed
     finally:
         os.close(held[0])
 
 
-def test_our_link_keeps_others_out(cable, wanted):
-    run(wanted)
+def test_our_link_keeps_others_out(cable, desired):
+    run(desired)
     number = cable.xdp()["prog"]["id"]
     result = subprocess.run(["ip", "link", "set", NIC, "xdp", "off"], capture_output=True, text=True, check=False)
     assert result.returncode != 0
@@ -246,24 +246,24 @@ def test_our_link_keeps_others_out(cable, wanted):
     assert cable.xdp()["prog"]["id"] == number
 
 
-def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, wanted, smaller_object):
-    run(wanted)
-    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=wanted.pin_root)
+def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, desired, smaller_object):
+    run(desired)
+    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
     converge(XdpMap(policy), policy, Host())
-    counters = lab.read_counters(Path(wanted.pins, "maps", "counters"))
-    before = snapshot(cable, wanted)
-    smaller = replace(wanted, object=str(smaller_object))
+    counters = lab.read_counters(Path(desired.pins, "maps", "counters"))
+    before = snapshot(cable, desired)
+    smaller = replace(desired, object=str(smaller_object))
     with pytest.raises(
         Refused, match=r"map acl_v4 .*max_entries 131072 -> 4.*map acl_v6 .*incompatible_maps: recreate"
     ):
         run(smaller)
-    assert snapshot(cable, wanted) == before
+    assert snapshot(cable, desired) == before
 
     outcome = run(replace(smaller, recreate_maps=True))
     assert {change.path[2] for change in outcome.changes if change.path[1] == "maps"} == {"acl_v4", "acl_v6"}
     assert not outcome.disrupts
     assert converge(XdpMap(policy), policy, Host(), check=True).changed, "the policy was to be lost"
-    after = lab.read_counters(Path(wanted.pins, "maps", "counters"))
+    after = lab.read_counters(Path(desired.pins, "maps", "counters"))
     assert all(after[slot] >= packets for slot, packets in counters.items()), "counters were to be kept"
     assert not run(smaller).changed
 
@@ -291,29 +291,29 @@ def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, wanted, s
     ],
 )
 @pytest.mark.parametrize("attached", [False, True])
-def test_a_bad_request_says_why_and_changes_nothing(cable, wanted, options, error, message, attached):
+def test_a_bad_request_says_why_and_changes_nothing(cable, desired, options, error, message, attached):
     if attached:
-        run(wanted)
-    before = snapshot(cable, wanted)
+        run(desired)
+    before = snapshot(cable, desired)
     with pytest.raises(CoreError, match=message) as raised:
-        run(replace(wanted, **options))
+        run(replace(desired, **options))
     assert raised.type is error
-    assert snapshot(cable, wanted) == before
+    assert snapshot(cable, desired) == before
 
 
 @pytest.mark.parametrize("size", [0, 64, 1000, 5000, -64])
-def test_a_cut_object_is_refused(cable, wanted, xdp_object, tmp_path, size):
+def test_a_cut_object_is_refused(cable, desired, xdp_object, tmp_path, size):
     cut = tmp_path / "cut.o"
     cut.write_bytes(xdp_object.read_bytes()[:size])
     with pytest.raises(Invalid, match=r"cut\.o is not a BPF object that libbpf can open: .*SHA-256"):
-        run(replace(wanted, object=str(cut)))
+        run(replace(desired, object=str(cut)))
     assert not cable.xdp()
-    assert not os.path.exists(wanted.pin_root)
+    assert not os.path.exists(desired.pin_root)
 
 
-def test_an_object_that_the_verifier_rejects_comes_with_its_log(cable, wanted, xdp_object, tmp_path):
-    run(wanted)
-    before = snapshot(cable, wanted)
+def test_an_object_that_the_verifier_rejects_comes_with_its_log(cable, desired, xdp_object, tmp_path):
+    run(desired)
+    before = snapshot(cable, desired)
     content = xdp_object.read_bytes()
     # The first instruction of the program (its section starts behind the 64-byte ELF header) becomes "r0 = r9".
     bad = tmp_path / "bad.o"
@@ -321,29 +321,29 @@ def test_an_object_that_the_verifier_rejects_comes_with_its_log(cable, wanted, x
     with pytest.raises(
         ApplyFailed, match=r"the kernel does not accept program tripod_xdp.*R9 !read_ok.*is back"
     ) as raised:
-        run(replace(wanted, object=str(bad)))
+        run(replace(desired, object=str(bad)))
     assert "BEGIN PROG LOAD LOG" in raised.value.facts["verifier_log"]
-    assert snapshot(cable, wanted) == before
+    assert snapshot(cable, desired) == before
 
 
-def test_the_mtu_of_either_end_is_a_reason(wanted):
+def test_the_mtu_of_either_end_is_a_reason(desired):
     with lab.cable() as cable:
         lab.ip("link", "set", NIC, "mtu", "9000")
         with pytest.raises(
             Impossible, match=r"MTU 9000; needed: at most 3506 for driver veth: .*ip link set xdp0 mtu 3506"
         ):
-            run(wanted)
+            run(desired)
         lab.ip("link", "set", NIC, "mtu", "1500")
         with lab.inside(cable.far):
             lab.ip("link", "set", cable.peer, "mtu", "9000")
-        before = snapshot(cable, wanted)
+        before = snapshot(cable, desired)
         with pytest.raises(ApplyFailed, match="veth: Peer MTU is too large to set XDP") as raised:
-            run(wanted)
+            run(desired)
         assert "what was before is back" in str(raised.value)
-        assert snapshot(cable, wanted) == before
+        assert snapshot(cable, desired) == before
 
 
-def test_too_few_queues_are_a_reason(wanted):
+def test_too_few_queues_are_a_reason(desired):
     with lab.cable() as cable:
         lab.ip("link", "del", NIC)
         lab.ip(
@@ -354,46 +354,46 @@ def test_too_few_queues_are_a_reason(wanted):
             Impossible,
             match=r"more transmit queues than it has receive queues; needed: at least as many: make the pair",
         ):
-            run(wanted)
+            run(desired)
         assert not cable.xdp()
-        assert not os.path.exists(wanted.pin_root)
+        assert not os.path.exists(desired.pin_root)
 
 
-def test_a_mode_change_that_fails_puts_the_program_back(cable, wanted):
-    generic = replace(wanted, mode="generic")
+def test_a_mode_change_that_fails_puts_the_program_back(cable, desired):
+    generic = replace(desired, mode="generic")
     run(generic)
     with lab.inside(cable.far):
         lab.ip("link", "set", cable.peer, "mtu", "9000")
     number = cable.xdp()["prog"]["id"]
     with pytest.raises(ApplyFailed, match=r"Peer MTU is too large.*what was before is back"):
-        run(wanted)
+        run(desired)
     assert (IP_MODES[cable.xdp()["mode"]], cable.xdp()["prog"]["id"]) == ("generic", number)
     assert not run(generic).changed
 
 
 @pytest.mark.parametrize("attached", [False, True])
-def test_a_document_that_cannot_be_written_undoes_all(cable, wanted, newer_object, tmp_path, attached):
+def test_a_document_that_cannot_be_written_undoes_all(cable, desired, newer_object, tmp_path, attached):
     if attached:
-        run(wanted)
+        run(desired)
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    before = snapshot(cable, wanted)
+    before = snapshot(cable, desired)
     with pytest.raises(ApplyFailed, match=r"Not a directory|File exists"):
-        run(replace(wanted, object=str(newer_object), state_directory=str(blocked)))
-    assert snapshot(cable, wanted) == before
+        run(replace(desired, object=str(newer_object), state_directory=str(blocked)))
+    assert snapshot(cable, desired) == before
 
 
-def test_lost_pins_and_permissions_are_mended(cable, wanted):
-    run(wanted)
-    number = facts(XdpProgram(wanted).read(Host()))["maps"]
-    os.unlink(f"{wanted.pins}/maps/acl_v4")
-    os.unlink(f"{wanted.pins}/prog")
-    assert {change.path[2] for change in run(wanted).changes} == {"prog", "maps/acl_v4"}
-    assert facts(XdpProgram(wanted).read(Host()))["maps"] == number
+def test_lost_pins_and_permissions_are_mended(cable, desired):
+    run(desired)
+    number = facts(XdpProgram(desired).read(Host()))["maps"]
+    os.unlink(f"{desired.pins}/maps/acl_v4")
+    os.unlink(f"{desired.pins}/prog")
+    assert {change.path[2] for change in run(desired).changes} == {"prog", "maps/acl_v4"}
+    assert facts(XdpProgram(desired).read(Host()))["maps"] == number
 
-    grouped = replace(wanted, pin_group=10002)
-    assert {change.path[1] for change in run(grouped).changes} == {"permissions", "document"}
+    grouped = replace(desired, pin_group=10002)
+    assert {change.path[1] for change in run(grouped).changes} == {"permissions", "state file"}
     for path, mode in (("", 0o750), ("maps", 0o750), ("maps/acl_v4", 0o660), ("prog", 0o640), ("link", 0o640)):
-        status = os.stat(f"{wanted.pins}/{path}")
+        status = os.stat(f"{desired.pins}/{path}")
         assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 10002, mode), path
     assert not run(grouped).changed

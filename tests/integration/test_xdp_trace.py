@@ -10,7 +10,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Wanted, XdpProgram, facts
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram, facts
 
 from tests.integration import frames, lab
 
@@ -22,23 +22,23 @@ from tests.integration import frames, lab
 def test_the_twin_answers_for_the_attached_program(
     cable, xdp_object, pin_root, tmp_path, source, verdict, reason, length
 ):
-    wanted = Wanted(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
-    attached = facts(converge(XdpProgram(wanted), wanted, Host()).state)
+    desired = Desired(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
+    attached = facts(converge(XdpProgram(desired), desired, Host()).state)
     policy = Policy(cable.nic, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=str(pin_root))
     converge(XdpMap(policy), policy, Host())
 
-    counters = Path(wanted.pins, "maps", "counters")
+    counters = Path(desired.pins, "maps", "counters")
     with (
-        bpf.pinned(f"{wanted.pins}/maps/acl_v4") as v4,
-        bpf.pinned(f"{wanted.pins}/maps/acl_v6") as v6,
+        bpf.pinned(f"{desired.pins}/maps/acl_v4") as v4,
+        bpf.pinned(f"{desired.pins}/maps/acl_v6") as v6,
         lab.Twin(xdp_object.read_bytes(), {"acl_v4": v4, "acl_v6": v6}) as twin,
     ):
         assert bpf.program_info(twin.program).tag == attached["program"]["tag"]
         before = lab.read_counters(counters).get((verdict, reason), 0)
-        told = None
+        reported = None
         for _time in range(200):
-            told = twin.run(frames.ethernet(frames.IPV4, frames.ipv4(source)))
-        assert (told["verdict"], told["reason"], told["prefix_len"], told["source"]) == (
+            reported = twin.run(frames.ethernet(frames.IPV4, frames.ipv4(source)))
+        assert (reported["verdict"], reported["reason"], reported["prefix_len"], reported["source"]) == (
             verdict,
             reason,
             length,

@@ -2,7 +2,7 @@
 
 The VM is molecule's, ``metal``, unless ``TRIPOD_VM`` names another that ``python3 -m tools.vm create`` made.
 
-CI tells the stories without the mark ``full``; ``make test-metal-full`` tells all.
+CI runs the tests without the mark ``full``; ``make test-metal-full`` runs all.
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ def allowed(host: Any, process: int, what: str) -> str:
     return found[1]
 
 
-def failures(told: dict[str, Any]) -> str:
+def failures(reported: dict[str, Any]) -> str:
     """Everything that failed tasks of a playbook said."""
-    return " ".join(str(one.get("msg")) for one in _results(told) if one.get("failed"))
+    return " ".join(str(one.get("msg")) for one in _results(reported) if one.get("failed"))
 
 
-def warnings(told: dict[str, Any]) -> str:
+def warnings(reported: dict[str, Any]) -> str:
     """Everything that tasks of a playbook warned of."""
-    return " ".join(word for one in _results(told) for word in one.get("warnings", []))
+    return " ".join(word for one in _results(reported) for word in one.get("warnings", []))
 
 
-def _results(told: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for play in told["plays"] for task in play["tasks"] for one in task["hosts"].values()]
+def _results(reported: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for play in reported["plays"] for task in play["tasks"] for one in task["hosts"].values()]

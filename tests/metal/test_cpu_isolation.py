@@ -59,13 +59,13 @@ def test_what_somebody_changed_is_seen_and_put_back_by_the_agent(host):
 
 @pytest.mark.full
 def test_isolating_every_cpu_is_refused_and_changes_nothing(host, playbook: Playbook):
-    document = "/etc/tripod/host.d/cpu_isolation.json"
-    before = host.file(document).content_string
+    state_file = "/etc/tripod/host.d/cpu_isolation.json"
+    before = host.file(state_file).content_string
     greedy = {"cpu_isolation_housekeeping": "", "cpu_isolation_isolated": "0-3", "cpu_isolation_assignments": []}
-    told = playbook("playbooks/provision.yml", "--tags", "cpu_isolation", "-e", json.dumps(greedy), fails=True)
+    reported = playbook("playbooks/provision.yml", "--tags", "cpu_isolation", "-e", json.dumps(greedy), fails=True)
     (failed,) = [
         answer
-        for play in told["plays"]
+        for play in reported["plays"]
         for task in play["tasks"]
         for answer in task["hosts"].values()
         if answer.get("failed")
@@ -73,5 +73,5 @@ def test_isolating_every_cpu_is_refused_and_changes_nothing(host, playbook: Play
     assert failed["reasons"] == [
         "isolated: 0-3 is every CPU that is online; at most 1-3 can be, as CPU 0 must keep house"
     ]
-    assert host.file(document).content_string == before
+    assert host.file(state_file).content_string == before
     assert mask(host, IRQ_DEFAULT) == HOUSEKEEPING_MASK

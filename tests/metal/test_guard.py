@@ -73,9 +73,9 @@ def records(host: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("mistake", ["program", pytest.param("link", marks=pytest.mark.full)])
 def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_path, capsys, mistake, trial):
     before = state(host, management)
-    told = run(playbook, management, mistake, tmp_path / "drop.bpf.o", DROP, fails=True)
-    assert f"nobody confirmed within {TIMEOUT} s" in failures(told)
-    assert "was reverted at" in failures(told)
+    reported = run(playbook, management, mistake, tmp_path / "drop.bpf.o", DROP, fails=True)
+    assert f"nobody confirmed within {TIMEOUT} s" in failures(reported)
+    assert "was reverted at" in failures(reported)
     [record] = records(host)
     took = record["ended"] - record["created"]
     with capsys.disabled():  # a figure for whoever reads the log
@@ -106,9 +106,9 @@ def test_the_next_run_tells_of_a_crashed_one_and_takes_its_change_back(host, pla
     run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=True, crash=True)
     [record] = records(host)
     assert (record["state"], bool(state(host, management)["xdp"])) == ("armed", True)
-    told = playbook("playbooks/provision.yml", "--tags", "host_agent")
-    assert record["id"] in warnings(told)
-    assert "its own run never confirmed" in warnings(told)
+    reported = playbook("playbooks/provision.yml", "--tags", "host_agent")
+    assert record["id"] in warnings(reported)
+    assert "its own run never confirmed" in warnings(reported)
     assert records(host) == []
     assert state(host, management) == before
 

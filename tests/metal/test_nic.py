@@ -32,7 +32,7 @@ try:
 except CoreError as error:
     print(json.dumps({"reasons": error.facts.get("reasons", [str(error)])}))
 else:
-    changes = [describe(one) for one in outcome.changes if one.path[0] != "document"]
+    changes = [describe(one) for one in outcome.changes if one.path[0] != "state file"]
     print(json.dumps({"changes": changes, "nics": nic.facts(outcome.state)}))
 """
 Bring = Callable[..., dict[str, Any]]
@@ -103,14 +103,14 @@ def test_two_drivers_come_to_a_plan_and_back(bring: Bring, host: Any) -> None:
 
 def test_what_the_hardware_cannot_do_is_told_with_its_limit(bring: Bring, host: Any) -> None:
     before = settings(host)
-    asked = {
+    requested = {
         "name": "ens1",
         "rings": {"rx": 100000},
         "channels": {"combined": 9},
         "features": {"ntuple": True},
         "flow_rules": [{"flow_type": "udp4", "match": {"dst_port": 53}, "queue": 1}],
     }
-    assert bring(asked, {"name": "ens2", "pci": "0000:81:00.0"})["reasons"] == [
+    assert bring(requested, {"name": "ens2", "pci": "0000:81:00.0"})["reasons"] == [
         "name ens2, pci 0000:81:00.0 are not one NIC: name ens2 is ens2, but pci 0000:81:00.0 is ens1",
         "ens1: 9 combined channels > hardware maximum 8",
         "ens1: rx ring 100000 > hardware maximum 4096",

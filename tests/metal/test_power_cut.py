@@ -39,10 +39,10 @@ class Cut:
     """
 
     tags: str
-    asked: dict[str, Any]
+    requested: dict[str, Any]
     begun: str
     proof: str
-    wanted: str
+    desired: str
     complaint: str | None = None
 
 
@@ -50,7 +50,7 @@ CUTS = {
     # Channels come first, then rings, and affinities last. The shell's own words are fast enough to see it.
     "nic": Cut(
         tags="nic",
-        asked={
+        requested={
             "nic_interfaces": [
                 {
                     "name": "ens1",
@@ -65,11 +65,11 @@ CUTS = {
         begun="set -- /sys/class/net/ens1/queues/rx-*; [ $# -eq 2 ]",
         proof="ethtool -l ens1 | tail -n 1; ethtool -g ens1 | sed -n '/^Current/,$p' | grep -E '^(RX|TX):'; "
         "ethtool -c ens1 | grep ^rx-usecs:",
-        wanted="Combined: 2 RX: 512 TX: 256 rx-usecs: 50",
+        desired="Combined: 2 RX: 512 TX: 256 rx-usecs: 50",
     ),
     "hugepages": Cut(
         tags="hugepages",
-        asked={
+        requested={
             "hugepages_reservations": [
                 {"node": 0, "size": "2M", "count": 48},
                 {"node": 1, "size": "2M", "count": 96},
@@ -78,16 +78,16 @@ CUTS = {
         },
         begun=f"read -r pages < {POOL.format(0)}; [ $pages -eq 48 ]",
         proof=f"cat {POOL.format(0)} {POOL.format(1)}",
-        wanted="48 96",
+        desired="48 96",
     ),
     # The live menu stays whole while grub-mkconfig, which takes seconds, makes one beside it.
     "kernel_args": Cut(
         tags="cpu_isolation,hugepages,kernel",
-        asked={"kernel_boot_arguments": ["skew_tick=1", "tripod.power_cut=1"], "kernel_reboot_ok": False},
+        requested={"kernel_boot_arguments": ["skew_tick=1", "tripod.power_cut=1"], "kernel_reboot_ok": False},
         begun="[ -e /boot/grub/grub.cfg.tripod.new ] || [ -e /boot/grub/grub.cfg.tripod ]",
         proof="grep -c tripod.power_cut=1 /etc/default/grub.d/zz-tripod.cfg; "
         "grep -q tripod.power_cut=1 /boot/grub/grub.cfg && echo in the menu; find /boot/grub -name 'grub.cfg.*'",
-        wanted="1 in the menu",
+        desired="1 in the menu",
         complaint="a reboot is needed",
     ),
 }
@@ -99,7 +99,7 @@ def cut_power(vm: Machine, host: Any, playbook: Playbook, cut: Cut) -> None:
     watch = f"until {cut.begun}; do :; done; echo {MARK} > /dev/ttyS0"
     host.check_output("systemd-run --quiet --collect --unit=tripod-test-watch sh -c %s", watch)
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(playbook, PROVISION, "--tags", cut.tags, "-e", json.dumps(cut.asked), fails=True)
+        run = pool.submit(playbook, PROVISION, "--tags", cut.tags, "-e", json.dumps(cut.requested), fails=True)
 
         def begun() -> bool:
             assert not run.done(), f"the run was over before its change was seen: {run.result()}"
@@ -122,15 +122,17 @@ def test_the_run_after_a_power_cut_converges(vm, host, playbook, cut):
         return " ".join(host.run(cut.proof).stdout.split())
 
     def provision() -> int:
-        told = playbook(PROVISION, "--tags", cut.tags, "-e", json.dumps(cut.asked), fails=cut.complaint is not None)
-        assert (cut.complaint or "") in failures(told)
-        assert proof() == cut.wanted
-        [stats] = told["stats"].values()
+        reported = playbook(
+            PROVISION, "--tags", cut.tags, "-e", json.dumps(cut.requested), fails=cut.complaint is not None
+        )
+        assert (cut.complaint or "") in failures(reported)
+        assert proof() == cut.desired
+        [stats] = reported["stats"].values()
         return stats["changed"]
 
-    assert proof() != cut.wanted
+    assert proof() != cut.desired
     cut_power(vm, host, playbook, cut)
     eventually("the boot's replay is over", lambda: host.run("tripod-host status").rc in (0, 2), PATIENCE)
-    assert proof() != cut.wanted, "the power went after the change"
+    assert proof() != cut.desired, "the power went after the change"
     assert provision() > 0
     assert provision() == 0

@@ -13,8 +13,8 @@ TASK = "tripod.baremetal.preflight : Look at the host before anything is changed
 
 def look(playbook, fails=False, **variables):
     """Return the preflight's result."""
-    told = playbook(*LOOK, "-e", json.dumps(variables), fails=fails)
-    (task,) = [task for play in told["plays"] for task in play["tasks"] if task["task"]["name"] == TASK]
+    reported = playbook(*LOOK, "-e", json.dumps(variables), fails=fails)
+    (task,) = [task for play in reported["plays"] for task in play["tasks"] if task["task"]["name"] == TASK]
     (result,) = task["hosts"].values()
     return result
 
@@ -86,5 +86,5 @@ def test_the_table_is_in_the_message(refused):
 
 def test_the_management_nic_is_known(playbook):
     found = look(playbook, nic_interfaces=[{"name": "enp0s5", "mtu": 1500}], xdp_interfaces=[])
-    told = [one for one in found["findings"] if "enp0s5" in one["subject"]]
-    assert {"session" in one["found"] for one in told} == {True}, found["table"]
+    reported = [one for one in found["findings"] if "enp0s5" in one["subject"]]
+    assert {"session" in one["found"] for one in reported} == {True}, found["table"]

@@ -26,8 +26,8 @@ def cursor(host: Any) -> str:
 
 
 def test_a_run_without_changes_is_one_look(host: Any, playbook: Playbook, cursor: str):
-    told = playbook("playbooks/provision.yml")
-    assert [one["changed"] for one in told["stats"].values()] == [0]
+    reported = playbook("playbooks/provision.yml")
+    assert [one["changed"] for one in reported["stats"].values()] == [0]
     called = calls(host, cursor)
     assert "host_drift_info" in called
     assert len(called) <= MOST_CALLS, called
@@ -37,8 +37,8 @@ def test_a_run_without_changes_is_one_look(host: Any, playbook: Playbook, cursor
 def test_what_drifted_is_brought_back_by_the_roles(host: Any, playbook: Playbook, cursor: str):
     host.check_output("sysctl --write net.core.netdev_budget=300")
     host.check_output("ethtool --coalesce ens1 rx-usecs 50")
-    told = playbook("playbooks/provision.yml")
-    assert [one["changed"] for one in told["stats"].values()] == [2]
+    reported = playbook("playbooks/provision.yml")
+    assert [one["changed"] for one in reported["stats"].values()] == [2]
     assert {"host_drift_info", "nic", "sysctl"} <= set(calls(host, cursor))
     assert host.check_output("sysctl --values net.core.netdev_budget") == "600"
     assert json.loads(host.check_output("ethtool --json --show-coalesce ens1"))[0]["rx-usecs"] == 20

@@ -41,8 +41,8 @@ def test_aborted_packets_are_counted_by_nic_and_reason(playbook, outside, nic):
             if run.done():
                 break
             cable.send(*[frame] * PER_SECOND, per_second=PER_SECOND)
-        told = run.result()
-    [result] = told["plays"][0]["tasks"][-1]["hosts"].values()
+        reported = run.result()
+    [result] = reported["plays"][0]["tasks"][-1]["hosts"].values()
     assert "xdp_exception" in result["events"]
     [count] = [one for one in result["counts"] if one["event"] == "xdp_exception"]
     assert (count["interface"], count["action"], count["program"]["name"]) == (nic, "aborted", "give_up")

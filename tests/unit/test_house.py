@@ -25,7 +25,7 @@ HOME = re.compile(r"/(?:root|home)/\.?\w")
 RESOLVED = re.compile(r'"resolved"\s*:|--(?:extra-)?index-url')
 
 
-def documents(path: Path) -> dict[str, str]:
+def state_files(path: Path) -> dict[str, str]:
     return {
         target.id: ast.literal_eval(node.value)
         for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -72,7 +72,7 @@ def test_a_module_is_a_shell_around_the_core(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_a_module_is_documented(path):
-    found = documents(path)
+    found = state_files(path)
     assert found.keys() == DOCUMENTS
     documentation = yaml.safe_load(found["DOCUMENTATION"])
     assert documentation["module"] == path.stem
@@ -83,7 +83,7 @@ def test_a_module_is_documented(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_a_module_has_check_and_diff_mode_in_full(path):
-    extended = yaml.safe_load(documents(path)["DOCUMENTATION"])["extends_documentation_fragment"]
+    extended = yaml.safe_load(state_files(path)["DOCUMENTATION"])["extends_documentation_fragment"]
     looks_only = "tripod.baremetal.attributes.info" in extended
     assert looks_only or "tripod.baremetal.attributes" in extended
     assert looks_only or not path.stem.endswith("_info")

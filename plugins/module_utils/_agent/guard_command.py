@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from .._core.system import Host
 from .._guard import guard as guards
-from .reapply import REPLAYS
+from .reapply import REAPPLIERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "confirm":
         return _tell([f"guard {one.id} is confirmed" for one in guards.confirm(host, options.id)])
     if options.action == "revert":
-        reverted = guards.revert(host, REPLAYS, options.id)
-        _tell([guards.story(one) for one in reverted])
+        reverted = guards.revert(host, REAPPLIERS, options.id)
+        _tell([guards.summary(one) for one in reverted])
         return int(any(one.errors for one in reverted))
     json.dump([guards.facts(one) for one in guards.records(host)], sys.stdout, indent=2)
     return _tell([""])

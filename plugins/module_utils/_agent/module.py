@@ -11,9 +11,9 @@ from typing import Any
 
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
-from .._core.state_files import DIRECTORY
+from .._core.state_store import DIRECTORY
 from .._core.system import Host
-from .resource import ARCHIVE, COMMAND, LOG, PYTHON, RUN, HostAgent, Request, summary
+from .resource import ARCHIVE, COMMAND, LOG, PYTHON, RUN, HostAgent, Request, describe_change
 from .supervisor import LABEL
 
 OPTIONS: dict[str, Any] = {
@@ -36,7 +36,7 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
         command=options["command"],
         python=options["python"],
         label=options["label"],
-        documents=options["state_dir"],
+        state_dir=options["state_dir"],
         run_directory=options["run_dir"],
         log_directory=options["log_dir"],
     )
@@ -46,6 +46,6 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
         name: {"enabled": one.enabled, "pid": one.process.pid if one.process else None}
         for name, one in state.services.items()
     }
-    told = {"version": state.version, "service_manager": state.manager, "services": services}
-    changes = [summary(change) for change in outcome.changes]
-    return Answer({**exit_arguments(outcome), "changes": changes, **told})
+    reported = {"version": state.version, "service_manager": state.manager, "services": services}
+    changes = [describe_change(change) for change in outcome.changes]
+    return Answer({**exit_arguments(outcome), "changes": changes, **reported})

@@ -4,7 +4,7 @@
 # PRIVATE to the collection: no compatibility is promised to code outside it.
 """What was asked of this host, brought about again: after a boot, a link-up or a driver reload, or by hand.
 
-Every subject that the kernel forgets keeps what was asked of it as a document; here the same planner runs on it.
+Every resource that the kernel forgets keeps what was asked of it as a document; here the same planner runs on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .._core import lock, state_files
+from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
@@ -31,7 +31,7 @@ CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
 log = logging.getLogger("tripod-host")
 
 
-class Replay(Protocol):
+class Reapply(Protocol):
     """Brings the host to what a document's body asks; ``only`` names the interfaces concerned, None for all."""
 
     def __call__(
@@ -40,24 +40,24 @@ class Replay(Protocol):
         """Plan and, unless checking, apply."""
 
 
-def _replay_xdp(
+def _reapply_xdp(
     body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None
 ) -> Outcome:
     # Where no service manager runs, nobody else mounts it at boot.
     pins = bpffs.PinRoot(bpffs.MOUNT, body["pin_root"], body["pin_group"])
     if not check and not bpffs.Bpffs(pins).read(host).mounted:
         converge(bpffs.Bpffs(pins), pins, host)
-    return program.replay(body, host, check, only)
+    return program.reapply(body, host, check, only)
 
 
 # By kind, in the order they are brought about: programs are attached to NICs that are set up, and policies are maps
 # of attached programs.
-REPLAYS: Mapping[str, Replay] = {
-    cpu_isolation.KIND: cpu_isolation.replay,
-    hugepages.KIND: hugepages.replay,
-    nic.KIND: nic.replay,
-    program.KIND: _replay_xdp,
-    policy_map.KIND: policy_map.replay,
+REAPPLIERS: Mapping[str, Reapply] = {
+    cpu_isolation.KIND: cpu_isolation.reapply,
+    hugepages.KIND: hugepages.reapply,
+    nic.KIND: nic.reapply,
+    program.KIND: _reapply_xdp,
+    policy_map.KIND: policy_map.reapply,
 }
 # What a link that comes up, or appears, can have lost.
 LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
@@ -69,7 +69,7 @@ class Result:
 
     Attributes:
         name: The document's.
-        kind: Which subject it speaks of; "" where that cannot be told.
+        kind: Which resource it speaks of; "" where that cannot be told.
         changes: What was done or, when checking, would be.
         error: Why it could not be brought about, or checked.
     """
@@ -85,13 +85,13 @@ class Result:
         return "failed" if self.error else "differs" if self.changes else "converged"
 
 
-def replay(
+def reapply(
     host: Host,
-    directory: str = state_files.DIRECTORY,
+    directory: str = state_store.DIRECTORY,
     check: bool = False,
     kinds: Collection[str] | None = None,
     only: Collection[str] | None = None,
-    replays: Mapping[str, Replay] | None = None,
+    reappliers: Mapping[str, Reapply] | None = None,
 ) -> list[Result]:
     """Replay the documents of a host; one that fails does not keep the others from it.
 
@@ -101,42 +101,42 @@ def replay(
         check: Plan only.
         kinds: Which kinds; all by default.
         only: The interfaces concerned; all by default.
-        replays: How, by kind and in order; REPLAYS by default.
+        reappliers: How, by kind and in order; REPLAYS by default.
     """
-    replays = REPLAYS if replays is None else replays
-    documents = {one.name: one for one in state_files.load_all(host, directory)}
+    reappliers = REAPPLIERS if reappliers is None else reappliers
+    state_files = {one.name: one for one in state_store.load_all(host, directory)}
     results = []
-    order = list(replays)
-    for document in sorted(
-        documents.values(),
-        key=lambda one: (order.index(one.kind) if one.kind in replays else len(order), one.name),
+    order = list(reappliers)
+    for state_file in sorted(
+        state_files.values(),
+        key=lambda one: (order.index(one.kind) if one.kind in reappliers else len(order), one.name),
     ):
-        if kinds is not None and document.kind not in kinds:
+        if kinds is not None and state_file.kind not in kinds:
             continue
-        if document.kind not in replays:
-            reason = f"this agent knows no documents of kind {document.kind!r}: apply the host_agent role again"
-            results.append(Result(document.name, document.kind, error=reason))
+        if state_file.kind not in reappliers:
+            reason = f"this agent knows no documents of kind {state_file.kind!r}: apply the host_agent role again"
+            results.append(Result(state_file.name, state_file.kind, error=reason))
             continue
-        results.append(_replay(replays[document.kind], document, host, check, only))
+        results.append(_reapply(reappliers[state_file.kind], state_file, host, check, only))
     if kinds is None:
-        damaged = [name for name in _names(host, directory) if name not in documents]
+        damaged = [name for name in _names(host, directory) if name not in state_files]
         reason = "cannot be understood: run the playbook that wrote it again"
-        results += [Result(name, "", error=f"{state_files.path(name, directory)} {reason}") for name in damaged]
+        results += [Result(name, "", error=f"{state_store.path(name, directory)} {reason}") for name in damaged]
     return results
 
 
-def _replay(
-    one: Replay, document: state_files.Document, host: Host, check: bool, only: Collection[str] | None
+def _reapply(
+    one: Reapply, state_file: state_store.StateFile, host: Host, check: bool, only: Collection[str] | None
 ) -> Result:
     try:
-        outcome = one(document.body, host, check, only)
+        outcome = one(state_file.body, host, check, only)
     except (CoreError, OSError) as error:
-        return Result(document.name, document.kind, error=str(error))
+        return Result(state_file.name, state_file.kind, error=str(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         # Written by another version, or by hand; where it was, only the traceback tells.
-        log.debug("%s", document.name, exc_info=True)
-        return Result(document.name, document.kind, error=f"its document is not understood: {error!r}")
-    return Result(document.name, document.kind, tuple(outcome.changes))
+        log.debug("%s", state_file.name, exc_info=True)
+        return Result(state_file.name, state_file.kind, error=f"its document is not understood: {error!r}")
+    return Result(state_file.name, state_file.kind, tuple(outcome.changes))
 
 
 def _names(host: Host, directory: str) -> list[str]:
@@ -187,10 +187,34 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
+class _FormerName(argparse.Action):
+    """Takes an option's former name, and says so."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value under the name of today."""
+        log.warning("%s is deprecated and goes with release 3.0.0: use --state-dir", option_string)
+        setattr(namespace, self.dest, values)
+
+
+def add_state_dir(parser: argparse.ArgumentParser) -> None:
+    """Declare where the state files are."""
+    directory = state_store.DIRECTORY
+    parser.add_argument("--state-dir", default=directory, help="where the state files are (%(default)s)")
+    parser.add_argument("--documents", dest="state_dir", default=directory, action=_FormerName, help=argparse.SUPPRESS)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``apply`` and ``diff``."""
-    parser.add_argument("--documents", default=state_files.DIRECTORY, help="what was asked (%(default)s)")
-    parser.add_argument("--kind", action="append", choices=list(REPLAYS), help="only this kind of document; repeatable")
+    add_state_dir(parser)
+    parser.add_argument(
+        "--kind", action="append", choices=list(REAPPLIERS), help="only this kind of state file; repeatable"
+    )
     parser.add_argument("--interface", action="append", help="only what concerns this interface; repeatable")
 
 
@@ -207,12 +231,12 @@ def run_apply(options: argparse.Namespace) -> int:
     """
     host = Host()
     try:
-        guard.expire(host, REPLAYS)
+        guard.expire(host, REAPPLIERS)
     except (CoreError, OSError) as error:
         # The watch goes on with it; the host must come up all the same.
         log.error("guards: %s", error)
     with lock.alone(host):
-        results = replay(host, options.documents, kinds=options.kind, only=options.interface)
+        results = reapply(host, options.state_dir, kinds=options.kind, only=options.interface)
     tell(results)
     failed = [result.name for result in results if result.error]
     changed = sum(1 for result in results if result.changes)
@@ -221,18 +245,18 @@ def run_apply(options: argparse.Namespace) -> int:
 
 
 def run_status(options: argparse.Namespace) -> int:
-    """Say of every subject whether it is as asked, and what differs.
+    """Say of every resource whether it is as asked, and what differs.
 
     The exit status is 0 where all is as asked, 2 where something differs, 1 where something cannot be told.
     """
-    results = replay(Host(), options.documents, check=True, kinds=options.kind, only=options.interface)
+    results = reapply(Host(), options.state_dir, check=True, kinds=options.kind, only=options.interface)
     sys.stdout.write(as_json(results) if options.json else table(results))
     return exit_status(results)
 
 
 def run_diff(options: argparse.Namespace) -> int:
     """Show what ``apply`` would change; the exit status is that of ``status``."""
-    results = replay(Host(), options.documents, check=True, kinds=options.kind, only=options.interface)
+    results = reapply(Host(), options.state_dir, check=True, kinds=options.kind, only=options.interface)
     if options.json:
         sys.stdout.write(as_json([result for result in results if result.state != "converged"]))
     else:

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._core.converge import Change, Findings, Impossible, Invalid, Refused, describe
-from .._core.state_files import DIRECTORY
+from .._core.state_store import DIRECTORY
 from .._core.system import Host
-from .._guard.record import records, story
+from .._guard.record import records, summary
 from . import cli
 from .services import ServiceState, manager
 from .supervisor import LABEL
@@ -43,7 +43,7 @@ class Request:
         command: Link by which people find it.
         python: Interpreter that runs it.
         label: Of the containers to keep, as ``key=value``.
-        documents: Directory of what was asked of the host.
+        state_files: Directory of what was asked of the host.
         run_directory, log_directory: Where services note their processes and, without systemd, write their logs.
     """
 
@@ -52,14 +52,14 @@ class Request:
     command: str = COMMAND
     python: str = PYTHON
     label: str = LABEL
-    documents: str = DIRECTORY
+    state_dir: str = DIRECTORY
     run_directory: str = RUN
     log_directory: str = LOG
 
     @property
     def services(self) -> list[Service]:
         """The agent's services, in the order they are started."""
-        return services(self.label, self.documents, self.run_directory, self.log_directory)
+        return services(self.label, self.state_dir, self.run_directory, self.log_directory)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class State:
     Attributes:
         manager: Who runs services: ``systemd``, or ``none``.
         version: Of the archive that is wanted.
-        wanted: Digest of that archive.
+        desired: Digest of that archive.
         archive: Digest of the archive that is there.
         mode: Its permission bits.
         link: Where the command leads to; "" where it is no link.
@@ -82,7 +82,7 @@ class State:
 
     manager: str
     version: str
-    wanted: str
+    desired: str
     archive: str | None = None
     mode: int | None = None
     link: str | None = None
@@ -94,7 +94,7 @@ class State:
 
 
 class HostAgent:
-    """The subject for ``converge``.
+    """The resource for ``converge``.
 
     Args:
         request: What is asked; reading needs the paths in it.
@@ -115,7 +115,7 @@ class HostAgent:
         return State(
             manager=found.name,
             version=version(self._members),
-            wanted=digest(self._content),
+            desired=digest(self._content),
             archive=digest(place.read_bytes()) if place.is_file() else None,
             mode=stat.S_IMODE(place.stat().st_mode) if place.is_file() else None,
             link=os.readlink(link) if link.is_symlink() else "" if link.exists() else None,
@@ -123,7 +123,7 @@ class HostAgent:
             services=found.read(host, request.services),
             files=[path for path in files if host.exists(path)],
             faults=_faults(host, request),
-            guards=[story(one) for one in records(host) if one.open],
+            guards=[summary(one) for one in records(host) if one.open],
         )
 
     def validate(self, desired: Request, state: State) -> None:
@@ -133,7 +133,7 @@ class HostAgent:
             ("path", desired.path),
             ("python", desired.python),
             ("label", desired.label),
-            ("state_dir", desired.documents),
+            ("state_dir", desired.state_dir),
         ):
             if not _PLAIN.fullmatch(value):
                 findings.add(f"{name} {value!r} holds a character other than letters, digits and _.,:=@/+-")
@@ -203,7 +203,7 @@ class HostAgent:
             directory.rmdir()
 
 
-def summary(change: Change) -> str:
+def describe_change(change: Change) -> str:
     """Return one line for a change; a unit's text is for the diff."""
     if change.path[-1] != "unit":
         return describe(change)
@@ -213,8 +213,8 @@ def summary(change: Change) -> str:
 
 def _plan_present(desired: Request, state: State) -> list[Change]:
     changes = []
-    if state.archive != state.wanted:
-        changes.append(Change((desired.path, "sha256"), state.archive, state.wanted))
+    if state.archive != state.desired:
+        changes.append(Change((desired.path, "sha256"), state.archive, state.desired))
     if state.mode != _ARCHIVE_MODE:
         before = None if state.mode is None else f"{state.mode:04o}"
         changes.append(Change((desired.path, "mode"), before, f"{_ARCHIVE_MODE:04o}"))
@@ -233,9 +233,9 @@ def _plan_present(desired: Request, state: State) -> list[Change]:
                 units.append(Change((path, "loaded"), "another", "this"))
             if not found.enabled:
                 units.append(Change((service.name, "enabled"), False, True))
-        wanted = " ".join((state.version, *service.arguments))
-        if service.stays and (rewritten or found.runs != wanted):
-            runs.append(Change((service.name, "process"), found.runs, wanted))
+        expected = " ".join((state.version, *service.arguments))
+        if service.stays and (rewritten or found.runs != expected):
+            runs.append(Change((service.name, "process"), found.runs, expected))
     return [*changes, *units, *runs]
 
 

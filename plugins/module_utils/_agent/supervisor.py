@@ -184,7 +184,7 @@ class Ledger:
         record.due = now + delay
         return delay
 
-    def settle(self, container: str) -> None:
+    def report(self, container: str) -> None:
         """There is nothing more to do about a container until something happens to it."""
         self._records[container].due = None
 
@@ -294,7 +294,7 @@ def _reason(status: int, answer: Any) -> str:
     return f"the engine answers {status} {words}".rstrip()
 
 
-class Keeper:
+class Supervisor:
     """Follows the engine's events and acts on what the ledger says is due.
 
     Args:
@@ -370,7 +370,7 @@ class Keeper:
                 continue
             decision = verdict(container)
             if decision == "leave":
-                self.ledger.settle(id_)
+                self.ledger.report(id_)
             elif decision == "wait":
                 self.ledger.retry(id_, time.monotonic())
             else:
@@ -380,7 +380,7 @@ class Keeper:
         log.info("starting %s (exited with status %d)", container.name, container.exit_status)
         problem = self.engine.start(container.id)
         if problem is None:
-            self.ledger.settle(container.id)
+            self.ledger.report(container.id)
         else:
             delay = self.ledger.retry(container.id, time.monotonic())
             log.warning("%s does not start: %s; trying again in %g s", container.name, problem, delay)
@@ -426,4 +426,4 @@ def run(options: argparse.Namespace) -> NoReturn:
     """
     end_on_request()
     with single_instance(options.pid_file, options.version):
-        Keeper(Engine(options.socket), label=options.label, state_file=options.state_file).run()
+        Supervisor(Engine(options.socket), label=options.label, state_file=options.state_file).run()

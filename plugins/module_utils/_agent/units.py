@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_KEEP = """\
+_SUPERVISE = """\
 [Unit]
 Description=Start containers again that died without anybody asking for it
 After=docker.service
@@ -147,21 +147,21 @@ class Service:
         return bool(self.pid_file)
 
 
-def services(label: str, documents: str, run_directory: str, log_directory: str) -> list[Service]:
+def services(label: str, state_dir: str, run_directory: str, log_directory: str) -> list[Service]:
     """Return the agent's services, in the order they are started.
 
     Args:
         label: Of the containers to keep, as ``key=value``.
-        documents: Directory of what was asked.
+        state_dir: Where the state files are.
         run_directory: Where each has a directory of its own.
         log_directory: Where each has a log, if no service manager keeps it.
     """
     keep, watch = f"{run_directory}/tripod-keep", f"{run_directory}/tripod-watch"
     return [
-        Service("tripod-apply", ("apply", "--documents", documents), _APPLY),
+        Service("tripod-apply", ("apply", "--state-dir", state_dir), _APPLY),
         Service(
             "tripod-watch",
-            ("watch", "--documents", documents, "--pid-file", f"{watch}/watch.pid"),
+            ("watch", "--state-dir", state_dir, "--pid-file", f"{watch}/watch.pid"),
             _WATCH,
             watch,
             f"{watch}/watch.pid",
@@ -170,7 +170,7 @@ def services(label: str, documents: str, run_directory: str, log_directory: str)
         Service(
             "tripod-keep",
             ("keep", "--label", label, "--pid-file", f"{keep}/keep.pid", "--state-file", f"{keep}/keep.json"),
-            _KEEP,
+            _SUPERVISE,
             keep,
             f"{keep}/keep.pid",
             f"{log_directory}/tripod-keep.log",

@@ -22,14 +22,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from .._core import lock, state_files
+from .._core import lock, state_store
 from .._core.backoff import Backoff
 from .._core.converge import describe
 from .._core.system import Host
 from .._guard import guard
 from .._linux import netlink
 from .daemon import end_on_request, single_instance
-from .reapply import LINK_KINDS, REPLAYS, Result, replay
+from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, reapply
 
 PID_FILE = "/run/tripod-watch/watch.pid"
 QUIET = 0.3  # seconds without news of a link before it is looked at
@@ -241,13 +241,13 @@ class Watch:
     """
 
     def __init__(
-        self, host: Host | None = None, directory: str = state_files.DIRECTORY, backoff: Backoff | None = None
+        self, host: Host | None = None, directory: str = state_store.DIRECTORY, backoff: Backoff | None = None
     ) -> None:
         self.host = host or Host()
         self.directory = directory
         self.links = Links()
         self.schedule = Schedule(backoff or Backoff())
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     def run(self) -> NoReturn:
         """Watch until the process ends."""
@@ -284,12 +284,12 @@ class Watch:
                 for name, reasons in due.items():
                     self.schedule.put_off(name, reasons, time.monotonic() + BUSY)
                 return
-            results = replay(self.host, self.directory, check=True, kinds=kinds, only=only)
+            results = reapply(self.host, self.directory, check=True, kinds=kinds, only=only)
             acted = any(result.changes for result in results)
             if acted:
                 why = "; ".join(f"{name} {' and '.join(reasons)}".lstrip() for name, reasons in due.items())
                 log.info("%s: bringing about what differs", why)
-                results = replay(self.host, self.directory, kinds=kinds, only=only)
+                results = reapply(self.host, self.directory, kinds=kinds, only=only)
         self._tell(results)
         failed = any(result.error for result in results)
         now = time.monotonic()
@@ -306,16 +306,16 @@ class Watch:
         for result in results:
             for change in result.changes:
                 log.info("%s: %s", result.name, describe(change))
-            if result.error and self._told.get(result.name) != result.error:
+            if result.error and self._reported.get(result.name) != result.error:
                 log.error("%s: %s", result.name, result.error)
-            self._told[result.name] = result.error or ""
+            self._reported[result.name] = result.error or ""
 
 
 def guard_clock(host: Host, ended: threading.Event) -> None:
     """Acknowledge and revert guards until asked to end; in a thread of its own, as a look at a link can take long."""
     while not ended.wait(GUARD_TICK):
         try:
-            guard.expire(host, REPLAYS)
+            guard.expire(host, REAPPLIERS)
         except Exception:
             # Whatever it is, the next guard still has to be seen to.
             log.exception("a guard cannot be seen to; trying again")
@@ -323,7 +323,7 @@ def guard_clock(host: Host, ended: threading.Event) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host watch``."""
-    parser.add_argument("--documents", default=state_files.DIRECTORY, help="what was asked (%(default)s)")
+    add_state_dir(parser)
     parser.add_argument("--pid-file", default=PID_FILE, help="noted and locked while running (%(default)s)")
 
 
@@ -339,7 +339,7 @@ def run(options: argparse.Namespace) -> NoReturn:
         clock = threading.Thread(target=guard_clock, args=(host, ended), daemon=True)
         clock.start()
         try:
-            Watch(host, options.documents).run()
+            Watch(host, options.state_dir).run()
         finally:
             ended.set()
             clock.join(END_PATIENCE)

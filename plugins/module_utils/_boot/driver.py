@@ -169,26 +169,26 @@ class LiveDoor:
 
 
 class Drivers:
-    """The subject for ``converge``.
+    """The resource for ``converge``.
 
     Args:
-        wanted: What is asked; reading needs the names in it.
+        desired: What is asked; reading needs the names in it.
         door: Where modules and NICs are asked for.
     """
 
-    def __init__(self, wanted: Sequence[Driver], door: Door) -> None:
-        self._wanted = wanted
+    def __init__(self, desired: Sequence[Driver], door: Door) -> None:
+        self._desired = desired
         self._door = door
 
     def read(self, host: Host) -> DriverState:
         """Read our file, the modules that are named, and the NICs where something is asked of them."""
-        asks_nics = any(driver.minimum_firmware or driver.xdp_features for driver in self._wanted)
+        requests_nics = any(driver.minimum_firmware or driver.xdp_features for driver in self._desired)
         written = _modified(host, FILE)
         boot = re.search(r"^btime (\d+)", host.read("/proc/stat") or "", re.MULTILINE)
         return DriverState(
             text=host.read(FILE),
-            modules={driver.name: self._module(host, driver) for driver in self._wanted},
-            nics=tuple(self._door.nics()) if asks_nics else (),
+            modules={driver.name: self._module(host, driver) for driver in self._desired},
+            nics=tuple(self._door.nics()) if requests_nics else (),
             elsewhere=tuple(_elsewhere(host)),
             images=dict(_images(host, written)),
             changed_since_boot=written is not None and boot is not None and written > int(boot[1]),
@@ -222,7 +222,7 @@ class Drivers:
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Write our file, make every initramfs anew, and only then remove a file that is no longer needed."""
-        text = _text(self._wanted)
+        text = _text(self._desired)
         if any(change.path[0] == FILE for change in changes):
             # Its time tells which initramfs is older; without a file nothing would.
             host.write_atomically(FILE, (text or MARK) + "\n")
@@ -258,11 +258,11 @@ def _module_value(value: object) -> str:
     return ("1" if value else "0") if isinstance(value, bool) else str(value)
 
 
-def reload_reasons(wanted: Sequence[Driver], state: DriverState, check: bool = False) -> dict[str, list[str]]:
+def reload_reasons(desired: Sequence[Driver], state: DriverState, check: bool = False) -> dict[str, list[str]]:
     """Return, by driver, the options that are set and not in effect."""
-    text_changes = check and state.text != _text(wanted)
+    text_changes = check and state.text != _text(desired)
     reasons: dict[str, list[str]] = {}
-    for driver in wanted:
+    for driver in desired:
         module = state.modules[driver.name]
         for parameter, value in sorted(driver.options.items() if module.loaded else ()):
             now = module.values.get(parameter)
@@ -278,19 +278,19 @@ def reload_reasons(wanted: Sequence[Driver], state: DriverState, check: bool = F
     return reasons
 
 
-def same_value(kind: str, now: str, wanted: str) -> bool:
+def same_value(kind: str, now: str, desired: str) -> bool:
     """Whether the kernel shows a value that was given in another notation (``Y`` for ``1``, ``16`` for ``0x10``)."""
     if kind.endswith("bool"):
-        return _BOOLEANS.get(now.lower(), now) == _BOOLEANS.get(wanted.lower(), wanted)
+        return _BOOLEANS.get(now.lower(), now) == _BOOLEANS.get(desired.lower(), desired)
     try:
-        return [int(item, 0) for item in now.split(",")] == [int(item, 0) for item in wanted.split(",")]
+        return [int(item, 0) for item in now.split(",")] == [int(item, 0) for item in desired.split(",")]
     except ValueError:
-        return now == wanted
+        return now == desired
 
 
-def facts(wanted: Sequence[Driver], state: DriverState, check: bool) -> dict[str, Any]:
+def facts(desired: Sequence[Driver], state: DriverState, check: bool) -> dict[str, Any]:
     """Return what a module tells beside its changes."""
-    reasons = reload_reasons(wanted, state, check)
+    reasons = reload_reasons(desired, state, check)
     return {
         "reload_required": sorted(reasons),
         "reboot_required": bool(reasons),
@@ -302,13 +302,13 @@ def facts(wanted: Sequence[Driver], state: DriverState, check: bool) -> dict[str
                 "version": state.modules[driver.name].version,
                 "parameters": dict(state.modules[driver.name].values),
             }
-            for driver in wanted
+            for driver in desired
         ],
     }
 
 
-def _text(wanted: Sequence[Driver]) -> str | None:
-    lines = [driver.line for driver in sorted(wanted, key=lambda driver: driver.name) if driver.options]
+def _text(desired: Sequence[Driver]) -> str | None:
+    lines = [driver.line for driver in sorted(desired, key=lambda driver: driver.name) if driver.options]
     return "\n".join([MARK, *lines]) if lines else None
 
 
@@ -357,11 +357,11 @@ def _elsewhere(host: Host) -> Iterator[Elsewhere]:
             yield Elsewhere(plain_name(name), parameter, value, f"boot argument {token}")
 
 
-def _faults(wanted: Sequence[Driver]) -> Iterator[str]:
-    names = [driver.name for driver in wanted]
+def _faults(desired: Sequence[Driver]) -> Iterator[str]:
+    names = [driver.name for driver in desired]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name} is named twice: put all that is asked of it into one item"
-    for driver in wanted:
+    for driver in desired:
         if not _NAME.fullmatch(driver.name):
             yield f"{driver.name!r} is no name of a kernel module"
         for key, value in driver.options.items():
@@ -374,8 +374,8 @@ def _faults(wanted: Sequence[Driver]) -> Iterator[str]:
             yield f"{driver.name}: {feature!r} is no XDP feature: there are {', '.join(netlink.XDP_FEATURES)}"
 
 
-def _limits(wanted: Sequence[Driver], state: DriverState) -> Iterator[str]:
-    for driver in wanted:
+def _limits(desired: Sequence[Driver], state: DriverState) -> Iterator[str]:
+    for driver in desired:
         module = state.modules[driver.name]
         if not module.known:
             yield f"{driver.name}: this kernel has no such module: check the name, or install its package"
@@ -413,10 +413,10 @@ def _too_old(what: str, version: str, minimum: str | None) -> Iterator[str]:
         yield f"{what} is {version}, at least {minimum} is asked for: upgrade it"
 
 
-def _refusals(wanted: Sequence[Driver], state: DriverState) -> Iterator[str]:
+def _refusals(desired: Sequence[Driver], state: DriverState) -> Iterator[str]:
     if state.text is not None and not state.text.startswith(MARK):
         yield f"{FILE} is not ours: move it to another name"
-    for driver in wanted:
+    for driver in desired:
         for other in state.elsewhere:
             value = driver.options.get(other.parameter) if other.module == driver.name else None
             if value is not None and value != other.value:

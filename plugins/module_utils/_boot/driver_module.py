@@ -28,6 +28,6 @@ OPTIONS: dict[str, Any] = {
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Give drivers their options, and hold them against what is asked of them."""
-    wanted = [Driver.from_option(one) for one in options["drivers"]]
-    outcome = converge(Drivers(wanted, LiveDoor()), wanted, host, check=check)
-    return Answer(exit_arguments(outcome, **facts(wanted, outcome.state, check)))
+    desired = [Driver.from_option(one) for one in options["drivers"]]
+    outcome = converge(Drivers(desired, LiveDoor()), desired, host, check=check)
+    return Answer(exit_arguments(outcome, **facts(desired, outcome.state, check)))

@@ -116,15 +116,15 @@ def grub_mkconfig(path: str) -> None:
 
 
 class KernelArguments:
-    """The subject for ``converge``.
+    """The resource for ``converge``.
 
     Args:
-        wanted: The arguments that are ours, in order.
+        desired: The arguments that are ours, in order.
         generate: Writes a new grub.cfg to the path it is given.
     """
 
-    def __init__(self, wanted: Sequence[str], generate: Generate = grub_mkconfig) -> None:
-        self._wanted = _plain(wanted)
+    def __init__(self, desired: Sequence[str], generate: Generate = grub_mkconfig) -> None:
+        self._desired = _plain(desired)
         self._generate = generate
 
     def read(self, host: Host) -> BootState:
@@ -153,7 +153,7 @@ class KernelArguments:
     def plan(self, desired: Sequence[str], state: BootState) -> list[Change]:
         """Return the change of our file and that of the entry that boots next."""
         changes = []
-        held, text = state.drop_in, _wanted_text(_plain(desired), state)
+        held, text = state.drop_in, _desired_text(_plain(desired), state)
         if (held.text if held else None) != text:
             before, after = _summary(held), _summary(_parse(text))
             changes.append(Change((DROP_IN, "arguments"), "outdated" if before == after else before, after))
@@ -166,11 +166,11 @@ class KernelArguments:
         """Write our file, make a grub.cfg that follows it, and put both back where that fails."""
         state = self.read(host)
         before = state.drop_in.text if state.drop_in else None
-        text = _wanted_text(self._wanted, state)
+        text = _desired_text(self._desired, state)
         if any(change.path[0] == grub.CONFIG for change in changes):
             # Until grub.cfg is rid of them, what is removed is remembered: a power cut must not make it unknown.
-            retired = _gone(self._wanted, state)
-            _store(host, _render(self._wanted, retired) if retired else text)
+            retired = _gone(self._desired, state)
+            _store(host, _render(self._desired, retired) if retired else text)
             try:
                 self._regenerate(host, retired)
             except CoreError:
@@ -187,7 +187,7 @@ class KernelArguments:
                 text = made.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise ApplyFailed(f"grub-mkconfig made nothing: {error}") from error
-            _prove(text, host.read(grub.ENVIRONMENT) or "", self._wanted, retired)
+            _prove(text, host.read(grub.ENVIRONMENT) or "", self._desired, retired)
             place = "/" + str(live.relative_to(host.root.resolve()))
             host.write_atomically(place, text, live.stat().st_mode & 0o7777)
         finally:
@@ -205,14 +205,14 @@ def predicted(desired: Sequence[str], state: BootState) -> tuple[str, ...]:
 
 def reboot_reasons(desired: Sequence[str], state: BootState) -> list[str]:
     """Return why a boot is needed, from the running kernel's arguments."""
-    wanted = _plain(desired)
+    ours = _plain(desired)
     reasons = []
-    missing = [token for token in wanted if token not in state.running]
+    missing = [token for token in ours if token not in state.running]
     if missing:
         reasons.append(f"boot arguments {' '.join(missing)} are set for the next boot and not in effect")
-    elif not contains_run(state.running, wanted):
-        reasons.append(f"boot arguments {' '.join(wanted)} are in effect in another order")
-    removed = _still_running(wanted, state)
+    elif not contains_run(state.running, ours):
+        reasons.append(f"boot arguments {' '.join(ours)} are in effect in another order")
+    removed = _still_running(ours, state)
     if removed:
         reasons.append(f"boot arguments {' '.join(removed)} were removed and are still in effect")
     return reasons
@@ -220,11 +220,11 @@ def reboot_reasons(desired: Sequence[str], state: BootState) -> list[str]:
 
 def conflicts(desired: Sequence[str], state: BootState) -> list[str]:
     """Return the arguments that others set to another value; ours come last, which for most keys is what counts."""
-    wanted = dict(token.partition("=")[::2] for token in _plain(desired))
+    ours = dict(token.partition("=")[::2] for token in _plain(desired))
     return [
-        f"{where} sets {token}, which {key}={wanted[key]} comes after"
+        f"{where} sets {token}, which {key}={ours[key]} comes after"
         for token, where in _elsewhere(state)
-        if (key := token.partition("=")[0]) in wanted
+        if (key := token.partition("=")[0]) in ours
         and key not in _REPEATABLE
         and token not in _plain(desired)
         and key not in _FIRST_WINS
@@ -286,30 +286,30 @@ def _quoted(token: str) -> str:
     return f'{key}="{value}"' if " " in value else token
 
 
-def _still_running(wanted: Sequence[str], state: BootState) -> tuple[str, ...]:
-    return tuple(token for token in _gone(wanted, state) if token in state.running)
+def _still_running(desired: Sequence[str], state: BootState) -> tuple[str, ...]:
+    return tuple(token for token in _gone(desired, state) if token in state.running)
 
 
-def _gone(wanted: Sequence[str], state: BootState) -> tuple[str, ...]:
+def _gone(desired: Sequence[str], state: BootState) -> tuple[str, ...]:
     """Return what was ours, is no longer wanted, and nobody else sets."""
-    kept = {*wanted, *(one.token for one in state.elsewhere)}
+    kept = {*desired, *(one.token for one in state.elsewhere)}
     return tuple(dict.fromkeys(token for token in state.formerly_ours if token not in kept))
 
 
-def _wanted_text(wanted: Sequence[str], state: BootState) -> str | None:
-    retired = _still_running(wanted, state)
+def _desired_text(desired: Sequence[str], state: BootState) -> str | None:
+    retired = _still_running(desired, state)
     held = state.drop_in
-    if not wanted and not retired:
+    if not desired and not retired:
         return None
     # A comment on arguments that have gone since harms nobody, and dropping it would be a change after every boot.
-    if held and wanted and held.arguments == tuple(wanted) and set(retired) <= set(held.retired):
+    if held and desired and held.arguments == tuple(desired) and set(retired) <= set(held.retired):
         retired = held.retired
-    return _render(wanted, retired)
+    return _render(desired, retired)
 
 
-def _stale(wanted: Sequence[str], state: BootState) -> bool:
+def _stale(desired: Sequence[str], state: BootState) -> bool:
     """Whether the entry that boots next lacks what is ours, or still has what was."""
-    return not contains_run(state.pending, wanted) or any(token in state.pending for token in _gone(wanted, state))
+    return not contains_run(state.pending, desired) or any(token in state.pending for token in _gone(desired, state))
 
 
 def _others(state: BootState) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {"arguments": {"type": "list", "elements": "str", "req
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring the boot arguments to the list."""
-    wanted = options["arguments"]
-    outcome = converge(KernelArguments(wanted), wanted, host, check=check)
-    found = facts(wanted, outcome.state, check)
+    desired = options["arguments"]
+    outcome = converge(KernelArguments(desired), desired, host, check=check)
+    found = facts(desired, outcome.state, check)
     return Answer(exit_arguments(outcome, **found), found["conflicts"])

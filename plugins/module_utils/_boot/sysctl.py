@@ -61,10 +61,10 @@ def parse(values: Mapping[str, Any]) -> dict[str, str]:
     """
     findings = Findings()
     parsed: dict[str, str] = {}
-    for asked, value in values.items():
-        name = canonical(str(asked))
+    for requested, value in values.items():
+        name = canonical(str(requested))
         if not _NAME.fullmatch(name) or ".." in name or name.endswith("."):
-            findings.add(f"{asked!r} is no name of a kernel variable, such as net.core.somaxconn")
+            findings.add(f"{requested!r} is no name of a kernel variable, such as net.core.somaxconn")
         elif name in parsed:
             findings.add(f"{name} is asked for twice: give it one value")
         elif isinstance(value, (dict, list)) or value is None or not str(value).strip() or "\n" in str(value):
@@ -88,7 +88,7 @@ _SWAP = str.maketrans("./", "/.")
 
 
 class Sysctls:
-    """The subject for ``converge``. Desired are values by name, as ``parse`` returns them.
+    """The resource for ``converge``. Desired are values by name, as ``parse`` returns them.
 
     Args:
         desired: What is asked; reading needs to know of which variables.
@@ -108,7 +108,7 @@ class Sysctls:
             live={name: _live(host, name) for name in names},
             fixed=frozenset(name for name in names if _is_fixed(host, name)),
             file=held,
-            before=dict(_remembered(ours or "")),
+            before=dict(_saved(ours or "")),
             foreign=foreign,
             later=dict(_later(host, names)),
         )
@@ -161,7 +161,7 @@ class Sysctls:
             host.remove(FILE)
 
 
-def advice(state: SysctlState, desired: Mapping[str, str]) -> list[str]:
+def warnings(state: SysctlState, desired: Mapping[str, str]) -> list[str]:
     """Return what an operator should know: values that will not outlive the next boot."""
     return [
         f"{file}, which is read after {FILE}, sets {name} to {value}, so the next boot ends with that: remove it there"
@@ -197,7 +197,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
             yield canonical(found[1]), _folded(found[2])
 
 
-def _remembered(text: str) -> Iterator[tuple[str, str]]:
+def _saved(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if found := _BEFORE.match(line):
             yield found[1], found[2]

@@ -12,14 +12,14 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .sysctl import Sysctls, advice, parse
+from .sysctl import Sysctls, parse, warnings
 
 OPTIONS: dict[str, Any] = {"variables": {"type": "dict", "required": True}}
 
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring the variables to their values."""
-    wanted = parse(options["variables"])
-    outcome = converge(Sysctls(wanted), wanted, host, check=check)
-    overridden = advice(outcome.state, wanted)
+    desired = parse(options["variables"])
+    outcome = converge(Sysctls(desired), desired, host, check=check)
+    overridden = warnings(outcome.state, desired)
     return Answer(exit_arguments(outcome, overridden=overridden), overridden)

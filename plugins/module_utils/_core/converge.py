@@ -92,7 +92,7 @@ class Outcome:
         return diff(self.changes)
 
 
-class Subject(Protocol):
+class Resource(Protocol):
     """A thing on the host that has a desired and a current state."""
 
     def read(self, host: Host) -> Any:
@@ -109,16 +109,16 @@ class Subject(Protocol):
 
 
 def converge(
-    subject: Subject,
+    resource: Resource,
     desired: Any,
     host: Host,
     check: bool = False,
     before_apply: Callable[[Sequence[Change], Any], None] | None = None,
 ) -> Outcome:
-    """Bring a subject to its desired state and prove it by reading it back.
+    """Bring a resource to its desired state and prove it by reading it back.
 
     Args:
-        subject: Where state is read from, planned and applied.
+        resource: Where state is read from, planned and applied.
         desired: What the operator asked for, in the subject's own form.
         host: The machine; the only thing that touches it.
         check: Plan only.
@@ -129,16 +129,16 @@ def converge(
         CoreError: The request is malformed, impossible or refused (nothing was changed), a step
             failed, or the host disagrees after every step was accepted.
     """
-    state = subject.read(host)
-    subject.validate(desired, state)
-    changes = subject.plan(desired, state)
+    state = resource.read(host)
+    resource.validate(desired, state)
+    changes = resource.plan(desired, state)
     if check or not changes:
         return Outcome(changes, state, checked=check)
     if before_apply:
         before_apply(changes, state)
-    subject.apply(host, changes)
-    reached = subject.read(host)
-    left = subject.plan(desired, reached)
+    resource.apply(host, changes)
+    reached = resource.read(host)
+    left = resource.plan(desired, reached)
     if left:
         raise NotConverged(
             "applied, but the host disagrees when read back: " + "; ".join(describe(change) for change in left),

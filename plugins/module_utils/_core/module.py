@@ -22,12 +22,12 @@ class Answer:
 
     Attributes:
         facts: What it exits with, JSON-ready; ``changed`` among them.
-        advice: What the operator should know though it went well.
+        warnings: What the operator should know though it went well.
         failure: Why the module fails all the same, its facts being what was asked for.
     """
 
     facts: Mapping[str, Any]
-    advice: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     failure: str | None = None
 
 
@@ -41,7 +41,7 @@ def respond(module: AnsibleModule, ask: Ask) -> None:
         answer = ask(module.params, Host(), module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
-    for words in answer.advice:
+    for words in answer.warnings:
         module.warn(words)
     if answer.failure:
         module.fail_json(msg=answer.failure, **answer.facts)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""The machine under a subject: its file tree and the doors to its kernel."""
+"""The machine under a resource: its file tree and the doors to its kernel."""
 
 from __future__ import annotations
 

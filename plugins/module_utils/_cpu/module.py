@@ -43,20 +43,20 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Share the CPUs out, and tell what the plan means for others."""
     request = parse_request(options) if options["state"] == "present" else None
     outcome = converge(CpuIsolation(request), request, host, check=check)
-    rows, arguments, containers, reasons, advice = [], [], {}, [], []
+    rows, arguments, containers, reasons, warnings = [], [], {}, [], []
     if request:
         topology = outcome.state.topology
         plan = resolve(request, topology, Findings())
         rows, arguments, containers = table(plan, topology), plan.boot_arguments, cpusets(plan, topology.nodes)
         reasons = reboot_reasons(plan, outcome.state)
-        advice = [*advise(plan, topology), *disagreements(plan, outcome.state)]
-    told = exit_arguments(
+        warnings = [*advise(plan, topology), *disagreements(plan, outcome.state)]
+    reported = exit_arguments(
         outcome,
         plan=rows,
         boot_arguments=arguments,
         containers=containers,
         reboot_required=bool(reasons),
         reboot_reasons=reasons,
-        advice=advice,
+        warnings=warnings,
     )
-    return Answer(told, advice)
+    return Answer(reported, warnings)

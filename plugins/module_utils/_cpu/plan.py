@@ -252,15 +252,15 @@ def advise(plan: Plan, topology: Topology) -> Iterator[str]:
 def _housekeeping(request: Request, topology: Topology, wrong: Findings) -> Cpus:
     if request.housekeeping is not None:
         return request.housekeeping
-    wanted = request.housekeeping_cores
-    if wanted is None:
+    desired = request.housekeeping_cores
+    if desired is None:
         return topology.online - (request.isolated or frozenset())
     kept: set[int] = set()
     for node in topology.nodes:
         cores = [core for core in topology.cores if core & frozenset(node.cpus)]
-        if cores and wanted > len(cores):
-            wrong.add(f"housekeeping_cores: {wanted} of node {node.id}, which has {len(cores)}; ask for fewer")
-        kept.update(*cores[:wanted])
+        if cores and desired > len(cores):
+            wrong.add(f"housekeeping_cores: {desired} of node {node.id}, which has {len(cores)}; ask for fewer")
+        kept.update(*cores[:desired])
     return frozenset(kept)
 
 

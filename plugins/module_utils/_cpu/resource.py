@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Outcome, converge
 from .._core.cpulist import format_cpulist, format_mask, parse_cpulist, parse_mask
-from .._core.state_files import Document
+from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux.systemd import in_charge
 from .._linux.topology import CPUS, NETWORK, read_cpus, read_kernel, read_nodes
@@ -59,7 +59,7 @@ class State:
         irq_default: CPUs of interrupts that nobody placed; None where the kernel has no such setting.
         workqueues: CPUs of kernel work bound to none; None likewise.
         governors: By CPU; empty without cpufreq.
-        document: What was asked before.
+        state_file: What was asked before.
     """
 
     topology: Topology
@@ -72,11 +72,11 @@ class State:
     irq_default: Cpus | None = None
     workqueues: Cpus | None = None
     governors: Mapping[int, Governor] = field(default_factory=dict)
-    document: Document | None = None
+    state_file: StateFile | None = None
 
 
 class CpuIsolation:
-    """Subject: the host follows a CPU plan, or, where the request is None, none of ours.
+    """Resource: the host follows a CPU plan, or, where the request is None, none of ours.
 
     Args:
         request: What is asked for.
@@ -103,7 +103,7 @@ class CpuIsolation:
             irq_default=_mask(host, IRQ_DEFAULT),
             workqueues=_mask(host, WORKQUEUES),
             governors=dict(_governors(host, topology.online)),
-            document=state_files.load(host, KIND),
+            state_file=state_store.load(host, KIND),
         )
 
     def validate(self, desired: Request | None, state: State) -> None:
@@ -134,7 +134,7 @@ class CpuIsolation:
             *_plan_governors(dict.fromkeys(sorted(state.governors), plan.governor), state),
         ]
         if self.keep:
-            changes += state_files.plan(state.document, Document(KIND, KIND, _body(desired, plan, state)))
+            changes += state_store.plan(state.state_file, StateFile(KIND, KIND, _body(desired, plan, state)))
         return changes
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
@@ -175,7 +175,7 @@ def disagreements(plan: Plan, state: State) -> Iterator[str]:
             )
 
 
-def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
     """Bring the host to what a document asks; CPUs that are not online now are left out.
 
     Args:
@@ -217,19 +217,19 @@ def _body(desired: Request, plan: Plan, state: State) -> dict[str, Any]:
 
 
 def _original(state: State) -> Mapping[str, Any]:
-    return state.document.body.get("original", {}) if state.document else {}
+    return state.state_file.body.get("original", {}) if state.state_file else {}
 
 
 def _plan_drop_in(plan: Plan, state: State) -> Iterator[Change]:
-    wanted = format_cpulist(plan.housekeeping)
-    if state.manager is not None and state.drop_in != _drop_in(wanted):
-        yield Change(("systemd", "CPUAffinity"), _affinity(state.drop_in), wanted)
+    desired = format_cpulist(plan.housekeeping)
+    if state.manager is not None and state.drop_in != _drop_in(desired):
+        yield Change(("systemd", "CPUAffinity"), _affinity(state.drop_in), desired)
 
 
-def _plan_mask(path: tuple[str, ...], found: Cpus | None, wanted: Cpus, online: Cpus) -> Iterator[Change]:
+def _plan_mask(path: tuple[str, ...], found: Cpus | None, desired: Cpus, online: Cpus) -> Iterator[Change]:
     # Bits of CPUs that could be plugged in come and go with the boot arguments; only online CPUs count.
-    if found is not None and found & online != wanted & online:
-        yield Change(path, format_cpulist(found), format_cpulist(wanted))
+    if found is not None and found & online != desired & online:
+        yield Change(path, format_cpulist(found), format_cpulist(desired))
 
 
 def _plan_workqueues(plan: Plan, state: State) -> Iterator[Change]:
@@ -239,8 +239,8 @@ def _plan_workqueues(plan: Plan, state: State) -> Iterator[Change]:
         yield from _plan_mask(("workqueue", "cpumask"), state.workqueues, plan.housekeeping, state.topology.online)
 
 
-def _plan_governors(wanted: Mapping[int, str | None], state: State) -> Iterator[Change]:
-    for cpu, name in wanted.items():
+def _plan_governors(desired: Mapping[int, str | None], state: State) -> Iterator[Change]:
+    for cpu, name in desired.items():
         found = state.governors.get(cpu)
         if name and found and found.current != name:
             yield Change(("governor", f"cpu{cpu}"), found.current, name)
@@ -252,12 +252,12 @@ def _plan_removal(state: State) -> list[Change]:
         changes.append(Change(("systemd", "CPUAffinity"), _affinity(state.drop_in), None))
     original = _original(state)
     if "irq_default" in original:
-        wanted = frozenset(parse_cpulist(original["irq_default"]))
-        changes += _plan_mask(("irq", "default_smp_affinity"), state.irq_default, wanted, state.topology.online)
+        desired = frozenset(parse_cpulist(original["irq_default"]))
+        changes += _plan_mask(("irq", "default_smp_affinity"), state.irq_default, desired, state.topology.online)
     governors = {int(cpu): name for cpu, name in original.get("governors", {}).items()}
     changes += _plan_governors(governors, state)
-    if state.document:
-        changes.append(Change(("document", KIND), dict(state.document.body), None))
+    if state.state_file:
+        changes.append(Change(("state file", KIND), dict(state.state_file.body), None))
     return changes
 
 
@@ -275,9 +275,9 @@ def _apply(host: Host, change: Change) -> None:
     elif what == "governor":
         host.write_attribute(f"{CPUS}/{name}/cpufreq/scaling_governor", change.after)
     elif change.after is None:
-        state_files.discard(host, KIND)
+        state_store.discard(host, KIND)
     else:
-        state_files.store(host, Document(KIND, KIND, change.after))
+        state_store.store(host, StateFile(KIND, KIND, change.after))
 
 
 def _unbooted(plan: Plan, state: State) -> list[tuple[str, str]]:
@@ -291,18 +291,18 @@ def _unbooted(plan: Plan, state: State) -> list[tuple[str, str]]:
     return found
 
 
-def _check_governor(wanted: str | None, governors: Mapping[int, Governor]) -> Iterator[str]:
-    if wanted is None:
+def _check_governor(desired: str | None, governors: Mapping[int, Governor]) -> Iterator[str]:
+    if desired is None:
         return
     if not governors:
         yield (
-            f"governor {wanted}: no CPU has cpufreq (a virtual machine, or frequencies left to the firmware); "
+            f"governor {desired}: no CPU has cpufreq (a virtual machine, or frequencies left to the firmware); "
             "leave governor out"
         )
     for names in dict.fromkeys(tuple(found.available) for found in governors.values()):
-        if wanted not in names:
+        if desired not in names:
             cpus = format_cpulist(cpu for cpu, found in governors.items() if tuple(found.available) == names)
-            yield f"governor {wanted}: CPUs {cpus} have {', '.join(names)}; choose one of these"
+            yield f"governor {desired}: CPUs {cpus} have {', '.join(names)}; choose one of these"
 
 
 def _drop_in(cpus: str) -> str:

@@ -76,7 +76,7 @@ class Daemon:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Desired:
     """What is asked.
 
     Attributes:
@@ -89,7 +89,7 @@ class Wanted:
 
 
 class DockerEngine:
-    """The subject: the engine behind one socket."""
+    """The resource: the engine behind one socket."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -102,7 +102,7 @@ class DockerEngine:
             service_manager="systemd" if in_charge(host) else "none",
         )
 
-    def validate(self, desired: Wanted, state: EngineState) -> None:
+    def validate(self, desired: Desired, state: EngineState) -> None:
         """Raise where somebody else is in charge, or there is nothing to start."""
         if self.daemon.timeout <= 0:
             raise Invalid(f"timeout {self.daemon.timeout} must be more than 0 seconds")
@@ -120,7 +120,7 @@ class DockerEngine:
         if desired.running and not shutil.which(COMMAND, path=search_path()):
             raise Impossible(f"{COMMAND} is not installed (Debian package docker.io)")
 
-    def plan(self, desired: Wanted, state: EngineState) -> list[Change]:
+    def plan(self, desired: Desired, state: EngineState) -> list[Change]:
         """Return the processes to end and to start."""
         running = state.answers or state.process is not None
         pid = state.process.pid if state.process else None

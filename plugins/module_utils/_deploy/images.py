@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid
 from .._core.system import Host
 from .contexts import digest_context
@@ -29,7 +29,7 @@ LOG_TAIL = 25  # lines of a failed build that the operator gets to see
 
 
 class Engine:
-    """The Docker Engine as the image subjects need it, through Docker's own Python client.
+    """The Docker Engine as the image resources need it, through Docker's own Python client.
 
     Args:
         client: A ``docker.APIClient``; None where no engine answers.
@@ -101,7 +101,7 @@ class Base:
 
 @dataclass
 class BaseImage:
-    """Subject: the base image exists, pulled or made from Debian packages.
+    """Resource: the base image exists, pulled or made from Debian packages.
 
     Attributes:
         engine: Where it is kept.
@@ -264,7 +264,7 @@ class ImageState:
 
 
 class Images:
-    """Subject: every image of the list exists, and so does each exported file.
+    """Resource: every image of the list exists, and so does each exported file.
 
     Args:
         engine: Where they are kept.
@@ -339,7 +339,7 @@ class Images:
 
 def build_limits(host: Host) -> dict[str, str]:
     """Keep the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
-    plan = state_files.load(host, "cpu_isolation")
+    plan = state_store.load(host, "cpu_isolation")
     return {"cpusetcpus": plan.body["housekeeping"]} if plan else {}
 
 

@@ -30,7 +30,7 @@ class JsonDocument:
 
 @dataclass(frozen=True)
 class JsonFile:
-    """Subject: merge an object into a JSON file, key by key, and leave every other key as it is.
+    """Resource: merge an object into a JSON file, key by key, and leave every other key as it is.
 
     Objects are merged at every depth; lists and scalars are replaced.
     """
@@ -71,8 +71,8 @@ class JsonFile:
         host.write_atomically(self.path, json.dumps(merged, indent=2) + "\n")
 
 
-def _differences(path: tuple[str, ...], wanted: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[Change]:
-    for key, value in wanted.items():
+def _differences(path: tuple[str, ...], desired: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[Change]:
+    for key, value in desired.items():
         current = have.get(key)
         if isinstance(value, Mapping) and isinstance(current, Mapping):
             yield from _differences((*path, key), value, current)
@@ -88,14 +88,14 @@ def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def restart_reason(path: str, document: JsonDocument, started: float | None) -> str:
+def restart_reason(path: str, state_file: JsonDocument, started: float | None) -> str:
     """Return why the file's reader must restart to see it, or an empty string.
 
     Args:
         path: The file.
-        document: The file as it is.
+        state_file: The file as it is.
         started: When its reader started, in seconds since the epoch; None where it does not run.
     """
-    if document.written is None or started is None or document.written <= started:
+    if state_file.written is None or started is None or state_file.written <= started:
         return ""
-    return f"{path} is {document.written - started:.0f} s newer than the running daemon that reads it"
+    return f"{path} is {state_file.written - started:.0f} s newer than the running daemon that reads it"

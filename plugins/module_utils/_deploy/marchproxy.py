@@ -69,7 +69,7 @@ class Gateway:
 
 
 class ImportFiles:
-    """The subject: the three import files in one directory; other files there are left alone."""
+    """The resource: the three import files in one directory; other files there are left alone."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -113,12 +113,12 @@ def render(gateway: Gateway) -> dict[str, str]:
     """Return the text of each file by its name."""
     services = [{key: service[key] for key in SERVICE_KEYS} for service in gateway.services]
     mappings = [{key: mapping[key] for key in MAPPING_KEYS} for mapping in gateway.mappings]
-    documents = (
+    state_files = (
         {"services": services},
         {"mappings": mappings},
         {"services": services, "mappings": mappings, "metadata": dict(gateway.metadata)},
     )
-    return {name: to_json(document) + "\n" for name, document in zip(FILES, documents)}
+    return {name: to_json(state_file) + "\n" for name, state_file in zip(FILES, state_files)}
 
 
 def to_json(value: Any, indent: str = "") -> str:

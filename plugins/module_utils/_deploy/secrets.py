@@ -75,10 +75,10 @@ class Found:
 
 
 class SecretFiles:
-    """The subject: a list of secrets, all validated before the first is written."""
+    """The resource: a list of secrets, all validated before the first is written."""
 
-    def __init__(self, wanted: Sequence[Secret]) -> None:
-        self.wanted = wanted
+    def __init__(self, desired: Sequence[Secret]) -> None:
+        self.desired = desired
 
     def read(self, host: Host) -> dict[str, Found]:
         """Return what is found at each copy's path."""
@@ -87,12 +87,12 @@ class SecretFiles:
     def validate(self, desired: bool, state: dict[str, Found]) -> None:
         """Raise with every malformed option, or every path that is something else than a file."""
         wrong = Findings()
-        names = [secret.name for secret in self.wanted]
+        names = [secret.name for secret in self.desired]
         paths = [copy.path for _secret, copy in self._copies()]
         for what, values in (("name", names), ("path", paths)):
             for value in sorted({value for value in values if values.count(value) > 1}):
                 wrong.add(f"{what} {value} is given {values.count(value)} times; give each once")
-        for secret in self.wanted:
+        for secret in self.desired:
             for reason in _malformed(secret):
                 wrong.add(f"{secret.name}: {reason}")
         wrong.raise_if_any(Invalid, "secrets")
@@ -111,7 +111,7 @@ class SecretFiles:
                 if state[copy.path].exists
             ]
         changes = []
-        for secret in self.wanted:
+        for secret in self.desired:
             truth = true_value(secret, state)
             for copy in secret.copies:
                 changes += _plan_copy(copy, state[copy.path], truth)
@@ -122,7 +122,7 @@ class SecretFiles:
         touched = {change.path[0] for change in changes}
         removed = {change.path[0] for change in changes if change.after is None}
         state = self.read(host)
-        for secret in self.wanted:
+        for secret in self.desired:
             value = true_value(secret, state) or generate(secret.length)
             for copy in secret.copies:
                 if copy.path in touched:
@@ -132,7 +132,7 @@ class SecretFiles:
                         raise ApplyFailed(f"{secret.name}: {copy.path}: {error.strerror}") from error
 
     def _copies(self) -> Iterator[tuple[Secret, Copy]]:
-        return ((secret, copy) for secret in self.wanted for copy in secret.copies)
+        return ((secret, copy) for secret in self.desired for copy in secret.copies)
 
 
 def true_value(secret: Secret, state: dict[str, Found]) -> str | None:

@@ -139,7 +139,7 @@ class PairState:
 
 
 class VethPair:
-    """The subject: one veth pair, named by its ends.
+    """The resource: one veth pair, named by its ends.
 
     Args:
         name: Near end, in the caller's namespace.

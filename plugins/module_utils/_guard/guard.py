@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from .._core import lock, state_files
+from .._core import lock, state_store
 from .._core.converge import CoreError, Findings, Invalid, Outcome, Refused, describe
 from .._core.system import Host
 from .._linux import linkstate, netlink
@@ -49,7 +49,7 @@ from .record import (
     remove_record,
     set_aside,
     store_record,
-    story,
+    summary,
 )
 
 __all__ = [
@@ -57,8 +57,8 @@ __all__ = [
     "OPTIONS",
     "TIMEOUT",
     "Guard",
+    "Reappliers",
     "Record",
-    "Replayers",
     "Restore",
     "arm",
     "arm_host",
@@ -69,9 +69,9 @@ __all__ = [
     "load",
     "protect",
     "records",
+    "report",
     "revert",
-    "settle",
-    "story",
+    "summary",
 ]
 
 MODES = ("auto", "always", "never")
@@ -90,7 +90,7 @@ _ATTEMPTS, _ATTEMPT_SECONDS = 5, 3.0
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}")
 
 # How each kind of document is brought to the host: body, host -> outcome.
-Replayers = Mapping[str, Callable[[Mapping[str, Any], Host], Outcome]]
+Reappliers = Mapping[str, Callable[[Mapping[str, Any], Host], Outcome]]
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def protect(
     restores: Sequence[Restore],
     mode: str,
     timeout: float,
-    documents: Collection[str] | None = None,
+    state_files: Collection[str] | None = None,
     leftovers: Sequence[str] = (),
 ) -> Guard | None:
     """Arm a guard where the change can cut the operator off, and wait for the agent's acknowledgement.
@@ -135,7 +135,7 @@ def protect(
         mode: ``always``; ``auto`` arms where an interface carries the session, itself or below a bond, a bridge or a
             VLAN that does; ``never``.
         timeout: Seconds in which the change has to be confirmed.
-        documents: Paths of the documents that the change writes; by default those of the restores' kinds.
+        state_files: Paths of the documents that the change writes; by default those of the restores' kinds.
         leftovers: Paths to remove when the guard is over.
 
     Returns:
@@ -154,7 +154,7 @@ def protect(
             return None
         reason = f"{', '.join(carried)} {'carries' if len(carried) == 1 else 'carry'} the connection{session.origin}"
     process = find_running(host, os.getpid())
-    return arm(host, subject, interfaces, timeout, reason, restores, documents, leftovers, session.ssh, process)
+    return arm(host, subject, interfaces, timeout, reason, restores, state_files, leftovers, session.ssh, process)
 
 
 def arm(
@@ -164,7 +164,7 @@ def arm(
     timeout: float,
     reason: str,
     restores: Sequence[Restore] = (),
-    documents: Collection[str] | None = None,
+    state_files: Collection[str] | None = None,
     leftovers: Sequence[str] = (),
     session: sessions.Ssh | None = None,
     process: Running | None = None,
@@ -188,7 +188,7 @@ def arm(
             timeout=timeout,
             session=session,
             process=process,
-            documents=_contents(host, subject, restores, documents),
+            state_files=_contents(host, subject, restores, state_files),
             restores=list(restores),
             links=linkstate.take(interfaces),
             leftovers=list(leftovers),
@@ -226,15 +226,15 @@ def arm_host(
     """
     check_request(interfaces, timeout, subject)
     session = sessions.current(host)
-    documents = state_files.load_all(host)
+    state_files = state_store.load_all(host)
     return arm(
         host,
         subject,
         interfaces or sessions.carriers(host, session),
         timeout,
         "asked for",
-        [Restore(one.kind, one.body) for one in documents],
-        [state_files.path(one.name) for one in documents],
+        [Restore(one.kind, one.body) for one in state_files],
+        [state_store.path(one.name) for one in state_files],
         session=session.ssh,
     )
 
@@ -252,14 +252,14 @@ def check_request(interfaces: Collection[str], timeout: float, subject: str) -> 
     findings.raise_if_any(Invalid, "no guard was armed")
 
 
-def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[Record]:
+def expire(host: Host, reappliers: Reappliers, now: float | None = None) -> list[Record]:
     """Acknowledge what is armed, and revert what nobody confirmed in time or before a reboot.
 
     The agent calls it about once a second, and first of all at boot.
 
     Args:
         host: The machine.
-        replayers: How each kind of document is brought to the host.
+        reappliers: How each kind of document is brought to the host.
         now: CLOCK_BOOTTIME in seconds.
 
     Returns:
@@ -277,7 +277,7 @@ def expire(host: Host, replayers: Replayers, now: float | None = None) -> list[R
             if not why:
                 acknowledge(host, record)
                 continue
-            record = _revert(host, record, replayers, why)
+            record = _revert(host, record, reappliers, why)
         if not record.open:
             ended.append(record)
     return ended
@@ -303,7 +303,7 @@ def confirm(host: Host, identity: str | None = None, check: bool = False) -> lis
         chosen = _chosen(host, identity)
         late = [one for one in chosen if one.state != ARMED]
         if late:
-            raise Refused("; ".join(story(one) for one in late), guards=[facts(one) for one in late])
+            raise Refused("; ".join(summary(one) for one in late), guards=[facts(one) for one in late])
         session = sessions.current(host)
         same = [one for one in chosen if one.session is not None and one.session == session.ssh]
         if same:
@@ -317,12 +317,12 @@ def confirm(host: Host, identity: str | None = None, check: bool = False) -> lis
         return chosen
 
 
-def revert(host: Host, replayers: Replayers, identity: str | None = None, check: bool = False) -> list[Record]:
+def revert(host: Host, reappliers: Reappliers, identity: str | None = None, check: bool = False) -> list[Record]:
     """Put back now what guards hold, without waiting for their deadlines.
 
     Args:
         host: The machine.
-        replayers: How each kind of document is brought to the host.
+        reappliers: How each kind of document is brought to the host.
         identity: Which one; all of them by default.
         check: Only return those that would be reverted.
 
@@ -331,15 +331,15 @@ def revert(host: Host, replayers: Replayers, identity: str | None = None, check:
     """
     with locked(host):
         chosen = [one for one in _chosen(host, identity) if one.open]
-        return chosen if check else [_revert(host, one, replayers, "a revert was asked for") for one in chosen]
+        return chosen if check else [_revert(host, one, reappliers, "a revert was asked for") for one in chosen]
 
 
-def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record]:
+def report(host: Host, reappliers: Reappliers, check: bool = False) -> list[Record]:
     """Begin a run with a clean table: revert what a crashed run left armed, and put the reports away.
 
     Args:
         host: The machine.
-        replayers: How each kind of document is brought to the host.
+        reappliers: How each kind of document is brought to the host.
         check: Only return those concerned.
 
     Returns:
@@ -359,7 +359,7 @@ def settle(host: Host, replayers: Replayers, check: bool = False) -> list[Record
         if check:
             return found
         ended = [
-            _revert(host, one, replayers, "the next run found it armed: its own run never confirmed")
+            _revert(host, one, reappliers, "the next run found it armed: its own run never confirmed")
             if one.open
             else one
             for one in found
@@ -395,7 +395,7 @@ def _due(host: Host, record: Record, now: float) -> str | None:
     return None
 
 
-def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Record:
+def _revert(host: Host, record: Record, reappliers: Reappliers, why: str) -> Record:
     """Put everything back; what fails is noted, tried again by ``expire``, and keeps nothing else from coming back."""
     record = replace(
         record, state=REVERTING, attempts=record.attempts + 1, report=list(dict.fromkeys([*record.report, why]))
@@ -409,7 +409,7 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
             held.enter_context(lock.alone(host, _PATIENCE))
         except Refused as error:
             _log.warning("%s: the revert does not wait for it", error)
-        _restore(host, record, replayers, done)
+        _restore(host, record, reappliers, done)
     record = replace(record, report=[*record.report, *done.lines], errors=done.errors)
     if done.errors and record.attempts < _ATTEMPTS:
         record = replace(record, deadline=boot_clock() + _ATTEMPT_SECONDS)
@@ -418,24 +418,24 @@ def _revert(host: Host, record: Record, replayers: Replayers, why: str) -> Recor
         remove_leftovers(host, record)
     store_record(host, record)
     if record.open:
-        _log.warning("%s", story(record))
+        _log.warning("%s", summary(record))
     return record
 
 
-def _restore(host: Host, record: Record, replayers: Replayers, done: _Steps) -> None:
-    done.run("documents", lambda: _put_back(host, record.documents))
+def _restore(host: Host, record: Record, reappliers: Reappliers, done: _Steps) -> None:
+    done.run("state files", lambda: _put_back(host, record.state_files))
     if record.boot_id != host.boot_id:
         # The kernel has forgotten the change, its addresses come from whoever gave them, and the documents tell the
         # rest of what it should know.
-        for one in _written(host, record.documents):
-            done.run(one.kind, partial(_replay, host, replayers, one))
+        for one in _written(host, record.state_files):
+            done.run(one.kind, partial(_reapply, host, reappliers, one))
         return
     # A link that is down comes back before what takes its time; what fails here is settled, or told, at the end.
     early = _Steps()
     early.run("links", lambda: linkstate.put_back(record.links))
     done.lines += early.lines
     for one in record.restores:
-        done.run(one.kind, partial(_replay, host, replayers, one))
+        done.run(one.kind, partial(_reapply, host, reappliers, one))
     done.run("links", lambda: linkstate.put_back(record.links))
 
 
@@ -458,15 +458,15 @@ class _Steps:
             self.errors.append(f"{what}: {type(error).__name__}: {error}")
 
 
-def _replay(host: Host, replayers: Replayers, restore: Restore) -> list[str]:
-    if restore.kind not in replayers:
+def _reapply(host: Host, reappliers: Reappliers, restore: Restore) -> list[str]:
+    if restore.kind not in reappliers:
         raise Invalid(f"this agent does not know how to restore {restore.kind}: install it anew")
-    return [describe(change) for change in replayers[restore.kind](restore.body, host).changes]
+    return [describe(change) for change in reappliers[restore.kind](restore.body, host).changes]
 
 
-def _put_back(host: Host, documents: Mapping[str, str | None]) -> list[str]:
+def _put_back(host: Host, state_files: Mapping[str, str | None]) -> list[str]:
     lines = []
-    for path, text in documents.items():
+    for path, text in state_files.items():
         if host.read(path) == text:
             continue
         if text is None:
@@ -477,14 +477,14 @@ def _put_back(host: Host, documents: Mapping[str, str | None]) -> list[str]:
     return lines
 
 
-def _written(host: Host, documents: Mapping[str, str | None]) -> list[Restore]:
+def _written(host: Host, state_files: Mapping[str, str | None]) -> list[Restore]:
     """Return what the documents put back ask for."""
     found = []
-    for path, text in documents.items():
+    for path, text in state_files.items():
         directory, _slash, name = path.rpartition("/")
-        document = text is not None and state_files.load(host, name[: -len(".json")], directory)
-        if document:
-            found.append(Restore(document.kind, document.body))
+        state_file = text is not None and state_store.load(host, name[: -len(".json")], directory)
+        if state_file:
+            found.append(Restore(state_file.kind, state_file.body))
     return found
 
 
@@ -506,7 +506,7 @@ def _extended(before: Record, fresh: Record) -> Record:
         fresh,
         id=before.id,
         created=before.created,
-        documents={**fresh.documents, **before.documents},
+        state_files={**fresh.state_files, **before.state_files},
         restores=[*fresh.restores, *before.restores],
         links=before.links.joined(fresh.links),
         leftovers=list(dict.fromkeys([*before.leftovers, *fresh.leftovers])),
@@ -518,8 +518,8 @@ def _contents(
 ) -> dict[str, str | None]:
     if paths is None:
         kinds = {one.kind for one in restores}
-        names = {one.name for one in state_files.load_all(host) if one.kind in kinds} | (kinds and {subject})
-        paths = [state_files.path(name) for name in names]
+        names = {one.name for one in state_store.load_all(host) if one.kind in kinds} | (kinds and {subject})
+        paths = [state_store.path(name) for name in names]
     return {path: host.read(path) for path in sorted(paths)}
 
 

@@ -57,7 +57,7 @@ class Record:
         timeout: Seconds from arming to the deadline.
         session: The SSH connection that armed it; None for a local one.
         process: The module that makes the change; it is ended before its change is reverted.
-        documents: Content before, by path; None where there was none.
+        state_files: Content before, by path; None where there was none.
         restores: Replayed in this order.
         links: Links, addresses and routes before.
         leftovers: Paths that are removed when the guard is over.
@@ -77,7 +77,7 @@ class Record:
     timeout: float
     session: sessions.Ssh | None = None
     process: Running | None = None
-    documents: Mapping[str, str | None] = field(default_factory=dict)
+    state_files: Mapping[str, str | None] = field(default_factory=dict)
     restores: Sequence[Restore] = ()
     links: linkstate.Snapshot = field(default_factory=linkstate.Snapshot)
     leftovers: Sequence[str] = ()
@@ -166,11 +166,12 @@ def facts(record: Record) -> dict[str, Any]:
         "ended": record.ended and _clock(record.ended),
         "report": list(record.report),
         "errors": list(record.errors),
-        "story": story(record),
+        "summary": summary(record),
+        "story": summary(record),  # its former name, which goes with release 3.0.0
     }
 
 
-def story(record: Record) -> str:
+def summary(record: Record) -> str:
     """Return a sentence on what became of a guard."""
     if record.state == REVERTED:
         outcome = f"was reverted at {_clock(record.ended or 0)}: the host has its previous state"
@@ -213,6 +214,8 @@ def _parse(content: Mapping[str, Any]) -> Record:
     held = {key: value for key, value in content.items() if key != "format"}
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']!r} is not {FORMAT}")
+    if "documents" in held:  # armed by release 1.0.0
+        held["state_files"] = held.pop("documents")
     session, process = held["session"], held["process"]
     return Record(
         **{

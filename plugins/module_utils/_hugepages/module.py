@@ -16,7 +16,7 @@ from .._core.module import Answer
 from .._core.sizes import parse_size
 from .._core.system import Host
 from .._linux.hugetlbfs import Mount
-from .resource import TRANSPARENT_KEYS, Reservation, Wanted, advice, bring, facts
+from .resource import TRANSPARENT_KEYS, Desired, Reservation, bring, facts, warnings
 
 RESERVATIONS = {
     "type": "list",
@@ -58,13 +58,13 @@ OPTIONS: dict[str, Any] = {
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Reserve huge pages now, and tell what a boot is to reserve."""
-    wanted = _wanted(options)
-    outcome = bring(wanted, host, check=check)
-    return Answer(exit_arguments(outcome, **facts(wanted, outcome.state)), advice(wanted, outcome.state))
+    desired = _desired(options)
+    outcome = bring(desired, host, check=check)
+    return Answer(exit_arguments(outcome, **facts(desired, outcome.state)), warnings(desired, outcome.state))
 
 
-def _wanted(options: Mapping[str, Any]) -> Wanted:
-    return Wanted(
+def _desired(options: Mapping[str, Any]) -> Desired:
+    return Desired(
         present=options["state"] == "present",
         reservations=[
             Reservation(one["node"], parse_size(one["size"]), one["count"]) for one in options["reservations"]

@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import Change
 from .._core.sizes import human_size, parse_size, size_token
-from .._core.state_files import Document
+from .._core.state_store import StateFile
 from .._core.versions import kernel_version
 from .._linux import hugetlbfs
 from .._linux.hugetlbfs import Mount
-from .state import KIND, TRANSPARENT_KEYS, HugepageState, Pool, Wanted, targets, too_few
+from .state import KIND, TRANSPARENT_KEYS, Desired, HugepageState, Pool, targets, too_few
 
 _SAFE_PATH = re.compile(r"(?:/[\w.:@+-]+)+")
 # hugepages=<node>:<count>,... came with Linux 5.16 (b5389086ad7b).
@@ -28,23 +28,23 @@ _PER_NODE_KERNEL = (5, 16)
 _NONE = Pool(0, 0)
 
 
-def plan(wanted: Wanted, state: HugepageState) -> list[Change]:
+def plan(desired: Desired, state: HugepageState) -> list[Change]:
     """Return the steps: pages given back first, large pages before small ones, the document last."""
     return [
-        *_plan_pools(wanted, state),
-        *_plan_transparent(wanted, state),
-        *_plan_mounts(wanted, state),
-        *_plan_document(wanted, state),
+        *_plan_pools(desired, state),
+        *_plan_transparent(desired, state),
+        *_plan_mounts(desired, state),
+        *_plan_state_file(desired, state),
     ]
 
 
-def boot_arguments(wanted: Wanted, state: HugepageState) -> list[str]:
+def boot_arguments(desired: Desired, state: HugepageState) -> list[str]:
     """Return the ordered boot arguments that reserve the pages of the sizes asked for at boot."""
-    if not wanted.present:
+    if not desired.present:
         return []
-    tokens = [f"default_hugepagesz={size_token(wanted.default_size)}"] if wanted.default_size else []
-    for size in sorted({one.size for one in wanted.reservations if one.size in wanted.at_boot}, reverse=True):
-        counts = {one.node: one.count for one in wanted.reservations if one.size == size and one.count}
+    tokens = [f"default_hugepagesz={size_token(desired.default_size)}"] if desired.default_size else []
+    for size in sorted({one.size for one in desired.reservations if one.size in desired.at_boot}, reverse=True):
+        counts = {one.node: one.count for one in desired.reservations if one.size == size and one.count}
         if counts:
             total = ",".join(f"{node}:{count}" for node, count in sorted(counts.items()))
             if not _per_node(state):
@@ -53,9 +53,9 @@ def boot_arguments(wanted: Wanted, state: HugepageState) -> list[str]:
     return tokens
 
 
-def boots_needed(wanted: Wanted, state: HugepageState) -> set[int]:
+def boots_needed(desired: Desired, state: HugepageState) -> set[int]:
     """Return the page sizes whose boot arguments are not in effect yet, so that a boot can bring their pages."""
-    tokens = boot_arguments(wanted, state)
+    tokens = boot_arguments(desired, state)
     running = list(zip(state.cmdline, state.cmdline[1:]))
     return {
         parse_size(size.partition("=")[2])
@@ -64,28 +64,28 @@ def boots_needed(wanted: Wanted, state: HugepageState) -> set[int]:
     }
 
 
-def reboot_reasons(wanted: Wanted, state: HugepageState) -> list[str]:
+def reboot_reasons(desired: Desired, state: HugepageState) -> list[str]:
     """Return why a boot is needed, from the state as it is."""
-    if not wanted.present:
+    if not desired.present:
         return []
-    awaited = boots_needed(wanted, state)
+    awaited = boots_needed(desired, state)
     reasons = [
         f"node {one.node}: {state.pools[one.node, one.size].reserved} of {one.count} pages of "
         f"{human_size(one.size)} are there; boot arguments bring the rest"
-        for one in wanted.reservations
+        for one in desired.reservations
         if one.size in awaited and state.pools[one.node, one.size].reserved < one.count
     ]
-    if wanted.default_size and wanted.default_size != state.default_size:
+    if desired.default_size and desired.default_size != state.default_size:
         now = human_size(state.default_size) if state.default_size else "unknown"
-        reasons.append(f"the default huge page is {now}, {human_size(wanted.default_size)} is wanted")
+        reasons.append(f"the default huge page is {now}, {human_size(desired.default_size)} is wanted")
     return reasons
 
 
-def advice(wanted: Wanted, state: HugepageState) -> list[str]:
+def warnings(desired: Desired, state: HugepageState) -> list[str]:
     """Return what an operator should know though nothing is wrong."""
     if _per_node(state) or not state.numa or len(state.memory) < 2:
         return []
-    tokens = [token for token in boot_arguments(wanted, state) if token.startswith("hugepages=")]
+    tokens = [token for token in boot_arguments(desired, state) if token.startswith("hugepages=")]
     if not tokens:
         return []
     return [
@@ -94,39 +94,39 @@ def advice(wanted: Wanted, state: HugepageState) -> list[str]:
     ]
 
 
-def faults(wanted: Wanted) -> Iterator[str]:
+def faults(desired: Desired) -> Iterator[str]:
     """Yield what is malformed in the request itself."""
-    keys = [(one.node, one.size) for one in wanted.reservations]
+    keys = [(one.node, one.size) for one in desired.reservations]
     for node, size in sorted({key for key in keys if keys.count(key) > 1}):
         yield f"node {node}: pages of {human_size(size)} are asked for twice: give one count"
-    for one in wanted.reservations:
+    for one in desired.reservations:
         if one.count < 0:
             yield f"node {one.node}: {one.count} pages of {human_size(one.size)}: a count is 0 or more"
-    for key in sorted(set(wanted.transparent) - set(TRANSPARENT_KEYS)):
+    for key in sorted(set(desired.transparent) - set(TRANSPARENT_KEYS)):
         yield f"transparent {key}: not one of {', '.join(TRANSPARENT_KEYS)}"
-    paths = [mount.path for mount in wanted.mounts]
+    paths = [mount.path for mount in desired.mounts]
     for path in sorted({path for path in paths if paths.count(path) > 1}):
         yield f"{path} is to be mounted twice: give each mount a path of its own"
-    for mount in wanted.mounts:
+    for mount in desired.mounts:
         if not _SAFE_PATH.fullmatch(mount.path):
             yield f"{mount.path}: a mount point is an absolute path of letters, digits and . : @ + - _"
         if mount.limit is not None and mount.limit % mount.size:
             yield f"{mount.path}: limit {mount.limit} is no multiple of its pages of {human_size(mount.size)}"
 
 
-def limits(wanted: Wanted, state: HugepageState) -> Iterator[str]:
+def limits(desired: Desired, state: HugepageState) -> Iterator[str]:
     """Yield what this host cannot give."""
     nodes = sorted(state.memory)
     sizes = sorted({size for _node, size in state.pools})
     known = ", ".join(human_size(size) for size in sizes) or "none"
-    asked = {one.size for one in wanted.reservations} | {mount.size for mount in wanted.mounts}
-    asked |= {wanted.default_size} if wanted.default_size else set()
-    for size in sorted(asked - set(sizes)):
+    requested = {one.size for one in desired.reservations} | {mount.size for mount in desired.mounts}
+    requested |= {desired.default_size} if desired.default_size else set()
+    for size in sorted(requested - set(sizes)):
         yield f"this machine has no huge pages of {human_size(size)}: it has {known}"
-    for node in sorted({one.node for one in wanted.reservations} - set(nodes)):
+    for node in sorted({one.node for one in desired.reservations} - set(nodes)):
         yield f"node {node} does not exist: this machine has {', '.join(map(str, nodes))}"
-    yield from _memory_limits(wanted, state)
-    for key, mode in wanted.transparent.items():
+    yield from _memory_limits(desired, state)
+    for key, mode in desired.transparent.items():
         there = state.transparent.get(key)
         if there is None:
             yield f"transparent {key}: this kernel has no transparent huge pages"
@@ -134,33 +134,33 @@ def limits(wanted: Wanted, state: HugepageState) -> Iterator[str]:
             yield f"transparent {key}: {mode} is not one of {', '.join(there.choices)}"
 
 
-def _memory_limits(wanted: Wanted, state: HugepageState) -> Iterator[str]:
+def _memory_limits(desired: Desired, state: HugepageState) -> Iterator[str]:
     counts = {key: pool.reserved for key, pool in state.pools.items()}
-    counts.update({key: count for key, count in targets(wanted, state).items() if key in counts})
+    counts.update({key: count for key, count in targets(desired, state).items() if key in counts})
     grows = {node for (node, size), count in counts.items() if count > state.pools[node, size].reserved}
     for node in sorted(grows & set(state.memory)):
         need = sum(count * size for (where, size), count in counts.items() if where == node)
         if need > state.memory[node].total:
-            asked = " and ".join(
+            requested = " and ".join(
                 f"{count} pages of {human_size(size)}"
                 for (where, size), count in sorted(counts.items())
                 if where == node and count
             )
             has = human_size(state.memory[node].total)
-            yield f"node {node}: {asked} take {human_size(need)}, the node has {has}: ask for fewer"
+            yield f"node {node}: {requested} take {human_size(need)}, the node has {has}: ask for fewer"
     need = sum(count * size for (_node, size), count in counts.items())
     total = sum(memory.total for memory in state.memory.values())
-    if grows and need > total - wanted.keep:
+    if grows and need > total - desired.keep:
         yield (
             f"all huge pages together take {human_size(need)} of the host's {human_size(total)}, "
-            f"which must be left with {human_size(wanted.keep)}: ask for fewer, or leave it with less (keep)"
+            f"which must be left with {human_size(desired.keep)}: ask for fewer, or leave it with less (keep)"
         )
 
 
-def refusals(wanted: Wanted, state: HugepageState) -> Iterator[str]:
+def refusals(desired: Desired, state: HugepageState) -> Iterator[str]:
     """Yield what would take pages or mounts from somebody else."""
-    asked = targets(wanted, state)
-    for (node, size), count in asked.items():
+    requested = targets(desired, state)
+    for (node, size), count in requested.items():
         pool = state.pools.get((node, size), _NONE)
         if too_few(pool, count):
             who = "; ".join(pool.holders) or "files of a hugetlbfs mount, or memory shared by processes that ended"
@@ -170,21 +170,21 @@ def refusals(wanted: Wanted, state: HugepageState) -> Iterator[str]:
             )
     for size, promised in state.promised.items():
         keys = [key for key in state.pools if key[1] == size]
-        left = sum(asked.get(key, state.pools[key].reserved) for key in keys)
+        left = sum(requested.get(key, state.pools[key].reserved) for key in keys)
         used = sum(state.pools[key].used for key in keys)
-        shrinks = any(asked.get(key, state.pools[key].reserved) < state.pools[key].reserved for key in keys)
+        shrinks = any(requested.get(key, state.pools[key].reserved) < state.pools[key].reserved for key in keys)
         if promised and shrinks and left < used + promised:
             yield (
                 f"pages of {human_size(size)}: {used} are in use and {promised} promised to programs that mapped them, "
                 f"{left} would be left: end those programs first, or ask for more"
             )
-    if wanted.present:
-        yield from _mount_refusals(wanted, state)
+    if desired.present:
+        yield from _mount_refusals(desired, state)
 
 
-def _mount_refusals(wanted: Wanted, state: HugepageState) -> Iterator[str]:
+def _mount_refusals(desired: Desired, state: HugepageState) -> Iterator[str]:
     ours = {mount.path for mount in state.our_mounts}
-    for mount in wanted.mounts:
+    for mount in desired.mounts:
         there, unit = state.mounts[mount.path], state.units[mount.unit]
         if isinstance(there, str):
             yield f"{mount.path}: a file system of type {there} is mounted there: choose another path"
@@ -199,9 +199,9 @@ def _mount_refusals(wanted: Wanted, state: HugepageState) -> Iterator[str]:
             yield f"{mount.path} is in /etc/fstab: remove that line, or leave the mount to it"
 
 
-def _plan_pools(wanted: Wanted, state: HugepageState) -> list[Change]:
+def _plan_pools(desired: Desired, state: HugepageState) -> list[Change]:
     steps = []
-    for key, count in targets(wanted, state).items():
+    for key, count in targets(desired, state).items():
         pool = state.pools.get(key)
         if pool is not None and pool.reserved != count and key not in state.waiting:
             steps.append((count > pool.reserved, -key[1], key[0], pool.reserved, count))
@@ -211,8 +211,8 @@ def _plan_pools(wanted: Wanted, state: HugepageState) -> list[Change]:
     ]
 
 
-def _plan_transparent(wanted: Wanted, state: HugepageState) -> list[Change]:
-    modes = wanted.transparent if wanted.present else state.original.get("transparent", {})
+def _plan_transparent(desired: Desired, state: HugepageState) -> list[Change]:
+    modes = desired.transparent if desired.present else state.original.get("transparent", {})
     return [
         Change(("transparent", key), state.transparent[key].chosen, mode)
         for key, mode in modes.items()
@@ -220,9 +220,9 @@ def _plan_transparent(wanted: Wanted, state: HugepageState) -> list[Change]:
     ]
 
 
-def _plan_mounts(wanted: Wanted, state: HugepageState) -> list[Change]:
+def _plan_mounts(desired: Desired, state: HugepageState) -> list[Change]:
     changes = []
-    mounts = wanted.mounts if wanted.present else ()
+    mounts = desired.mounts if desired.present else ()
     kept = {mount.path for mount in mounts}
     for mount in state.our_mounts:
         if mount.path not in kept:
@@ -242,26 +242,26 @@ def _plan_mounts(wanted: Wanted, state: HugepageState) -> list[Change]:
     return changes
 
 
-def _plan_document(wanted: Wanted, state: HugepageState) -> list[Change]:
-    if not wanted.record:
+def _plan_state_file(desired: Desired, state: HugepageState) -> list[Change]:
+    if not desired.record:
         return []
-    if not wanted.present:
-        return [Change(("document", KIND), "present", None)] if state.document else []
-    if wanted.nothing and not state.document:
+    if not desired.present:
+        return [Change(("state file", KIND), "present", None)] if state.state_file else []
+    if desired.nothing and not state.state_file:
         return []
-    body = {**wanted.as_body(), "original": _original(wanted, state)}
-    return state_files.plan(state.document, Document(KIND, KIND, body))
+    body = {**desired.as_body(), "original": _original(desired, state)}
+    return state_store.plan(state.state_file, StateFile(KIND, KIND, body))
 
 
-def _original(wanted: Wanted, state: HugepageState) -> dict[str, Any]:
+def _original(desired: Desired, state: HugepageState) -> dict[str, Any]:
     """Return what was first seen of everything that we ever changed."""
     held = state.original
     pools = {
-        f"{one.node}:{size_token(one.size)}": state.pools[one.node, one.size].reserved for one in wanted.reservations
+        f"{one.node}:{size_token(one.size)}": state.pools[one.node, one.size].reserved for one in desired.reservations
     }
-    modes = {key: state.transparent[key].chosen for key in wanted.transparent}
+    modes = {key: state.transparent[key].chosen for key in desired.transparent}
     ours = {mount.path for mount in state.our_mounts}
-    mounted = {mount.path for mount in wanted.mounts if mount.path not in ours and state.mounts[mount.path]}
+    mounted = {mount.path for mount in desired.mounts if mount.path not in ours and state.mounts[mount.path]}
     return {
         "pools": {**pools, **held.get("pools", {})},
         "transparent": {**modes, **held.get("transparent", {})},

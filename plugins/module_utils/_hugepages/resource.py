@@ -15,23 +15,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from .._core.sizes import human_size, parse_size, size_token
-from .._core.state_files import Document
+from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux import hugetlbfs
 from .._linux.hugetlbfs import Mount
 from .._linux.topology import NODES, TRANSPARENT
 from . import plan
-from .plan import advice, boot_arguments, boots_needed, reboot_reasons
+from .plan import boot_arguments, boots_needed, reboot_reasons, warnings
 from .state import (
     KIND,
     TRANSPARENT_KEYS,
+    Desired,
     HugepageState,
     PoolKey,
     Reservation,
-    Wanted,
     pool_path,
     read_memory,
     read_state,
@@ -40,15 +40,15 @@ from .state import (
 __all__ = [
     "KIND",
     "TRANSPARENT_KEYS",
+    "Desired",
     "Hugepages",
     "Reservation",
-    "Wanted",
-    "advice",
     "boot_arguments",
     "bring",
     "facts",
+    "reapply",
     "reboot_reasons",
-    "replay",
+    "warnings",
 ]
 
 # Compaction works in the background too, so a later attempt may get what an earlier one did not.
@@ -58,21 +58,21 @@ _log = logging.getLogger(__name__)
 
 
 class Hugepages:
-    """The subject for ``converge``.
+    """The resource for ``converge``.
 
     Args:
-        wanted: What is asked; reading needs the pools and paths in it.
+        desired: What is asked; reading needs the pools and paths in it.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, desired: Desired) -> None:
+        self._desired = desired
         self._waiting: set[PoolKey] = set()
 
     def read(self, host: Host) -> HugepageState:
         """Read pools, memory, modes, mounts and the document."""
-        return read_state(host, self._wanted, self._waiting)
+        return read_state(host, self._desired, self._waiting)
 
-    def validate(self, desired: Wanted, state: HugepageState) -> None:
+    def validate(self, desired: Desired, state: HugepageState) -> None:
         """Raise with every reason at once."""
         headline = "huge pages: nothing was changed"
         if desired.present:
@@ -80,7 +80,7 @@ class Hugepages:
             Findings(list(plan.limits(desired, state))).raise_if_any(Impossible, headline)
         Findings(list(plan.refusals(desired, state))).raise_if_any(Refused, headline)
 
-    def plan(self, desired: Wanted, state: HugepageState) -> list[Change]:
+    def plan(self, desired: Desired, state: HugepageState) -> list[Change]:
         """Return the steps: pages given back first, large pages before small ones, the document last."""
         return plan.plan(desired, state)
 
@@ -88,32 +88,32 @@ class Hugepages:
         """Carry out the plan; pages that cannot be had now are an error, or wait for a boot that will bring them."""
         state = self.read(host)
         self._fill(host, [change for change in changes if change.path[0] == "pages"], state)
-        wanted = {mount.path: mount for mount in self._wanted.mounts} if self._wanted.present else {}
-        units = {mount.unit: mount for mount in wanted.values()}
+        desired = {mount.path: mount for mount in self._desired.mounts} if self._desired.present else {}
+        units = {mount.unit: mount for mount in desired.values()}
         for change in changes:
-            subject = change.path[0]
-            if subject == "transparent":
+            what = change.path[0]
+            if what == "transparent":
                 _write(host, f"{TRANSPARENT}/{change.path[1]}", change.after)
-            elif subject == "mount":
-                _mount(state, change, wanted.get(change.path[1]))
-            elif subject == "unit" and change.after:
+            elif what == "mount":
+                _mount(state, change, desired.get(change.path[1]))
+            elif what == "unit" and change.after:
                 hugetlbfs.write_unit(host, units[change.path[1]])
-            elif subject == "unit":
+            elif what == "unit":
                 hugetlbfs.remove_unit(host, change.path[1])
-            elif subject == "document" and change.after is None:
-                state_files.discard(host, KIND)
-            elif subject == "document":
-                state_files.store(host, Document(KIND, KIND, change.after))
+            elif what == "state file" and change.after is None:
+                state_store.discard(host, KIND)
+            elif what == "state file":
+                state_store.store(host, StateFile(KIND, KIND, change.after))
 
     def _fill(self, host: Host, changes: Sequence[Change], state: HugepageState) -> None:
         done: list[Change] = []
         short = Findings()
-        awaited = boots_needed(self._wanted, state)
+        awaited = boots_needed(self._desired, state)
         for change in changes:
             key = (int(change.path[1]), parse_size(change.path[2]))
             done.append(change)
             try:
-                reached = _resize(host, state.numa, key, change.after, self._wanted.drop_caches)
+                reached = _resize(host, state.numa, key, change.after, self._desired.drop_caches)
             except ApplyFailed as error:
                 short.add(str(error))
                 break
@@ -122,7 +122,7 @@ class Hugepages:
             if key[1] in awaited and reached < change.after:
                 self._waiting.add(key)
             else:
-                short.add(_shortfall(host, key, change.after, reached, self._wanted, state))
+                short.add(_shortfall(host, key, change.after, reached, self._desired, state))
         if not short.reasons:
             return
         left = _put_back(host, state.numa, done)
@@ -130,9 +130,9 @@ class Hugepages:
         raise ApplyFailed(f"huge pages: {'; '.join(short.reasons)}; {outcome}", reasons=short.reasons)
 
 
-def bring(wanted: Wanted, host: Host, check: bool = False) -> Outcome:
+def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
     """Converge, and tell of pools that wait for a boot only what they really got."""
-    outcome = converge(Hugepages(wanted), wanted, host, check=check)
+    outcome = converge(Hugepages(desired), desired, host, check=check)
     if not outcome.state.waiting:
         return outcome
     changes = []
@@ -145,7 +145,7 @@ def bring(wanted: Wanted, host: Host, check: bool = False) -> Outcome:
     return replace(outcome, changes=changes)
 
 
-def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
     """Bring the host to what a document's body asks.
 
     Nodes and page sizes that the machine no longer has are left out and logged. Huge pages belong to no interface, so
@@ -153,24 +153,24 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
     """
     if only is not None:
         return Outcome((), None, checked=check)
-    wanted = replace(Wanted.from_body(body), record=False)
-    there = Hugepages(Wanted(record=False)).read(host).pools
-    kept = tuple(one for one in wanted.reservations if (one.node, one.size) in there)
-    for one in wanted.reservations:
+    desired = replace(Desired.from_body(body), record=False)
+    there = Hugepages(Desired(record=False)).read(host).pools
+    kept = tuple(one for one in desired.reservations if (one.node, one.size) in there)
+    for one in desired.reservations:
         if one not in kept:
             _log.warning("huge pages of %s on node %d are left out: not there now", size_token(one.size), one.node)
-    return bring(replace(wanted, reservations=kept), host, check=check)
+    return bring(replace(desired, reservations=kept), host, check=check)
 
 
-def facts(wanted: Wanted, state: HugepageState) -> dict[str, Any]:
+def facts(desired: Desired, state: HugepageState) -> dict[str, Any]:
     """Return what a module tells beside its changes."""
-    reasons = reboot_reasons(wanted, state)
+    reasons = reboot_reasons(desired, state)
     return {
         "pools": [
             {"node": node, "size": size_token(size), "total": pool.reserved, "free": pool.free}
             for (node, size), pool in sorted(state.pools.items())
         ],
-        "boot_arguments": boot_arguments(wanted, state),
+        "boot_arguments": boot_arguments(desired, state),
         "reboot_required": bool(reasons),
         "reboot_reasons": reasons,
     }
@@ -211,7 +211,7 @@ def _put_back(host: Host, numa: bool, done: Sequence[Change]) -> list[str]:
     return left
 
 
-def _shortfall(host: Host, key: PoolKey, count: int, reached: int, wanted: Wanted, state: HugepageState) -> str:
+def _shortfall(host: Host, key: PoolKey, count: int, reached: int, desired: Desired, state: HugepageState) -> str:
     node, size = key
     pages = f"node {node}: {count} pages of {human_size(size)} are wanted, {reached} could be had"
     memory = dict(read_memory(host, state.numa))[node]
@@ -221,9 +221,9 @@ def _shortfall(host: Host, key: PoolKey, count: int, reached: int, wanted: Wante
     )
     if reached > count:
         return f"{pages}: the kernel keeps what is in use"
-    if size in wanted.at_boot:
+    if size in desired.at_boot:
         return f"{pages} though the host was booted with arguments for them; {why}: ask for fewer"
-    ways = [] if wanted.drop_caches else ["let caches be dropped (drop_caches)"]
+    ways = [] if desired.drop_caches else ["let caches be dropped (drop_caches)"]
     ways += ["free memory on that node", f"reserve {size_token(size)} at boot (at_boot)", "ask for fewer"]
     return f"{pages}: {why}; {', or '.join(ways)}"
 

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.sizes import parse_size, size_token
-from .._core.state_files import Document
+from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux import hugetlbfs
 from .._linux.hugetlbfs import Mount
@@ -45,7 +45,7 @@ class Reservation:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Desired:
     """What is asked of a host.
 
     Attributes:
@@ -90,7 +90,7 @@ class Wanted:
         }
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Wanted:
+    def from_body(cls, body: Mapping[str, Any]) -> Desired:
         """Return what a document asks for."""
         return cls(
             reservations=tuple(
@@ -176,32 +176,32 @@ class HugepageState:
     cmdline: Sequence[str] = ()
     numa: bool = True
     default_size: int | None = None
-    document: Document | None = None
+    state_file: StateFile | None = None
     waiting: Collection[PoolKey] = ()
 
     @property
     def original(self) -> Mapping[str, Any]:
         """What was before our first call, as far as the document tells."""
-        return self.document.body.get("original", {}) if self.document else {}
+        return self.state_file.body.get("original", {}) if self.state_file else {}
 
     @property
     def our_mounts(self) -> list[Mount]:
         """Mounts that the document says are ours."""
-        return [Mount.from_body(mount) for mount in self.document.body["mounts"]] if self.document else []
+        return [Mount.from_body(mount) for mount in self.state_file.body["mounts"]] if self.state_file else []
 
 
-def read_state(host: Host, wanted: Wanted, waiting: Collection[PoolKey] = ()) -> HugepageState:
+def read_state(host: Host, desired: Desired, waiting: Collection[PoolKey] = ()) -> HugepageState:
     """Read pools, memory, modes, mounts and the document.
 
     Args:
         host: The machine.
-        wanted: What is asked, which tells what else is looked at.
+        desired: What is asked, which tells what else is looked at.
         waiting: Pools that are known to wait for the next boot.
     """
     numa = host.read(f"{NODES}/online") is not None
-    kernel, document = read_kernel(host), state_files.load(host, KIND)
-    held = Wanted.from_body(document.body) if document else Wanted()
-    mounts = {mount.path: mount for mount in (*held.mounts, *wanted.mounts)}.values()
+    kernel, state_file = read_kernel(host), state_store.load(host, KIND)
+    held = Desired.from_body(state_file.body) if state_file else Desired()
+    mounts = {mount.path: mount for mount in (*held.mounts, *desired.mounts)}.values()
     state = HugepageState(
         pools=dict(_read_pools(host, numa)),
         memory=dict(read_memory(host, numa)),
@@ -214,10 +214,10 @@ def read_state(host: Host, wanted: Wanted, waiting: Collection[PoolKey] = ()) ->
         cmdline=kernel.cmdline,
         numa=numa,
         default_size=_default_size(host),
-        document=document,
+        state_file=state_file,
         waiting=frozenset(waiting),
     )
-    crowded = {key for key, count in targets(wanted, state).items() if too_few(state.pools.get(key), count)}
+    crowded = {key for key, count in targets(desired, state).items() if too_few(state.pools.get(key), count)}
     pools = {
         key: replace(pool, holders=_holders(host, *key)) if key in crowded else pool
         for key, pool in state.pools.items()
@@ -225,10 +225,10 @@ def read_state(host: Host, wanted: Wanted, waiting: Collection[PoolKey] = ()) ->
     return replace(state, pools=pools)
 
 
-def targets(wanted: Wanted, state: HugepageState) -> dict[PoolKey, int]:
+def targets(desired: Desired, state: HugepageState) -> dict[PoolKey, int]:
     """Return the wanted pages of each pool that is to be compared."""
-    if wanted.present:
-        return {(one.node, one.size): one.count for one in wanted.reservations}
+    if desired.present:
+        return {(one.node, one.size): one.count for one in desired.reservations}
     held = ((text.split(":"), count) for text, count in state.original.get("pools", {}).items())
     return {(int(node), parse_size(size)): count for (node, size), count in held}
 

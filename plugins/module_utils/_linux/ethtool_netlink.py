@@ -158,7 +158,7 @@ class Feature:
 
     Attributes:
         active: Whether it is on.
-        wanted: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
+        desired: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
         changeable: False for what ethtool(8) shows as [fixed].
     """
 

@@ -94,10 +94,10 @@ def read(host: Host, device: str | None, queues: Mapping[int, int] | None = None
     if device is None:
         return ()
     found = [irq for number in _numbers(host, device) if (irq := _read(host, number))]
-    told = [replace(irq, queue=(queues or {}).get(irq.number)) for irq in found]
-    if all(irq.queue is None for irq in told):
-        told = by_name(found)
-    return tuple(told)
+    reported = [replace(irq, queue=(queues or {}).get(irq.number)) for irq in found]
+    if all(irq.queue is None for irq in reported):
+        reported = by_name(found)
+    return tuple(reported)
 
 
 def by_name(irqs: Sequence[Irq]) -> list[Irq]:

@@ -135,8 +135,8 @@ def put_back(snapshot: Snapshot) -> list[str]:
         (_NEWROUTE, snapshot.routes, None, _route_key, _rewrite_route),
     ):
         there = {key(body) for body in (_routes() if present is None else present)}
-        wanted = [rewrite(bytes.fromhex(one), moved) for one in messages]
-        missing = [body for body in wanted if body is not None and key(body) not in there]
+        desired = [rewrite(bytes.fromhex(one), moved) for one in messages]
+        missing = [body for body in desired if body is not None and key(body) not in there]
         _add(kind, missing, lines, errors)
     if errors:
         raise OSError("; ".join(errors))
@@ -180,23 +180,23 @@ def _named(indices: Iterable[int]) -> set[str]:
 def _put_back_links(snapshot: Snapshot, lines: list[str], errors: list[str]) -> None:
     table = {one.name: one for one in netlink.links()}
     names = {one.index: one.name for one in table.values()}
-    for name, wanted in snapshot.links.items():
+    for name, desired in snapshot.links.items():
         if name not in table:
             errors.append(f"{name} is gone")
             continue
         link = table[name]
         set_link = partial(netlink.set_link, link.index)
         steps: list[tuple[str, Callable[[], None]]] = []
-        if (names.get(link.master) if link.master else None) != wanted.master:
-            if wanted.master is not None and wanted.master not in table:
-                errors.append(f"{wanted.master}, of which {name} was a part, is gone")
+        if (names.get(link.master) if link.master else None) != desired.master:
+            if desired.master is not None and desired.master not in table:
+                errors.append(f"{desired.master}, of which {name} was a part, is gone")
             else:
-                master = table[wanted.master].index if wanted.master else 0
-                steps.append((f"master {wanted.master or 'none'}", partial(set_link, master=master)))
-        if link.mtu != wanted.mtu:
-            steps.append((f"MTU {wanted.mtu}", partial(set_link, mtu=wanted.mtu)))
-        if link.up != wanted.up:
-            steps.append(("up" if wanted.up else "down", partial(set_link, up=wanted.up)))
+                master = table[desired.master].index if desired.master else 0
+                steps.append((f"master {desired.master or 'none'}", partial(set_link, master=master)))
+        if link.mtu != desired.mtu:
+            steps.append((f"MTU {desired.mtu}", partial(set_link, mtu=desired.mtu)))
+        if link.up != desired.up:
+            steps.append(("up" if desired.up else "down", partial(set_link, up=desired.up)))
         for what, step in steps:
             try:
                 step()

@@ -147,8 +147,8 @@ def set_rss(
         ApplyFailed: The kernel or the driver refused.
     """
     shown = table if table is None or isinstance(table, str) else f"of {len(table)} entries up to queue {max(table)}"
-    wanted = {"table": shown, "key": key.hex(":") if key else None, "function": function}
-    listed = ", ".join(f"{word} {value}" for word, value in wanted.items() if value is not None)
+    desired = {"table": shown, "key": key.hex(":") if key else None, "function": function}
+    listed = ", ".join(f"{word} {value}" for word, value in desired.items() if value is not None)
     try:
         sizes = _RXFH.unpack_from(_rxfh(name))
         queues = [] if table is None or isinstance(table, str) else list(table)

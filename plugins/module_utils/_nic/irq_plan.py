@@ -43,19 +43,19 @@ class Topology:
 
 
 @dataclass(frozen=True)
-class Demand:
+class Requirement:
     """What a NIC needs.
 
     Attributes:
         nic: Its name, for messages.
         queues: How many queues interrupt.
-        asked: Where they may go.
+        requested: Where they may go.
         node: The NIC's NUMA node; None where it is unknown.
     """
 
     nic: str
     queues: int
-    asked: Irq
+    requested: Irq
     node: int | None = None
 
 
@@ -76,7 +76,7 @@ class Place:
     reasons: tuple[str, ...] = ()
 
 
-def place(topology: Topology, demands: Sequence[Demand]) -> dict[str, Place]:
+def place(topology: Topology, requirements: Sequence[Requirement]) -> dict[str, Place]:
     """Return where each NIC's interrupts go.
 
     Queues go to CPUs near their NIC, one for each core before a core's second thread is used, to the least loaded
@@ -84,36 +84,36 @@ def place(topology: Topology, demands: Sequence[Demand]) -> dict[str, Place]:
 
     Args:
         topology: The machine.
-        demands: NICs; earlier ones choose first.
+        requirements: NICs; earlier ones choose first.
     """
     core_of = {cpu: number for number, core in enumerate(topology.cores) for cpu in core}
     load_of_core: Counter[int] = Counter()
     load_of_cpu: Counter[int] = Counter()
     places = {}
-    for demand in demands:
-        reasons = _faults(topology, demand)
+    for requirement in requirements:
+        reasons = _faults(topology, requirement)
         if reasons:
-            places[demand.nic] = Place(reasons=tuple(reasons))
+            places[requirement.nic] = Place(reasons=tuple(reasons))
             continue
-        if demand.asked.placement is not None:
-            queues = demand.asked.placement
+        if requirement.requested.placement is not None:
+            queues = requirement.requested.placement
             if len(queues) == 1:
-                queues *= demand.queues
+                queues *= requirement.queues
             notes: list[str] = []
         else:
-            order = _by_thread(topology, _candidates(topology, demand))
+            order = _by_thread(topology, _candidates(topology, requirement))
             queues = ()
-            for _queue in range(demand.queues):
+            for _queue in range(requirement.queues):
                 # A CPU that the kernel names no core for is a core of its own.
                 cpu = min(order, key=lambda cpu: (load_of_core[core_of.get(cpu, ~cpu)], load_of_cpu[cpu]))
                 load_of_core[core_of.get(cpu, ~cpu)] += 1
                 load_of_cpu[cpu] += 1
                 queues += (frozenset((cpu,)),)
-            notes = _shortage(demand, len({core_of.get(cpu, ~cpu) for cpu in order}), len(order))
-        other = demand.asked.other if demand.asked.other is not None else demand.asked.avoid
+            notes = _shortage(requirement, len({core_of.get(cpu, ~cpu) for cpu in order}), len(order))
+        other = requirement.requested.other if requirement.requested.other is not None else requirement.requested.avoid
         # Without housekeeping CPUs by name, what serves no queue stays where it is.
         online = frozenset(other) & frozenset(topology.online)
-        places[demand.nic] = Place(queues, online or None, tuple(notes))
+        places[requirement.nic] = Place(queues, online or None, tuple(notes))
     return places
 
 
@@ -136,43 +136,43 @@ def share_out(cpus: Iterable[int], queues: int, homes: Sequence[Collection[int]]
     return [frozenset(share) for share in shares]
 
 
-def _candidates(topology: Topology, demand: Demand) -> set[int]:
-    asked = demand.asked
-    if asked.cpus is not None:
-        return set(asked.cpus) & set(topology.online) - asked.avoid
-    return topology.local(demand.node) - set(topology.isolated) - asked.avoid
+def _candidates(topology: Topology, requirement: Requirement) -> set[int]:
+    requested = requirement.requested
+    if requested.cpus is not None:
+        return set(requested.cpus) & set(topology.online) - requested.avoid
+    return topology.local(requirement.node) - set(topology.isolated) - requested.avoid
 
 
-def _faults(topology: Topology, demand: Demand) -> list[str]:
-    asked, nic = demand.asked, demand.nic
+def _faults(topology: Topology, requirement: Requirement) -> list[str]:
+    requested, nic = requirement.requested, requirement.nic
     reasons = []
     online = format_cpulist(topology.online)
-    named = [("irq.cpus", asked.cpus), ("irq.avoid", asked.avoid), ("irq.other", asked.other)]
-    named += [("irq.placement", frozenset().union(*asked.placement))] if asked.placement is not None else []
+    named = [("irq.cpus", requested.cpus), ("irq.avoid", requested.avoid), ("irq.other", requested.other)]
+    named += [("irq.placement", frozenset().union(*requested.placement))] if requested.placement is not None else []
     for option, cpus in named:
         offline = set(cpus or ()) - set(topology.online)
         if offline:
             reasons.append(f"{nic}: {option} names CPUs {format_cpulist(offline)}, which are not online ({online} are)")
-    if asked.placement is not None:
-        if len(asked.placement) not in (1, demand.queues):
+    if requested.placement is not None:
+        if len(requested.placement) not in (1, requirement.queues):
             reasons.append(
-                f"{nic}: irq.placement has CPUs for {len(asked.placement)} queues, but {demand.queues} interrupt: "
-                "give a CPU list for each, or one for all"
+                f"{nic}: irq.placement has CPUs for {len(requested.placement)} queues, but {requirement.queues} "
+                "interrupt: give a CPU list for each, or one for all"
             )
-    elif not reasons and not _candidates(topology, demand):
-        reasons.append(f"{nic}: {_nothing_left(topology, demand)}")
+    elif not reasons and not _candidates(topology, requirement):
+        reasons.append(f"{nic}: {_nothing_left(topology, requirement)}")
     return reasons
 
 
-def _nothing_left(topology: Topology, demand: Demand) -> str:
-    asked = demand.asked
-    avoided = f"{format_cpulist(asked.avoid)} are avoided" if asked.avoid else ""
-    if asked.cpus is not None:
-        named = f"irq.cpus {format_cpulist(asked.cpus)}" if asked.cpus else "irq.cpus, which is empty,"
+def _nothing_left(topology: Topology, requirement: Requirement) -> str:
+    requested = requirement.requested
+    avoided = f"{format_cpulist(requested.avoid)} are avoided" if requested.avoid else ""
+    if requested.cpus is not None:
+        named = f"irq.cpus {format_cpulist(requested.cpus)}" if requested.cpus else "irq.cpus, which is empty,"
         return f"no CPU of {named} is left for its queues" + (f": {avoided}" if avoided else "")
-    near = topology.local(demand.node)
+    near = topology.local(requirement.node)
     isolated = near & set(topology.isolated)
-    where = "the machine" if demand.node is None else f"NUMA node {demand.node}"
+    where = "the machine" if requirement.node is None else f"NUMA node {requirement.node}"
     taken = [avoided] if avoided else []
     if isolated:
         taken.append(f"{format_cpulist(isolated)} are isolated")
@@ -188,8 +188,8 @@ def _by_thread(topology: Topology, cpus: Collection[int]) -> list[int]:
     return sorted(cpus, key=lambda cpu: (rank.get(cpu, 0), cpu))
 
 
-def _shortage(demand: Demand, cores: int, cpus: int) -> list[str]:
-    if demand.queues <= cores:
+def _shortage(requirement: Requirement, cores: int, cpus: int) -> list[str]:
+    if requirement.queues <= cores:
         return []
     where = f"{cores} cores" if cores == cpus else f"{cores} cores ({cpus} hardware threads)"
-    return [f"{demand.queues} queues share {where}: fewer channels would interrupt each other less"]
+    return [f"{requirement.queues} queues share {where}: fewer channels would interrupt each other less"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core.cpulist import format_cpulist
 from .._xdp.limits import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
-from . import desired
+from . import resolve
 from .drivers import FEATURES, Driver, driver, members
 from .plan import Target, placements
 from .request import MAXIMUM, Request, Rps, Rss
@@ -53,11 +53,11 @@ def _limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     yield from _rps_limits(request, state)
 
 
-def _unknown(what: str, asked: Mapping[str, Any], known: Mapping[str, Any] | None, nic: NicState) -> Iterator[str]:
-    if asked and not known:
+def _unknown(what: str, requested: Mapping[str, Any], known: Mapping[str, Any] | None, nic: NicState) -> Iterator[str]:
+    if requested and not known:
         yield f"{_driver(nic)} has no {what} to set"
         return
-    for key in asked:
+    for key in requested:
         if known is not None and key not in known:
             yield f"{_driver(nic)} has no {what} {key}; it has {', '.join(sorted(known))}"
 
@@ -65,7 +65,7 @@ def _unknown(what: str, asked: Mapping[str, Any], known: Mapping[str, Any] | Non
 def _channel_limits(request: Request, nic: NicState) -> Iterator[str]:
     counts = nic.settings.channels or {}
     yield from _unknown("channels", request.channels, nic.settings.channels, nic)
-    after = desired.channels_after(request, nic)
+    after = resolve.channels_after(request, nic)
     for kind in request.channels:
         if kind in counts and after[kind] > counts[kind].maximum:
             yield f"{after[kind]} {kind} channels > hardware maximum {counts[kind].maximum}"
@@ -77,7 +77,7 @@ def _channel_limits(request: Request, nic: NicState) -> Iterator[str]:
 
 def _ring_limits(request: Request, nic: NicState) -> Iterator[str]:
     counts = nic.settings.rings or {}
-    known = desired.rings_now(nic)
+    known = resolve.rings_now(nic)
     takes = driver(nic.settings.driver)
     yield from _unknown("rings", request.rings, known or None, nic)
     for kind, value in request.rings.items():
@@ -126,39 +126,39 @@ def _feature_limits(request: Request, nic: NicState) -> Iterator[str]:
 
 
 def _spread_limits(request: Request, nic: NicState) -> Iterator[str]:
-    asked, rss = request.rss, nic.settings.rss
-    if asked is None:
+    requested, rss = request.rss, nic.settings.rss
+    if requested is None:
         return
     closed = rss is None and not nic.link.up and driver(nic.settings.driver).rss_once_opened
     if closed and request.up:
         return  # opening it comes first, and shows what it has
-    if rss is None and (asked.spreads or asked.key or asked.function):
+    if rss is None and (requested.spreads or requested.key or requested.function):
         yield f"{_driver(nic)} has no RSS to set" + (" until it is opened: ask for up too" if closed else "")
     elif rss is not None:
-        yield from _table_limits(asked, len(rss.table), desired.receive_queues(request, nic), nic)
-        if asked.key is not None and len(asked.key) != len(rss.key):
-            yield f"an RSS key of {len(asked.key)} bytes; {_driver(nic)} takes {len(rss.key) or 'none'}"
-        if asked.function is not None and rss.functions and asked.function not in rss.functions:
-            yield f"no RSS function {asked.function}; there are {', '.join(rss.functions)}"
-    for flow_type in asked.hash_fields:
+        yield from _table_limits(requested, len(rss.table), resolve.receive_queues(request, nic), nic)
+        if requested.key is not None and len(requested.key) != len(rss.key):
+            yield f"an RSS key of {len(requested.key)} bytes; {_driver(nic)} takes {len(rss.key) or 'none'}"
+        if requested.function is not None and rss.functions and requested.function not in rss.functions:
+            yield f"no RSS function {requested.function}; there are {', '.join(rss.functions)}"
+    for flow_type in requested.hash_fields:
         if flow_type not in nic.settings.hash_fields:
             known = ", ".join(nic.settings.hash_fields) or "none"
             yield f"{_driver(nic)} has no hash fields for {flow_type}; it has {known}"
 
 
-def _table_limits(asked: Rss, buckets: int, queues: int, nic: NicState) -> Iterator[str]:
-    if not asked.spreads:
+def _table_limits(requested: Rss, buckets: int, queues: int, nic: NicState) -> Iterator[str]:
+    if not requested.spreads:
         return
     if not buckets:
         yield f"{_driver(nic)} has no RSS indirection table"
-    elif asked.equal is not None and asked.equal > queues:
-        yield f"rss.equal {asked.equal} > {queues} receive queues"
-    elif asked.weights is not None and len(asked.weights) > queues:
-        yield f"rss.weights for {len(asked.weights)} queues > {queues} receive queues"
-    elif asked.table is not None and len(asked.table) != buckets:
-        yield f"an RSS table of {len(asked.table)} buckets; the hardware has {buckets}"
-    elif asked.table is not None and max(asked.table) >= queues:
-        yield f"rss.table names queue {max(asked.table)}; the last of {queues} is {queues - 1}"
+    elif requested.equal is not None and requested.equal > queues:
+        yield f"rss.equal {requested.equal} > {queues} receive queues"
+    elif requested.weights is not None and len(requested.weights) > queues:
+        yield f"rss.weights for {len(requested.weights)} queues > {queues} receive queues"
+    elif requested.table is not None and len(requested.table) != buckets:
+        yield f"an RSS table of {len(requested.table)} buckets; the hardware has {buckets}"
+    elif requested.table is not None and max(requested.table) >= queues:
+        yield f"rss.table names queue {max(requested.table)}; the last of {queues} is {queues - 1}"
 
 
 def _rule_limits(request: Request, nic: NicState) -> Iterator[str]:
@@ -170,18 +170,18 @@ def _rule_limits(request: Request, nic: NicState) -> Iterator[str]:
         if not steering.changeable:
             yield f"flow rules: {_driver(nic)} cannot steer flows (ntuple is fixed off)"
             return
-        if not desired.features(request, nic).get("rx-ntuple-filter"):
+        if not resolve.features(request, nic).get("rx-ntuple-filter"):
             yield "flow rules need ntuple, which is off: ask for features.ntuple too"
     if found is None or not found.capacity:
         if steering is None or steering.active:
             yield f"flow rules: {_driver(nic)} has no table for them"
         return
-    first, last = desired.locations(request, nic)
+    first, last = resolve.locations(request, nic)
     if last >= found.capacity:
         yield f"flow_rule_locations {first}-{last}: the last location of the hardware is {found.capacity - 1}"
     if len(rules) > last - first + 1:
         yield f"{len(rules)} flow rules > {last - first + 1} locations ({first}-{last}): widen flow_rule_locations"
-    queues = desired.receive_queues(request, nic)
+    queues = resolve.receive_queues(request, nic)
     for number, rule in enumerate(rules):
         if rule.location is not None and not first <= rule.location <= last:
             yield f"flow_rules[{number}]: location {rule.location} is not in {first}-{last}, our part of the table"
@@ -192,7 +192,7 @@ def _rule_limits(request: Request, nic: NicState) -> Iterator[str]:
 def _xps_limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     if request.xps is None or isinstance(request.xps, str):
         return
-    queues = desired.transmit_queues(request, nic) or 1
+    queues = resolve.transmit_queues(request, nic) or 1
     if len(request.xps) != queues:
         yield f"xps has CPUs for {len(request.xps)} transmit queues; it has {queues}: give a CPU list for each"
     elif queues == 1 and not nic.xps:
@@ -203,28 +203,28 @@ def _xps_limits(request: Request, nic: NicState, state: HostState) -> Iterator[s
 
 
 def _rps_limits(request: Request, state: HostState) -> Iterator[str]:
-    asked = request.rps or Rps()
-    offline = (asked.cpus or frozenset()) - set(state.topology.online)
-    isolated = (asked.cpus or frozenset()) & set(state.topology.isolated)
+    requested = request.rps or Rps()
+    offline = (requested.cpus or frozenset()) - set(state.topology.online)
+    isolated = (requested.cpus or frozenset()) & set(state.topology.isolated)
     if offline:
         yield f"rps.cpus names CPUs {format_cpulist(offline)}, which are not online"
     if isolated:
         yield f"rps.cpus names CPUs {format_cpulist(isolated)}, which are isolated: the kernel takes none of those"
-    if asked.flow_entries and state.sock_flow_entries is None:
+    if requested.flow_entries and state.sock_flow_entries is None:
         yield "rps.flow_entries: no RFS here, as the kernel lacks it (CONFIG_RPS) or keeps it to its first namespace"
 
 
 def _refusals(target: Target, nic: NicState) -> Iterator[str]:
     request = target.request
-    recount = dict(desired.channels_after(request, nic)) != desired.counts(nic.settings.channels)
+    recount = dict(resolve.channels_after(request, nic)) != resolve.counts(nic.settings.channels)
     if recount and nic.rdma:
         yield (
             f"{nic.rdma} holds its channels for RDMA, and {_driver(nic)} changes none meanwhile: "
             f"unload {nic.rdma} first, or leave them as they are"
         )
     if recount:
-        queues = desired.receive_queues(request, nic)
-        ours = desired.own_rules(request, nic)
+        queues = resolve.receive_queues(request, nic)
+        ours = resolve.own_rules(request, nic)
         for rule in nic.settings.flow_rules.rules if nic.settings.flow_rules else ():
             if rule.location not in ours and rule.queue is not None and rule.queue >= queues:
                 yield (
@@ -232,8 +232,8 @@ def _refusals(target: Target, nic: NicState) -> Iterator[str]:
                     f"be left: remove it first ('ethtool -N {nic.name} delete {rule.location}')"
                 )
     if not target.owns_rules:
-        wanted = desired.flow_rules(request, nic)
-        foreign = [str(place) for place, rule in desired.own_rules(request, nic).items() if wanted.get(place) != rule]
+        desired = resolve.flow_rules(request, nic)
+        foreign = [str(place) for place, rule in resolve.own_rules(request, nic).items() if desired.get(place) != rule]
         if foreign:
             yield (
                 f"flow rules at {', '.join(foreign)} are not ours: choose other flow_rule_locations, or remove them "
@@ -245,7 +245,7 @@ def _refusals(target: Target, nic: NicState) -> Iterator[str]:
 
 
 def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bool) -> Iterator[str]:
-    after, counts = desired.channels_after(request, nic), nic.settings.channels or {}
+    after, counts = resolve.channels_after(request, nic), nic.settings.channels or {}
     if recount and driver(nic.settings.driver).xdp_holds_channels:
         yield f"{_driver(nic)} changes no channels under XDP"
     for kind in ("combined", "tx") if recount and limits.spares_half else ():
@@ -257,10 +257,10 @@ def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bo
         yield "separate rx and tx channels, but XDP needs combined ones"
     if request.mtu is not None and request.mtu > max(limits.mtu, nic.link.mtu):
         yield f"MTU {request.mtu} > {limits.mtu}, the most that XDP takes in {_driver(nic)}"
-    wanted = desired.features(request, nic)
-    if wanted.get(LRO):
+    desired = resolve.features(request, nic)
+    if desired.get(LRO):
         yield f"{LRO} merges packets, which XDP cannot see"
-    if wanted.get(HARDWARE_GRO) and limits.refuses_hardware_gro:
+    if desired.get(HARDWARE_GRO) and limits.refuses_hardware_gro:
         yield f"{HARDWARE_GRO} merges packets, which XDP cannot see"
 
 

@@ -73,24 +73,24 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     armed: list[guards.Guard | None] = []
 
     def protect(changes: Sequence[Change], state: State) -> None:
-        interfaces, restores = subject.restores(changes, state)
+        interfaces, restores = resource.restores(changes, state)
         if interfaces:
             mode, timeout = options["guard"], options["guard_timeout"]
             armed.append(guards.protect(host, KIND, interfaces, restores, mode, timeout))
 
     try:
         requests = parse_all(options["nics"]) if options["state"] == "present" else forgetting(host)
-        subject = Nics(requests)
+        resource = Nics(requests)
         # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
         with changing(host, check):
-            outcome = converge(subject, requests, host, check=check, before_apply=protect)
+            outcome = converge(resource, requests, host, check=check, before_apply=protect)
     except CoreError as error:
-        error.facts.setdefault("guard", _told(armed))
+        error.facts.setdefault("guard", _reported(armed))
         raise
     disruptive = [describe(change) for change in outcome.changes if change.disrupts]
-    told = {"disruptive": disruptive, "guard": _told(armed), "nics": facts(outcome.state)}
-    return Answer(exit_arguments(outcome, **told))
+    reported = {"disruptive": disruptive, "guard": _reported(armed), "nics": facts(outcome.state)}
+    return Answer(exit_arguments(outcome, **reported))
 
 
-def _told(armed: Sequence[guards.Guard | None]) -> dict[str, Any] | None:
+def _reported(armed: Sequence[guards.Guard | None]) -> dict[str, Any] | None:
     return next((guard.facts for guard in armed if guard), None)

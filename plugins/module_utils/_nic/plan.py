@@ -24,9 +24,9 @@ from .._core.converge import Change, Impossible
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
 from .._xdp.limits import xdp_limits
-from . import desired
+from . import resolve
 from .drivers import driver, resets_device
-from .irq_plan import Demand, Place, place, share_out
+from .irq_plan import Place, Requirement, place, share_out
 from .request import AUTO, OFF, Irq, Request, Rps, Rss, rule_body
 from .state import HostState, NicState
 
@@ -100,27 +100,27 @@ def plan(targets: Sequence[Target], state: HostState, only: Collection[str] | No
 
 def placements(targets: Sequence[Target], state: HostState) -> dict[str, Place]:
     """Return where the interrupts of each NIC that asks for it go, whatever happens to their number meanwhile."""
-    demands = [
-        Demand(target.name, desired.interrupting_queues(target.request, nic), target.request.irq, nic.node)
+    requirements = [
+        Requirement(target.name, resolve.interrupting_queues(target.request, nic), target.request.irq, nic.node)
         for target in targets
         if target.request.irq is not None
         for nic in (state.nics[target.name],)
     ]
-    return place(state.topology, demands)
+    return place(state.topology, requirements)
 
 
 def previous(request: Request, nic: NicState, state: HostState) -> Request:
     """Return the request that would bring a NIC back to what it is now, in everything that this one could change."""
     settings, rss = nic.settings, nic.settings.rss
-    channels = _now(request.channels, desired.counts(settings.channels))
-    asked = request.rss or Rss()
+    channels = _now(request.channels, resolve.counts(settings.channels))
+    requested = request.rss or Rss()
     spread: Rss | None = None
     if request.rss is not None or channels:
         spread = Rss(
-            **_table_now(nic) if asked.spreads or channels else {},
-            key=rss.key if rss and asked.key else None,
-            function=rss.function if rss and asked.function else None,
-            hash_fields=_now(asked.hash_fields, settings.hash_fields),
+            **_table_now(nic) if requested.spreads or channels else {},
+            key=rss.key if rss and requested.key else None,
+            function=rss.function if rss and requested.function else None,
+            hash_fields=_now(requested.hash_fields, settings.hash_fields),
         )
     return Request(
         up=None if request.up is None else nic.link.up,
@@ -128,15 +128,15 @@ def previous(request: Request, nic: NicState, state: HostState) -> Request:
         txqueuelen=None if request.txqueuelen is None else nic.link.txqueuelen,
         private_flags=_now(request.private_flags, settings.private_flags),
         channels=channels,
-        rings=_now(request.rings, desired.rings_now(nic)),
+        rings=_now(request.rings, resolve.rings_now(nic)),
         coalesce=_now(request.coalesce, settings.coalesce),
-        features={name: settings.features[name].active for name in desired.features(request, nic)},
+        features={name: settings.features[name].active for name in resolve.features(request, nic)},
         pause=_now(request.pause, settings.pause),
         rss=None if spread == Rss() else spread,
-        flow_rules=None if request.flow_rules is None else tuple(desired.own_rules(request, nic).values()),
+        flow_rules=None if request.flow_rules is None else tuple(resolve.own_rules(request, nic).values()),
         locations=None
         if request.flow_rules is None or settings.flow_rules is None
-        else desired.locations(request, nic),
+        else resolve.locations(request, nic),
         irq=None if request.irq is None else _irqs_now(nic, state.default_affinity),
         xps=(nic.xps if any(nic.xps) else OFF) if request.xps is not None and nic.xps else None,
         rps=None if request.rps is None else _rps_now(request.rps, nic),
@@ -146,7 +146,7 @@ def previous(request: Request, nic: NicState, state: HostState) -> Request:
 def fitted(request: Request, nic: NicState) -> Request:
     """Return a request for what was seen once, for a NIC whose number of queues may have changed since."""
     irq = request.irq
-    if irq is None or irq.placement is None or len(irq.placement) in (1, desired.interrupting_queues(request, nic)):
+    if irq is None or irq.placement is None or len(irq.placement) in (1, resolve.interrupting_queues(request, nic)):
         return request
     return replace(request, irq=replace(irq, placement=(frozenset().union(*irq.placement),)))
 
@@ -154,25 +154,25 @@ def fitted(request: Request, nic: NicState) -> Request:
 def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
     """Return what an operator should know of each NIC."""
     places = placements(targets, state)
-    told = {}
+    reported = {}
     for target in targets:
         nic = state.nics[target.name]
         said = list(places[target.name].notes) if target.name in places else []
         if target.request.irq is not None and nic.pci and not nic.irqs and not nic.link.up:
             said.append("it is down, so it has no interrupts yet; they are placed when it comes up")
         limits = xdp_limits(nic.settings.driver)
-        if limits.redirects_by_cpu and desired.receive_queues(target.request, nic) < len(state.topology.online):
+        if limits.redirects_by_cpu and resolve.receive_queues(target.request, nic) < len(state.topology.online):
             said.append("fewer queues than CPUs: XDP loses packets that the other CPUs redirect to it")
-        told[target.name] = said
-    return told
+        reported[target.name] = said
+    return reported
 
 
 def hardware(request: Request, nic: NicState) -> Iterator[Change]:
     """Return the steps that one NIC takes by itself: all but those for its interrupts and its queues' CPUs."""
     settings, name = nic.settings, nic.name
     bounces = driver(settings.driver).bounces and nic.link.up
-    channels = desired.channels(request, nic)
-    recount = list(_differ(name, "channels", channels, desired.counts(settings.channels), bounces))
+    channels = resolve.channels(request, nic)
+    recount = list(_differ(name, "channels", channels, resolve.counts(settings.channels), bounces))
     if request.up and not nic.link.up:
         yield Change((name, "up"), False, True)
     yield from _differ(name, "private_flags", request.private_flags, settings.private_flags, bounces)
@@ -180,12 +180,12 @@ def hardware(request: Request, nic: NicState) -> Iterator[Change]:
         yield from _rules_that_give_way(request, nic)
         yield from _table_that_gives_way(nic)
     yield from recount
-    yield from _differ(name, "rings", desired.rings(request, nic), desired.rings_now(nic), bounces)
+    yield from _differ(name, "rings", resolve.rings(request, nic), resolve.rings_now(nic), bounces)
     if request.mtu is not None and request.mtu != nic.link.mtu:
         yield Change((name, "mtu"), nic.link.mtu, request.mtu, bounces)
     yield from _differ(name, "coalesce", request.coalesce, settings.coalesce)
     active = {feature: found.active for feature, found in settings.features.items()}
-    for change in _differ(name, "features", desired.features(request, nic), active):
+    for change in _differ(name, "features", resolve.features(request, nic), active):
         yield replace(change, disrupts=bounces and resets_device(change.path[-1]))
     yield from _differ(name, "pause", request.pause, settings.pause, bounces)
     if request.txqueuelen is not None and request.txqueuelen != nic.link.txqueuelen:
@@ -197,9 +197,9 @@ def hardware(request: Request, nic: NicState) -> Iterator[Change]:
 
 
 def _differ(
-    name: str, section: str, wanted: Mapping[str, Any], now: Mapping[str, Any] | None, disrupts: bool = False
+    name: str, section: str, desired: Mapping[str, Any], now: Mapping[str, Any] | None, disrupts: bool = False
 ) -> Iterator[Change]:
-    for key, value in wanted.items():
+    for key, value in desired.items():
         held = (now or {}).get(key)
         if held != value:
             yield Change((name, section, key), held, value, disrupts)
@@ -212,42 +212,42 @@ def _table_that_gives_way(nic: NicState) -> Iterator[Change]:
 
 
 def _spread(request: Request, nic: NicState, reset: bool) -> Iterator[Change]:
-    asked, rss = request.rss, nic.settings.rss
-    if asked is None:
+    requested, rss = request.rss, nic.settings.rss
+    if requested is None:
         return
     name = nic.name
-    if rss is not None and asked.spreads:
-        queues = desired.receive_queues(request, nic)
+    if rss is not None and requested.spreads:
+        queues = resolve.receive_queues(request, nic)
         # After a change of channels the driver has spread the table evenly over the new ones.
         now = tuple(bucket % queues for bucket in range(len(rss.table))) if reset else rss.table
-        after = None if asked.default else desired.indirection(asked, len(rss.table))
-        if not _spreads_alike(asked, now, after, queues):
+        after = None if requested.default else resolve.indirection(requested, len(rss.table))
+        if not _spreads_alike(requested, now, after, queues):
             yield Change((name, "rss", "table"), Table(now), DEFAULT if after is None else Table(after))
-    if rss is not None and asked.key is not None and asked.key != rss.key:
-        yield Change((name, "rss", "key"), rss.key.hex(":"), asked.key.hex(":"))
-    if rss is not None and asked.function is not None and asked.function != rss.function:
-        yield Change((name, "rss", "function"), rss.function, asked.function)
-    for flow_type, letters in asked.hash_fields.items():
+    if rss is not None and requested.key is not None and requested.key != rss.key:
+        yield Change((name, "rss", "key"), rss.key.hex(":"), requested.key.hex(":"))
+    if rss is not None and requested.function is not None and requested.function != rss.function:
+        yield Change((name, "rss", "function"), rss.function, requested.function)
+    for flow_type, letters in requested.hash_fields.items():
         held = nic.settings.hash_fields.get(flow_type, "")
         if set(held) != set(letters):
             yield Change((name, "hash_fields", flow_type), held, letters)
 
 
-def _spreads_alike(asked: Rss, now: Sequence[int], after: Sequence[int] | None, queues: int) -> bool:
+def _spreads_alike(requested: Rss, now: Sequence[int], after: Sequence[int] | None, queues: int) -> bool:
     """Whether a table does what is asked. The order of buckets says nothing unless it was asked for.
 
     igb spreads by blocks (0, 0, 1, 1) where others alternate (0, 1, 0, 1); each is as even as the other.
     """
-    if asked.table is not None:
+    if requested.table is not None:
         return tuple(now) == after
-    if asked.weights is not None:
+    if requested.weights is not None:
         return Counter(now) == Counter(after)
-    return desired.is_even(now, asked.equal if asked.equal is not None else queues)
+    return resolve.is_even(now, requested.equal if requested.equal is not None else queues)
 
 
 def _rules_that_give_way(request: Request, nic: NicState) -> Iterator[Change]:
-    queues = desired.receive_queues(request, nic)
-    for location, rule in desired.own_rules(request, nic).items():
+    queues = resolve.receive_queues(request, nic)
+    for location, rule in resolve.own_rules(request, nic).items():
         if rule.queue is not None and rule.queue >= queues:
             yield Change((nic.name, "flow_rules", str(location)), rule_body(rule), None)
 
@@ -255,13 +255,13 @@ def _rules_that_give_way(request: Request, nic: NicState) -> Iterator[Change]:
 def _rules(request: Request, nic: NicState, recount: bool) -> Iterator[Change]:
     if request.flow_rules is None:
         return
-    held, wanted = desired.own_rules(request, nic), desired.flow_rules(request, nic)
+    held, desired = resolve.own_rules(request, nic), resolve.flow_rules(request, nic)
     if recount:
         for change in _rules_that_give_way(request, nic):
             held.pop(int(change.path[-1]))
-    for location in sorted(held.keys() - wanted.keys()):
+    for location in sorted(held.keys() - desired.keys()):
         yield Change((nic.name, "flow_rules", str(location)), rule_body(held[location]), None)
-    for location, rule in sorted(wanted.items()):
+    for location, rule in sorted(desired.items()):
         if held.get(location) != rule:
             before = rule_body(held[location]) if location in held else None
             yield Change((nic.name, "flow_rules", str(location)), before, rule_body(rule))
@@ -293,7 +293,7 @@ def _irqs(request: Request, nic: NicState, destination: Place) -> Iterator[Chang
             yield Change((nic.name, "irq", irq.name), format_cpulist(irq.cpus), format_cpulist(cpus))
     # Queues that are still to come: a change of channels or the opening of the device brings them.
     coming = nic.pci is not None and (
-        desired.channels_after(request, nic) != desired.counts(nic.settings.channels)
+        resolve.channels_after(request, nic) != resolve.counts(nic.settings.channels)
         or (bool(request.up) and not nic.link.up)
     )
     for queue, cpus in enumerate(destination.queues if coming else ()):
@@ -310,7 +310,7 @@ def _destination(queue: int | None, destination: Place) -> frozenset[int] | None
 def _xps(request: Request, nic: NicState, state: HostState, destination: Place | None) -> Iterator[Change]:
     if request.xps is None:
         return
-    queues = desired.transmit_queues(request, nic)
+    queues = resolve.transmit_queues(request, nic)
     if request.xps == AUTO:
         homes = destination.queues if destination else ()
         shares = share_out(state.topology.local(nic.node), queues, homes)
@@ -327,22 +327,22 @@ def _xps(request: Request, nic: NicState, state: HostState, destination: Place |
 
 
 def _rps(request: Request, nic: NicState) -> Iterator[Change]:
-    asked = request.rps
-    if asked is None:
+    requested = request.rps
+    if requested is None:
         return
-    for queue in range(desired.receive_queues(request, nic)):
+    for queue in range(resolve.receive_queues(request, nic)):
         known = queue < len(nic.rps)
         held = nic.rps[queue] if known else frozenset()
-        if asked.cpus is not None and held != asked.cpus:
-            yield Change((nic.name, "rps", f"rx-{queue}"), _shown(held), _shown(asked.cpus))
-        flows = desired.flows_of_queue(request, nic)
+        if requested.cpus is not None and held != requested.cpus:
+            yield Change((nic.name, "rps", f"rx-{queue}"), _shown(held), _shown(requested.cpus))
+        flows = resolve.flows_of_queue(request, nic)
         if flows is not None and (nic.rfs[queue] if known else 0) != flows:
             yield Change((nic.name, "rfs", f"rx-{queue}"), nic.rfs[queue] if known else 0, flows)
 
 
 def _sock_flows(targets: Sequence[Target], state: HostState) -> Iterator[Change]:
     """The table of all sockets must hold the flows of all queues. It is never shrunk, as others may need it."""
-    needed = desired.power_of_two(sum((target.request.rps or Rps()).flow_entries or 0 for target in targets))
+    needed = resolve.power_of_two(sum((target.request.rps or Rps()).flow_entries or 0 for target in targets))
     if needed > (state.sock_flow_entries or 0):
         yield Change((_HOST, "rps_sock_flow_entries"), state.sock_flow_entries, needed)
 
@@ -351,8 +351,8 @@ def _shown(cpus: Collection[int]) -> str:
     return format_cpulist(cpus) or NO_CPUS
 
 
-def _now(asked: Mapping[str, Any], held: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: held[key] for key in asked if key in held} if held else {}
+def _now(requested: Mapping[str, Any], held: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: held[key] for key in requested if key in held} if held else {}
 
 
 def _table_now(nic: NicState) -> dict[str, Any]:
@@ -361,7 +361,7 @@ def _table_now(nic: NicState) -> dict[str, Any]:
         return {"default": True}  # what the first opening brings
     if rss is None or not rss.table:
         return {}
-    return {"default": True} if desired.is_even(rss.table, rss.rings) else {"table": tuple(rss.table)}
+    return {"default": True} if resolve.is_even(rss.table, rss.rings) else {"table": tuple(rss.table)}
 
 
 def _irqs_now(nic: NicState, default: frozenset[int]) -> Irq | None:
@@ -372,6 +372,6 @@ def _irqs_now(nic: NicState, default: frozenset[int]) -> Irq | None:
     return Irq(tuple(by_queue[queue] for queue in sorted(by_queue)), other=others[0] if others else None)
 
 
-def _rps_now(asked: Rps, nic: NicState) -> Rps:
+def _rps_now(requested: Rps, nic: NicState) -> Rps:
     cpus = nic.rps[0] if nic.rps else frozenset()
-    return Rps(None if asked.cpus is None else cpus, None if asked.flow_entries is None else sum(nic.rfs))
+    return Rps(None if requested.cpus is None else cpus, None if requested.flow_entries is None else sum(nic.rfs))

@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge, describe
 from .._core.cpulist import parse_cpulist
-from .._core.state_files import Document
+from .._core.state_store import StateFile
 from .._core.system import Host
 from .._guard.guard import Restore
 from .._linux import ethtool, irqbalance, irqs, netlink
@@ -31,7 +31,7 @@ from .request import Request, parse, parse_all
 from .state import SOCK_FLOW_ENTRIES, HostState, NicState, read_host, read_nic, write_rfs, write_rps, write_xps
 
 KIND = "nic"
-DOCUMENT = "nic"
+STATE_FILE = "nic"
 _PLACEMENT = ("irq", "xps", "rps", "rfs")  # steps that follow from all NICs together
 _ROUNDS = 30  # of one NIC; each carries out one section of its settings, of which there are a dozen
 _CARRIER_SECONDS, _POLL_SECONDS = 30.0, 0.1  # ixgbe with autonegotiation takes 10 s
@@ -66,7 +66,7 @@ class State:
         keys: Under which the document remembers each NIC, by name.
         moved: Keys of today, by those in the document, as cards change slots.
         forgotten: Keys of NICs that are no longer there and are to be forgotten.
-        document: What is remembered.
+        state_file: What is remembered.
     """
 
     host: HostState
@@ -76,20 +76,20 @@ class State:
     keys: Mapping[str, str] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
     forgotten: tuple[str, ...] = ()
-    document: Document | None = None
+    state_file: StateFile | None = None
 
     @property
     def body(self) -> Mapping[str, Any]:
         """What is remembered; empty where there is nothing."""
-        return self.document.body if self.document else {}
+        return self.state_file.body if self.state_file else {}
 
 
 class Nics:
-    """The subject for ``converge``. Desired is a list of ``Request``.
+    """The resource for ``converge``. Desired is a list of ``Request``.
 
     Args:
         requests: What is asked; reading needs to know which NICs are meant.
-        remember: Whether the document is written. A replay of it changes nothing in it.
+        save: Whether the document is written. A replay of it changes nothing in it.
         lenient: Whether a NIC that is not there is left out.
         only: Names of interfaces to bring to what is asked; None for all.
     """
@@ -97,11 +97,11 @@ class Nics:
     def __init__(
         self,
         requests: Sequence[Request],
-        remember: bool = True,
+        save: bool = True,
         lenient: bool = False,
         only: Collection[str] | None = None,
     ) -> None:
-        self._requests, self._remember, self._lenient, self._only = requests, remember, lenient, only
+        self._requests, self._save, self._lenient, self._only = requests, save, lenient, only
         self._stuck: set[tuple[str, str]] = set()  # key and name of interrupts found to be immovable
 
     def read(self, host: Host) -> State:
@@ -122,19 +122,19 @@ class Nics:
     def plan(self, desired: Sequence[Request], state: State) -> list[Change]:
         """Return the steps, ending with what is remembered."""
         steps = plan.plan(state.targets, state.host, self._only)
-        return steps + (_plan_document(state) if self._remember else [])
+        return steps + (_plan_state_file(state) if self._save else [])
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Bring one NIC after the other there, then place interrupts; each step may show that another is needed."""
-        remembered = [change.after for change in changes if change.path == ("document", DOCUMENT)]
+        saved = [change.after for change in changes if change.path == ("state file", STATE_FILE)]
         state = self.read(host)
         touched = {change.path[0] for change in changes if change.path[0] in state.host.nics and is_setting(change)}
         for target in state.targets:
             if target.name in touched:
                 self._settle(host, target)
         self._place(host)
-        if self._remember and (remembered or self._stuck):
-            self._store(host, remembered[0] if remembered else state.body, state)
+        if self._save and (saved or self._stuck):
+            self._store(host, saved[0] if saved else state.body, state)
 
     def restores(self, changes: Sequence[Change], state: State) -> tuple[list[str], list[Restore]]:
         """Return the interfaces that a plan disturbs, and what to replay to get them back."""
@@ -150,12 +150,12 @@ class Nics:
 
     def _read(self, host: Host) -> State:
         table = netlink.links()
-        document = state_files.load(host, DOCUMENT)
-        body: Mapping[str, Any] = document.body if document else {}
+        state_file = state_store.load(host, STATE_FILE)
+        body: Mapping[str, Any] = state_file.body if state_file else {}
         entries, unfound = _resolve(host, self._requests, table, self._lenient)
         listed = {entry.key for entry in entries}
         moved = {}
-        for key, request in zip(body.get("nics", {}), _remembered(body)):
+        for key, request in zip(body.get("nics", {}), _saved(body)):
             for entry in _resolve(host, [request], table, lenient=True)[0]:
                 moved[key] = entry.key
                 if entry.key not in listed:
@@ -171,7 +171,7 @@ class Nics:
         targets = [target for entry in entries for target in _targets(entry, state.nics, keys, body, self._lenient)]
         # In one order for the whole list and for a part of it, as earlier NICs choose their CPUs first.
         targets.sort(key=lambda target: keys[target.name])
-        return State(state, tuple(targets), tuple(entries), tuple(missing), keys, moved, tuple(forgotten), document)
+        return State(state, tuple(targets), tuple(entries), tuple(missing), keys, moved, tuple(forgotten), state_file)
 
     def _with_stuck(self, nic: NicState, key: str, body: Mapping[str, Any]) -> NicState:
         stuck = {name for held, name in self._stuck if held == key} | set(body.get("unmovable", {}).get(key, ()))
@@ -239,25 +239,25 @@ class Nics:
 
     def _store(self, host: Host, body: Mapping[str, Any] | None, state: State) -> None:
         if body is None:
-            state_files.discard(host, DOCUMENT)
+            state_store.discard(host, STATE_FILE)
             return
         unmovable = {key: set(names) for key, names in body.get("unmovable", {}).items()}
         for key, name in self._stuck:
             unmovable.setdefault(key, set()).add(name)
         more = {"unmovable": {key: sorted(names) for key, names in sorted(unmovable.items())}} if unmovable else {}
-        wanted = Document(DOCUMENT, KIND, {**body, **more})
-        if wanted != state.document:
-            state_files.store(host, wanted)
+        desired = StateFile(STATE_FILE, KIND, {**body, **more})
+        if desired != state.state_file:
+            state_store.store(host, desired)
 
 
-def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
     """Bring the host to what a document's body asks; ``only`` names the interfaces concerned, None for all.
 
     NICs that are not there are left out, as a host must come up without them.
     """
-    requests = _remembered(body)
-    subject = Nics(requests, remember=False, lenient=True, only=only)
-    outcome = converge(subject, requests, host, check=check)
+    requests = _saved(body)
+    resource = Nics(requests, save=False, lenient=True, only=only)
+    outcome = converge(resource, requests, host, check=check)
     for reason in outcome.state.missing:
         _log.warning("left out: %s", reason)
     return outcome
@@ -265,8 +265,8 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
 
 def forgetting(host: Host) -> list[Request]:
     """Return what puts back every NIC that is remembered."""
-    document = state_files.load(host, DOCUMENT)
-    held = _remembered(document.body) if document else []
+    state_file = state_store.load(host, STATE_FILE)
+    held = _saved(state_file.body) if state_file else []
     # Hardware keeps its address where it loses its name.
     return [Request(name=None if one.pci else one.name, pci=one.pci, mac=one.mac, present=False) for one in held]
 
@@ -292,14 +292,14 @@ def facts(state: State) -> list[dict[str, Any]]:
 
 def is_setting(change: Change) -> bool:
     """Whether a step goes through a NIC's driver, rather than placing interrupts or remembering."""
-    return change.path[0] not in ("document", "host", "irqbalance") and change.path[1] not in _PLACEMENT
+    return change.path[0] not in ("state file", "host", "irqbalance") and change.path[1] not in _PLACEMENT
 
 
-def _remembered(body: Mapping[str, Any]) -> list[Request]:
+def _saved(body: Mapping[str, Any]) -> list[Request]:
     try:
         return parse_all(list(body.get("nics", {}).values()))
     except Invalid as error:
-        raise Invalid(f"{state_files.path(DOCUMENT)}: {error}; correct or remove it", **error.facts) from error
+        raise Invalid(f"{state_store.path(STATE_FILE)}: {error}; correct or remove it", **error.facts) from error
 
 
 def _resolve(
@@ -308,7 +308,7 @@ def _resolve(
     addresses = _addresses(host, table)
     entries, unfound = [], []
     for request in requests:
-        found = (_find_remembered if lenient else _find)(request, table, addresses)
+        found = (_find_saved if lenient else _find)(request, table, addresses)
         if len(found) == 1:
             entries.append(Entry(request, found[0], _key(found[0], addresses)))
         else:
@@ -354,7 +354,7 @@ def _find(request: Request, table: Sequence[Link], addresses: Mapping[str, str |
     return found
 
 
-def _find_remembered(request: Request, table: Sequence[Link], addresses: Mapping[str, str | None]) -> list[Link]:
+def _find_saved(request: Request, table: Sequence[Link], addresses: Mapping[str, str | None]) -> list[Link]:
     """Names change with drivers, and slots with other cards; the first that still fits decides."""
     if request.pci is None:
         return [link for link in table if link.name == request.name]
@@ -426,7 +426,7 @@ def _identity(entry: Entry) -> dict[str, Any]:
     return {"name": entry.link.name, "pci": entry.key.partition(" ")[0], "mac": _mac(entry.link)}
 
 
-def _plan_document(state: State) -> list[Change]:
+def _plan_state_file(state: State) -> list[Change]:
     """Return the change of what is remembered: requests, what was seen first, and what proved immovable."""
     held = {section: _rekeyed(state, section) for section in ("nics", "original", "unmovable")}
     for section, key in itertools.product(held.values(), state.forgotten):
@@ -437,11 +437,11 @@ def _plan_document(state: State) -> list[Change]:
         names = [entry.link.name, *state.host.nics[entry.link.name].members]
         if entry.request.present:
             request = replace(entry.request, name=None, pci=None, mac=None)
-            before, asked = held["nics"].get(entry.key), {**_identity(entry), **request.to_body()}
-            held["nics"][entry.key] = asked
+            before, requested = held["nics"].get(entry.key), {**_identity(entry), **request.to_body()}
+            held["nics"][entry.key] = requested
             for target in (target for target in state.targets if target.name in names):
                 key = state.keys[target.name]
-                if before == asked and key in held["original"]:
+                if before == requested and key in held["original"]:
                     continue  # what shows only now, as vmxnet3's RSS once it is opened, was not there before us
                 seen = plan.previous(target.request, state.host.nics[target.name], state.host).to_body()
                 held["original"][key] = _first_seen(held["original"].get(key, {}), seen)
@@ -450,13 +450,13 @@ def _plan_document(state: State) -> list[Change]:
             for name in names:
                 held["original"].pop(state.keys[name], None)
     if not held["nics"]:
-        return [Change(("document", DOCUMENT), dict(state.body), None)] if state.document else []
+        return [Change(("state file", STATE_FILE), dict(state.body), None)] if state.state_file else []
     for name, nic in state.host.nics.items():
         stuck = sorted(irq.name for irq in nic.irqs if not irq.movable)
         if stuck:
             held["unmovable"][state.keys[name]] = stuck
     body = {section: content for section, content in held.items() if content}
-    return state_files.plan(state.document, Document(DOCUMENT, KIND, body))
+    return state_store.plan(state.state_file, StateFile(STATE_FILE, KIND, body))
 
 
 def _rekeyed(state: State, section: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._agent import module as agent_module
-from .._agent.reapply import REPLAYS
+from .._agent.reapply import REAPPLIERS
 from .._boot import driver_module, kernel_args_module, sysctl_module
 from .._core.converge import CoreError, Invalid
 from .._core.module import Answer, Ask
@@ -26,8 +26,8 @@ from . import module as preflight_module
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of the plan.
+class Component:
+    """A component of the plan.
 
     Attributes:
         options: The argument specification of its module.
@@ -41,82 +41,82 @@ class Part:
 
 
 # In the order in which playbooks/provision.yml brings them to the host.
-PARTS: Mapping[str, Part] = {
-    "preflight": Part(preflight_module.OPTIONS, preflight_module.answer),
-    "host_agent": Part(agent_module.OPTIONS, agent_module.answer),
-    "cpu_isolation": Part(cpu_module.OPTIONS, cpu_module.answer),
-    "hugepages": Part(hugepages_module.OPTIONS, hugepages_module.answer),
-    "driver": Part(driver_module.OPTIONS, driver_module.answer),
-    "sysctl": Part(sysctl_module.OPTIONS, sysctl_module.answer),
-    "kernel_args": Part(kernel_args_module.OPTIONS, kernel_args_module.answer),
-    "nic": Part(nic_module.OPTIONS, nic_module.answer, {"required_if": nic_module.REQUIRED_IF}),
+COMPONENTS: Mapping[str, Component] = {
+    "preflight": Component(preflight_module.OPTIONS, preflight_module.answer),
+    "host_agent": Component(agent_module.OPTIONS, agent_module.answer),
+    "cpu_isolation": Component(cpu_module.OPTIONS, cpu_module.answer),
+    "hugepages": Component(hugepages_module.OPTIONS, hugepages_module.answer),
+    "driver": Component(driver_module.OPTIONS, driver_module.answer),
+    "sysctl": Component(sysctl_module.OPTIONS, sysctl_module.answer),
+    "kernel_args": Component(kernel_args_module.OPTIONS, kernel_args_module.answer),
+    "nic": Component(nic_module.OPTIONS, nic_module.answer, {"required_if": nic_module.REQUIRED_IF}),
 }
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a look at one part of the plan found.
+class Drift:
+    """How one component differs from what was requested of it.
 
     Attributes:
         changes: What its module would change.
         reasons: Why it is not as planned besides: a refusal, a reboot that is needed.
         facts: What the module would exit with; empty where it would fail.
-        advice: What it would warn of.
+        warnings: What it would warn of.
     """
 
     changes: Sequence[str] = ()
     reasons: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    advice: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def drifted(self) -> bool:
-        """Whether the host is not as this part of the plan wants it."""
+        """Whether the host is not as requested of this component."""
         return bool(self.changes or self.reasons)
 
 
-def look(asked: Mapping[str, Mapping[str, Any]], host: Host) -> dict[str, Found]:
-    """Look at every part of the plan that is asked for, touching nothing.
+def check_drift(requested: Mapping[str, Mapping[str, Any]], host: Host) -> dict[str, Drift]:
+    """Check every component that is requested, touching nothing.
 
     Args:
-        asked: Options by name of a part, as its module takes them. What a boot is to bring for ``cpu_isolation`` and
-            ``hugepages`` is added to the arguments of ``kernel_args``.
+        requested: Options by name of a component, as its module takes them. What a boot is to bring for
+            ``cpu_isolation`` and ``hugepages`` is added to the arguments of ``kernel_args``.
         host: The machine.
 
     Returns:
-        What was found, by part, and under ``change_guard`` what an earlier run left there. A module that would fail is
-        no error here: its words are a reason.
+        What differs, by component, and under ``change_guard`` what an earlier run left there. A module that would fail
+        is no error here: its words are a reason.
     """
     found = {"change_guard": _guards(host)}
     boot_arguments: list[str] = []
-    for name, part in PARTS.items():
-        if name not in asked:
+    for name, component in COMPONENTS.items():
+        if name not in requested:
             continue
-        options = dict(asked[name])
+        options = dict(requested[name])
         if name == "kernel_args":
             options["arguments"] = [*options.get("arguments", ()), *boot_arguments]
-        found[name] = _ask(name, part, options, host)
+        found[name] = _ask(name, component, options, host)
         boot_arguments += found[name].facts.get("boot_arguments", ())
     return found
 
 
-def _guards(host: Host) -> Found:
+def _guards(host: Host) -> Drift:
     try:
-        return Found(changes=[guard.story(one) for one in guard.settle(host, REPLAYS, check=True)])
+        return Drift(changes=[guard.summary(one) for one in guard.report(host, REAPPLIERS, check=True)])
     except CoreError as error:
-        return Found(reasons=[str(error)])
+        return Drift(reasons=[str(error)])
 
 
-def _ask(name: str, part: Part, options: Mapping[str, Any], host: Host) -> Found:
+def _ask(name: str, component: Component, options: Mapping[str, Any], host: Host) -> Drift:
     try:
-        answer = part.ask(_validated(name, part, options), host, True)
+        answer = component.ask(_validated(name, component, options), host, True)
     except CoreError as error:
-        return Found(reasons=[str(error)])
-    return Found(_changes(answer), _reasons(answer), answer.facts, answer.advice)
+        return Drift(reasons=[str(error)])
+    return Drift(_changes(answer), _reasons(answer), answer.facts, answer.warnings)
 
 
-def _validated(name: str, part: Part, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    result = ArgumentSpecValidator(dict(part.options), **part.rules).validate(dict(options))
+def _validated(name: str, component: Component, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    result = ArgumentSpecValidator(dict(component.options), **component.rules).validate(dict(options))
     if result.error_messages:
         raise Invalid(f"{name}: {'; '.join(result.error_messages)}")
     return result.validated_parameters

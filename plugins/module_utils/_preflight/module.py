@@ -96,12 +96,12 @@ def answer(options: Mapping[str, Any], host: Host, _check: bool) -> Answer:
     findings = check(needs, read(host, needs, options["container_label"], options["docker_socket"]))
     errors = sum(finding.severity == ERROR for finding in findings)
     table = render(findings) if findings else ""
-    told = {"passed": not errors, "findings": [asdict(finding) for finding in findings], "table": table}
+    reported = {"passed": not errors, "findings": [asdict(finding) for finding in findings], "table": table}
     if errors and options["fail"]:
-        return Answer(told, failure=f"{errors} of {len(findings)} findings stand in the way\n{table}")
-    advice = [
+        return Answer(reported, failure=f"{errors} of {len(findings)} findings stand in the way\n{table}")
+    warnings = [
         f"{finding.subject}: {finding.found}; needed: {finding.limit}; {finding.remedy}"
         for finding in findings
         if finding.severity == WARNING
     ]
-    return Answer({"changed": False, **told}, advice)
+    return Answer({"changed": False, **reported}, warnings)

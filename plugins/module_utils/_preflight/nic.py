@@ -24,7 +24,7 @@ from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
 from .._xdp.limits import Device, obstacles
-from .._xdp.plan import PIN_ROOT, Wanted
+from .._xdp.plan import PIN_ROOT, Desired
 from .._xdp.program import XdpProgram
 
 NOTHING = Request()
@@ -118,12 +118,12 @@ class NicSnapshot:
     vectors: int = 0
 
 
-def read_nics(host: Host, wanted: Sequence[Xdp], requests: Sequence[Request]) -> NicSnapshot:
+def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -> NicSnapshot:
     """Look at the interfaces that matter."""
-    if not wanted and not requests:
+    if not desired and not requests:
         return NicSnapshot()
     declared, states = _read_declared(host, requests)
-    attached = {one.interface: one for one in wanted}
+    attached = {one.interface: one for one in desired}
     table = netlink.links()
     nics = []
     for link in table:
@@ -144,24 +144,24 @@ def read_nics(host: Host, wanted: Sequence[Xdp], requests: Sequence[Request]) ->
     )
 
 
-def check_nics(wanted: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
+def check_nics(desired: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
     """Return what stands in the way of XDP, and what an operator should know of the NICs."""
     by_name = {nic.name: nic for nic in seen.nics}
-    for one in wanted:
+    for one in desired:
         if one.interface in by_name:
             yield from check_xdp(one, by_name[one.interface], len(seen.topology.online))
     for nic in seen.nics:
-        yield from _advice(nic, seen)
+        yield from _warnings(nic, seen)
     yield from _check_vectors(seen)
     if any(nic.declared.irq for nic in seen.nics):
         yield from _check_irqbalance(seen.irqbalance)
 
 
-def check_xdp(wanted: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
+def check_xdp(desired: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
     """Return what stands between an interface and its program.
 
     Args:
-        wanted: The program.
+        desired: The program.
         nic: The interface.
         cpus: Online CPUs.
     """
@@ -170,9 +170,9 @@ def check_xdp(wanted: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
         yield Finding(
             ERROR, subject, f"{foreign} is attached", "no program of others", "detach it, or replace it on purpose"
         )
-    for one in obstacles(nic.device, wanted.mode):
+    for one in obstacles(nic.device, desired.mode):
         yield Finding(ERROR, subject, one.found, one.limit, one.remedy)
-    if wanted.mode == "native":
+    if desired.mode == "native":
         yield from _advise_xdp(subject, nic, cpus)
 
 
@@ -230,7 +230,7 @@ def _check_vectors(seen: NicSnapshot) -> Iterator[Finding]:
             )
 
 
-def _advice(nic: Nic, seen: NicSnapshot) -> Iterator[Finding]:
+def _warnings(nic: Nic, seen: NicSnapshot) -> Iterator[Finding]:
     subject = f"interface {nic.name}"
     if nic.name in seen.session:
         remedy = "nothing: changes to it are guarded, unless guard is never"
@@ -251,26 +251,26 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
     if not requests:
         return {}, {}
     try:
-        found = Nics(requests, remember=False, lenient=True).read(host)
+        found = Nics(requests, save=False, lenient=True).read(host)
     except CoreError:
         return {}, {}  # the nic module itself is asked elsewhere, and says why
     return {target.name: target.request for target in found.targets}, found.host.nics
 
 
-def _read_nic(host: Host, state: NicState, declared: Request, wanted: Xdp | None) -> Nic:
+def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | None) -> Nic:
     features = netlink.xdp_features(state.link.index)
     iommu = read_iommu(host, state.pci) if state.pci else None
     return Nic(
         state,
         declared,
         None if features is None else sorted(features),
-        _foreign(host, wanted) if wanted and state.link.xdp.mode else (),
+        _foreign(host, desired) if desired and state.link.xdp.mode else (),
         iommu["type"] if iommu else None,
     )
 
 
-def _foreign(host: Host, wanted: Xdp) -> list[str]:
-    ours = Wanted(wanted.interface, present=False, pin_root=wanted.pin_root)
+def _foreign(host: Host, desired: Xdp) -> list[str]:
+    ours = Desired(desired.interface, present=False, pin_root=desired.pin_root)
     try:
         return [str(one) for one in XdpProgram(ours).read(host).foreign]
     except CoreError:

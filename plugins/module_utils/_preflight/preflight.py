@@ -26,7 +26,7 @@ from .._deploy.docker_daemon import DEFAULT_SOCKET, list_containers
 from .._linux.detached import search_path
 from .._xdp.policy_map import parse_entries
 from .nic import NicSnapshot, Xdp, check_nics, read_nics
-from .requested import Asked, check_asked
+from .requested import Requested, check_requested
 
 DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
 FEATURES = (*DEFAULT_FEATURES, "iommu")
@@ -99,7 +99,7 @@ class Requirements:
         commands: Must be found in the path.
         policy: Entries that the XDP program is to be given, each with ``prefix`` and ``action``.
         xdp: Programs that are to be attached.
-        asked: What other modules will be asked for on this host.
+        requested: What other modules will be asked for on this host.
     """
 
     distributions: Sequence[str] = ("debian 12", "debian 13")
@@ -115,7 +115,7 @@ class Requirements:
     commands: Sequence[Command] = ()
     policy: Sequence[Mapping[str, Any]] = ()
     xdp: Sequence[Xdp] = ()
-    asked: Asked = field(default_factory=Asked)
+    requested: Requested = field(default_factory=Requested)
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
         xdp=[
             Xdp(one["name"], one["mode"], options["pin_root"]) for one in options["xdp"] if one["state"] == "attached"
         ],
-        asked=Asked(
+        requested=Requested(
             nics=[one for one in options["nics"] if not one.get("name") or one["name"] not in pending],
             drivers=options["drivers"],
             reservations=options["hugepages"].get("reservations") or [],
@@ -258,8 +258,8 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         interfaces=host.list("/sys/class/net"),
         features=list(_features(host)),
         commands=[one.name for one in needs.commands if _is_command(host, one.name)],
-        nics=read_nics(host, needs.xdp, needs.asked.nic_requests()),
-        refusals=list(check_asked(host, needs.asked)),
+        nics=read_nics(host, needs.xdp, needs.requested.nic_requests()),
+        refusals=list(check_requested(host, needs.requested)),
     )
 
 
@@ -429,7 +429,7 @@ def _holders(host: Host, listeners: Sequence[Listener], label: str, socket: str)
 
 
 def _socket_owners(host: Host, inodes: Iterable[str]) -> dict[str, int]:
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    desired = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[str, int] = {}
     for pid in filter(str.isdigit, host.list("/proc")):
         try:
@@ -437,7 +437,7 @@ def _socket_owners(host: Host, inodes: Iterable[str]) -> dict[str, int]:
         except PermissionError:
             continue
         for descriptor in descriptors:
-            inode = wanted.get(host.link(f"/proc/{pid}/fd/{descriptor}") or "")
+            inode = desired.get(host.link(f"/proc/{pid}/fd/{descriptor}") or "")
             if inode:
                 owners.setdefault(inode, int(pid))
     return owners

@@ -13,13 +13,13 @@ from typing import Any
 from .._boot.driver import Driver, Drivers, LiveDoor
 from .._boot.kernel_args import KernelArguments
 from .._boot.sysctl import Sysctls, parse
-from .._core.converge import CoreError, Invalid, Subject
+from .._core.converge import CoreError, Invalid, Resource
 from .._core.findings import ERROR, Finding
 from .._core.sizes import parse_size
 from .._core.system import Host
 from .._cpu.plan import parse_request
 from .._cpu.resource import CpuIsolation
-from .._hugepages.resource import Hugepages, Reservation, Wanted
+from .._hugepages.resource import Desired, Hugepages, Reservation
 from .._nic.request import Request, parse_all
 from .._nic.resource import Nics
 
@@ -27,7 +27,7 @@ _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What other modules will be asked for; each in the form of its options.
 
     Attributes:
@@ -56,20 +56,22 @@ class Asked:
             return []
 
 
-def check_asked(host: Host, asked: Asked) -> Iterator[Finding]:
+def check_requested(host: Host, requested: Requested) -> Iterator[Finding]:
     """Return what would be refused, and why."""
-    if asked.nics:
-        yield from _refusals("NICs", "nic_interfaces", lambda: _nics(host, asked.nics))
-    if asked.drivers:
-        yield from _refusals("drivers", "kernel_drivers", lambda: _drivers(host, asked.drivers))
-    if asked.reservations:
-        yield from _refusals("huge pages", "hugepages_reservations", lambda: _hugepages(host, asked))
-    if asked.cpu_plan and not _SHARES.isdisjoint(asked.cpu_plan):
-        yield from _refusals("CPU plan", "the cpu_isolation variables", lambda: _cpu_plan(host, asked.cpu_plan or {}))
-    if asked.boot_arguments:
-        yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, asked.boot_arguments))
-    if asked.sysctls:
-        yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, asked.sysctls))
+    if requested.nics:
+        yield from _refusals("NICs", "nic_interfaces", lambda: _nics(host, requested.nics))
+    if requested.drivers:
+        yield from _refusals("drivers", "kernel_drivers", lambda: _drivers(host, requested.drivers))
+    if requested.reservations:
+        yield from _refusals("huge pages", "hugepages_reservations", lambda: _hugepages(host, requested))
+    if requested.cpu_plan and not _SHARES.isdisjoint(requested.cpu_plan):
+        yield from _refusals(
+            "CPU plan", "the cpu_isolation variables", lambda: _cpu_plan(host, requested.cpu_plan or {})
+        )
+    if requested.boot_arguments:
+        yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, requested.boot_arguments))
+    if requested.sysctls:
+        yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, requested.sysctls))
 
 
 def _refusals(subject: str, where: str, ask: Callable[[], None]) -> Iterator[Finding]:
@@ -86,18 +88,18 @@ def _nics(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _drivers(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
-    wanted = [Driver.from_option(one) for one in options]
-    _validate(host, Drivers(wanted, LiveDoor()), wanted)
+    desired = [Driver.from_option(one) for one in options]
+    _validate(host, Drivers(desired, LiveDoor()), desired)
 
 
-def _hugepages(host: Host, asked: Asked) -> None:
-    wanted = Wanted(
+def _hugepages(host: Host, requested: Requested) -> None:
+    desired = Desired(
         reservations=[
-            Reservation(one.get("node", 0), parse_size(one["size"]), one["count"]) for one in asked.reservations
+            Reservation(one.get("node", 0), parse_size(one["size"]), one["count"]) for one in requested.reservations
         ],
-        keep=asked.keep,
+        keep=requested.keep,
     )
-    _validate(host, Hugepages(wanted), wanted)
+    _validate(host, Hugepages(desired), desired)
 
 
 def _cpu_plan(host: Host, options: Mapping[str, Any]) -> None:
@@ -110,9 +112,9 @@ def _boot(host: Host, arguments: Sequence[str]) -> None:
 
 
 def _sysctls(host: Host, variables: Mapping[str, Any]) -> None:
-    wanted = parse(variables)
-    _validate(host, Sysctls(wanted), wanted)
+    desired = parse(variables)
+    _validate(host, Sysctls(desired), desired)
 
 
-def _validate(host: Host, subject: Subject, desired: Any) -> None:
-    subject.validate(desired, subject.read(host))
+def _validate(host: Host, resource: Resource, desired: Any) -> None:
+    resource.validate(desired, resource.read(host))

@@ -20,7 +20,7 @@ from .._core.versions import kernel_version
 from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.netlink import Link, NetlinkError
-from .plan import DIRECTORY_MODE, Attachment, State, Wanted, fits, program_name, stale_maps
+from .plan import DIRECTORY_MODE, Attachment, Desired, State, fits, program_name, stale_maps
 
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
@@ -57,13 +57,13 @@ class Undo:
             step()
 
 
-def attach(wanted: Wanted, state: State, undo: Undo, held: ExitStack) -> Program:
+def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Program:
     """Load the object and bring its program to the interface."""
     source, link, ours = state.source, state.link, state.ours
     if source is None or link is None:
         raise AssertionError("validate() lets no attachment through without an object and an interface")
-    name = program_name(wanted, state)
-    opened = held.enter_context(bpf.Object(source.content, wanted.object))
+    name = program_name(desired, state)
+    opened = held.enter_context(bpf.Object(source.content, desired.object))
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()
@@ -71,50 +71,50 @@ def attach(wanted: Wanted, state: State, undo: Undo, held: ExitStack) -> Program
     }
     opened.load(name, reused)
     program = opened.program(name)
-    for directory in (wanted.pin_root, wanted.pins, f"{wanted.pins}/maps"):
+    for directory in (desired.pin_root, desired.pins, f"{desired.pins}/maps"):
         if not os.path.isdir(directory):
             with step(f"make {directory}"):
                 os.mkdir(directory, DIRECTORY_MODE)
             undo.add(f"remove {directory}", _call(os.rmdir, directory))
     for one in source.maps:
-        if one not in reused or f"{wanted.pins}/maps/{one}" not in state.permissions:
-            pin(opened.map(one), f"{wanted.pins}/maps/{one}", undo)
+        if one not in reused or f"{desired.pins}/maps/{one}" not in state.permissions:
+            pin(opened.map(one), f"{desired.pins}/maps/{one}", undo)
 
-    if ours is None or ours.mode != wanted.mode or state.foreign:
+    if ours is None or ours.mode != desired.mode or state.foreign:
         for attachment in state.attachments:
-            _release(attachment, wanted, link, undo, held)
+            _release(attachment, desired, link, undo, held)
         if kernel_version(platform.release()) >= _LINK_KERNEL:
-            _attach_by_link(program, wanted, link, undo, held, patient=bool(state.attachments))
+            _attach_by_link(program, desired, link, undo, held, patient=bool(state.attachments))
         else:
-            _attach_by_netlink(program, wanted, link, None, undo)
+            _attach_by_netlink(program, desired, link, None, undo)
     else:
         old = held.enter_context(bpf.program_by_id(ours.program.id))
         if ours.link_id is None:
-            _attach_by_netlink(program, wanted, link, old, undo)
+            _attach_by_netlink(program, desired, link, old, undo)
         else:
-            descriptor = held.enter_context(bpf.pinned(f"{wanted.pins}/link"))
+            descriptor = held.enter_context(bpf.pinned(f"{desired.pins}/link"))
             with step(f"replace {ours}"):
                 bpf.update_link(descriptor, program, old)
             undo.add(f"go back to {ours}", _call(bpf.update_link, descriptor, old, program))
-    pin(program, f"{wanted.pins}/prog", undo)
+    pin(program, f"{desired.pins}/prog", undo)
     return bpf.program_info(program)
 
 
-def _attach_by_link(program: int, wanted: Wanted, link: Link, undo: Undo, held: ExitStack, patient: bool) -> None:
+def _attach_by_link(program: int, desired: Desired, link: Link, undo: Undo, held: ExitStack, patient: bool) -> None:
     attempt = 0
     while True:
         try:
-            descriptor = bpf.create_xdp_link(program, link.index, wanted.mode)
+            descriptor = bpf.create_xdp_link(program, link.index, desired.mode)
             break
         except OSError as error:
             attempt += 1
             if not (patient and error.errno == errno.EBUSY and attempt < _BUSY_ATTEMPTS):
-                words = _words(error, program, link, wanted.mode)
-                raise ApplyFailed(f"attaching in {wanted.mode} mode was refused: {words}") from error
+                words = _words(error, program, link, desired.mode)
+                raise ApplyFailed(f"attaching in {desired.mode} mode was refused: {words}") from error
             time.sleep(_BUSY_SECONDS * attempt)
     held.callback(os.close, descriptor)
     undo.add("detach the new link", _call(bpf.detach_link, descriptor))
-    pin(descriptor, f"{wanted.pins}/link", undo)
+    pin(descriptor, f"{desired.pins}/link", undo)
 
 
 def _words(error: OSError, program: int, link: Link, mode: str) -> str:
@@ -127,14 +127,14 @@ def _words(error: OSError, program: int, link: Link, mode: str) -> str:
     return f"{error.strerror}, though the same by netlink is accepted"
 
 
-def _attach_by_netlink(program: int, wanted: Wanted, link: Link, old: int | None, undo: Undo) -> None:
-    with step(f"attach in {wanted.mode} mode"):
-        netlink.set_xdp(link.index, program, wanted.mode, old)
+def _attach_by_netlink(program: int, desired: Desired, link: Link, old: int | None, undo: Undo) -> None:
+    with step(f"attach in {desired.mode} mode"):
+        netlink.set_xdp(link.index, program, desired.mode, old)
     back = -1 if old is None else old
-    undo.add("put back the program before", _call(netlink.set_xdp, link.index, back, wanted.mode, program))
+    undo.add("put back the program before", _call(netlink.set_xdp, link.index, back, desired.mode, program))
 
 
-def _release(one: Attachment, wanted: Wanted, link: Link, undo: Undo, held: ExitStack) -> None:
+def _release(one: Attachment, desired: Desired, link: Link, undo: Undo, held: ExitStack) -> None:
     """Detach a program so that it can be put back."""
     program = held.enter_context(bpf.program_by_id(one.program.id))
     if one.link_id is None:
@@ -145,7 +145,7 @@ def _release(one: Attachment, wanted: Wanted, link: Link, undo: Undo, held: Exit
     with step(f"detach {one}"), bpf.link_by_id(one.link_id) as descriptor:
         bpf.detach_link(descriptor)
     if one.ours:
-        undo.add(f"attach {one}", _call(_restore_link, program, link.index, one.mode, f"{wanted.pins}/link"))
+        undo.add(f"attach {one}", _call(_restore_link, program, link.index, one.mode, f"{desired.pins}/link"))
     else:
         # A detached link of another owner cannot be attached again, its program can.
         undo.add(f"attach {one}", _call(netlink.set_xdp, link.index, program, one.mode))
@@ -181,14 +181,14 @@ def pin(descriptor: int, path: str, undo: Undo) -> None:
     undo.on_success(_call(os.unlink, old))
 
 
-def remove_stale_maps(wanted: Wanted, state: State) -> None:
+def remove_stale_maps(desired: Desired, state: State) -> None:
     """Remove the pins of maps that the object has not."""
-    for path in stale_maps(wanted, state):
+    for path in stale_maps(desired, state):
         if os.path.exists(path):
             os.unlink(path)
 
 
-def detach(host: Host, wanted: Wanted, state: State) -> None:
+def detach(host: Host, desired: Desired, state: State) -> None:
     """Detach our program and remove its pins and documents."""
     try:
         if state.ours and state.link:
@@ -200,15 +200,15 @@ def detach(host: Host, wanted: Wanted, state: State) -> None:
                     # Closing our pin would not do: a process that holds the link keeps it attached.
                     with bpf.link_by_id(state.ours.link_id) as descriptor:
                         bpf.detach_link(descriptor)
-        with step(f"remove {wanted.pins}"):
-            for directory, _directories, files in os.walk(wanted.pins, topdown=False):
+        with step(f"remove {desired.pins}"):
+            for directory, _directories, files in os.walk(desired.pins, topdown=False):
                 for file in files:
                     os.unlink(os.path.join(directory, file))
                 os.rmdir(directory)
-        for path in wanted.documents:
+        for path in desired.state_files:
             host.remove(path)
     except OSError as error:
-        raise ApplyFailed(f"{wanted.interface}: {error}; what was removed before stays removed: run again") from error
+        raise ApplyFailed(f"{desired.interface}: {error}; what was removed before stays removed: run again") from error
 
 
 @contextmanager

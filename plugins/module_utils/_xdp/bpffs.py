@@ -46,20 +46,20 @@ class BpffsState:
 
 
 class Bpffs:
-    """Subject: bpffs is mounted and holds the pin root."""
+    """Resource: bpffs is mounted and holds the pin root."""
 
-    def __init__(self, wanted: PinRoot) -> None:
-        self.wanted = wanted
+    def __init__(self, desired: PinRoot) -> None:
+        self.desired = desired
 
     def read(self, host: Host) -> BpffsState:
         """Return whether bpffs is mounted, and what the directory is like."""
         mounts = [line.split() for line in (host.read("/proc/mounts") or "").splitlines()]
         # Mounts can lie on top of each other; the last one is what paths lead into.
-        types = [fields[2] for fields in mounts if fields[1] == self.wanted.mount]
+        types = [fields[2] for fields in mounts if fields[1] == self.desired.mount]
         if not types or types[-1] != "bpf":
             return BpffsState(False)
         try:
-            status = host.path(self.wanted.path).stat()
+            status = host.path(self.desired.path).stat()
         except FileNotFoundError:
             return BpffsState(True)
         return BpffsState(True, status.st_gid, status.st_mode & 0o7777)
@@ -88,13 +88,13 @@ class Bpffs:
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Mount, make the directory, and set its group before others may look into it."""
         if any(change.path[1] == "type" for change in changes):
-            _mount(self.wanted.mount)
+            _mount(self.desired.mount)
         try:
-            os.makedirs(self.wanted.path, mode=0o700, exist_ok=True)
-            os.chown(self.wanted.path, 0, self.wanted.group)
-            os.chmod(self.wanted.path, PIN_ROOT_MODE)
+            os.makedirs(self.desired.path, mode=0o700, exist_ok=True)
+            os.chown(self.desired.path, 0, self.desired.group)
+            os.chmod(self.desired.path, PIN_ROOT_MODE)
         except OSError as error:
-            raise ApplyFailed(f"{self.wanted.path}: {error.strerror}") from error
+            raise ApplyFailed(f"{self.desired.path}: {error.strerror}") from error
 
 
 def _mount(path: str) -> None:

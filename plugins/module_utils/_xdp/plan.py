@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import Change, Findings, Impossible, Invalid, Refused
 from .._linux import bpf
 from .._linux.bpf import Map, MapLayout, Program, XdpLink
@@ -22,7 +22,7 @@ from .limits import obstacles as device_obstacles
 
 KIND = "xdp"
 PIN_ROOT = "/sys/fs/bpf/tripod"
-STATE_DIRECTORY = state_files.DIRECTORY
+STATE_DIRECTORY = state_store.DIRECTORY
 MODES = ("native", "generic", "offload")
 DIRECTORY_MODE = 0o750
 _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
@@ -34,13 +34,13 @@ def pin_directory(pin_root: str, interface: str) -> str:
     return f"{pin_root}/{interface.replace('.', ':')}"
 
 
-def policy_document(interface: str) -> str:
+def policy_state_file(interface: str) -> str:
     """Return the name of the document that holds the entries of an interface's maps."""
     return f"xdp_map-{interface}"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Desired:
     """What is asked of an interface.
 
     Attributes:
@@ -71,19 +71,19 @@ class Wanted:
         return pin_directory(self.pin_root, self.interface)
 
     @property
-    def document(self) -> str:
+    def state_file(self) -> str:
         """Name of the state document."""
         return f"xdp-{self.interface}"
 
     @property
     def policy(self) -> str:
         """Name of the document that holds the entries of the maps, which go with them."""
-        return policy_document(self.interface)
+        return policy_state_file(self.interface)
 
     @property
-    def documents(self) -> list[str]:
+    def state_files(self) -> list[str]:
         """Paths of both documents."""
-        return [state_files.path(name, self.state_directory) for name in (self.document, self.policy)]
+        return [state_store.path(name, self.state_directory) for name in (self.state_file, self.policy)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class State:
         pinned_link: The bpf_link under our pin.
         maps: Our maps by name: pinned, or in use by our program though their pin is gone.
         permissions: Group id and mode of every pin and directory, by path.
-        document: Body of the state document; empty for one that cannot be understood.
+        state_file: Body of the state document; empty for one that cannot be understood.
         policy: Whether a document holds entries for our maps.
         source: The object file; None where none is asked for.
         device: What decides whether the interface runs a program.
@@ -144,7 +144,7 @@ class State:
     pinned_link: XdpLink | None = None
     maps: Mapping[str, Map] = field(default_factory=dict)
     permissions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    document: Mapping[str, Any] | None = None
+    state_file: Mapping[str, Any] | None = None
     policy: bool = False
     source: Source | None = None
     device: Device = field(default_factory=lambda: Device(""))
@@ -163,17 +163,17 @@ class State:
     @property
     def loaded_sha256(self) -> str | None:
         """Digest of the object behind our attachment; None where the document does not speak of that program."""
-        if self.document is None or self.ours is None:
+        if self.state_file is None or self.ours is None:
             return None
-        loaded = self.document.get("loaded") or {}
-        return self.document.get("sha256") if loaded.get("id") == self.ours.program.id else None
+        loaded = self.state_file.get("loaded") or {}
+        return self.state_file.get("sha256") if loaded.get("id") == self.ours.program.id else None
 
 
-def validate(desired: Wanted, state: State) -> None:
+def validate(desired: Desired, state: State) -> None:
     """Raise with every reason at once, each with its remedy."""
     headline = f"{desired.interface}: nothing was changed"
     if not desired.present:
-        if (state.link and state.link.xdp.mode) or state.document:
+        if (state.link and state.link.xdp.mode) or state.state_file:
             Findings(list(state.obstacles)).raise_if_any(Impossible, headline)
         return
     faults = _faults(desired, state)
@@ -187,14 +187,14 @@ def validate(desired: Wanted, state: State) -> None:
     Findings([*faults, *limits, *refusals]).raise_if_any(kind, headline)
 
 
-def plan(desired: Wanted, state: State) -> list[Change]:
+def plan(desired: Desired, state: State) -> list[Change]:
     """Return the steps to the wanted attachment."""
     return _plan_attach(desired, state) if desired.present else _plan_detach(desired, state)
 
 
 def touches_traffic(changes: Sequence[Change]) -> bool:
     """Whether a plan touches more than permissions and documents."""
-    return any(change.path[1] not in ("permissions", "document", "policy") for change in changes)
+    return any(change.path[1] not in ("permissions", "state file", "policy") for change in changes)
 
 
 def facts(state: State) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def facts(state: State) -> dict[str, Any]:
     }
 
 
-def _faults(desired: Wanted, state: State) -> list[str]:
+def _faults(desired: Desired, state: State) -> list[str]:
     """Return what is wrong with the request itself."""
     faults = []
     source = state.source or Source()
@@ -248,18 +248,18 @@ def _listing(programs: Sequence[str]) -> str:
     return "no XDP program" if not programs else "the XDP programs " + ", ".join(programs)
 
 
-def _lost_maps(desired: Wanted, state: State) -> list[str]:
+def _lost_maps(desired: Desired, state: State) -> list[str]:
     """Return the pinned maps whose entries the new object would lose."""
     source = state.source or Source()
     lost = []
-    for name, asked in source.maps.items():
-        if name not in state.maps or fits(state.maps[name].layout, asked):
+    for name, requested in source.maps.items():
+        if name not in state.maps or fits(state.maps[name].layout, requested):
             continue
         pinned = state.maps[name].layout
         differences = ", ".join(
-            f"{attribute} {getattr(pinned, attribute)} -> {getattr(asked, attribute)}"
+            f"{attribute} {getattr(pinned, attribute)} -> {getattr(requested, attribute)}"
             for attribute in ("type", "key_size", "value_size", "max_entries", "flags")
-            if getattr(pinned, attribute) != getattr(asked, attribute)
+            if getattr(pinned, attribute) != getattr(requested, attribute)
         )
         lost.append(
             f"map {name} does not fit the pinned one ({differences}), whose entries would be lost: "
@@ -268,13 +268,13 @@ def _lost_maps(desired: Wanted, state: State) -> list[str]:
     return lost
 
 
-def fits(pinned: MapLayout, asked: MapLayout) -> bool:
+def fits(pinned: MapLayout, requested: MapLayout) -> bool:
     """Whether a pinned map can serve a program that asks for this one."""
     # Entries asked as 0 are counted by libbpf when it loads (per CPU, per page).
-    return pinned == (replace(asked, max_entries=pinned.max_entries) if asked.max_entries == 0 else asked)
+    return pinned == (replace(requested, max_entries=pinned.max_entries) if requested.max_entries == 0 else requested)
 
 
-def _foreign_holds(desired: Wanted, state: State) -> list[str]:
+def _foreign_holds(desired: Desired, state: State) -> list[str]:
     """Return what is not ours and in the way."""
     link, held = state.link, state.pinned_link
     if link is None:
@@ -299,16 +299,16 @@ def _foreign_holds(desired: Wanted, state: State) -> list[str]:
 _IP_WORDS = {"native": "xdpdrv", "generic": "xdpgeneric", "offload": "xdpoffload"}
 
 
-def program_name(desired: Wanted, state: State) -> str:
+def program_name(desired: Desired, state: State) -> str:
     """Return the program's name in the object."""
     return desired.program or (state.source or Source()).programs[0]
 
 
-def _reloads(desired: Wanted, state: State) -> bool:
+def _reloads(desired: Desired, state: State) -> bool:
     return touches_traffic(_plan_attach(desired, state))
 
 
-def _plan_attach(desired: Wanted, state: State) -> list[Change]:
+def _plan_attach(desired: Desired, state: State) -> list[Change]:
     name = desired.interface
     ours, source, link = state.ours, state.source or Source(), state.link
     hardware = link is not None and link.kind is None and desired.mode != "generic"
@@ -328,14 +328,14 @@ def _plan_attach(desired: Wanted, state: State) -> list[Change]:
     changes += _plan_maps(desired, state, reloads=bool(changes))
     if not changes:
         changes += _plan_permissions(desired, state)
-        held = {key: value for key, value in (state.document or {}).items() if key != "loaded"}
-        asked = request(desired, state)
-        if held != asked:
-            changes.append(Change((name, "document"), held or None, asked))
+        held = {key: value for key, value in (state.state_file or {}).items() if key != "loaded"}
+        requested = request(desired, state)
+        if held != requested:
+            changes.append(Change((name, "state file"), held or None, requested))
     return changes
 
 
-def _plan_maps(desired: Wanted, state: State, reloads: bool) -> list[Change]:
+def _plan_maps(desired: Desired, state: State, reloads: bool) -> list[Change]:
     name = desired.interface
     source = state.source or Source()
     changes = []
@@ -351,19 +351,19 @@ def _plan_maps(desired: Wanted, state: State, reloads: bool) -> list[Change]:
     return changes
 
 
-def _plan_permissions(desired: Wanted, state: State) -> list[Change]:
+def _plan_permissions(desired: Desired, state: State) -> list[Change]:
     return [
         Change(
             (desired.interface, "permissions", path),
             _show_permission(state.permissions.get(path)),
             _show_permission(one),
         )
-        for path, one in wanted_permissions(desired, state).items()
+        for path, one in desired_permissions(desired, state).items()
         if state.permissions.get(path) != one
     ]
 
 
-def _plan_detach(desired: Wanted, state: State) -> list[Change]:
+def _plan_detach(desired: Desired, state: State) -> list[Change]:
     name = desired.interface
     changes = []
     if state.ours:
@@ -371,20 +371,20 @@ def _plan_detach(desired: Wanted, state: State) -> list[Change]:
         changes.append(Change((name, "program"), str(state.ours), None, disrupts=hardware))
     if desired.pins in state.permissions:
         changes.append(Change((name, "pins"), desired.pins, None))
-    if state.document is not None:
-        changes.append(Change((name, "document"), desired.documents[0], None))
+    if state.state_file is not None:
+        changes.append(Change((name, "state file"), desired.state_files[0], None))
     if state.policy:
-        changes.append(Change((name, "policy"), desired.documents[1], None))
+        changes.append(Change((name, "policy"), desired.state_files[1], None))
     return changes
 
 
-def stale_maps(desired: Wanted, state: State) -> list[str]:
+def stale_maps(desired: Desired, state: State) -> list[str]:
     """Return the pins of maps that the object has not."""
     kept = {f"{desired.pins}/maps/{name}" for name in (state.source or Source()).maps}
     return [path for path in state.permissions if path.startswith(f"{desired.pins}/maps/") and path not in kept]
 
 
-def wanted_permissions(desired: Wanted, state: State) -> dict[str, tuple[int, int]]:
+def desired_permissions(desired: Desired, state: State) -> dict[str, tuple[int, int]]:
     """Return group id and mode of every pin and directory, by path."""
     modes = {desired.pin_root: DIRECTORY_MODE, desired.pins: DIRECTORY_MODE, f"{desired.pins}/maps": DIRECTORY_MODE}
     modes[f"{desired.pins}/prog"] = _OBJECT_MODE
@@ -403,21 +403,21 @@ def _show_layout(layout: MapLayout) -> str:
     return f"{layout.type}, key {layout.key_size} B, value {layout.value_size} B, {layout.max_entries} entries"
 
 
-def request(wanted: Wanted, state: State) -> dict[str, Any]:
+def request(desired: Desired, state: State) -> dict[str, Any]:
     """Return the body of the document: what was asked, and of which hardware."""
     link = state.link
     if link is None:
         raise AssertionError("validate() lets no attachment through without an interface")
     return {
-        "interface": wanted.interface,
+        "interface": desired.interface,
         "mac": link.permanent_mac or link.mac,
         "bus": link.bus,
         "bus_address": link.bus_address,
-        "object": wanted.object,
+        "object": desired.object,
         "sha256": (state.source or Source()).sha256,
-        "program": program_name(wanted, state),
-        "mode": wanted.mode,
-        "pin_root": wanted.pin_root,
-        "pin_group": wanted.pin_group,
-        "state_dir": wanted.state_directory,
+        "program": program_name(desired, state),
+        "mode": desired.mode,
+        "pin_root": desired.pin_root,
+        "pin_group": desired.pin_group,
+        "state_dir": desired.state_directory,
     }

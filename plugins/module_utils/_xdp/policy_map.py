@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from .._core.system import Host
 from .._linux import bpf, netlink
 from .._linux.bpf import MapLayout
-from .plan import PIN_ROOT, pin_directory, policy_document
+from .plan import PIN_ROOT, pin_directory, policy_state_file
 from .prefix import Prefix, parse_prefix
 
 KIND = "xdp_map"
@@ -45,7 +45,7 @@ class Policy:
         entries: Action by prefix.
         mode: ``exact`` makes the entries the whole of the owner's; ``present`` adds or changes them and leaves its
             others; ``absent`` removes them, whatever their action.
-        documents: Directory of what was asked of the host; None keeps no document of it.
+        state_files: Directory of what was asked of the host; None keeps no document of it.
     """
 
     interface: str
@@ -53,12 +53,12 @@ class Policy:
     entries: Mapping[Prefix, str] = field(default_factory=dict)
     mode: str = "exact"
     pin_root: str = PIN_ROOT
-    documents: str | None = None
+    state_files: str | None = None
 
     @property
-    def document(self) -> str:
+    def state_file(self) -> str:
         """Name of the document."""
-        return policy_document(self.interface)
+        return policy_state_file(self.interface)
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Tables:
     Attributes:
         rules: Owner and action by prefix, all owners'.
         layouts: Layout of each map by IP version.
-        document: What was asked of this interface before.
+        state_file: What was asked of this interface before.
     """
 
     rules: Mapping[Prefix, tuple[str, str]]
     layouts: Mapping[int, MapLayout]
-    document: state_files.Document | None = None
+    state_file: state_store.StateFile | None = None
 
 
 def parse_entries(options: Sequence[Mapping[str, Any]]) -> dict[Prefix, str]:
@@ -110,7 +110,7 @@ def _shorten(findings: Findings) -> None:
 
 
 class XdpMap:
-    """The subject for ``converge``.
+    """The resource for ``converge``.
 
     Args:
         policy: What is asked; reading needs the interface and the pin root in it.
@@ -148,9 +148,9 @@ class XdpMap:
                     layouts[version] = layout
             except OSError as error:
                 raise Impossible(_unreadable(path, self._policy.interface, error)) from error
-        directory = self._policy.documents
-        document = None if directory is None else state_files.load(host, self._policy.document, directory)
-        return Tables(rules, layouts, document)
+        directory = self._policy.state_files
+        state_file = None if directory is None else state_store.load(host, self._policy.state_file, directory)
+        return Tables(rules, layouts, state_file)
 
     def validate(self, desired: Policy, state: Tables) -> None:
         """Refuse prefixes of another owner, and more entries than the maps hold."""
@@ -186,7 +186,7 @@ class XdpMap:
             Change((desired.interface, desired.owner, str(prefix)), before, after)
             for prefix, before, after in removed + set_
         ]
-        return changes + _plan_document(desired, state, target)
+        return changes + _plan_state_file(desired, state, target)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Write the changes in batches; where that fails, put back the entries touched."""
@@ -206,13 +206,13 @@ class XdpMap:
                 raise ApplyFailed(
                     f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
                 ) from error
-        if self._policy.documents and len(changes) > len(entries):
+        if self._policy.state_files and len(changes) > len(entries):
             body = changes[-1].after
             if body is None:
-                state_files.discard(host, self._policy.document, self._policy.documents)
+                state_store.discard(host, self._policy.state_file, self._policy.state_files)
             else:
-                document = state_files.Document(self._policy.document, KIND, body)
-                state_files.store(host, document, self._policy.documents)
+                state_file = state_store.StateFile(self._policy.state_file, KIND, body)
+                state_store.store(host, state_file, self._policy.state_files)
 
     def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
         removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
@@ -231,7 +231,7 @@ class XdpMap:
         return prefix.key, bytes((ACTIONS[action], OWNERS[self._policy.owner], prefix.length, 0))
 
 
-def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
     """Bring the inventory's entries to what a document's body asks; ``only`` names the interfaces concerned.
 
     Maps live as long as their pins, which a reboot ends. An interface that is absent now is left out.
@@ -292,14 +292,16 @@ def _additions(policy: Policy) -> list[Change]:
     return [Change((policy.interface, policy.owner, str(one)), None, action) for one, action in policy.entries.items()]
 
 
-def _plan_document(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:
+def _plan_state_file(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:
     """Return the change of the document, which holds all entries of the owner."""
-    if desired.documents is None:
+    if desired.state_files is None:
         return []
     if not target:
-        held = state.document
-        return [Change(("document", desired.document), dict(held.body), None)] if held else []
-    return state_files.plan(state.document, state_files.Document(desired.document, KIND, request_body(desired, target)))
+        held = state.state_file
+        return [Change(("state file", desired.state_file), dict(held.body), None)] if held else []
+    return state_store.plan(
+        state.state_file, state_store.StateFile(desired.state_file, KIND, request_body(desired, target))
+    )
 
 
 def _of(version: int, changes: Sequence[Change], removed: bool | None = None) -> list[Change]:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from .._core import state_files
+from .._core import state_store
 from .._core.converge import ApplyFailed, Change, CoreError, Impossible, Invalid, Outcome, converge
 from .._core.system import Host
 from .._core.versions import kernel_version
@@ -32,14 +32,14 @@ from .plan import (
     PIN_ROOT,
     STATE_DIRECTORY,
     Attachment,
+    Desired,
     Source,
     State,
-    Wanted,
+    desired_permissions,
     facts,
     pin_directory,
     request,
     touches_traffic,
-    wanted_permissions,
 )
 
 __all__ = [
@@ -48,13 +48,13 @@ __all__ = [
     "PIN_ROOT",
     "STATE_DIRECTORY",
     "Attachment",
+    "Desired",
     "Source",
     "State",
-    "Wanted",
     "XdpProgram",
     "facts",
     "pin_directory",
-    "replay",
+    "reapply",
 ]
 
 _OLDEST_KERNEL = (5, 7)  # IFLA_XDP_EXPECTED_FD: before it nothing can be replaced without a race
@@ -63,31 +63,33 @@ _log = logging.getLogger(__name__)
 
 
 class XdpProgram:
-    """The subject for ``converge``.
+    """The resource for ``converge``.
 
     Args:
-        wanted: What is asked; reading needs the names and paths in it.
+        desired: What is asked; reading needs the names and paths in it.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, desired: Desired) -> None:
+        self._desired = desired
 
     def read(self, host: Host) -> State:
         """Read interface, pins, document and object file."""
         try:
             return self._read(host)
         except OSError as error:
-            raise Impossible(f"{self._wanted.interface}: its XDP state cannot be read: {error}; run as root") from error
+            raise Impossible(
+                f"{self._desired.interface}: its XDP state cannot be read: {error}; run as root"
+            ) from error
 
     def _read(self, host: Host) -> State:
-        wanted = self._wanted
-        link = netlink.link(wanted.interface)
+        desired = self._desired
+        link = netlink.link(desired.interface)
         interfaces = {one.index: one.name for one in netlink.links()}
-        obstacles = _obstacles(host, wanted.pin_root)
-        document, policy = _read_document(host, wanted), host.exists(wanted.documents[1])
+        obstacles = _obstacles(host, desired.pin_root)
+        state_file, policy = _read_document(host, desired), host.exists(desired.state_files[1])
         if bpf.missing_library():
-            return State(link, interfaces, document=document, policy=policy, obstacles=obstacles)
-        pinned_link, pinned_program, maps = _read_pins(wanted.pins)
+            return State(link, interfaces, state_file=state_file, policy=policy, obstacles=obstacles)
+        pinned_link, pinned_program, maps = _read_pins(desired.pins)
         attachments = _attachments(link, pinned_link, pinned_program)
         return State(
             link=link,
@@ -95,28 +97,28 @@ class XdpProgram:
             attachments=attachments,
             pinned_link=pinned_link,
             maps={**_maps_in_use(attachments), **maps},
-            permissions=_permissions(wanted),
-            document=document,
+            permissions=_permissions(desired),
+            state_file=state_file,
             policy=policy,
-            source=_read_source(host, wanted.object) if wanted.present else None,
-            device=_read_device(link) if link else Device(wanted.interface),
+            source=_read_source(host, desired.object) if desired.present else None,
+            device=_read_device(link) if link else Device(desired.interface),
             obstacles=obstacles,
         )
 
-    def validate(self, desired: Wanted, state: State) -> None:
+    def validate(self, desired: Desired, state: State) -> None:
         """Raise with every reason at once, each with its remedy."""
         plan.validate(desired, state)
 
-    def plan(self, desired: Wanted, state: State) -> list[Change]:
+    def plan(self, desired: Desired, state: State) -> list[Change]:
         """Return the steps to the wanted attachment."""
         return plan.plan(desired, state)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Carry out the plan whole, or put back what was."""
-        wanted = self._wanted
+        desired = self._desired
         state = self.read(host)
-        if not wanted.present:
-            detach(host, wanted, state)
+        if not desired.present:
+            detach(host, desired, state)
             return
         undo = Undo()
         with ExitStack() as held:
@@ -126,31 +128,31 @@ class XdpProgram:
                 left = undo.run()
                 outcome = "what was before is back" if not left else "not put back: " + "; ".join(left)
                 more = error.facts if isinstance(error, CoreError) else {}
-                raise ApplyFailed(f"{wanted.interface}: {error}; {outcome}", **more) from error
+                raise ApplyFailed(f"{desired.interface}: {error}; {outcome}", **more) from error
             except BaseException:
                 undo.run()
                 raise
         undo.forget()
-        remove_stale_maps(wanted, state)
+        remove_stale_maps(desired, state)
 
     def _attach_or_adjust(
         self, host: Host, state: State, changes: Sequence[Change], undo: Undo, held: ExitStack
     ) -> None:
-        wanted = self._wanted
+        desired = self._desired
         if touches_traffic(changes):
-            program = attach(wanted, state, undo, held)
-            state = replace(state, permissions=_permissions(wanted))
+            program = attach(desired, state, undo, held)
+            state = replace(state, permissions=_permissions(desired))
         else:
             if state.ours is None:
                 raise AssertionError("no attachment is planned, so there has to be one")
             program = state.ours.program
-        for path, (group, mode) in wanted_permissions(wanted, state).items():
+        for path, (group, mode) in desired_permissions(desired, state).items():
             os.chown(path, 0, group)
             os.chmod(path, mode)
-        _write_document(host, wanted, state, program)
+        _write_document(host, desired, state, program)
 
 
-def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
     """Bring a program to an interface as a document's body asks; ``only`` names the interfaces concerned.
 
     Hardware that is absent now is left out. The guard's bodies ask for an attachment as it was kept.
@@ -174,7 +176,7 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
             f"the NIC at {body['bus_address']}, {name} when its XDP program was asked for, is now {link.name}: run the "
             f"playbook with that name, or let systemd.link(5) keep the old one"
         )
-    wanted = Wanted(
+    desired = Desired(
         interface=name,
         object=body["object"],
         sha256=body["sha256"],
@@ -184,7 +186,7 @@ def replay(body: Mapping[str, Any], host: Host, check: bool = False, only: Colle
         pin_group=body["pin_group"],
         state_directory=body["state_dir"],
     )
-    return converge(XdpProgram(wanted), wanted, host, check)
+    return converge(XdpProgram(desired), desired, host, check)
 
 
 def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
@@ -224,12 +226,12 @@ def _on_bpffs(host: Host, path: str) -> bool:
     return best[1] == "bpf"
 
 
-def _read_document(host: Host, wanted: Wanted) -> Mapping[str, Any] | None:
-    document = state_files.load(host, wanted.document, wanted.state_directory)
-    if document and document.kind == KIND:
-        return document.body
+def _read_document(host: Host, desired: Desired) -> Mapping[str, Any] | None:
+    state_file = state_store.load(host, desired.state_file, desired.state_directory)
+    if state_file and state_file.kind == KIND:
+        return state_file.body
     # One that is damaged differs from every document, so that it is written anew.
-    return {} if host.exists(wanted.documents[0]) else None
+    return {} if host.exists(desired.state_files[0]) else None
 
 
 def _read_source(host: Host, path: str) -> Source:
@@ -290,11 +292,11 @@ def _maps_in_use(attachments: Sequence[Attachment]) -> dict[str, Map]:
     return found
 
 
-def _permissions(wanted: Wanted) -> dict[str, tuple[int, int]]:
+def _permissions(desired: Desired) -> dict[str, tuple[int, int]]:
     found = {}
-    paths = [wanted.pin_root, wanted.pins, *(f"{wanted.pins}/{name}" for name in ("link", "prog", "maps"))]
-    if os.path.isdir(f"{wanted.pins}/maps"):
-        paths += [f"{wanted.pins}/maps/{name}" for name in os.listdir(f"{wanted.pins}/maps")]
+    paths = [desired.pin_root, desired.pins, *(f"{desired.pins}/{name}" for name in ("link", "prog", "maps"))]
+    if os.path.isdir(f"{desired.pins}/maps"):
+        paths += [f"{desired.pins}/maps/{name}" for name in os.listdir(f"{desired.pins}/maps")]
     for path in paths:
         try:
             status = os.stat(path)
@@ -311,6 +313,6 @@ def _read_device(link: Link) -> Device:
     return Device.of(link, settings, netlink.xdp_features(link.index), link.mtu, channels, on.__contains__)
 
 
-def _write_document(host: Host, wanted: Wanted, state: State, program: Program) -> None:
-    body = {**request(wanted, state), "loaded": {"id": program.id, "tag": program.tag}}
-    state_files.store(host, state_files.Document(wanted.document, KIND, body), wanted.state_directory)
+def _write_document(host: Host, desired: Desired, state: State, program: Program) -> None:
+    body = {**request(desired, state), "loaded": {"id": program.id, "tag": program.tag}}
+    state_store.store(host, state_store.StateFile(desired.state_file, KIND, body), desired.state_directory)

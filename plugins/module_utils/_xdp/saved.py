@@ -25,7 +25,7 @@ from .._core.system import Host
 from .._guard.guard import Guard, Restore, protect
 from .._linux import bpf, netlink
 from .attach import step
-from .plan import DIRECTORY_MODE, KIND, State, Wanted, touches_traffic
+from .plan import DIRECTORY_MODE, KIND, Desired, State, touches_traffic
 
 _MIRROR = "pins"  # beside the programs, which are named after their mode
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedProgram:
     """What was pinned.
 
     Attributes:
@@ -57,30 +57,30 @@ class Protection:
 
     Args:
         host: The machine.
-        wanted: What is asked of the interface.
+        desired: What is asked of the interface.
         mode: ``auto``, ``always`` or ``never``.
         timeout: Seconds in which the change has to be confirmed.
     """
 
-    def __init__(self, host: Host, wanted: Wanted, mode: str, timeout: float) -> None:
-        self._host, self._wanted, self._mode, self._timeout = host, wanted, mode, timeout
+    def __init__(self, host: Host, desired: Desired, mode: str, timeout: float) -> None:
+        self._host, self._desired, self._mode, self._timeout = host, desired, mode, timeout
         self.guard: Guard | None = None
 
     def __call__(self, changes: Sequence[Change], state: State) -> None:
         """Keep what is attached, and arm the guard where one is needed."""
         if self._mode == "never" or not touches_traffic(changes):
             return
-        wanted = self._wanted
-        kept = keep(wanted, state)
+        desired = self._desired
+        kept = keep(desired, state)
         try:
             self.guard = protect(
                 self._host,
                 KIND,
-                [wanted.interface],
+                [desired.interface],
                 [Restore(KIND, kept.body)],
                 self._mode,
                 self._timeout,
-                wanted.documents,
+                desired.state_files,
                 kept.paths,
             )
         finally:
@@ -93,21 +93,21 @@ class Protection:
         return self.guard.facts if self.guard else None
 
 
-def keep(wanted: Wanted, state: State) -> Kept:
+def keep(desired: Desired, state: State) -> SavedProgram:
     """Pin what is attached, and what is pinned, a second time.
 
     Raises:
         ApplyFailed: The kernel refused; nothing was changed.
     """
-    directory = f"{wanted.pins}~{secrets.token_hex(4)}"
+    directory = f"{desired.pins}~{secrets.token_hex(4)}"
     files: list[str] = []
-    directories = [wanted.pin_root, directory]
+    directories = [desired.pin_root, directory]
     attached: list[dict[str, Any]] = []
-    pinned = wanted.pins in state.permissions
+    pinned = desired.pins in state.permissions
     if not state.attachments and not pinned:
-        return Kept(_body(wanted, state, directory, attached), [])
+        return SavedProgram(_body(desired, state, directory, attached), [])
     try:
-        with step(f"keep in {directory} what is attached to {wanted.interface}"):
+        with step(f"keep in {directory} what is attached to {desired.interface}"):
             os.makedirs(directory, DIRECTORY_MODE)
             for one in state.attachments:
                 files.append(f"{directory}/{one.mode}")
@@ -117,27 +117,27 @@ def keep(wanted: Wanted, state: State) -> Kept:
             for place in (_MIRROR, f"{_MIRROR}/maps") if pinned else ():
                 directories.append(f"{directory}/{place}")
                 os.mkdir(directories[-1], DIRECTORY_MODE)
-            for name in _files(wanted.pins):
+            for name in _files(desired.pins):
                 files.append(f"{directory}/{_MIRROR}/{name}")
-                os.link(f"{wanted.pins}/{name}", files[-1])
+                os.link(f"{desired.pins}/{name}", files[-1])
     except ApplyFailed:
-        Kept({}, [*files, *reversed(directories)]).drop()
+        SavedProgram({}, [*files, *reversed(directories)]).drop()
         raise
-    return Kept(_body(wanted, state, directory, attached), [*files, *reversed(directories)])
+    return SavedProgram(_body(desired, state, directory, attached), [*files, *reversed(directories)])
 
 
-def _body(wanted: Wanted, state: State, directory: str, attached: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _body(desired: Desired, state: State, directory: str, attached: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
-        "interface": wanted.interface,
-        "pin_root": wanted.pin_root,
-        "pin_group": state.permissions.get(wanted.pin_root, (wanted.pin_group, 0))[0],
-        "pins": wanted.pins,
+        "interface": desired.interface,
+        "pin_root": desired.pin_root,
+        "pin_group": state.permissions.get(desired.pin_root, (desired.pin_group, 0))[0],
+        "pins": desired.pins,
         "kept": directory,
         "attached": list(attached),
         "permissions": {
             path: list(one)
             for path, one in state.permissions.items()
-            if path == wanted.pin_root or path.startswith(wanted.pins)
+            if path == desired.pin_root or path.startswith(desired.pins)
         },
     }
 
@@ -154,25 +154,25 @@ def restore(body: Mapping[str, Any], host: Host, check: bool = False) -> Outcome
     if link is None:
         _log.warning("%s is gone: its XDP program is not put back", name)
         return Outcome([], None, checked=check)
-    wanted = _kept_programs(body)
+    desired = _saved_programs(body)
     changes = [
-        Change((name, "program", mode), link.xdp.programs.get(mode), wanted.get(mode), disrupts=True)
-        for mode in sorted({*wanted, *link.xdp.programs})
-        if wanted.get(mode) != link.xdp.programs.get(mode)
+        Change((name, "program", mode), link.xdp.programs.get(mode), desired.get(mode), disrupts=True)
+        for mode in sorted({*desired, *link.xdp.programs})
+        if desired.get(mode) != link.xdp.programs.get(mode)
     ]
     if check:
         return Outcome(changes, None, checked=True)
     with step(f"bring {name} back to what was attached before"):
         if changes:
-            _attach(body, link, wanted)
+            _attach(body, link, desired)
         _mirror(body)
     reached = netlink.link(name)
-    if reached and dict(reached.xdp.programs) != wanted:
-        raise NotConverged(f"{name}: programs {dict(reached.xdp.programs)} are attached, {wanted} were before")
+    if reached and dict(reached.xdp.programs) != desired:
+        raise NotConverged(f"{name}: programs {dict(reached.xdp.programs)} are attached, {desired} were before")
     return Outcome(changes, None)
 
 
-def _kept_programs(body: Mapping[str, Any]) -> dict[str, int]:
+def _saved_programs(body: Mapping[str, Any]) -> dict[str, int]:
     found = {}
     for one in body["attached"]:
         with bpf.pinned(f"{body['kept']}/{one['mode']}") as descriptor:
@@ -180,17 +180,17 @@ def _kept_programs(body: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _attach(body: Mapping[str, Any], link: netlink.Link, wanted: Mapping[str, int]) -> None:
+def _attach(body: Mapping[str, Any], link: netlink.Link, desired: Mapping[str, int]) -> None:
     """Replace where the same bpf_link still holds the interface, so that no packet passes without a program."""
     holders = {one.program_id: one.id for one in bpf.xdp_links() if one.index == link.index}
     own = _link_id(f"{body['kept']}/{_MIRROR}/link")
     left = {
         one["mode"]: one["link"]
         for one in body["attached"]
-        if link.xdp.programs.get(one["mode"]) != wanted[one["mode"]]
+        if link.xdp.programs.get(one["mode"]) != desired[one["mode"]]
     }
     for mode, number in link.xdp.programs.items():
-        if wanted.get(mode) == number:
+        if desired.get(mode) == number:
             continue
         holder = holders.get(number)
         with bpf.program_by_id(number) as current:
@@ -242,14 +242,14 @@ def _link_id(path: str) -> int | None:
 def _mirror(body: Mapping[str, Any]) -> None:
     """Make the pins the same objects as the kept ones, each in one step for those who open its path."""
     pins, kept = body["pins"], f"{body['kept']}/{_MIRROR}"
-    wanted = list(_files(kept))
+    desired = list(_files(kept))
     for name in list(_files(pins)):
-        if name not in wanted:
+        if name not in desired:
             os.unlink(f"{pins}/{name}")
-    for directory in (pins, f"{pins}/maps") if wanted else ():
+    for directory in (pins, f"{pins}/maps") if desired else ():
         if not os.path.isdir(directory):
             os.mkdir(directory, DIRECTORY_MODE)
-    for name in wanted:
+    for name in desired:
         path, new = f"{pins}/{name}", f"{pins}/{name}~"
         if os.path.exists(path) and os.path.samefile(path, f"{kept}/{name}"):
             continue

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.drift import PARTS
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.drift import COMPONENTS
 
 ROOT = Path(__file__).resolve().parents[3]
 PREFIX = "tripod.baremetal."
@@ -38,21 +38,21 @@ def looked_for() -> dict[str, Any]:
 
 
 def test_every_part_of_the_plan_is_looked_at():
-    assert looked_for().keys() == PARTS.keys() == brought().keys() - {UNASKED}
+    assert looked_for().keys() == COMPONENTS.keys() == brought().keys() - {UNASKED}
 
 
-@pytest.mark.parametrize("name", sorted(PARTS))
+@pytest.mark.parametrize("name", sorted(COMPONENTS))
 def test_a_part_is_looked_for_as_it_is_brought(name):
-    wanted, looked = brought()[name], looked_for()[name]
+    desired, looked = brought()[name], looked_for()[name]
     if name == "kernel_args":
         variables = yaml.safe_load((ROOT / "roles" / "kernel" / "vars" / "main.yml").read_text(encoding="utf-8"))
         own, _plus, brought_along = variables["_kernel_arguments"].partition(" + ")
-        assert wanted == {"arguments": "{{ _kernel_arguments }}"}
+        assert desired == {"arguments": "{{ _kernel_arguments }}"}
         assert looked == {"arguments": f"{own} }}}}"}
         # Which the look adds, in the order of its parts.
         assert brought_along == (
             "cpu_isolation_boot_arguments | default([]) + hugepages_boot_arguments | default([]) }}"
         )
-        assert list(PARTS).index("cpu_isolation") < list(PARTS).index("hugepages")
+        assert list(COMPONENTS).index("cpu_isolation") < list(COMPONENTS).index("hugepages")
     else:
-        assert looked == wanted
+        assert looked == desired

@@ -24,7 +24,7 @@ def load(path: Path) -> Any:
     return DataLoader().load_from_file(str(path), trusted_as_template=True)
 
 
-def asked(service: str, facts: dict[str, Any], generation: str = "") -> dict[str, Any]:
+def requested(service: str, facts: dict[str, Any], generation: str = "") -> dict[str, Any]:
     """Return the options that depend on the plan, as Ansible gives them to the module; what it omits is absent."""
     (task,) = [one for one in load(ROLE / "tasks" / "main.yml") if "community.docker.docker_container" in one]
     options = task["community.docker.docker_container"]
@@ -42,22 +42,22 @@ def asked(service: str, facts: dict[str, Any], generation: str = "") -> dict[str
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("generation", ["", "7f3a"])
 def test_without_a_plan_a_container_is_what_it_was(service, generation):
-    assert asked(service, {"cpu_isolation_containers": {}}, generation) == {"generation": generation}
+    assert requested(service, {"cpu_isolation_containers": {}}, generation) == {"generation": generation}
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_with_a_plan_each_container_has_its_cpus_and_memory(service):
     expected = PLAN.get(service, PLAN["default"])
-    assert asked(service, {"cpu_isolation_containers": PLAN}) == {**expected, "generation": expected["cpuset_cpus"]}
+    assert requested(service, {"cpu_isolation_containers": PLAN}) == {**expected, "generation": expected["cpuset_cpus"]}
 
 
 def test_other_cpus_make_another_container():
-    assert asked("webui", {"cpu_isolation_containers": PLAN}, "7f3a")["generation"] == "7f3a on CPUs 0-1"
+    assert requested("webui", {"cpu_isolation_containers": PLAN}, "7f3a")["generation"] == "7f3a on CPUs 0-1"
 
 
 def test_a_run_that_left_the_plan_out_fails_instead_of_taking_cpus_away():
     with pytest.raises(AnsibleError, match="cpu_isolation_containers"):
-        asked("webui", {})
+        requested("webui", {})
 
 
 def test_the_role_is_the_only_place_where_containers_are_started():

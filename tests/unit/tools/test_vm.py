@@ -107,8 +107,8 @@ def apt(monkeypatch, *targets):
     """Have apt tell of these index targets, and nobody name a mirror."""
     for archive in ("DEBIAN", "DEBIAN_SECURITY"):
         monkeypatch.delenv(f"TRIPOD_{archive}_MIRROR", raising=False)
-    told = subprocess.CompletedProcess([], 0, "".join(f"{target}\n" for target in targets), "")
-    monkeypatch.setattr(subprocess, "run", lambda *_words, **_options: told)
+    reported = subprocess.CompletedProcess([], 0, "".join(f"{target}\n" for target in targets), "")
+    monkeypatch.setattr(subprocess, "run", lambda *_words, **_options: reported)
 
 
 def test_the_mirror_is_the_one_that_apt_uses(monkeypatch):

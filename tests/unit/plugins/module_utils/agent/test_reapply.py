@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent import cli
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply import (
     LINK_KINDS,
-    REPLAYS,
+    REAPPLIERS,
     as_json,
     exit_status,
-    replay,
+    reapply,
     table,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Change, Impossible, Outcome
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_files import Document
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store import StateFile
 
 
 class Recorder:
@@ -39,10 +40,10 @@ def recorder():
 
 @pytest.fixture
 def host(machine):
-    def store(*documents):
+    def store(*state_files):
         made = machine()
-        for name, kind, body in documents:
-            state_files.store(made, Document(name, kind, {"name": name, **body}))
+        for name, kind, body in state_files:
+            state_store.store(made, StateFile(name, kind, {"name": name, **body}))
         return made
 
     return store
@@ -50,7 +51,7 @@ def host(machine):
 
 def test_kinds_come_in_their_order_and_names_within(host, recorder):
     made = host(("a", "second", {}), ("z", "first", {}), ("b", "first", {}))
-    results = replay(made, replays={"first": recorder, "second": recorder})
+    results = reapply(made, reappliers={"first": recorder, "second": recorder})
     assert [call[0] for call in recorder.calls] == ["b", "z", "a"]
     assert [result.state for result in results] == ["converged"] * 3
     assert exit_status(results) == 0
@@ -58,7 +59,7 @@ def test_kinds_come_in_their_order_and_names_within(host, recorder):
 
 def test_one_that_fails_does_not_keep_the_others_from_it(host, recorder):
     made = host(("a", "first", {"error": "no such ring"}), ("b", "first", {"change": 512}))
-    results = replay(made, replays={"first": recorder})
+    results = reapply(made, reappliers={"first": recorder})
     assert [(one.name, one.state, one.error) for one in results] == [
         ("a", "failed", "no such ring"),
         ("b", "differs", None),
@@ -69,16 +70,16 @@ def test_one_that_fails_does_not_keep_the_others_from_it(host, recorder):
 
 def test_a_body_of_another_make_fails_by_itself(host, recorder):
     made = host(("b", "first", {}))
-    state_files.store(made, Document("a", "first", {"nothing": "of ours"}))
-    results = replay(made, replays={"first": recorder})
+    state_store.store(made, StateFile("a", "first", {"nothing": "of ours"}))
+    results = reapply(made, reappliers={"first": recorder})
     assert [one.state for one in results] == ["failed", "converged"]
     assert results[0].error == "its document is not understood: KeyError('name')"
 
 
 def test_what_is_unknown_or_damaged_is_told(host, recorder):
     made = host(("a", "later", {}))
-    made.write_atomically(state_files.path("torn"), '{"format": 1, "ki')
-    results = replay(made, replays={"first": recorder})
+    made.write_atomically(state_store.path("torn"), '{"format": 1, "ki')
+    results = reapply(made, reappliers={"first": recorder})
     assert [(one.name, one.state) for one in results] == [("a", "failed"), ("torn", "failed")]
     assert "'later': apply the host_agent role again" in results[0].error
     assert "/etc/tripod/host.d/torn.json cannot be understood: run the playbook" in results[1].error
@@ -86,13 +87,13 @@ def test_what_is_unknown_or_damaged_is_told(host, recorder):
 
 def test_a_replay_can_be_for_some_kinds_and_some_interfaces(host, recorder):
     made = host(("a", "first", {}), ("b", "second", {}))
-    replay(made, check=True, kinds=("second",), only={"ens1"}, replays={"first": recorder, "second": recorder})
+    reapply(made, check=True, kinds=("second",), only={"ens1"}, reappliers={"first": recorder, "second": recorder})
     assert recorder.calls == [("b", True, {"ens1"})]
 
 
 def test_the_table_says_what_differs_and_what_failed(host, recorder):
     made = host(("nic", "first", {"change": 512}), ("xdp-ens1", "first", {"error": "no such object"}))
-    results = replay(made, check=True, replays={"first": recorder})
+    results = reapply(made, check=True, reappliers={"first": recorder})
     assert table(results) == (
         "SUBJECT   STATE\n"
         "nic       differs\n"
@@ -101,10 +102,19 @@ def test_the_table_says_what_differs_and_what_failed(host, recorder):
         "  no such object\n"
     )  # fmt: skip
     assert table([]) == "nothing was asked of this host\n"
-    told = json.loads(as_json(results))
-    assert told[0]["diff"] == {"before": {"nic": {"ring": {"rx": 256}}}, "after": {"nic": {"ring": {"rx": 512}}}}
-    assert (told[1]["state"], told[1]["error"]) == ("failed", "no such object")
+    reported = json.loads(as_json(results))
+    assert reported[0]["diff"] == {"before": {"nic": {"ring": {"rx": 256}}}, "after": {"nic": {"ring": {"rx": 512}}}}
+    assert (reported[1]["state"], reported[1]["error"]) == ("failed", "no such object")
 
 
 def test_a_link_kind_is_one_that_can_be_replayed():
-    assert set(LINK_KINDS) < set(REPLAYS)
+    assert set(LINK_KINDS) < set(REAPPLIERS)
+
+
+def test_the_former_name_of_the_state_directory_is_taken_and_deprecated(caplog):
+    parser = cli.parser("1")
+    assert parser.parse_args(["apply", "--state-dir", "/a"]).state_dir == "/a"
+    assert caplog.text == ""
+    assert parser.parse_args(["watch", "--documents", "/b"]).state_dir == "/b"
+    assert "--documents is deprecated and goes with release 3.0.0: use --state-dir" in caplog.text
+    assert parser.parse_args(["status"]).state_dir == "/etc/tripod/host.d"

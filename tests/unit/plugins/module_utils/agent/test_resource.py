@@ -9,7 +9,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._agent.resource i
     HostAgent,
     Request,
     State,
-    summary,
+    describe_change,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.services import ServiceState
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.units import unit_text
@@ -162,6 +162,6 @@ def test_a_check_writes_nothing(machine):
 
 
 def test_a_change_of_a_unit_is_told_in_a_line():
-    assert summary(Change(("/etc/a.service", "unit"), None, "[Unit]\n")) == "/etc/a.service: written"
-    assert summary(Change(("/etc/a.service", "unit"), "[Unit]\n", None)) == "/etc/a.service: removed"
-    assert summary(Change(("tripod-keep", "enabled"), False, True)) == "tripod-keep enabled: False -> True"
+    assert describe_change(Change(("/etc/a.service", "unit"), None, "[Unit]\n")) == "/etc/a.service: written"
+    assert describe_change(Change(("/etc/a.service", "unit"), "[Unit]\n", None)) == "/etc/a.service: removed"
+    assert describe_change(Change(("tripod-keep", "enabled"), False, True)) == "tripod-keep enabled: False -> True"

@@ -15,7 +15,7 @@ ID = "4f1c" * 16
 SECOND = 10**9
 
 
-def story(actions: str, ledger: Ledger | None = None, at: int = 0) -> Ledger:
+def summary(actions: str, ledger: Ledger | None = None, at: int = 0) -> Ledger:
     """Replay actions, one a second, and return what is then known."""
     ledger = ledger or Ledger(Backoff())
     for second, action in enumerate(actions.split(), at):
@@ -41,18 +41,18 @@ def story(actions: str, ledger: Ledger | None = None, at: int = 0) -> Ledger:
     ],
 )
 def test_events_decide_what_is_due(actions, due_in):
-    ledger = story(actions)
+    ledger = summary(actions)
     assert ledger.idle(float(len(actions.split()) - 1)) == due_in
 
 
 def test_a_stop_is_remembered_until_a_start_or_the_end():
-    assert story("start die stop").stopped == {ID}
-    assert story("start die stop start").stopped == set()
-    assert story("start die stop destroy").stopped == set()
+    assert summary("start die stop").stopped == {ID}
+    assert summary("start die stop start").stopped == set()
+    assert summary("start die stop destroy").stopped == set()
 
 
 def test_waits_grow_to_their_limit_and_a_steady_run_forgets_them():
-    ledger = story("start die " * 10)
+    ledger = summary("start die " * 10)
     assert ledger.idle(19.0) == 60.0
     ledger.observe(Event("start", ID, "web", 100 * SECOND), 100.0)
     ledger.observe(Event("die", ID, "web", 160 * SECOND), 160.0)
@@ -60,7 +60,7 @@ def test_waits_grow_to_their_limit_and_a_steady_run_forgets_them():
 
 
 def test_a_short_run_forgets_nothing():
-    ledger = story("start die " * 2)
+    ledger = summary("start die " * 2)
     ledger.observe(Event("start", ID, "web", 100 * SECOND), 100.0)
     ledger.observe(Event("die", ID, "web", 159 * SECOND), 159.0)
     assert ledger.idle(159.0) == 4.0
@@ -88,7 +88,7 @@ def test_what_was_missed_is_made_up_for(stopped, status, due_in):
 
 
 def test_a_resync_forgets_who_is_gone_and_keeps_waits():
-    ledger = story("start die start die")
+    ledger = summary("start die start die")
     ledger.resync([Container(ID, "web", "exited")], 3.0)
     assert ledger.idle(3.0) == 2.0
     ledger.resync([], 3.0)

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.watch import Links, News, Schedule, Watch, parse
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import lock, state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import lock, state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.backoff import Backoff
 
 NEWLINK, DELLINK = 16, 17
@@ -41,7 +41,7 @@ def test_other_messages_are_passed_over():
 
 
 @pytest.mark.parametrize(
-    ("story", "reasons"),
+    ("summary", "reasons"),
     [
         ([News(4, "ens1")], ["appeared"]),
         ([News(4, "ens1"), News(4, "ens1", up=True)], ["appeared", None]),
@@ -57,9 +57,9 @@ def test_other_messages_are_passed_over():
         ([News(4, "ens1", True, True), News(4, "ens1", gone=True), News(9, "ens1")], ["appeared", None, "appeared"]),
     ],
 )
-def test_reasons_to_look_at_a_link(story, reasons):
+def test_reasons_to_look_at_a_link(summary, reasons):
     links = Links()
-    assert [links.observe(news) for news in story] == reasons
+    assert [links.observe(news) for news in summary] == reasons
 
 
 def test_links_that_are_gone_are_forgotten():
@@ -153,7 +153,7 @@ def test_a_link_that_is_gone_is_not_looked_at():
 
 def test_everything_is_looked_at_when_the_watch_begins_and_links_alone_after_that(machine, caplog):
     host = machine()
-    state_files.store(host, state_files.Document("later", "of-another-version", {}))
+    state_store.store(host, state_store.StateFile("later", "of-another-version", {}))
     watch = Watch(host)
     watch._resync("the watch began")
     due = watch.schedule.take(float("inf"))

@@ -151,12 +151,12 @@ def test_without_initramfs_tools_there_is_none_to_make(system):
 
 def test_what_runs_is_held_against_what_is_set(system):
     host, door = system()
-    told = facts([VIRTUAL], bring(host, door, VIRTUAL).state, check=False)
-    assert told["reload_required"] == ["igb"]
-    assert told["reboot_reasons"] == [
+    reported = facts([VIRTUAL], bring(host, door, VIRTUAL).state, check=False)
+    assert reported["reload_required"] == ["igb"]
+    assert reported["reboot_reasons"] == [
         "igb: max_vfs is 0, 7 is set: reload the driver (modprobe -r igb && modprobe igb), or reboot"
     ]
-    assert told["drivers"] == [{"name": "igb", "loaded": True, "version": RELEASE, "parameters": {"max_vfs": "0"}}]
+    assert reported["drivers"] == [{"name": "igb", "loaded": True, "version": RELEASE, "parameters": {"max_vfs": "0"}}]
     host.write_atomically("/sys/module/igb/parameters/max_vfs", "7\n")
     assert not facts([VIRTUAL], bring(host, door, VIRTUAL).state, check=False)["reboot_required"]
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_back_counts_until_the_next_boot(system):
 
 
 @pytest.mark.parametrize(
-    ("kind", "now", "wanted", "same"),
+    ("kind", "now", "desired", "same"),
     [
         ("bool", "Y", "1", True),
         ("bool", "N", "0", True),
@@ -191,8 +191,8 @@ def test_what_cannot_be_read_back_counts_until_the_next_boot(system):
         ("charp", "on", "off", False),
     ],
 )
-def test_compares_values_as_the_kernel_reads_them(kind, now, wanted, same):
-    assert same_value(kind, now, wanted) is same
+def test_compares_values_as_the_kernel_reads_them(kind, now, desired, same):
+    assert same_value(kind, now, desired) is same
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def bring(host, arguments, generator=None, check=False):
     return converge(KernelArguments(arguments, generator), arguments, host, check=check)
 
 
-def told(host, arguments, check=False):
+def reported(host, arguments, check=False):
     return facts(arguments, bring(host, arguments, check=check).state, check)
 
 
@@ -96,7 +96,7 @@ def test_a_run_is_unbroken_and_in_order(tokens, run, held):
 def test_repeated_arguments_go_through_config_pending_and_running(grub):
     host = grub()
     generator = Generator(host)
-    before = told(host, PAGES, check=True)
+    before = reported(host, PAGES, check=True)
     assert before["pending"] == ["root=LABEL=ROOT", "ro", "console=ttyS0", *PAGES]
     assert generator.calls == 0
     outcome = bring(host, PAGES, generator)
@@ -111,8 +111,8 @@ def test_repeated_arguments_go_through_config_pending_and_running(grub):
     boot(host)
     assert not bring(host, PAGES, generator).changed
     assert generator.calls == 1, "grub.cfg is made only when it has to be"
-    assert not told(host, PAGES)["reboot_required"]
-    assert told(host, PAGES)["boot_id"] == "8a3e6f7e"
+    assert not reported(host, PAGES)["reboot_required"]
+    assert reported(host, PAGES)["boot_id"] == "8a3e6f7e"
 
 
 def test_recovery_entries_do_not_get_them(grub):
@@ -124,7 +124,7 @@ def test_recovery_entries_do_not_get_them(grub):
 def test_the_order_counts(grub):
     host = grub(running="root=LABEL=ROOT ro console=ttyS0 b=2 a=1")
     bring(host, ["a=1", "b=2"])
-    assert told(host, ["a=1", "b=2"])["reboot_reasons"] == ["boot arguments a=1 b=2 are in effect in another order"]
+    assert reported(host, ["a=1", "b=2"])["reboot_reasons"] == ["boot arguments a=1 b=2 are in effect in another order"]
 
 
 def test_a_removed_argument_is_remembered_until_a_boot_without_it(grub):
@@ -135,10 +135,10 @@ def test_a_removed_argument_is_remembered_until_a_boot_without_it(grub):
     generator.bare = (RECORDED / "debian13.cfg").read_text()
     changes = bring(host, ["b=2"], generator).changes
     assert describe(changes[0]) == f"{DROP_IN} arguments: a=1 b=2 -> b=2 (removed, until a boot without them: a=1)"
-    assert told(host, ["b=2"])["reboot_reasons"] == ["boot arguments a=1 were removed and are still in effect"]
+    assert reported(host, ["b=2"])["reboot_reasons"] == ["boot arguments a=1 were removed and are still in effect"]
     boot(host)
     assert not bring(host, ["b=2"]).changed
-    assert not told(host, ["b=2"])["reboot_required"]
+    assert not reported(host, ["b=2"])["reboot_required"]
 
 
 def test_an_empty_list_removes_only_what_is_ours(grub):
@@ -148,7 +148,7 @@ def test_an_empty_list_removes_only_what_is_ours(grub):
     boot(host)
     assert bring(host, [], generator).changed
     assert not bring(host, [], generator).changed, "the running kernel still has it, so the comment stays"
-    assert told(host, [])["reboot_reasons"] == ["boot arguments a=1 were removed and are still in effect"]
+    assert reported(host, [])["reboot_reasons"] == ["boot arguments a=1 were removed and are still in effect"]
     boot(host)
     assert [describe(change) for change in bring(host, [], generator).changes] == [
         f"{DROP_IN} arguments:  (removed, until a boot without them: a=1) -> absent"
@@ -164,7 +164,7 @@ def test_an_argument_that_never_ran_goes_at_once(grub):
     bring(host, ["a=1"], generator)
     bring(host, [], generator)
     assert host.list("/etc/default/grub.d") == []
-    assert not told(host, [])["reboot_required"]
+    assert not reported(host, [])["reboot_required"]
 
 
 def test_nothing_is_asked_of_a_machine_without_a_boot_loader(machine):
@@ -178,7 +178,7 @@ def test_what_others_set_too_is_not_missed_when_it_goes(grub):
     bring(host, ["console=ttyS0", "a=1"], generator)
     boot(host)
     bring(host, [], generator)
-    assert told(host, [])["reboot_reasons"] == ["boot arguments a=1 were removed and are still in effect"]
+    assert reported(host, [])["reboot_reasons"] == ["boot arguments a=1 were removed and are still in effect"]
 
 
 @pytest.mark.parametrize("moment", ["drop-in written", "grub.cfg made"])
@@ -273,7 +273,7 @@ def test_values_with_blanks_are_quoted(grub):
     boot(host)
     host.write_atomically("/proc/cmdline", 'ro "dyndbg=file a.c +p" a=1\n')
     assert not bring(host, ['dyndbg="file a.c +p"', "a=1"]).changed
-    assert not told(host, ['dyndbg="file a.c +p"', "a=1"])["reboot_required"]
+    assert not reported(host, ['dyndbg="file a.c +p"', "a=1"])["reboot_required"]
 
 
 def test_grubs_own_variable_stays_last(grub):
@@ -304,7 +304,7 @@ def test_more_than_the_kernel_reads_is_refused(grub):
 def test_conflicts_are_told(grub):
     defaults = 'GRUB_CMDLINE_LINUX="console=ttyS0 isolcpus=1"\n'
     host = grub(running="ro", **{"/etc/default/grub": defaults})
-    assert told(host, ["isolcpus=2-3", "console=tty0"])["conflicts"] == [
+    assert reported(host, ["isolcpus=2-3", "console=tty0"])["conflicts"] == [
         "/etc/default/grub line 1 sets isolcpus=1, which isolcpus=2-3 comes after"
     ]
 

@@ -8,9 +8,9 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.sysctl import (
     FILE,
     Sysctls,
-    advice,
     canonical,
     parse,
+    warnings,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
@@ -41,9 +41,9 @@ def host(tmp_path):
     return made
 
 
-def bring(host, check=False, **asked):
-    wanted = parse({name.replace("__", "."): value for name, value in asked.items()})
-    return converge(Sysctls(wanted), wanted, host, check=check)
+def bring(host, check=False, **requested):
+    desired = parse({name.replace("__", "."): value for name, value in requested.items()})
+    return converge(Sysctls(desired), desired, host, check=check)
 
 
 def live(host, path):
@@ -227,7 +227,7 @@ def test_a_value_that_the_kernel_rounds_is_told(host, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "reported"),
     [
         ("/etc/sysctl.d/99-local.conf", True),
         ("/usr/lib/sysctl.d/90-vendor.conf", True),
@@ -236,14 +236,14 @@ def test_a_value_that_the_kernel_rounds_is_told(host, monkeypatch):
         ("/etc/sysctl.d/99-local.txt", False),
     ],
 )
-def test_a_file_that_is_read_later_and_differs_is_told(host, file, told):
+def test_a_file_that_is_read_later_and_differs_is_told(host, file, reported):
     host.write_atomically(file, "# net.core.netdev_budget = 1\n-net/core/netdev_budget=450\n")
     outcome = bring(host, net__core__netdev_budget=600)
-    assert bool(advice(outcome.state, {"net.core.netdev_budget": "600"})) is told
+    assert bool(warnings(outcome.state, {"net.core.netdev_budget": "600"})) is reported
 
 
 def test_a_file_hides_another_of_its_name(host):
     host.write_atomically("/usr/lib/sysctl.d/90-vendor.conf", "net.core.netdev_budget = 450\n")
     host.write_atomically("/etc/sysctl.d/90-vendor.conf", "")
     outcome = bring(host, net__core__netdev_budget=600)
-    assert advice(outcome.state, {"net.core.netdev_budget": "600"}) == []
+    assert warnings(outcome.state, {"net.core.netdev_budget": "600"}) == []

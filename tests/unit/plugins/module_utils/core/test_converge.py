@@ -15,7 +15,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 
 
 class Dial:
-    """A subject with one number, and a kernel that may not take it."""
+    """A resource with one number, and a kernel that may not take it."""
 
     def __init__(self, value=0, stuck=False):
         self.value, self.stuck, self.applied = value, stuck, []

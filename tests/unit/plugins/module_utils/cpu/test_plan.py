@@ -60,7 +60,7 @@ def reasons(topology, **options):
     return wrong.reasons
 
 
-def told(plan):
+def reported(plan):
     shares = {"housekeeping": plan.housekeeping, "isolated": plan.isolated, **plan.assignments}
     return {name: format_cpulist(cpus) for name, cpus in shares.items()}
 
@@ -129,7 +129,7 @@ def test_all_isolated_is_one_reason_and_not_two():
 
 def test_threads_of_a_core_may_be_split_where_asked():
     plan = resolved(SERVER, isolated="8-15", split_cores=True, assignments=[{"name": "a", "cores": 1}])
-    assert told(plan)["a"] == "8"
+    assert reported(plan)["a"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -273,15 +273,15 @@ def test_the_table_has_a_row_for_each_duty():
 
 
 def test_what_is_probably_not_meant_is_said():
-    def advice(**options):
+    def warnings(**options):
         return list(advise(resolved(LAB, **options), LAB))
 
-    assert advice(housekeeping="0,2", assignments=[{"name": "go", "cpus": "1,3"}], isolation=FLAGS) == []
-    (lonely,) = advice(housekeeping="0-1")
+    assert warnings(housekeeping="0,2", assignments=[{"name": "go", "cpus": "1,3"}], isolation=FLAGS) == []
+    (lonely,) = warnings(housekeeping="0-1")
     assert "node 1 has no housekeeping CPU" in lonely
-    (stuck,) = advice(housekeeping="0,2", assignments=[{"name": "go", "cpus": "1,3"}], isolation=["domain"])
+    (stuck,) = warnings(housekeeping="0,2", assignments=[{"name": "go", "cpus": "1,3"}], isolation=["domain"])
     assert "go: with isolation 'domain' nothing balances load among CPUs 1,3" in stuck
-    (idle,) = advice(housekeeping="0,2", assignments=[{"name": "go", "cpus": "3"}], isolation=["domain"])
+    (idle,) = warnings(housekeeping="0,2", assignments=[{"name": "go", "cpus": "3"}], isolation=["domain"])
     assert "CPUs 1 are isolated, and nobody is assigned to them" in idle
 
 

@@ -16,12 +16,12 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.plan import 
 from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.resource import (
     CpuIsolation,
     disagreements,
+    reapply,
     reboot_reasons,
-    replay,
 )
 
 CPU, NODE = "/sys/devices/system/cpu", "/sys/devices/system/node"
-DROP_IN, DOCUMENT = "/etc/systemd/system.conf.d/tripod.conf", "/etc/tripod/host.d/cpu_isolation.json"
+DROP_IN, STATE_FILE = "/etc/systemd/system.conf.d/tripod.conf", "/etc/tripod/host.d/cpu_isolation.json"
 IRQ, WORKQUEUE = "/proc/irq/default_smp_affinity", "/sys/devices/virtual/workqueue/cpumask"
 PCI = "/sys/devices/pci0000:80/0000:80:00.0/0000:81:00.0"
 VIRTIO = "/sys/devices/pci0000:00/0000:00:05.0"
@@ -108,7 +108,7 @@ def looked_at(host, **options):
 
 
 def lines(outcome):
-    return [describe(change) for change in outcome.changes if change.path[0] != "document"]
+    return [describe(change) for change in outcome.changes if change.path[0] != "state file"]
 
 
 def test_a_plan_reaches_systemd_and_interrupts_at_once_and_is_remembered(lab):
@@ -116,7 +116,7 @@ def test_a_plan_reaches_systemd_and_interrupts_at_once_and_is_remembered(lab):
     assert lines(done) == ["systemd CPUAffinity: absent -> 0-1", "irq default_smp_affinity: 0-3 -> 0-1"]
     assert lab.read(IRQ) == "3"
     assert lab.read(DROP_IN).splitlines()[1:] == ["[Manager]", "CPUAffinity=", "CPUAffinity=0-1"]
-    assert json.loads(lab.read(DOCUMENT)) == {
+    assert json.loads(lab.read(STATE_FILE)) == {
         "format": 1,
         "kind": "cpu_isolation",
         "housekeeping": "0-1",
@@ -201,15 +201,15 @@ def test_a_host_without_these_settings_has_none_of_them_planned(machine):
     bare = {path: text for path, text in LAB.items() if path not in (IRQ, WORKQUEUE, "/proc/1/status")}
     host = machine(bare, LINKS)
     assert lines(bring(host, isolation=[])) == []
-    assert json.loads(host.read(DOCUMENT))["original"] == {}
-    assert [change.path for change in remove(host).changes] == [("document", "cpu_isolation")]
+    assert json.loads(host.read(STATE_FILE))["original"] == {}
+    assert [change.path for change in remove(host).changes] == [("state file", "cpu_isolation")]
 
 
 def test_the_governor_is_set_on_every_cpu_and_put_back(machine):
     host = machine({**LAB, **GOVERNORS}, LINKS)
     assert lines(bring(host, governor="performance"))[-1] == "governor cpu3: schedutil -> performance"
     assert [host.read(f"{CPU}/cpu{cpu}/cpufreq/scaling_governor") for cpu in range(4)] == ["performance"] * 4
-    assert json.loads(host.read(DOCUMENT))["original"]["governors"]["0"] == "performance"
+    assert json.loads(host.read(STATE_FILE))["original"]["governors"]["0"] == "performance"
     remove(host)
     assert [host.read(f"{CPU}/cpu{cpu}/cpufreq/scaling_governor") for cpu in range(4)] == [
         "performance",
@@ -220,7 +220,7 @@ def test_the_governor_is_set_on_every_cpu_and_put_back(machine):
 def test_a_governor_that_is_not_asked_for_is_left_alone(machine):
     host = machine({**LAB, **GOVERNORS}, LINKS)
     assert [line for line in lines(bring(host)) if "governor" in line] == []
-    assert "governors" not in json.loads(host.read(DOCUMENT))["original"]
+    assert "governors" not in json.loads(host.read(STATE_FILE))["original"]
 
 
 def test_everything_that_the_host_cannot_do_comes_at_once(machine):
@@ -231,7 +231,7 @@ def test_everything_that_the_host_cannot_do_comes_at_once(machine):
     assert len(reasons) == 3
     for words in ("CPUs 4-9 are not online", "nohz_full: this kernel was built without CONFIG_NO_HZ_FULL", "cpufreq"):
         assert [reason for reason in reasons if words in reason]
-    assert not host.exists(DOCUMENT)
+    assert not host.exists(STATE_FILE)
 
 
 def test_a_governor_that_is_not_there_has_those_that_are_named(machine):
@@ -277,7 +277,7 @@ def test_absence_puts_back_what_was_first_and_touches_nothing_else(lab):
     assert lines(remove(lab)) == ["systemd CPUAffinity: 0 -> absent", "irq default_smp_affinity: 0 -> 0-3"]
     assert lab.read(IRQ) == "f"
     assert not lab.exists(DROP_IN)
-    assert not lab.exists(DOCUMENT)
+    assert not lab.exists(STATE_FILE)
     assert not remove(lab).changed
 
 
@@ -287,33 +287,33 @@ def test_a_host_without_a_plan_of_ours_stays_as_it_is(lab):
 
 def test_a_document_is_replayed_to_the_same_state(lab):
     bring(lab)
-    body = {key: value for key, value in json.loads(lab.read(DOCUMENT)).items() if key not in ("format", "kind")}
+    body = {key: value for key, value in json.loads(lab.read(STATE_FILE)).items() if key not in ("format", "kind")}
     boot(lab, workqueues="f")
     lab.path(IRQ).write_text("f\n")
-    foretold = replay(body, lab, check=True)
+    foretold = reapply(body, lab, check=True)
     assert lab.read(IRQ) == "f"
-    done = replay(body, lab)
+    done = reapply(body, lab)
     assert done.changes == foretold.changes
     assert lines(done) == ["irq default_smp_affinity: 0-3 -> 0-1", "workqueue cpumask: 0-3 -> 0-1"]
-    assert not replay(body, lab).changed
+    assert not reapply(body, lab).changed
 
 
 def test_a_link_that_comes_up_concerns_no_cpu(lab):
     bring(lab)
     lab.path(IRQ).write_text("f\n")
-    assert not replay(json.loads(lab.read(DOCUMENT)), lab, only=["ens1"]).changed
+    assert not reapply(json.loads(lab.read(STATE_FILE)), lab, only=["ens1"]).changed
     assert lab.read(IRQ) == "f"
 
 
 def test_a_replay_leaves_out_cpus_that_went_away_and_says_so(lab, caplog):
     bring(lab)
-    before = lab.read(DOCUMENT)
+    before = lab.read(STATE_FILE)
     lab.path(f"{CPU}/online").write_text("0-2\n")
     lab.path(IRQ).write_text("7\n")
     lab.path(f"{NODE}/node1/cpulist").write_text("2\n")
-    assert lines(replay(json.loads(before), lab)) == ["irq default_smp_affinity: 0-2 -> 0-1"]
+    assert lines(reapply(json.loads(before), lab)) == ["irq default_smp_affinity: 0-2 -> 0-1"]
     assert "CPUs 3 of the CPU plan are not online" in caplog.text
-    assert lab.read(DOCUMENT) == before
+    assert lab.read(STATE_FILE) == before
 
 
 def test_a_setting_that_the_kernel_refuses_is_named(lab, monkeypatch):

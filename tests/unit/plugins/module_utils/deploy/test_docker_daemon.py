@@ -17,9 +17,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._deploy import docker_daemon
 from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.docker_daemon import (
     Daemon,
+    Desired,
     DockerEngine,
     EngineState,
-    Wanted,
     answers,
     list_containers,
 )
@@ -31,17 +31,17 @@ UP = EngineState(answers=True, process=OLD, service_manager="none")
 DOWN = EngineState(answers=False, process=None, service_manager="none")
 ELSEWHERE = EngineState(answers=True, process=None, service_manager="none")
 STARTING = EngineState(answers=False, process=OLD, service_manager="none")
-STOPPED = Wanted(running=False)
-RESTARTED = Wanted(started_after=200)
+STOPPED = Desired(running=False)
+RESTARTED = Desired(started_after=200)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "state", "after"),
+    ("desired", "state", "after"),
     [
-        (Wanted(), UP, []),
-        (Wanted(), ELSEWHERE, []),
-        (Wanted(), DOWN, [True]),
-        (Wanted(), STARTING, [True]),
+        (Desired(), UP, []),
+        (Desired(), ELSEWHERE, []),
+        (Desired(), DOWN, [True]),
+        (Desired(), STARTING, [True]),
         (STOPPED, DOWN, []),
         (STOPPED, UP, [False]),
         (STOPPED, STARTING, [False]),
@@ -51,8 +51,8 @@ RESTARTED = Wanted(started_after=200)
         (RESTARTED, EngineState(True, Running(43, 250), "none"), []),
     ],
 )
-def test_the_plan(wanted, state, after):
-    changes = ENGINE.plan(wanted, state)
+def test_the_plan(desired, state, after):
+    changes = ENGINE.plan(desired, state)
     assert [change.after for change in changes] == after
     assert all(change.disrupts == (change.after is not True) for change in changes)
 
@@ -64,24 +64,24 @@ def test_a_restart_shows_which_process_goes():
 def test_systemd_keeps_what_it_owns():
     with pytest.raises(Refused, match="systemd runs on this host"):
         ENGINE.validate(STOPPED, EngineState(True, OLD, "systemd"))
-    ENGINE.validate(Wanted(), EngineState(True, None, "systemd"))
+    ENGINE.validate(Desired(), EngineState(True, None, "systemd"))
 
 
 def test_an_engine_of_somebody_else_is_not_ended():
-    for wanted in (STOPPED, RESTARTED):
+    for desired in (STOPPED, RESTARTED):
         with pytest.raises(Refused, match=r"/run/docker.pid names no living dockerd"):
-            ENGINE.validate(wanted, ELSEWHERE)
+            ENGINE.validate(desired, ELSEWHERE)
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(docker_daemon, "COMMAND", "dockerd-that-is-not-there")
     with pytest.raises(Impossible, match=r"dockerd-that-is-not-there is not installed \(Debian package docker.io\)"):
-        ENGINE.validate(Wanted(), DOWN)
+        ENGINE.validate(Desired(), DOWN)
 
 
 def test_a_timeout_is_positive():
     with pytest.raises(Invalid, match="timeout 0 must be more than 0"):
-        DockerEngine(Daemon(timeout=0)).validate(Wanted(), UP)
+        DockerEngine(Daemon(timeout=0)).validate(Desired(), UP)
 
 
 def test_flags_that_equal_the_default_are_left_to_daemon_json():
@@ -123,11 +123,11 @@ def test_systemd_is_recognised(machine, tmp_path):
 @pytest.fixture
 def server(tmp_path):
     """An HTTP server on a Unix socket that answers like an engine, and notes what it was asked."""
-    asked = []
+    requested = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             body = b"OK" if self.path == "/_ping" else json.dumps([{"Id": "abc", "Ports": []}]).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -143,16 +143,16 @@ def server(tmp_path):
     with socketserver.UnixStreamServer(str(tmp_path / "s"), Handler) as listener:
         thread = threading.Thread(target=listener.serve_forever)
         thread.start()
-        yield str(tmp_path / "s"), asked
+        yield str(tmp_path / "s"), requested
         listener.shutdown()
         thread.join()
 
 
 def test_an_engine_is_asked_in_its_own_words(server):
-    path, asked = server
+    path, requested = server
     assert answers(path)
     assert list_containers(path, "a=b") == [{"Id": "abc", "Ports": []}]
-    assert asked == ["/_ping", "/containers/json?filters=%7B%22label%22%3A+%5B%22a%3Db%22%5D%7D"]
+    assert requested == ["/_ping", "/containers/json?filters=%7B%22label%22%3A+%5B%22a%3Db%22%5D%7D"]
 
 
 def test_no_engine_has_no_containers(tmp_path):

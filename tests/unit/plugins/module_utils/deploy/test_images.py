@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Invalid, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.images import (
@@ -107,5 +107,5 @@ def test_the_base_is_made_once(tmp_path):
 def test_a_build_keeps_to_the_housekeeping_cpus_of_a_builder_with_a_plan(tmp_path):
     host = Host(tmp_path)
     assert build_limits(host) == {}
-    state_files.store(host, state_files.Document("cpu_isolation", "cpu_isolation", {"housekeeping": "0-1,8"}))
+    state_store.store(host, state_store.StateFile("cpu_isolation", "cpu_isolation", {"housekeeping": "0-1,8"}))
     assert build_limits(host) == {"cpusetcpus": "0-1,8"}

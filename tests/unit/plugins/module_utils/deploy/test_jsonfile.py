@@ -17,7 +17,7 @@ PATH = "/etc/docker/daemon.json"
 
 
 @pytest.mark.parametrize(
-    ("existing", "wanted", "result"),
+    ("existing", "desired", "result"),
     [
         (None, {"live-restore": True}, {"live-restore": True}),
         ("", {"live-restore": True}, {"live-restore": True}),
@@ -27,13 +27,13 @@ PATH = "/etc/docker/daemon.json"
         ('{"dns": ["192.0.2.1"]}', {"dns": ["192.0.2.2"]}, {"dns": ["192.0.2.2"]}),
     ],
 )
-def test_merges_and_keeps_what_is_not_ours(tmp_path, existing, wanted, result):
+def test_merges_and_keeps_what_is_not_ours(tmp_path, existing, desired, result):
     host = Host(tmp_path)
     if existing is not None:
         host.write_atomically(PATH, existing)
-    assert converge(JsonFile(PATH), wanted, host).changed
+    assert converge(JsonFile(PATH), desired, host).changed
     assert json.loads(host.read(PATH)) == result
-    assert not converge(JsonFile(PATH), wanted, host).changed
+    assert not converge(JsonFile(PATH), desired, host).changed
 
 
 def test_nothing_wanted_makes_no_file(tmp_path):

@@ -48,9 +48,9 @@ def test_the_specifications_samples_come_out_to_the_byte(name):
 
 
 def test_the_import_file_holds_all_three_parts():
-    document = json.loads(render(SAMPLE)["import-config.json"])
-    assert document == {"services": SERVICES, "mappings": MAPPINGS, "metadata": METADATA}
-    assert list(document) == ["services", "mappings", "metadata"]
+    state_file = json.loads(render(SAMPLE)["import-config.json"])
+    assert state_file == {"services": SERVICES, "mappings": MAPPINGS, "metadata": METADATA}
+    assert list(state_file) == ["services", "mappings", "metadata"]
 
 
 def test_the_order_of_keys_is_the_specifications_whatever_came_in():
@@ -124,17 +124,17 @@ def test_values_at_the_limits_pass():
 def test_files_come_and_go_and_others_stay(tmp_path):
     host = Host(tmp_path)
     host.write_atomically(f"{FOLDER}/README", "not ours")
-    subject = ImportFiles(FOLDER)
-    assert converge(subject, SAMPLE, host, check=True).changed
+    resource = ImportFiles(FOLDER)
+    assert converge(resource, SAMPLE, host, check=True).changed
     assert host.list(FOLDER) == ["README"]
-    assert len(converge(subject, SAMPLE, host).changes) == 3
+    assert len(converge(resource, SAMPLE, host).changes) == 3
     assert host.path(f"{FOLDER}/services.json").read_bytes() == (GOLDEN / "services.json").read_bytes()
-    assert not converge(subject, SAMPLE, host).changed
-    changes = converge(subject, with_mapping(listen_port=8443), host).changes
+    assert not converge(resource, SAMPLE, host).changed
+    changes = converge(resource, with_mapping(listen_port=8443), host).changes
     assert [change.path for change in changes] == [(f"{FOLDER}/mappings.json",), (f"{FOLDER}/import-config.json",)]
-    assert converge(subject, None, host).changed
+    assert converge(resource, None, host).changed
     assert host.list(FOLDER) == ["README"]
-    assert not converge(subject, None, host).changed
+    assert not converge(resource, None, host).changed
 
 
 def test_a_file_that_lacks_its_last_newline_is_another_file(tmp_path):

@@ -31,8 +31,8 @@ def secret(value=None, length=32, paths=(FIRST, SECOND), name="password"):
     return Secret(name, tuple(Copy(path, USER, GROUP) for path in paths), length, value)
 
 
-def bring(host, *wanted, present=True, check=False):
-    return converge(SecretFiles(wanted), present, host, check)
+def bring(host, *desired, present=True, check=False):
+    return converge(SecretFiles(desired), present, host, check)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core import lock, state_files
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import lock, state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
     Change,
@@ -32,7 +32,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import det
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.detached import Running, find_running
 
 BOOT = "/proc/sys/kernel/random/boot_id"
-DOCUMENT = state_files.path("nic")
+STATE_FILE = state_store.path("nic")
 HERE = Ssh("192.0.2.1", 40001, "192.0.2.10", 22)
 AGAIN = replace(HERE, peer_port=40002)
 
@@ -65,7 +65,7 @@ class Nic:
         self.replayed: list[int] = []
         self.refusals: list[Exception] = []
 
-    def replay(self, body: Mapping[str, Any], _host: Host) -> Outcome:
+    def reapply(self, body: Mapping[str, Any], _host: Host) -> Outcome:
         if self.refusals:
             raise self.refusals.pop(0)
         self.replayed.append(body["ring"])
@@ -75,13 +75,13 @@ class Nic:
 
 
 @contextmanager
-def agent(host: Host, replays: Mapping[str, Any] | None = None) -> Iterator[None]:
+def agent(host: Host, reappliers: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Somebody who looks at the guards, as the watch does."""
     end = threading.Event()
 
     def watch() -> None:
         while not end.wait(0.01):
-            guards.expire(host, replays or {})
+            guards.expire(host, reappliers or {})
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -120,28 +120,28 @@ def left(host: Host) -> list[str]:
 
 
 def test_what_nobody_confirms_is_put_back_at_the_deadline(host):
-    host.write_atomically(DOCUMENT, "before\n")
+    host.write_atomically(STATE_FILE, "before\n")
     nic = Nic()
     guard = arm(host)
     nic.ring = 4096
-    host.write_atomically(DOCUMENT, "after\n")
-    assert guards.expire(host, {"nic": nic.replay}, later(59)) == []
+    host.write_atomically(STATE_FILE, "after\n")
+    assert guards.expire(host, {"nic": nic.reapply}, later(59)) == []
     assert nic.ring == 4096
-    [record] = guards.expire(host, {"nic": nic.replay}, later(61))
-    assert (record.id, record.state, nic.ring, host.read(DOCUMENT)) == (guard.id, "reverted", 512, "before")
+    [record] = guards.expire(host, {"nic": nic.reapply}, later(61))
+    assert (record.id, record.state, nic.ring, host.read(STATE_FILE)) == (guard.id, "reverted", 512, "before")
     assert list(record.report) == [
         "nobody confirmed within 60 s",
-        f"{DOCUMENT} is as before",
+        f"{STATE_FILE} is as before",
         "ens1 ring: 4096 -> 512",
     ]
-    assert guards.expire(host, {"nic": nic.replay}, later(3600)) == []
+    assert guards.expire(host, {"nic": nic.reapply}, later(3600)) == []
 
 
 def test_a_document_that_was_not_there_is_removed(host):
     guard = arm(host)
-    host.write_atomically(DOCUMENT, "after\n")
-    guards.revert(host, {"nic": Nic().replay}, guard.id)
-    assert not host.exists(DOCUMENT)
+    host.write_atomically(STATE_FILE, "after\n")
+    guards.revert(host, {"nic": Nic().reapply}, guard.id)
+    assert not host.exists(STATE_FILE)
 
 
 def test_a_confirmation_over_a_new_connection_leaves_nothing(host, monkeypatch):
@@ -166,7 +166,7 @@ def test_the_connection_that_armed_it_cannot_confirm(host, monkeypatch):
 
 def test_a_confirmation_that_is_late_fails_with_the_story(host, monkeypatch):
     guard = arm(host)
-    guards.expire(host, {"nic": Nic().replay}, later(61))
+    guards.expire(host, {"nic": Nic().reapply}, later(61))
     come_from(monkeypatch, AGAIN)
     with pytest.raises(
         Refused, match=rf"{guard.id} of nic .* was reverted at 20.*Z: the host has its previous state. nobody"
@@ -183,7 +183,7 @@ def test_confirming_what_is_not_there(host):
 
 
 def test_nothing_is_armed_without_an_agent(host):
-    host.write_atomically(DOCUMENT, "before\n")
+    host.write_atomically(STATE_FILE, "before\n")
     with pytest.raises(Refused, match=r"no tripod-host watches this host.*host_agent role"):
         guards.protect(host, "nic", [], [], "always", 60)
     assert left(host) == []
@@ -214,12 +214,12 @@ def test_a_timeout_out_of_range(host, timeout):
 
 
 def test_a_reboot_reverts_at_once_and_by_documents_alone(host):
-    state_files.store(host, state_files.Document("nic", "nic", {"ring": 1024}))
+    state_store.store(host, state_store.StateFile("nic", "nic", {"ring": 1024}))
     guard = arm(host, ring=512)
-    state_files.store(host, state_files.Document("nic", "nic", {"ring": 4096}))
+    state_store.store(host, state_store.StateFile("nic", "nic", {"ring": 4096}))
     host.write_atomically(BOOT, "second\n")
     nic = Nic()
-    [record] = guards.expire(host, {"nic": nic.replay})
+    [record] = guards.expire(host, {"nic": nic.reapply})
     assert (record.id, record.state, nic.replayed) == (guard.id, "reverted", [1024])
     assert record.report[0] == "the host rebooted before it was confirmed"
 
@@ -229,14 +229,14 @@ def test_a_revert_that_was_cut_off_is_resumed(host):
     guard_record.store_record(host, replace(loaded(host, guard), state="reverting", attempts=1, deadline=later(-1)))
     nic = Nic()
     nic.ring = 4096
-    [record] = guards.expire(host, {"nic": nic.replay})
+    [record] = guards.expire(host, {"nic": nic.reapply})
     assert (record.state, nic.ring) == ("reverted", 512)
 
 
 def test_one_fault_keeps_nothing_else_from_coming_back(host):
-    state_files.store(host, state_files.Document("nic", "nic", {"ring": 512}))
+    state_store.store(host, state_store.StateFile("nic", "nic", {"ring": 512}))
     guard = arm(host)
-    state_files.discard(host, "nic")
+    state_store.discard(host, "nic")
     with agent(host):
         guards.protect(host, "nic", [], [Restore("xdp", {}), Restore("unknown", {})], "always", 60)
     nic = Nic()
@@ -245,15 +245,15 @@ def test_one_fault_keeps_nothing_else_from_coming_back(host):
     def faulty(_body: Mapping[str, Any], _host: Host) -> Outcome:
         raise KeyError("mode")
 
-    replays = {"nic": nic.replay, "xdp": faulty}
-    assert guards.expire(host, replays, later(61)) == []
+    reappliers = {"nic": nic.reapply, "xdp": faulty}
+    assert guards.expire(host, reappliers, later(61)) == []
     [record] = guards.records(host)
     assert (record.id, record.state, record.attempts, nic.ring) == (guard.id, "reverting", 1, 512)
     assert list(record.errors) == [
         "xdp: KeyError: 'mode'",
         "unknown: this agent does not know how to restore unknown: install it anew",
     ]
-    assert host.exists(DOCUMENT)
+    assert host.exists(STATE_FILE)
 
 
 def test_a_revert_is_tried_again_and_given_up_in_the_end(host):
@@ -261,26 +261,26 @@ def test_a_revert_is_tried_again_and_given_up_in_the_end(host):
     nic = Nic()
     nic.ring = 4096
     nic.refusals = [ApplyFailed("busy"), OSError(16, "Device or resource busy")]
-    assert guards.expire(host, {"nic": nic.replay}, later(61)) == []
-    assert guards.expire(host, {"nic": nic.replay}, later(1)) == [], "not before a while"
-    assert guards.expire(host, {"nic": nic.replay}, later(5)) == []
-    [record] = guards.expire(host, {"nic": nic.replay}, later(9))
+    assert guards.expire(host, {"nic": nic.reapply}, later(61)) == []
+    assert guards.expire(host, {"nic": nic.reapply}, later(1)) == [], "not before a while"
+    assert guards.expire(host, {"nic": nic.reapply}, later(5)) == []
+    [record] = guards.expire(host, {"nic": nic.reapply}, later(9))
     assert (record.state, record.attempts, list(record.errors)) == ("reverted", 3, [])
 
     arm(host, subject="xdp")
     nic.refusals = [ApplyFailed("busy")] * 9
-    told: list[guards.Record] = []
+    reported: list[guards.Record] = []
     for second in range(61, 100):
-        told += guards.expire(host, {"nic": nic.replay}, later(second))
-    assert [(one.state, one.attempts, list(one.errors)) for one in told] == [("failed", 5, ["nic: busy"])]
+        reported += guards.expire(host, {"nic": nic.reapply}, later(second))
+    assert [(one.state, one.attempts, list(one.errors)) for one in reported] == [("failed", 5, ["nic: busy"])]
     with pytest.raises(Refused, match=r"reverted only in part at .* \(nic: busy\)"):
-        guards.confirm(host, told[0].id)
+        guards.confirm(host, reported[0].id)
 
 
 def test_arming_again_extends_and_the_first_snapshot_has_the_last_word(host):
-    host.write_atomically(DOCUMENT, "first\n")
+    host.write_atomically(STATE_FILE, "first\n")
     first = arm(host, ring=512)
-    host.write_atomically(DOCUMENT, "second\n")
+    host.write_atomically(STATE_FILE, "second\n")
     deadline = guards.records(host)[0].deadline
     second = arm(host, ring=1024)
     [record] = guards.records(host)
@@ -288,8 +288,8 @@ def test_arming_again_extends_and_the_first_snapshot_has_the_last_word(host):
     assert record.deadline > deadline
     nic = Nic()
     nic.ring = 4096
-    guards.revert(host, {"nic": nic.replay})
-    assert (nic.replayed, host.read(DOCUMENT)) == ([1024, 512], "first")
+    guards.revert(host, {"nic": nic.reapply})
+    assert (nic.replayed, host.read(STATE_FILE)) == ([1024, 512], "first")
 
 
 def test_an_extension_without_an_agent_leaves_the_first_guard_as_it_was(host):
@@ -305,11 +305,11 @@ def test_the_next_run_reverts_what_a_crashed_one_left_and_tells_it_once(host):
     guard_record.store_record(host, replace(loaded(host, guard), process=Running(2**22 + 1, 1)))
     nic = Nic()
     nic.ring = 4096
-    assert [one.id for one in guards.settle(host, {"nic": nic.replay}, check=True)] == [guard.id]
+    assert [one.id for one in guards.report(host, {"nic": nic.reapply}, check=True)] == [guard.id]
     assert nic.ring == 4096
-    [told] = guards.settle(host, {"nic": nic.replay})
-    assert (told.id, told.state, nic.ring) == (guard.id, "reverted", 512)
-    assert guards.settle(host, {"nic": nic.replay}) == []
+    [reported] = guards.report(host, {"nic": nic.reapply})
+    assert (reported.id, reported.state, nic.ring) == (guard.id, "reverted", 512)
+    assert guards.report(host, {"nic": nic.reapply}) == []
     assert left(host) == [f"{guard_record.ARCHIVE.lstrip('/')}/{guard.id}.json"]
 
 
@@ -319,13 +319,13 @@ def test_a_check_only_tells(host, monkeypatch, act):
     guard_record.store_record(host, replace(loaded(host, guard), process=None))
     before, files = guards.records(host), left(host)
     come_from(monkeypatch, AGAIN)
-    replays = {"nic": Nic().replay}
-    told = {
+    reappliers = {"nic": Nic().reapply}
+    reported = {
         "confirm": lambda: guards.confirm(host, guard.id, check=True),
-        "revert": lambda: guards.revert(host, replays, guard.id, check=True),
-        "settle": lambda: guards.settle(host, replays, check=True),
+        "revert": lambda: guards.revert(host, reappliers, guard.id, check=True),
+        "settle": lambda: guards.report(host, reappliers, check=True),
     }[act]()
-    assert told == guards.records(host) == before
+    assert reported == guards.records(host) == before
     assert left(host) == files
 
 
@@ -333,7 +333,7 @@ def test_the_archive_is_bounded(host):
     for _number in range(23):
         guard = arm(host)
         guard_record.store_record(host, replace(loaded(host, guard), process=None))
-        guards.settle(host, {"nic": Nic().replay})
+        guards.report(host, {"nic": Nic().reapply})
     assert len(host.list(guard_record.ARCHIVE)) == 20
     assert f"{guard.id}.json" in host.list(guard_record.ARCHIVE)
 
@@ -341,7 +341,7 @@ def test_the_archive_is_bounded(host):
 def test_a_run_that_is_still_at_work_is_left_alone(host):
     guard = arm(host)
     with pytest.raises(Refused, match=rf"guard {guard.id} was armed by process {os.getpid()}, which is still at work"):
-        guards.settle(host, {})
+        guards.report(host, {})
     assert guards.records(host)[0].state == "armed"
 
 
@@ -355,7 +355,7 @@ def test_the_module_that_still_makes_the_change_is_ended_first(host, tmp_path):
         guard_record.store_record(real, replace(loaded(real, guard), process=process))
         reaper = threading.Thread(target=module.wait)
         reaper.start()
-        [record] = guards.expire(real, {"nic": Nic().replay}, later(61))
+        [record] = guards.expire(real, {"nic": Nic().reapply}, later(61))
         reaper.join()
     assert (record.state, module.returncode) == ("reverted", -15)
     assert f"process {module.pid}, which was still at work, is ended" in record.report
@@ -365,14 +365,14 @@ def test_a_process_of_the_same_number_is_not_ended(host):
     guard = arm(host)
     guard_record.store_record(host, replace(loaded(host, guard), process=Running(os.getppid(), 1)))
     host.write_atomically(f"/proc/{os.getppid()}/stat", stat(os.getppid()))
-    assert guards.expire(host, {"nic": Nic().replay}, later(61))[0].state == "reverted"
+    assert guards.expire(host, {"nic": Nic().reapply}, later(61))[0].state == "reverted"
 
 
 @pytest.mark.parametrize("content", ['{"format": 1, "id": "to', "[]", "{}", '{"format": 2}', "\0\0\0"])
 def test_a_torn_record_does_not_keep_the_others_from_being_seen_to(host, content, caplog):
     host.write_atomically(f"{guard_record.DIRECTORY}/a-torn.json", content)
     guard = arm(host)
-    [record] = guards.expire(host, {"nic": Nic().replay}, later(61))
+    [record] = guards.expire(host, {"nic": Nic().reapply}, later(61))
     assert record.id == guard.id
     assert "a-torn.json cannot be understood, so it reverts nothing and is set aside" in caplog.text
     caplog.clear()
@@ -385,7 +385,7 @@ def test_a_revert_goes_on_where_somebody_else_never_lets_go_of_the_host(host, mo
     monkeypatch.setattr(guards, "_PATIENCE", 0.2)
     guard = arm(host)
     with lock.alone(host):
-        assert [one.id for one in guards.expire(host, {"nic": Nic().replay}, later(61))] == [guard.id]
+        assert [one.id for one in guards.expire(host, {"nic": Nic().reapply}, later(61))] == [guard.id]
 
 
 def test_a_confirmation_waits_for_a_revert_and_then_fails(host, monkeypatch):
@@ -407,13 +407,13 @@ def test_a_confirmation_waits_for_a_revert_and_then_fails(host, monkeypatch):
 
 
 def test_arming_for_an_operator_keeps_every_document(host, monkeypatch):
-    state_files.store(host, state_files.Document("nic", "nic", {"ring": 512}))
+    state_store.store(host, state_store.StateFile("nic", "nic", {"ring": 512}))
     with agent(host):
         guard = guards.arm_host(host, ["lo"], 60)
     [record] = guards.records(host)
-    assert (guard.id, list(record.documents), list(record.restores)) == (
+    assert (guard.id, list(record.state_files), list(record.restores)) == (
         record.id,
-        [DOCUMENT],
+        [STATE_FILE],
         [Restore("nic", {"ring": 512})],
     )
     assert record.process is None

@@ -51,6 +51,6 @@ def test_nothing_is_written_where_there_is_no_irqbalance(machine):
     assert not host.exists(DROP_IN)
 
 
-@pytest.mark.parametrize(("numbers", "told"), [(None, None), ([], None), ([4, 5, 9], "4-5,9")])
-def test_banned_interrupts_in_a_plan(numbers, told):
-    assert irqbalance.describe(numbers) == told
+@pytest.mark.parametrize(("numbers", "reported"), [(None, None), ([], None), ([4, 5, 9], "4-5,9")])
+def test_banned_interrupts_in_a_plan(numbers, reported):
+    assert irqbalance.describe(numbers) == reported

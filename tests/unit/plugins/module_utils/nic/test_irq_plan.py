@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.topology import Cpus, Node
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.irq_plan import Demand, Topology, place, share_out
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.irq_plan import (
+    Requirement,
+    Topology,
+    place,
+    share_out,
+)
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq
 
 
@@ -30,77 +35,89 @@ VM = machine(["0-1", "2-3"])
 SERVER = machine(["0-3,8-11", "4-7,12-15"], [(core, core + 8) for core in range(8)])
 
 
-def queues(topology, *demands):
-    return {nic: [format_cpulist(one) for one in found.queues] for nic, found in place(topology, demands).items()}
+def queues(topology, *requirements):
+    return {nic: [format_cpulist(one) for one in found.queues] for nic, found in place(topology, requirements).items()}
 
 
 @pytest.mark.parametrize(
-    ("topology", "demand", "expected"),
+    ("topology", "requirement", "expected"),
     [
-        pytest.param(VM, Demand("ens1", 2, Irq(), 1), ["2", "3"], id="its own node"),
-        pytest.param(VM, Demand("ens1", 2, Irq(), None), ["0", "1"], id="any node where its own is unknown"),
-        pytest.param(VM, Demand("ens1", 2, Irq(), 7), ["0", "1"], id="any node where its own has no CPUs"),
-        pytest.param(SERVER, Demand("ens1", 4, Irq(), 1), ["4", "5", "6", "7"], id="one thread of each core"),
+        pytest.param(VM, Requirement("ens1", 2, Irq(), 1), ["2", "3"], id="its own node"),
+        pytest.param(VM, Requirement("ens1", 2, Irq(), None), ["0", "1"], id="any node where its own is unknown"),
+        pytest.param(VM, Requirement("ens1", 2, Irq(), 7), ["0", "1"], id="any node where its own has no CPUs"),
+        pytest.param(SERVER, Requirement("ens1", 4, Irq(), 1), ["4", "5", "6", "7"], id="one thread of each core"),
         pytest.param(
             SERVER,
-            Demand("ens1", 8, Irq(), 1),
+            Requirement("ens1", 8, Irq(), 1),
             ["4", "5", "6", "7", "12", "13", "14", "15"],
             id="second threads when cores run out",
         ),
-        pytest.param(VM, Demand("ens1", 5, Irq(), 1), ["2", "3", "2", "3", "2"], id="wraps round"),
-        pytest.param(SERVER, Demand("ens1", 2, Irq(avoid=cpus("4,12")), 1), ["5", "6"], id="housekeeping avoided"),
+        pytest.param(VM, Requirement("ens1", 5, Irq(), 1), ["2", "3", "2", "3", "2"], id="wraps round"),
+        pytest.param(SERVER, Requirement("ens1", 2, Irq(avoid=cpus("4,12")), 1), ["5", "6"], id="housekeeping avoided"),
         pytest.param(
-            SERVER, Demand("ens1", 2, Irq(avoid=cpus("4")), 1), ["5", "6"], id="a thread beside housekeeping comes last"
+            SERVER,
+            Requirement("ens1", 2, Irq(avoid=cpus("4")), 1),
+            ["5", "6"],
+            id="a thread beside housekeeping comes last",
         ),
         pytest.param(
             machine(["0-1", "2-3"], isolated="2"),
-            Demand("ens1", 2, Irq(), 1),
+            Requirement("ens1", 2, Irq(), 1),
             ["3", "3"],
             id="isolated CPUs left alone",
         ),
         pytest.param(
             machine(["0-1", "2-3"], isolated="2-3"),
-            Demand("ens1", 2, Irq(cpus=cpus("2-3")), 1),
+            Requirement("ens1", 2, Irq(cpus=cpus("2-3")), 1),
             ["2", "3"],
             id="isolated CPUs by name",
         ),
-        pytest.param(VM, Demand("ens1", 2, Irq(cpus=cpus("0-3"), avoid=cpus("0")), 1), ["1", "2"], id="limited"),
-        pytest.param(VM, Demand("ens1", 2, Irq((cpus("0"), cpus("1-3"))), 1), ["0", "1-3"], id="explicit"),
-        pytest.param(VM, Demand("ens1", 3, Irq((cpus("0-1"),)), 1), ["0-1"] * 3, id="explicit, once for all"),
+        pytest.param(VM, Requirement("ens1", 2, Irq(cpus=cpus("0-3"), avoid=cpus("0")), 1), ["1", "2"], id="limited"),
+        pytest.param(VM, Requirement("ens1", 2, Irq((cpus("0"), cpus("1-3"))), 1), ["0", "1-3"], id="explicit"),
+        pytest.param(VM, Requirement("ens1", 3, Irq((cpus("0-1"),)), 1), ["0-1"] * 3, id="explicit, once for all"),
         pytest.param(
-            machine(["0-3"], online="0,2"), Demand("ens1", 3, Irq(), 0), ["0", "2", "0"], id="only CPUs that are online"
+            machine(["0-3"], online="0,2"),
+            Requirement("ens1", 3, Irq(), 0),
+            ["0", "2", "0"],
+            id="only CPUs that are online",
         ),
         pytest.param(
-            Topology([0, 1], cores=[]), Demand("ens1", 2, Irq(), None), ["0", "1"], id="a kernel that names no cores"
+            Topology([0, 1], cores=[]),
+            Requirement("ens1", 2, Irq(), None),
+            ["0", "1"],
+            id="a kernel that names no cores",
         ),
     ],
 )
-def test_queues_go_where_they_should(topology, demand, expected):
-    assert queues(topology, demand) == {"ens1": expected}
+def test_queues_go_where_they_should(topology, requirement, expected):
+    assert queues(topology, requirement) == {"ens1": expected}
 
 
 def test_nics_of_one_node_spread_over_its_cores():
-    found = queues(SERVER, Demand("ens1", 2, Irq(), 1), Demand("ens2", 2, Irq(), 1), Demand("ens3", 1, Irq(), 0))
+    found = queues(
+        SERVER, Requirement("ens1", 2, Irq(), 1), Requirement("ens2", 2, Irq(), 1), Requirement("ens3", 1, Irq(), 0)
+    )
     assert found == {"ens1": ["4", "5"], "ens2": ["6", "7"], "ens3": ["0"]}
 
 
 def test_a_second_nic_uses_the_second_threads_of_loaded_cores():
-    found = queues(SERVER, Demand("ens1", 4, Irq(), 0), Demand("ens2", 4, Irq(), 0))
+    found = queues(SERVER, Requirement("ens1", 4, Irq(), 0), Requirement("ens2", 4, Irq(), 0))
     assert found["ens2"] == ["8", "9", "10", "11"]
 
 
 def test_queues_that_share_a_core_are_told_of():
     notes = {
-        nic: one.notes for nic, one in place(VM, [Demand("ens1", 2, Irq(), 1), Demand("ens2", 4, Irq(), 1)]).items()
+        nic: one.notes
+        for nic, one in place(VM, [Requirement("ens1", 2, Irq(), 1), Requirement("ens2", 4, Irq(), 1)]).items()
     }
     assert notes["ens1"] == ()
     assert notes["ens2"] == ("4 queues share 2 cores: fewer channels would interrupt each other less",)
-    [note] = place(SERVER, [Demand("ens1", 5, Irq(), 1)])["ens1"].notes
+    [note] = place(SERVER, [Requirement("ens1", 5, Irq(), 1)])["ens1"].notes
     assert "4 cores (8 hardware threads)" in note
 
 
 @pytest.mark.parametrize(
-    ("asked", "other"),
+    ("requested", "other"),
     [
         (Irq(), None),
         (Irq(avoid=cpus("0")), cpus("0")),
@@ -108,55 +125,71 @@ def test_queues_that_share_a_core_are_told_of():
         (Irq((cpus("2"),), other=cpus("0-1")), cpus("0-1")),
     ],
 )
-def test_what_serves_no_queue_goes_to_the_housekeeping_cpus(asked, other):
-    assert place(VM, [Demand("ens1", 1, asked, 1)])["ens1"].other == other
+def test_what_serves_no_queue_goes_to_the_housekeeping_cpus(requested, other):
+    assert place(VM, [Requirement("ens1", 1, requested, 1)])["ens1"].other == other
 
 
 @pytest.mark.parametrize(
-    ("topology", "demand", "words"),
+    ("topology", "requirement", "words"),
     [
-        (VM, Demand("ens1", 1, Irq(cpus=cpus("3-5"))), "ens1: irq.cpus names CPUs 4-5, which are not online (0-3 are)"),
-        (VM, Demand("ens1", 1, Irq(avoid=cpus("9"))), "ens1: irq.avoid names CPUs 9, which are not online (0-3 are)"),
-        (VM, Demand("ens1", 1, Irq((cpus("8"),))), "ens1: irq.placement names CPUs 8, which are not online (0-3 are)"),
         (
             VM,
-            Demand("ens1", 4, Irq((cpus("0"), cpus("1")))),
+            Requirement("ens1", 1, Irq(cpus=cpus("3-5"))),
+            "ens1: irq.cpus names CPUs 4-5, which are not online (0-3 are)",
+        ),
+        (
+            VM,
+            Requirement("ens1", 1, Irq(avoid=cpus("9"))),
+            "ens1: irq.avoid names CPUs 9, which are not online (0-3 are)",
+        ),
+        (
+            VM,
+            Requirement("ens1", 1, Irq((cpus("8"),))),
+            "ens1: irq.placement names CPUs 8, which are not online (0-3 are)",
+        ),
+        (
+            VM,
+            Requirement("ens1", 4, Irq((cpus("0"), cpus("1")))),
             "ens1: irq.placement has CPUs for 2 queues, but 4 interrupt: give a CPU list for each, or one for all",
         ),
         (
             VM,
-            Demand("ens1", 1, Irq(avoid=cpus("2-3")), 1),
+            Requirement("ens1", 1, Irq(avoid=cpus("2-3")), 1),
             "ens1: no CPU of NUMA node 1 (2-3) is left for its queues: 2-3 are avoided; "
             "irq.cpus may name isolated CPUs, or those of another node",
         ),
         (
             machine(["0-1", "2-3"], isolated="3"),
-            Demand("ens1", 1, Irq(avoid=cpus("2")), 1),
+            Requirement("ens1", 1, Irq(avoid=cpus("2")), 1),
             "ens1: no CPU of NUMA node 1 (2-3) is left for its queues: 2 are avoided and 3 are isolated; "
             "irq.cpus may name isolated CPUs, or those of another node",
         ),
         (
             machine(["0-1"], isolated="0-1"),
-            Demand("ens1", 1, Irq()),
+            Requirement("ens1", 1, Irq()),
             "ens1: no CPU of the machine (0-1) is left for its queues: 0-1 are isolated; "
             "irq.cpus may name isolated CPUs, or those of another node",
         ),
         (
             VM,
-            Demand("ens1", 1, Irq(cpus=cpus("2"), avoid=cpus("2"))),
+            Requirement("ens1", 1, Irq(cpus=cpus("2"), avoid=cpus("2"))),
             "ens1: no CPU of irq.cpus 2 is left for its queues: 2 are avoided",
         ),
-        (VM, Demand("ens1", 1, Irq(cpus=cpus(""))), "ens1: no CPU of irq.cpus, which is empty, is left for its queues"),
+        (
+            VM,
+            Requirement("ens1", 1, Irq(cpus=cpus(""))),
+            "ens1: no CPU of irq.cpus, which is empty, is left for its queues",
+        ),
     ],
 )
-def test_what_cannot_be_placed_says_why(topology, demand, words):
-    found = place(topology, [demand])["ens1"]
+def test_what_cannot_be_placed_says_why(topology, requirement, words):
+    found = place(topology, [requirement])["ens1"]
     assert found.reasons == (words,)
     assert found.queues == ()
 
 
 def test_the_plan_of_one_nic_survives_the_fault_of_another():
-    found = place(VM, [Demand("ens1", 1, Irq(cpus=cpus("9"))), Demand("ens2", 1, Irq(), 1)])
+    found = place(VM, [Requirement("ens1", 1, Irq(cpus=cpus("9"))), Requirement("ens2", 1, Irq(), 1)])
     assert found["ens1"].reasons
     assert found["ens2"].queues == (cpus("2"),)
 

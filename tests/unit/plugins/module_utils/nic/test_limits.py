@@ -215,10 +215,10 @@ class TestRefusals:
         assert refusals(nic("i40e"), channels={"combined": 4}) == []
 
     def test_foreign_rules_at_our_locations(self):
-        asked = {"flow_rules": [{"flow_type": "tcp4", "queue": 1}], "flow_rule_locations": "7-9"}
-        [reason] = refusals(nic("i40e"), **asked)
+        requested = {"flow_rules": [{"flow_type": "tcp4", "queue": 1}], "flow_rule_locations": "7-9"}
+        [reason] = refusals(nic("i40e"), **requested)
         assert "flow rules at 7 are not ours: choose other flow_rule_locations, or remove them" in reason
-        assert refusals(nic("i40e"), **asked, owns_rules=True) == []
+        assert refusals(nic("i40e"), **requested, owns_rules=True) == []
 
     def test_rules_that_are_as_asked_are_ours(self):
         """The run before may have ended between the rules and the document."""

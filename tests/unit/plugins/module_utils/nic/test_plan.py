@@ -64,7 +64,7 @@ def test_what_was_before_can_be_asked_for(driver):
     """The way back is a request like any other: from any state it leads to the recorded one."""
     state = nic(driver)
     counts = {section: getattr(state.settings, section) or {} for section in ("rings", "channels")}
-    wanted = {
+    desired = {
         "mtu": 1600,
         "txqueuelen": 77,
         **{
@@ -81,15 +81,15 @@ def test_what_was_before_can_be_asked_for(driver):
         "xps": "auto",
         "rps": {"cpus": "0", "flow_entries": 64},
     }
-    request = parse({"name": state.name, **wanted})
+    request = parse({"name": state.name, **desired})
     back = previous(request, state, host(state))
-    assert plan(state, **wanted) != []
+    assert plan(state, **desired) != []
     assert plan(state, **{**back.to_body(), "name": state.name}) == []
 
 
 def test_the_order_is_that_of_drivers():
     state = nic("ixgbe", up=False)
-    asked = {
+    requested = {
         "features": {"ntuple": True},
         "irq": {"placement": "local"},
         "flow_rules": [{"flow_type": "udp4", "match": {"dst_port": 53}, "queue": 3}],
@@ -104,7 +104,7 @@ def test_the_order_is_that_of_drivers():
         "up": True,
         "txqueuelen": 500,
     }
-    sections = [one.path[1] for one in plan(state, **asked)]
+    sections = [one.path[1] for one in plan(state, **requested)]
     assert list(dict.fromkeys(sections)) == [
         *("up", "private_flags", "rss", "channels", "rings", "mtu", "coalesce", "features", "pause", "txqueuelen"),
         *("hash_fields", "flow_rules", "irq", "xps"),
@@ -234,10 +234,10 @@ class TestFlowRules:
     )
 
     def test_rules_take_the_first_free_locations_of_ours(self):
-        asked = [{"flow_type": "udp4", "match": {"dst_port": port}, "queue": 1} for port in (1, 2)]
+        requested = [{"flow_type": "udp4", "match": {"dst_port": port}, "queue": 1} for port in (1, 2)]
         lines = [
             one.path[2]
-            for one in plan(I40E, flow_rules=[*asked, {"flow_type": "tcp4", "drop": True, "location": 8128}])
+            for one in plan(I40E, flow_rules=[*requested, {"flow_type": "tcp4", "drop": True, "location": 8128}])
         ]
         assert lines == ["8128", "8129", "8130"]
 
@@ -256,8 +256,8 @@ class TestFlowRules:
         assert steps(self.STEERS, flow_rules=[], flow_rule_locations="10-20") == []
 
     def test_our_rules_for_queues_that_go_give_way_first(self):
-        asked = [{"flow_type": "udp4", "match": {"dst_port": 53}, "queue": 1, "location": 90}]
-        changes = plan(self.STEERS, channels={"combined": 2}, flow_rules=asked, owns_rules=True)
+        requested = [{"flow_type": "udp4", "match": {"dst_port": 53}, "queue": 1, "location": 90}]
+        changes = plan(self.STEERS, channels={"combined": 2}, flow_rules=requested, owns_rules=True)
         sections = [(one.path[1], one.after is None) for one in changes]
         assert sections == [("flow_rules", True), ("rss", False), ("channels", False), ("flow_rules", False)]
 
@@ -351,16 +351,16 @@ class TestQueuesOfTheStack:
         assert "15" in after["tx-0"].replace("-", ",").split(",")
 
     @pytest.mark.parametrize(
-        ("held", "asked", "expected"),
+        ("held", "requested", "expected"),
         [
             ("0", "off", ["ens1 xps tx-0: 0 -> none"]),
             ("0", ["1", "", "", ""], ["ens1 xps tx-0: 0 -> 1"]),
             ("0", ["0", "", "", ""], []),
         ],
     )
-    def test_choices_of_the_operator(self, held, asked, expected):
+    def test_choices_of_the_operator(self, held, requested, expected):
         state = replace(IGB, xps=(frozenset([int(held)]), *[frozenset()] * 3))
-        assert steps(state, xps=asked) == expected
+        assert steps(state, xps=requested) == expected
 
     def test_a_nic_of_one_queue_has_nothing_to_choose(self):
         one = replace(nic("veth", channels={"rx": Count(1, 1), "tx": Count(1, 1)}), xps=())

@@ -23,7 +23,7 @@ UNSET = dict.fromkeys(
 )
 
 
-def asked(**options):
+def requested(**options):
     return parse({**UNSET, "name": "ens1", "state": "present", **options})
 
 
@@ -76,7 +76,7 @@ def asked(**options):
     ],
 )
 def test_options_become_a_request_and_back(options, expected):
-    request = asked(**options)
+    request = requested(**options)
     assert request == Request(**{"name": "ens1", **expected})
     assert parse(request.to_body()) == request
 
@@ -136,21 +136,21 @@ def test_options_become_a_request_and_back(options, expected):
     ],
 )
 def test_what_is_malformed_says_why(options, words):
-    with pytest.raises(Invalid) as told:
-        asked(**options)
-    [reason] = told.value.facts["reasons"]
+    with pytest.raises(Invalid) as reported:
+        requested(**options)
+    [reason] = reported.value.facts["reasons"]
     assert reason.startswith(("ens1: ", "nics[0]: "))
     assert words in reason
 
 
 def test_every_reason_of_every_nic_comes_at_once():
-    with pytest.raises(Invalid, match="nothing was changed") as told:
+    with pytest.raises(Invalid, match="nothing was changed") as reported:
         parse_all([{"name": "ens1", "mtu": "x", "xps": "y"}, {"mac": "zz"}])
-    assert [reason.partition(":")[0] for reason in told.value.facts["reasons"]] == ["ens1", "ens1", "zz"]
+    assert [reason.partition(":")[0] for reason in reported.value.facts["reasons"]] == ["ens1", "ens1", "zz"]
 
 
 def test_a_bond_takes_what_is_of_links_and_its_members_the_rest():
-    request = asked(mtu=9000, up=True, txqueuelen=1, rings={"rx": 512}, irq={"placement": "local"}, xps="auto")
+    request = requested(mtu=9000, up=True, txqueuelen=1, rings={"rx": 512}, irq={"placement": "local"}, xps="auto")
     assert request.of_link() == Request(name="ens1", mtu=9000, up=True, txqueuelen=1)
     assert request.of_hardware() == Request(name="ens1", rings={"rx": 512}, irq=Irq(), xps="auto")
 

@@ -64,7 +64,7 @@ def test_all_that_is_given_must_agree(request_, expected):
     ],
 )
 def test_a_remembered_nic_is_found_again(request_, expected):
-    assert names(nic._find_remembered(request_, TABLE, ADDRESSES)) == expected
+    assert names(nic._find_saved(request_, TABLE, ADDRESSES)) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_was_seen_first_stays(held, seen, expected):
         (("ens1", "xps", "tx-0"), False),
         (("irqbalance", "banned"), False),
         (("host", "rps_sock_flow_entries"), False),
-        (("document", "nic"), False),
+        (("state file", "nic"), False),
     ],
 )
 def test_only_what_goes_through_a_driver_is_guarded(path, through_the_driver):

@@ -7,7 +7,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.module import Answer
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight import drift
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.drift import Part, look
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.drift import Component, check_drift
 
 AS_PLANNED = {"changed": False, "changes": []}
 
@@ -17,28 +17,28 @@ def parts(monkeypatch, tmp_path):
     """Return a way to look at parts that give the answers named; what each was asked is in ``asked``."""
 
     def looked(answers, plan):
-        asked = {}
+        requested = {}
 
         def part(name, answer):
             def ask(options, _host, check):
-                assert check, "a look changes nothing"
-                asked[name] = options
+                assert check, "a drift check changes nothing"
+                requested[name] = options
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
 
             spec = {"arguments": {"type": "list", "elements": "str"}, "count": {"type": "int", "default": 7}}
-            return Part(spec, ask)
+            return Component(spec, ask)
 
-        monkeypatch.setattr(drift, "PARTS", {name: part(name, answer) for name, answer in answers.items()})
-        return look(plan, Host(root=str(tmp_path))), asked
+        monkeypatch.setattr(drift, "COMPONENTS", {name: part(name, answer) for name, answer in answers.items()})
+        return check_drift(plan, Host(root=str(tmp_path))), requested
 
     return looked
 
 
 def test_options_are_completed_and_converted_as_for_the_module(parts):
-    found, asked = parts({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {"count": "3", "arguments": "a,b"}})
-    assert asked == {"sysctl": {"count": 3, "arguments": ["a", "b"]}}
+    found, requested = parts({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {"count": "3", "arguments": "a,b"}})
+    assert requested == {"sysctl": {"count": 3, "arguments": ["a", "b"]}}
     assert not any(one.drifted for one in found.values())
     assert parts({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {}})[1]["sysctl"]["count"] == 7
 
@@ -72,8 +72,8 @@ def test_whatever_keeps_a_host_from_its_plan_is_drift(parts, answer, changes, re
 
 
 def test_malformed_options_are_drift_that_names_part_and_option(parts):
-    found, asked = parts({"nic": Answer(AS_PLANNED)}, {"nic": {"count": "many", "ring": 1}})
-    assert asked == {}
+    found, requested = parts({"nic": Answer(AS_PLANNED)}, {"nic": {"count": "many", "ring": 1}})
+    assert requested == {}
     assert found["nic"].drifted
     assert "nic: " in found["nic"].reasons[0]
     assert "count" in found["nic"].reasons[0]

@@ -104,11 +104,11 @@ def test_hardware_gro_matters_where_it_stays_on(driver, changeable, severities):
     ],
 )
 def test_channels_are_held_against_what_the_driver_needs(driver, declared, finding):
-    told = found(nic(driver, **declared))
+    reported = found(nic(driver, **declared))
     if finding is None:
-        assert told == []
+        assert reported == []
     else:
-        ((severity, what, limit),) = told
+        ((severity, what, limit),) = reported
         assert (severity, what) == finding[:2]
         assert limit.startswith(finding[2])
 
@@ -132,9 +132,9 @@ def test_unequal_queues_are_refused_for_gve():
     ],
 )
 def test_the_driver_must_support_the_mode(driver, mode, features, severity, words):
-    told = found(nic(driver, xdp_features=features), mode)
-    assert [one[0] for one in told] == ([severity] if severity else [])
-    assert all(words in one[1] for one in told)
+    reported = found(nic(driver, xdp_features=features), mode)
+    assert [one[0] for one in reported] == ([severity] if severity else [])
+    assert all(words in one[1] for one in reported)
 
 
 def test_a_program_of_others_is_in_the_way_in_every_mode():
@@ -143,15 +143,15 @@ def test_a_program_of_others_is_in_the_way_in_every_mode():
         assert found(one, mode)[0][:2] == (ERROR, "xdp_dispatcher (id 7, native, by bpf_link 3) is attached")
 
 
-def advice(*nics, session=(), irqbalance=None, vectors=200):
+def warnings(*nics, session=(), irqbalance=None, vectors=200):
     seen = NicSnapshot(nics, session, TWO_NODES, irqbalance or linux_irqbalance.State(), vectors)
     return [(one.severity, one.subject, one.found) for one in check_nics([], seen)]
 
 
 def test_an_operator_hears_what_is_worth_knowing():
     one = nic("igb", iommu="DMA-FQ", irq={"placement": "local"}, channels={"combined": 4})
-    told = advice(one, session=[one.name], irqbalance=linux_irqbalance.State(command="/usr/sbin/irqbalance"))
-    assert told == [
+    reported = warnings(one, session=[one.name], irqbalance=linux_irqbalance.State(command="/usr/sbin/irqbalance"))
+    assert reported == [
         (INFO, f"interface {one.name}", "carries this session"),
         (INFO, f"interface {one.name}", "its IOMMU domain translates (DMA-FQ)"),
         (INFO, f"interface {one.name}", "4 queues, 2 CPUs on node 1"),
@@ -160,20 +160,20 @@ def test_an_operator_hears_what_is_worth_knowing():
 
 
 def test_a_quiet_host_gives_no_advice():
-    assert advice(nic("igb", iommu="identity"), irqbalance=linux_irqbalance.State(stray=True)) == []
+    assert warnings(nic("igb", iommu="identity"), irqbalance=linux_irqbalance.State(stray=True)) == []
 
 
 def test_an_irqbalance_that_cannot_be_told_is_a_warning():
     one = nic("igb", irq={"placement": "local"}, channels={"combined": 2})
-    ((severity, subject, _found),) = advice(one, irqbalance=linux_irqbalance.State(stray=True))
+    ((severity, subject, _found),) = warnings(one, irqbalance=linux_irqbalance.State(stray=True))
     assert (severity, subject) == (WARNING, "irqbalance")
 
 
 def test_vectors_are_counted_by_node():
     one = nic("igb", channels={"combined": 8})
-    assert advice(one, vectors=4) == []
-    assert advice(one, vectors=3) == [(WARNING, "IRQ vectors of node 1", "8 channels for CPUs 2-3")]
-    assert advice(one, vectors=0) == []
+    assert warnings(one, vectors=4) == []
+    assert warnings(one, vectors=3) == [(WARNING, "IRQ vectors of node 1", "8 channels for CPUs 2-3")]
+    assert warnings(one, vectors=0) == []
 
 
 def test_nothing_is_read_where_nothing_is_asked(machine):
@@ -204,8 +204,8 @@ def test_what_a_nic_has_no_channels_of_is_no_question():
 
 def test_findings_of_xdp_come_with_the_others():
     one = nic("igb", mtu=9000, irq={"placement": "local"}, channels={"combined": 2})
-    told = list(check_nics([Xdp(one.name)], NicSnapshot([one], topology=TWO_NODES)))
-    assert [(each.severity, each.subject) for each in told] == [(ERROR, f"XDP on {one.name}")]
+    reported = list(check_nics([Xdp(one.name)], NicSnapshot([one], topology=TWO_NODES)))
+    assert [(each.severity, each.subject) for each in reported] == [(ERROR, f"XDP on {one.name}")]
 
 
 class Kernel:

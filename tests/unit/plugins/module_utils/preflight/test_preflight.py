@@ -115,7 +115,7 @@ def test_a_port_of_somebody_else_names_process_and_variable():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "listener", "collides"),
+    ("desired", "listener", "collides"),
     [
         (WEB, Listener("tcp", "0.0.0.0", 3000, "1"), True),
         (WEB, Listener("tcp", "127.0.0.1", 3000, "1"), True),
@@ -129,8 +129,8 @@ def test_a_port_of_somebody_else_names_process_and_variable():
         (Port(3000, "webui", address="::"), Listener("tcp", "192.0.2.1", 3000, "1"), True),
     ],
 )
-def test_a_port_collides_where_the_kernel_would_refuse_it(wanted, listener, collides):
-    found = findings(dataclasses.replace(NEEDS, ports=(wanted,)), holders={listener: FOREIGN})
+def test_a_port_collides_where_the_kernel_would_refuse_it(desired, listener, collides):
+    found = findings(dataclasses.replace(NEEDS, ports=(desired,)), holders={listener: FOREIGN})
     assert bool(found) is collides
 
 
@@ -207,15 +207,15 @@ PORTS = (Port(3000, "web"), Port(5000, "api"), Port(8080, "go"), Port(8081, "hid
     ],
 )
 def test_the_holder_of_a_port_is_found_and_told_from_our_containers(machine, monkeypatch, containers, ours):
-    asked = []
+    requested = []
 
     def listed(*words):
-        asked.append(words)
+        requested.append(words)
         return containers
 
     monkeypatch.setattr(preflight, "list_containers", listed)
     seen = read(machine(PROCESSES, DESCRIPTORS), Requirements(ports=PORTS), LABEL, "/run/engine.sock")
-    assert asked == [("/run/engine.sock", LABEL)]
+    assert requested == [("/run/engine.sock", LABEL)]
     found = {listener.port: holder for listener, holder in seen.holders.items()}
     assert [found[port].ours for port in (3000, 5000, 8080)] == ours
     assert str(found[3000]) == "process 41 (python3 -m http.server 'a b')"

@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.findings import ERROR
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.requested import Asked, check_asked
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.requested import Requested, check_requested
 
 NODE = "/sys/devices/system/node"
 CPU = "/sys/devices/system/cpu"
@@ -36,22 +36,22 @@ MACHINE = {
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
-        Asked(),
-        Asked(reservations=[{"node": 1, "size": "2M", "count": 256}], keep=512 << 20),
-        Asked(cpu_plan={"housekeeping": "0-1", "isolated": "rest"}),
-        Asked(sysctls={"net.core.somaxconn": 8192}),
+        Requested(),
+        Requested(reservations=[{"node": 1, "size": "2M", "count": 256}], keep=512 << 20),
+        Requested(cpu_plan={"housekeeping": "0-1", "isolated": "rest"}),
+        Requested(sysctls={"net.core.somaxconn": 8192}),
         # Without CPUs for anybody there is no plan, whatever its flags say.
-        Asked(cpu_plan={"isolation": ["nohz_full"], "governor": "performance"}),
+        Requested(cpu_plan={"isolation": ["nohz_full"], "governor": "performance"}),
     ],
 )
-def test_what_the_host_can_do_gives_no_finding(machine, asked):
-    assert list(check_asked(machine(MACHINE), asked)) == []
+def test_what_the_host_can_do_gives_no_finding(machine, requested):
+    assert list(check_requested(machine(MACHINE), requested)) == []
 
 
 def test_every_reason_of_every_module_is_a_finding(machine):
-    asked = Asked(
+    requested = Requested(
         nics=[{"name": "ens1", "mtu": "large"}, {"rings": {"rx": 4096}}],
         drivers=[{"name": "no/such"}, {"name": "igb", "minimum_version": "not a version"}],
         reservations=[{"node": 7, "size": "2M", "count": 1}, {"node": 0, "size": "2M", "count": 9999}],
@@ -59,7 +59,7 @@ def test_every_reason_of_every_module_is_a_finding(machine):
         boot_arguments=["quiet splash"],
         sysctls={"net.core.nope": 1, "vm.nr_hugepages": 4},
     )
-    found = list(check_asked(machine(MACHINE), asked))
+    found = list(check_requested(machine(MACHINE), requested))
     assert {one.severity for one in found} == {ERROR}
     subjects = [one.subject for one in found]
     for subject in ("NICs", "huge pages", "CPU plan", "kernel variables"):
@@ -68,11 +68,11 @@ def test_every_reason_of_every_module_is_a_finding(machine):
     words = " ".join(one.found for one in found)
     for word in ("node 7 does not exist", "node 0: 9999 pages of 2 MiB", "4-9 are not online"):
         assert word in words
-    assert asked.nic_requests() == []
+    assert requested.nic_requests() == []
 
 
 def test_a_size_that_is_none_is_a_finding_too(machine):
-    (finding,) = check_asked(machine(MACHINE), Asked(reservations=[{"size": "huge", "count": 1}]))
+    (finding,) = check_requested(machine(MACHINE), Requested(reservations=[{"size": "huge", "count": 1}]))
     assert "'huge' is no size" in finding.found
 
 
@@ -81,6 +81,6 @@ def test_an_error_without_a_list_of_reasons_is_one_reason(machine, monkeypatch):
         raise Impossible("the NICs cannot be read: run as root")
 
     monkeypatch.setattr(Nics, "read", refuse)
-    (finding,) = check_asked(machine(MACHINE), Asked(nics=[{"name": "ens1"}]))
+    (finding,) = check_requested(machine(MACHINE), Requested(nics=[{"name": "ens1"}]))
     assert (finding.subject, finding.found) == ("NICs", "the NICs cannot be read: run as root")
     assert finding.remedy == "correct nic_interfaces"

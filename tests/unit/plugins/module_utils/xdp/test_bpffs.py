@@ -41,12 +41,12 @@ def test_plans_only_what_differs(state, steps):
 
 
 def test_refuses_a_directory_elsewhere():
-    wanted = PinRoot("/sys/fs/bpf", "/sys/fs/bpfx/tripod", 0)
+    desired = PinRoot("/sys/fs/bpf", "/sys/fs/bpfx/tripod", 0)
     with pytest.raises(Invalid, match="not below"):
-        Bpffs(wanted).validate(wanted, BpffsState(True))
+        Bpffs(desired).validate(desired, BpffsState(True))
 
 
 def test_refuses_a_kernel_without_it(tmp_path):
-    wanted = PinRoot(str(tmp_path / "absent"), str(tmp_path / "absent" / "tripod"), 0)
+    desired = PinRoot(str(tmp_path / "absent"), str(tmp_path / "absent" / "tripod"), 0)
     with pytest.raises(Impossible, match="no BPF file system"):
-        Bpffs(wanted).validate(wanted, BpffsState(False))
+        Bpffs(desired).validate(desired, BpffsState(False))

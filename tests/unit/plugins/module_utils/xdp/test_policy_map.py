@@ -11,7 +11,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     Invalid,
     Refused,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_files import Document
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store import StateFile
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf import MapLayout
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import (
@@ -20,15 +20,15 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     XdpMap,
     counts,
     parse_entries,
-    replay,
+    reapply,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import PIN_ROOT
 
 
-def policy(entries: dict[str, str], mode: str = "exact", documents: str | None = None) -> Policy:
+def policy(entries: dict[str, str], mode: str = "exact", state_files: str | None = None) -> Policy:
     parsed = {parse_prefix(text): action for text, action in entries.items()}
-    return Policy("ens1", entries=parsed, mode=mode, documents=documents)
+    return Policy("ens1", entries=parsed, mode=mode, state_files=state_files)
 
 
 def tables(rules: dict[str, tuple[str, str]], most: int = 4) -> Tables:
@@ -53,18 +53,18 @@ HELD = {"10.0.0.0/8": ("inventory", "drop"), "::/0": ("inventory", "pass"), "192
     ],
 )  # fmt: skip
 def test_plan(mode, entries, changes):
-    wanted, state = policy(entries, mode), tables(HELD)
-    XdpMap(wanted).validate(wanted, state)
-    assert XdpMap(wanted).plan(wanted, state) == [
+    desired, state = policy(entries, mode), tables(HELD)
+    XdpMap(desired).validate(desired, state)
+    assert XdpMap(desired).plan(desired, state) == [
         Change(("ens1", "inventory", prefix), before, after) for prefix, before, after in changes
     ]
 
 
 @pytest.mark.parametrize("mode", ["exact", "present", "absent"])
 def test_a_prefix_of_another_owner_is_refused(mode):
-    wanted = policy({"192.0.2.0/24": "drop"}, mode)
+    desired = policy({"192.0.2.0/24": "drop"}, mode)
     with pytest.raises(Refused, match=r"192\.0\.2\.0/24 \(drop\) belongs to owner api, not inventory"):
-        XdpMap(wanted).validate(wanted, tables(HELD))
+        XdpMap(desired).validate(desired, tables(HELD))
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_a_prefix_of_another_owner_is_refused(mode):
     [("exact", 3, 4), ("exact", 4, 5), ("present", 2, 4), ("present", 3, 5)],
 )
 def test_capacity_counts_all_owners(mode, entries, holds):
-    wanted, state = policy({f"10.{number}.0.0/16": "drop" for number in range(entries)}, mode), tables(HELD)
+    desired, state = policy({f"10.{number}.0.0/16": "drop" for number in range(entries)}, mode), tables(HELD)
     if holds <= 4:
-        XdpMap(wanted).validate(wanted, state)
+        XdpMap(desired).validate(desired, state)
         return
     with pytest.raises(Impossible, match=f"acl_v4 would hold {holds} entries > its limit 4"):
-        XdpMap(wanted).validate(wanted, state)
+        XdpMap(desired).validate(desired, state)
 
 
 def test_each_bad_entry_is_named_with_its_place():
@@ -111,7 +111,7 @@ def test_counts_are_of_entries_alone():
         Change(("ens1", "inventory", "10.1.0.0/16"), "drop", None),
         Change(("ens1", "inventory", "10.2.0.0/16"), "drop", "pass"),
         Change(("ens1", "inventory", "10.3.0.0/16"), "pass", "drop"),
-        Change(("document", "xdp_map-ens1"), None, {}),
+        Change(("state file", "xdp_map-ens1"), None, {}),
     ]
     assert counts(changes) == {"added": 1, "removed": 1, "modified": 2}
 
@@ -129,26 +129,26 @@ def body(entries: dict[str, str]) -> dict[str, object]:
     ],
 )
 def test_the_document_holds_all_entries_of_the_inventory(mode, entries, held, after):
-    wanted = policy(entries, mode, "/etc/tripod/host.d")
-    document = None if held is None else Document("xdp_map-ens1", "xdp_map", body(held))
-    state = replace(tables(HELD), document=document)
-    change = XdpMap(wanted).plan(wanted, state)[-1]
-    assert (change.path, change.after) == (("document", "xdp_map-ens1"), body(after))
-    kept = Document("xdp_map-ens1", "xdp_map", body(after))
-    again = replace(tables({prefix: ("inventory", action) for prefix, action in after.items()}), document=kept)
-    assert XdpMap(wanted).plan(wanted, again) == []
+    desired = policy(entries, mode, "/etc/tripod/host.d")
+    state_file = None if held is None else StateFile("xdp_map-ens1", "xdp_map", body(held))
+    state = replace(tables(HELD), state_file=state_file)
+    change = XdpMap(desired).plan(desired, state)[-1]
+    assert (change.path, change.after) == (("state file", "xdp_map-ens1"), body(after))
+    kept = StateFile("xdp_map-ens1", "xdp_map", body(after))
+    again = replace(tables({prefix: ("inventory", action) for prefix, action in after.items()}), state_file=kept)
+    assert XdpMap(desired).plan(desired, again) == []
 
 
 def test_a_policy_without_entries_leaves_no_document():
-    wanted = policy({}, documents="/etc/tripod/host.d")
-    kept = Document("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
-    assert XdpMap(wanted).plan(wanted, tables({})) == []
-    assert XdpMap(wanted).plan(wanted, replace(tables({}), document=kept)) == [
-        Change(("document", "xdp_map-ens1"), kept.body, None)
+    desired = policy({}, state_files="/etc/tripod/host.d")
+    kept = StateFile("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
+    assert XdpMap(desired).plan(desired, tables({})) == []
+    assert XdpMap(desired).plan(desired, replace(tables({}), state_file=kept)) == [
+        Change(("state file", "xdp_map-ens1"), kept.body, None)
     ]
 
 
 def test_an_interface_that_is_absent_is_left_out_of_a_replay():
-    outcome = replay({**body({"10.0.0.0/8": "drop"}), "interface": "nosuchnic0"}, Host())
+    outcome = reapply({**body({"10.0.0.0/8": "drop"}), "interface": "nosuchnic0"}, Host())
     assert (outcome.changed, outcome.checked) == (False, False)
-    assert not replay(body({"10.0.0.0/8": "drop"}), Host(), only={"ens2"}).changed
+    assert not reapply(body({"10.0.0.0/8": "drop"}), Host(), only={"ens2"}).changed

@@ -16,9 +16,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import plan 
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import LRO, Device
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import (
     Attachment,
+    Desired,
     Source,
     State,
-    Wanted,
     XdpProgram,
     facts,
 )
@@ -26,7 +26,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program impo
 NEW, OLD = "a" * 64, "b" * 64
 TRIE = MapLayout("lpm_trie", 8, 4, 131072, 1)
 RING = MapLayout("ringbuf", 0, 0, 0, 0)
-WANTED = Wanted("ens1", object="/o", pin_root="/pins", state_directory="/state")
+WANTED = Desired("ens1", object="/o", pin_root="/pins", state_directory="/state")
 LINK = Link(7, "ens1", True, "02:00:00:00:00:01", 1500, 4, 4, XdpState(), bus="pci", bus_address="0000:81:00.0")
 SOURCE = Source(NEW, ["tripod_xdp"], {"acl_v4": TRIE, "events": RING})
 DEVICE = Device("ens1", "igb", xdp_features={"basic", "redirect"}, channels={"combined": 4}, most_channels=8)
@@ -38,7 +38,7 @@ PERMISSIONS = {
     **dict.fromkeys(("/pins/ens1/link", "/pins/ens1/prog"), (0, 0o640)),
     **dict.fromkeys(("/pins/ens1/maps/acl_v4", "/pins/ens1/maps/events"), (0, 0o660)),
 }
-DOCUMENT = {**xdp_plan.request(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
+STATE_FILE = {**xdp_plan.request(WANTED, BARE), "loaded": {"id": 5, "tag": "0123"}}
 DONE = replace(
     BARE,
     link=replace(LINK, xdp=XdpState("native", {"native": 5})),
@@ -46,7 +46,7 @@ DONE = replace(
     pinned_link=XdpLink(3, 5, 7),
     maps={"acl_v4": Map(11, "acl_v4", TRIE), "events": Map(12, "events", replace(RING, max_entries=4096))},
     permissions=PERMISSIONS,
-    document=DOCUMENT,
+    state_file=STATE_FILE,
 )
 FOREIGN = Attachment("generic", Program(9, "someone", "4567", 6, ()))
 
@@ -56,14 +56,14 @@ def on(**device) -> State:
     return replace(BARE, device=replace(DEVICE, **device))
 
 
-def plan(wanted: Wanted, state: State) -> list[tuple[str, bool]]:
-    subject = XdpProgram(wanted)
-    subject.validate(wanted, state)
-    return [(" ".join(change.path[1:]), change.disrupts) for change in subject.plan(wanted, state)]
+def plan(desired: Desired, state: State) -> list[tuple[str, bool]]:
+    resource = XdpProgram(desired)
+    resource.validate(desired, state)
+    return [(" ".join(change.path[1:]), change.disrupts) for change in resource.plan(desired, state)]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "state", "steps"),
+    ("desired", "state", "steps"),
     [
         pytest.param(
             WANTED,
@@ -73,16 +73,16 @@ def plan(wanted: Wanted, state: State) -> list[tuple[str, bool]]:
         ),
         pytest.param(WANTED, DONE, [], id="nothing to do"),
         pytest.param(
-            WANTED, replace(DONE, document={**DOCUMENT, "sha256": OLD}), [("object", False)], id="another object"
+            WANTED, replace(DONE, state_file={**STATE_FILE, "sha256": OLD}), [("object", False)], id="another object"
         ),
         pytest.param(
             WANTED,
-            replace(DONE, document={**DOCUMENT, "loaded": {"id": 4}}),
+            replace(DONE, state_file={**STATE_FILE, "loaded": {"id": 4}}),
             [("object", False)],
             id="not what we loaded",
         ),
-        pytest.param(WANTED, replace(DONE, document=None), [("object", False)], id="document lost"),
-        pytest.param(WANTED, replace(DONE, document={}), [("object", False)], id="document damaged"),
+        pytest.param(WANTED, replace(DONE, state_file=None), [("object", False)], id="document lost"),
+        pytest.param(WANTED, replace(DONE, state_file={}), [("object", False)], id="document damaged"),
         pytest.param(replace(WANTED, mode="generic"), DONE, [("mode", True)], id="other mode"),
         pytest.param(
             WANTED,
@@ -109,7 +109,7 @@ def plan(wanted: Wanted, state: State) -> list[tuple[str, bool]]:
             id="permissions",
         ),
         pytest.param(
-            replace(WANTED, object="/elsewhere/o"), DONE, [("document", False)], id="the same object from elsewhere"
+            replace(WANTED, object="/elsewhere/o"), DONE, [("state file", False)], id="the same object from elsewhere"
         ),
         pytest.param(
             replace(WANTED, replace_foreign=True, mode="generic"),
@@ -118,23 +118,26 @@ def plan(wanted: Wanted, state: State) -> list[tuple[str, bool]]:
             id="replace a foreign program",
         ),
         pytest.param(
-            replace(WANTED, present=False), DONE, [("program", True), ("pins", False), ("document", False)], id="detach"
+            replace(WANTED, present=False),
+            DONE,
+            [("program", True), ("pins", False), ("state file", False)],
+            id="detach",
         ),
         pytest.param(
             replace(WANTED, present=False),
-            replace(BARE, attachments=[FOREIGN], document=DOCUMENT),
-            [("document", False)],
+            replace(BARE, attachments=[FOREIGN], state_file=STATE_FILE),
+            [("state file", False)],
             id="detach leaves a foreign program",
         ),
         pytest.param(replace(WANTED, present=False), State(None), [], id="detach what never was"),
     ],
 )
-def test_plan(wanted, state, steps):
-    assert plan(wanted, state) == steps
+def test_plan(desired, state, steps):
+    assert plan(desired, state) == steps
 
 
 @pytest.mark.parametrize(
-    ("wanted", "state", "kind", "words"),
+    ("desired", "state", "kind", "words"),
     [
         (WANTED, replace(BARE, link=None), Invalid, "interface ens1 does not exist; there are lo, ens1"),
         (WANTED, replace(BARE, source=Source(error="object /o: gone")), Invalid, "object /o: gone"),
@@ -203,10 +206,10 @@ def test_plan(wanted, state, steps):
         (replace(WANTED, present=False), replace(DONE, obstacles=["no libbpf"]), Impossible, "no libbpf"),
     ],
 )
-def test_what_stands_in_the_way_is_told_with_its_remedy(wanted, state, kind, words, monkeypatch):
+def test_what_stands_in_the_way_is_told_with_its_remedy(desired, state, kind, words, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda _name: 4096)
     with pytest.raises((Invalid, Impossible, Refused)) as raised:
-        XdpProgram(wanted).validate(wanted, state)
+        XdpProgram(desired).validate(desired, state)
     assert raised.type is kind
     assert words in str(raised.value)
     assert str(raised.value).startswith("ens1: nothing was changed: ")
@@ -228,8 +231,8 @@ def test_what_runs_already_proves_that_it_can():
 @pytest.mark.parametrize("mode", ["generic", "offload"])
 def test_limits_of_the_driver_do_not_bind_other_modes(mode):
     state = replace(BARE, device=replace(SPOILT, xdp_features={"hw-offload"}))
-    wanted = replace(WANTED, mode=mode)
-    XdpProgram(wanted).validate(wanted, state)
+    desired = replace(WANTED, mode=mode)
+    XdpProgram(desired).validate(desired, state)
 
 
 @pytest.mark.parametrize(
@@ -258,19 +261,19 @@ def test_detaching_takes_the_policy_document_with_the_maps():
     assert diff(changes)["before"]["ens1"]["policy"] == "/state/xdp_map-ens1.json"
 
 
-BODY = {key: value for key, value in DOCUMENT.items() if key != "loaded"}
+BODY = {key: value for key, value in STATE_FILE.items() if key != "loaded"}
 
 
 def test_a_replay_leaves_out_what_it_is_not_about_and_what_is_absent(monkeypatch, tmp_path):
     monkeypatch.setattr(netlink, "links", lambda: [replace(LINK, bus_address="0000:82:00.0")])
-    assert program.replay(BODY, Host(tmp_path), only=["ens2"]).changes == []
-    assert program.replay(BODY, Host(tmp_path)).changes == [], "another NIC of the same name is not the one"
+    assert program.reapply(BODY, Host(tmp_path), only=["ens2"]).changes == []
+    assert program.reapply(BODY, Host(tmp_path)).changes == [], "another NIC of the same name is not the one"
 
 
 def test_a_replay_tells_of_a_nic_that_was_renamed(monkeypatch, tmp_path):
     monkeypatch.setattr(netlink, "links", lambda: [replace(LINK, name="eth5")])
     with pytest.raises(Impossible, match=r"the NIC at 0000:81:00.0, ens1 when .*, is now eth5: .*systemd.link"):
-        program.replay(BODY, Host(tmp_path))
+        program.reapply(BODY, Host(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -290,17 +293,17 @@ def test_the_link_that_a_document_means(body, found):
 
 
 def test_names_of_pins_and_documents():
-    wanted = Wanted("eth0.100")
-    assert wanted.pins == "/sys/fs/bpf/tripod/eth0:100"
-    assert wanted.documents == [f"/etc/tripod/host.d/{name}-eth0.100.json" for name in ("xdp", "xdp_map")]
+    desired = Desired("eth0.100")
+    assert desired.pins == "/sys/fs/bpf/tripod/eth0:100"
+    assert desired.state_files == [f"/etc/tripod/host.d/{name}-eth0.100.json" for name in ("xdp", "xdp_map")]
 
 
 def test_facts():
     assert facts(BARE) == {"mode": None, "program": None, "maps": [], "sha256": None}
-    told = facts(DONE)
-    assert (told["mode"], told["sha256"]) == ("native", NEW)
-    assert told["program"] == {"id": 5, "name": "tripod_xdp", "tag": "0123"}
-    assert [one["name"] for one in told["maps"]] == ["acl_v4", "events"]
+    reported = facts(DONE)
+    assert (reported["mode"], reported["sha256"]) == ("native", NEW)
+    assert reported["program"] == {"id": 5, "name": "tripod_xdp", "tag": "0123"}
+    assert [one["name"] for one in reported["maps"]] == ["acl_v4", "events"]
 
 
 def test_undo_goes_backwards_and_tells_what_it_could_not():

@@ -132,7 +132,7 @@ def test_a_kernel_without_xdp_events_is_too_old(machine, release):
 
 
 @pytest.mark.parametrize(
-    ("event", "action", "error", "told", "reason"),
+    ("event", "action", "error", "reported", "reason"),
     [
         ("xdp_exception", 0, 0, ("aborted", None), "gave up"),
         ("xdp_exception", 42, 0, ("unknown 42", None), "no action"),
@@ -145,10 +145,10 @@ def test_a_kernel_without_xdp_events_is_too_old(machine, release):
         ("xdp_cpumap_enqueue", 4, 0, ("redirect", None), "queue of the target was full"),
     ],
 )
-def test_a_count_is_told_in_words(event, action, error, told, reason):
+def test_a_count_is_told_in_words(event, action, error, reported, reason):
     count = Count(event, ifindex=2, action=action, error=error, to_ifindex=3, map=0, program=7, packets=5)
     described = describe(count, {2: "ens1"}, {7: "tripod_xdp"})
-    assert (described["action"], described["error"]) == told
+    assert (described["action"], described["error"]) == reported
     assert reason in described["reason"]
     assert (described["interface"], described["to_interface"], described["map_id"]) == ("ens1", None, None)
     assert described["program"] == {"id": 7, "name": "tripod_xdp"}

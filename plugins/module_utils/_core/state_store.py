@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What was asked of a host, kept on it: one JSON document for each subject, replayed after boot and link-up."""
+"""What was asked of a host, kept on it: one JSON document for each resource, replayed after boot and link-up."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Document:
-    """What was asked of one subject.
+class StateFile:
+    """What was asked of one resource.
 
     Attributes:
         name: File name without its suffix; unique on the host.
-        kind: Which subject replays it, such as ``nic``.
+        kind: Which resource replays it, such as ``nic``.
         body: The request in the subject's own form, ready for JSON.
     """
 
@@ -38,7 +38,7 @@ def path(name: str, directory: str = DIRECTORY) -> str:
     return f"{directory}/{name}.json"
 
 
-def load(host: Host, name: str, directory: str = DIRECTORY) -> Document | None:
+def load(host: Host, name: str, directory: str = DIRECTORY) -> StateFile | None:
     """Return a document; None where there is none, or none that can be understood.
 
     A file that is not ours to understand (torn, or of another format) is planned anew and overwritten, as it differs
@@ -54,26 +54,26 @@ def load(host: Host, name: str, directory: str = DIRECTORY) -> Document | None:
     if not isinstance(held, dict) or held.get("format") != FORMAT or not isinstance(held.get("kind"), str):
         return None
     body = {key: value for key, value in held.items() if key not in ("format", "kind")}
-    return Document(name, held["kind"], body)
+    return StateFile(name, held["kind"], body)
 
 
-def load_all(host: Host, directory: str = DIRECTORY) -> list[Document]:
+def load_all(host: Host, directory: str = DIRECTORY) -> list[StateFile]:
     """Return every document that can be understood, by name."""
     names = [name[: -len(".json")] for name in host.list(directory) if name.endswith(".json")]
     return [found for name in names if (found := load(host, name, directory))]
 
 
-def plan(held: Document | None, wanted: Document) -> list[Change]:
+def plan(held: StateFile | None, desired: StateFile) -> list[Change]:
     """Return the change of a document, if it differs; the last step of a subject's plan."""
-    if held == wanted:
+    if held == desired:
         return []
-    return [Change(("document", wanted.name), held and dict(held.body), dict(wanted.body))]
+    return [Change(("state file", desired.name), held and dict(held.body), dict(desired.body))]
 
 
-def store(host: Host, document: Document, directory: str = DIRECTORY) -> None:
+def store(host: Host, state_file: StateFile, directory: str = DIRECTORY) -> None:
     """Write a document; a reader sees the old one or the new one, never a part."""
-    content = {"format": FORMAT, "kind": document.kind, **document.body}
-    host.write_atomically(path(document.name, directory), json.dumps(content, indent=2) + "\n")
+    content = {"format": FORMAT, "kind": state_file.kind, **state_file.body}
+    host.write_atomically(path(state_file.name, directory), json.dumps(content, indent=2) + "\n")
 
 
 def discard(host: Host, name: str, directory: str = DIRECTORY) -> None:

@@ -23,25 +23,25 @@ _OWN_RULES = 64  # flow rules that are ours where nothing else is said: the last
 def channels(request: Request, nic: NicState) -> dict[str, int]:
     """Return the wanted channels, with ``max`` in numbers: all but those that an attached XDP program needs."""
     limits = nic.settings.channels or {}
-    wanted = {}
+    desired = {}
     for kind, value in request.channels.items():
         if value == MAXIMUM:
             most = limits[kind].maximum if kind in limits else 0
             value = max(most // 2, 1) if _spares_half(nic) and kind != "rx" else most
-        wanted[kind] = int(value)
-    return wanted
+        desired[kind] = int(value)
+    return desired
 
 
 def rings(request: Request, nic: NicState) -> dict[str, int | bool]:
     """Return the wanted rings, with ``max`` in numbers."""
     limits = nic.settings.rings or {}
-    wanted: dict[str, int | bool] = {}
+    desired: dict[str, int | bool] = {}
     for kind, value in request.rings.items():
         if not isinstance(value, str):
-            wanted[kind] = value
+            desired[kind] = value
         elif kind in limits:
-            wanted[kind] = limits[kind].maximum
-    return wanted
+            desired[kind] = limits[kind].maximum
+    return desired
 
 
 def features(request: Request, nic: NicState) -> dict[str, bool]:
@@ -85,13 +85,13 @@ def interrupting_queues(request: Request, nic: NicState) -> int:
     return after.get("combined", 0) + max(after.get("rx", 0), after.get("tx", 0)) or len(seen) or 1
 
 
-def indirection(asked: Rss, buckets: int) -> tuple[int, ...]:
+def indirection(requested: Rss, buckets: int) -> tuple[int, ...]:
     """Return the indirection table that is asked for."""
-    if asked.table is not None:
-        return asked.table
-    if asked.equal is not None:
-        return tuple(bucket % asked.equal for bucket in range(buckets))
-    weights = asked.weights or ()
+    if requested.table is not None:
+        return requested.table
+    if requested.equal is not None:
+        return tuple(bucket % requested.equal for bucket in range(buckets))
+    weights = requested.weights or ()
     # The queue whose cumulative share covers the bucket.
     total, reached = sum(weights), 0
     table: list[int] = []
