@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from . import engine
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
-from .console import Failure
+from .console import Failure, duration
 from .paths import CACHE, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
 from .vm import base
@@ -25,10 +26,10 @@ BIN = VENV / "bin"
 EXPORT = CACHE / "export"
 # What tells the summary which tests are slow.
 DURATIONS = "--durations=0 --durations-min=1"
-# The VM's scenario; a VM that was there before is neither made nor removed.
-METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify", "destroy")
-OF_OUR_OWN = ("create", "check", "destroy")
-# CI's part of it reboots once, and its tests are those without the full run's mark.
+# The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
+METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
+OF_OUR_OWN = ("create", "check")
+# CI cuts no power, and its tests are those without the full run's mark.
 SHORT = "-m 'not full'"
 IN_FULL = ("side-effect",)
 # Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
@@ -295,9 +296,17 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
         stands = Machine("metal").exists
         steps = [step for step in METAL if not (stands and step in OF_OUR_OWN) and not (choice and step in IN_FULL)]
         with _root_environment(choice, TRIPOD_METAL_PLAYBOOK=playbook) as words:
-            for number, verb in enumerate(steps):
-                logged(name, [*words, BIN / "molecule", verb, "-s", "metal"], append=number > 0, lines=80)
-        return "the VM that was here, which stays" if stands else "a VM from nothing, and removed"
+            molecule: list[str | Path] = [*words, BIN / "molecule"]
+            taken: list[str] = []
+            try:
+                for number, step in enumerate(steps):
+                    begin = time.monotonic()
+                    logged(name, [*molecule, step, "-s", "metal"], append=number > 0, lines=80)
+                    taken.append(f"{step} {duration(time.monotonic() - begin)}")
+            finally:
+                if not stands:
+                    logged(name, [*molecule, "destroy", "-s", "metal"], append=True)
+        return ", ".join(["the VM that was here, which stays" if stands else "a VM from nothing, and removed", *taken])
 
     return run
 
