@@ -209,7 +209,7 @@ def _images() -> str:
 
 
 def _provide(log: str, *arguments: str) -> None:
-    play = [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"]
+    play: list[str | Path] = [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"]
     logged(log, [*play, *arguments], lines=40)
 
 

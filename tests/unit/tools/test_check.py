@@ -98,7 +98,9 @@ def test_what_measures_or_owns_the_machine_is_alone(name):
 
 def makespan(stages):
     """Return the minutes that the stages take together if each takes its whole budget."""
-    waiting, running, succeeded, now = list(stages), {}, set(), 0.0
+    waiting, now = list(stages), 0.0
+    running: dict[Stage, float] = {}
+    succeeded: set[str] = set()
     while waiting or running:
         for one in check._startable(waiting, list(running), succeeded):
             waiting.remove(one)
