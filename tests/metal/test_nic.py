@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.full
 PLUGINS = Path(__file__).parents[2] / "plugins"
 ARCHIVE = "/run/tripod-test-nic.zip"
 # Runs in the guest, with state files of its own: those of the host under test are not these tests'.
