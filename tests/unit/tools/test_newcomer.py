@@ -42,7 +42,7 @@ def test_how_registries_are_reached_is_handed_on(tmp_path):
             "GOPROXY": "direct",
             "GOFLAGS": "-mod=mod",
             "TRIPOD_DEBIAN_MIRROR": "http://mirror.test/debian",
-            "HOME": "/home/somebody",
+            "USER": "somebody",
             "VIRTUAL_ENV": "/venv",
         },
         root,
