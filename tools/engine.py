@@ -7,7 +7,6 @@ be looked at is an error here, never an absence: on "there is no site", the test
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -49,6 +48,11 @@ connection.request("GET", sys.argv[2])
 answer = connection.getresponse()
 text = answer.read().decode()
 sys.exit(f"status {answer.status}: {text}") if answer.status != 200 else print(text)
+"""
+# A minimal Debian has no kill command.
+_END = """\
+import os, signal, sys
+os.kill(int(sys.argv[1]), signal.SIGTERM)
 """
 _LIST = """\
 import os, sys
@@ -123,7 +127,7 @@ def stop() -> None:
         return
     if _name(number) != "dockerd":
         return
-    subprocess.run([*as_root(), "kill", f"-{signal.SIGTERM.value}", str(number)], check=False)
+    subprocess.run([*as_root(), sys.executable, "-I", "-c", _END, str(number)], check=False)
     deadline = time.monotonic() + STOP_SECONDS
     while _name(number) == "dockerd":
         if time.monotonic() > deadline:

@@ -124,11 +124,10 @@ def test_a_configuration_that_cannot_be_read_hides_no_data(place):
         engine.site_remains()
 
 
-def test_the_engine_is_ended_by_its_number(place, monkeypatch):
-    monkeypatch.setenv("PATH", os.defpath)
+def test_the_engine_is_ended_by_its_number(place):
     program = place / "dockerd"
-    shutil.copy(shutil.which("sleep"), program)
-    with subprocess.Popen([program, "600"]) as process:
+    shutil.copy(shutil.which("sleep", path=os.defpath), program)
+    with subprocess.Popen([program, "60"]) as process:
         (place / "pid").write_text(str(process.pid))
         threading.Thread(target=process.wait).start()  # as process 1 does
         engine.stop()
