@@ -63,7 +63,7 @@ def options(name: str) -> str:
 def variables(role: str, **given: Any) -> dict[str, Any]:
     """Return all that a role knows where an operator gives just these variables."""
     return {
-        **load("tripod", "defaults/main.yml"),
+        **load("common", "defaults/main.yml"),
         **load(role, "defaults/main.yml"),
         **given,
         **load(role, "vars/main.yml"),
