@@ -105,7 +105,7 @@ def test_a_role_explains_itself(role):
     text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
     known = set(options(role)) | {name for _where, task in role_tasks(role) for name in results(task)}
     reported = set(re.findall(rf"`((?:{role}|{PUBLIC.get(role, role)})_[a-z0-9_]+)`", text))
-    assert reported - known == set(), "the README tells of variables that do not exist"
+    assert reported - known == set(), "the README names variables that do not exist"
 
 
 def test_modules_are_named_in_full_and_none_is_a_shell():
