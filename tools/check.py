@@ -309,7 +309,7 @@ def _tidied(what: str, act: Callable[[], object]) -> bool:
     try:
         with step(what):
             act()
-    except Failure as failure:  # The summary, and what else is to be stopped, are still to come.
+    except (Failure, OSError) as failure:  # The summary, and what else is to be stopped, are still to come.
         say(f"cleaning up: {failure}")
         return False
     return True
