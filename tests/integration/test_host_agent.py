@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_map
 
 from tests.support.machine import Machine, eventually
 from tests.support.modules import Run
@@ -60,7 +60,7 @@ class Site(Machine):
         found = 0
         for path in self.pins.glob(f"{NIC}/maps/acl_v?"):
             with bpf.pinned(str(path)) as descriptor:
-                found += len(bpf.items(descriptor, bpf.map_info(descriptor).layout))
+                found += len(bpf_map.items(descriptor, bpf.map_info(descriptor).layout))
         return found
 
     def pid(self, service: str = "watch") -> int:

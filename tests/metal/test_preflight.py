@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.full
 LOOK = ("playbooks/provision.yml", "--tags", "preflight")
-TASK = "tripod.baremetal.preflight : Look at the host before anything is changed"
+TASK = "tripod.baremetal.preflight : Check the host before anything is changed"
 
 
 def look(playbook, fails=False, **variables):

@@ -41,8 +41,8 @@ class Supervisor:
         engine: The engine.
         label: Which containers are ours.
         host: The machine that the state file is on.
-        state_file: What operators stopped, saved for the next supervisor. It belongs below ``/run``: after a boot the
-            engine starts everything whose policy is ``always``, stopped before or not.
+        state_file: Where what operators stopped is saved for the next supervisor. It belongs below ``/run``: after a
+            boot the engine starts everything whose policy is ``always``, stopped before or not.
         backoff: Between tries to start a container.
         reconnect: Between tries to reach the engine.
     """

@@ -88,10 +88,10 @@ def build(members: Mapping[str, bytes], python: str) -> bytes:
     # Stored, not deflated: the bytes of a deflated member depend on the builder's zlib.
     with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as archive:
         for name in sorted(content):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.create_system = 3  # Unix, wherever this runs
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(entry, content[name])
+            member = zipfile.ZipInfo(name, EPOCH)
+            member.create_system = 3  # Unix, wherever this runs
+            member.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(member, content[name])
     return packed.getvalue()
 
 

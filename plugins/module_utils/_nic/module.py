@@ -14,8 +14,9 @@ from .._core.lock import changing
 from .._core.module import Answer
 from .._core.system import Host
 from .._guard import arm
-from .request import parse_all
-from .resource import KIND, Nics, State, facts, forgetting
+from .parse import parse_all
+from .resource import KIND, Nics, State, facts
+from .state_file import forgetting
 
 RSS = {
     "equal": {"type": "int"},
@@ -81,16 +82,16 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     try:
         requests = parse_all(options["nics"]) if options["state"] == "present" else forgetting(host)
         resource = Nics(requests)
-        # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
+        # The agent reapplies the old state file when a link comes up, so it has to wait until the new one is stored.
         with changing(host, check):
             outcome = converge(resource, requests, host, check=check, before_apply=protect)
     except CoreError as error:
-        error.facts.setdefault("guard", _reported(armed))
+        error.facts.setdefault("guard", _guard_facts(armed))
         raise
     disruptive = [describe(change) for change in outcome.changes if change.disrupts]
-    reported = {"disruptive": disruptive, "guard": _reported(armed), "nics": facts(outcome.state)}
-    return Answer(exit_arguments(outcome, **reported))
+    results = {"disruptive": disruptive, "guard": _guard_facts(armed), "nics": facts(outcome.state)}
+    return Answer(exit_arguments(outcome, **results))
 
 
-def _reported(armed: Sequence[arm.Guard | None]) -> dict[str, Any] | None:
+def _guard_facts(armed: Sequence[arm.Guard | None]) -> dict[str, Any] | None:
     return next((guard.facts for guard in armed if guard), None)

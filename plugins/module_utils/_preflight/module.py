@@ -16,7 +16,7 @@ from .._core.module import Answer
 from .._core.system import Host
 from .._cpu.module import ASSIGNMENT
 from .._hugepages.module import RESERVATIONS
-from .._xdp.plan import MODES, PIN_ROOT
+from .._xdp.request import MODES, PIN_ROOT
 from .limits import check
 from .request import DEFAULT_FEATURES, FEATURES, from_options
 from .state import read

@@ -23,9 +23,9 @@ from .._nic.irq_plan import Topology
 from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
-from .._xdp.limits import Device, obstacles
-from .._xdp.plan import PIN_ROOT, Desired
+from .._xdp.drivers import Device, obstacles
 from .._xdp.program import XdpProgram
+from .._xdp.request import PIN_ROOT, Desired
 
 NOTHING = Request()
 # x86 has 256 vectors for each CPU; what exceptions and the kernel's own interrupts leave is a little more than this.
@@ -254,7 +254,7 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
         found = Nics(requests, save=False, lenient=True).read(host)
     except CoreError:
         return {}, {}  # refusals.py reports why
-    return {target.name: target.request for target in found.targets}, found.host.nics
+    return {target.name: target.request for target in found.targets}, found.current.nics
 
 
 def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | None) -> Nic:

@@ -10,17 +10,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._boot.driver import Driver, Drivers, LiveDoor
-from .._boot.kernel_args import KernelArguments
-from .._boot.sysctl import Sysctls, parse
+from .._boot.driver_request import Driver
+from .._boot.driver_resource import Drivers
+from .._boot.driver_tools import LiveDriverTools
+from .._boot.kernel_args_resource import KernelArguments
+from .._boot.sysctl_request import parse
+from .._boot.sysctl_resource import Sysctls
 from .._core.converge import CoreError, Invalid, Resource
 from .._core.findings import ERROR, Finding
 from .._core.sizes import parse_size
 from .._core.system import Host
-from .._cpu.plan import parse_request
+from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
-from .._hugepages.resource import Desired, Hugepages, Reservation
-from .._nic.request import Request, parse_all
+from .._hugepages.request import Desired, Reservation
+from .._hugepages.resource import Hugepages
+from .._nic.parse import parse_all
+from .._nic.request import Request
 from .._nic.resource import Nics
 
 _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one
@@ -89,7 +94,7 @@ def _nics(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
 
 def _drivers(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
     desired = [Driver.from_option(one) for one in options]
-    _validate(host, Drivers(desired, LiveDoor()), desired)
+    _validate(host, Drivers(desired, LiveDriverTools()), desired)
 
 
 def _hugepages(host: Host, requested: Requested) -> None:

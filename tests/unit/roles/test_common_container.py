@@ -1,0 +1,76 @@
+"""What the one role that starts containers asks of Docker, with the host's CPU plan and without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "common_container"
+SERVICES = ["postgres", "flask-backend", "go-backend", "webui"]
+PLAN = {
+    "default": {"cpuset_cpus": "0-1", "cpuset_mems": "0-1"},
+    "go-backend": {"cpuset_cpus": "2-3", "cpuset_mems": "1"},
+}
+
+
+def load(path: Path) -> Any:
+    return DataLoader().load_from_file(str(path), trusted_as_template=True)
+
+
+def requested(service: str, facts: dict[str, Any], generation: str = "") -> dict[str, Any]:
+    """Return the options that depend on the plan, as Ansible gives them to the module; what it omits is absent."""
+    (task,) = [one for one in load(ROLE / "tasks" / "main.yml") if "community.docker.docker_container" in one]
+    options = task["community.docker.docker_container"]
+    chosen = {name: value for name, value in options.items() if name.startswith("cpuset_")}
+    chosen["generation"] = options["labels"]["org.tripod.generation"]
+    variables = {
+        **load(ROLE / "vars" / "main.yml"),
+        **facts,
+        "container_service": service,
+        "container_generation": generation,
+    }
+    return Templar(loader=DataLoader(), variables=variables).template(chosen)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("generation", ["", "7f3a"])
+def test_without_a_plan_a_container_is_what_it_was(service, generation):
+    assert requested(service, {"cpu_isolation_containers": {}}, generation) == {"generation": generation}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_with_a_plan_each_container_has_its_cpus_and_memory(service):
+    expected = PLAN.get(service, PLAN["default"])
+    assert requested(service, {"cpu_isolation_containers": PLAN}) == {**expected, "generation": expected["cpuset_cpus"]}
+
+
+def test_other_cpus_make_another_container():
+    assert requested("webui", {"cpu_isolation_containers": PLAN}, "7f3a")["generation"] == "7f3a on CPUs 0-1"
+
+
+def test_a_run_that_left_the_plan_out_fails_instead_of_taking_cpus_away():
+    with pytest.raises(AnsibleError, match="cpu_isolation_containers"):
+        requested("webui", {})
+
+
+def test_the_role_is_the_only_place_where_containers_are_started():
+    starters = [
+        path.relative_to(ROOT)
+        for path in [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")]
+        for task in yaml.safe_load(path.read_text()) or []
+        if task.get("community.docker.docker_container", {}).get("state", "") not in ("absent", "")
+    ]
+    assert starters == [Path("roles/common_container/tasks/main.yml")]
+
+
+def test_the_services_are_deployed_under_a_plan():
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "deploy.yml").read_text())
+    roles = [role["role"].rpartition(".")[2] for role in play["roles"]]
+    assert roles.index("cpu_isolation") < min(roles.index(name.replace("-", "_")) for name in SERVICES)
