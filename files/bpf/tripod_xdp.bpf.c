@@ -22,7 +22,11 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_VLAN_TAGS 2
+/* Tags that are stepped over without a call, which is all that real networks have. */
+#define COMMON_VLAN_TAGS 2
+/* The stack strips any number of priority tags; this is more than the longest frame holds. */
+#define MAX_VLAN_TAGS 4096
+#define MAX_FRAME_OFFSET 0x3fff
 #define MAX_EXTENSION_HEADERS 8
 /* An extension header: 255 units of 8 bytes beyond the first. */
 #define MAX_VARIABLE_LENGTH 2048
@@ -92,6 +96,14 @@ struct packet {
 
 struct vlan_tag {
 	__be16 control;
+	__be16 ethertype;
+};
+
+/* Where stepping over the tags that are not common ones has come to. */
+struct tag_walk {
+	struct xdp_md *ctx;
+	__u32 offset;
+	__u32 tags;
 	__be16 ethertype;
 };
 
@@ -255,8 +267,42 @@ static __always_inline enum tripod_reason parse_ipv6(struct cursor *c, struct pa
 	return REASON_MALFORMED;
 }
 
+/* Step over one tag; return 1 where there is none to step over, which ends the walk. */
+static long step_over_tag(__u32 index, void *data)
+{
+	struct tag_walk *walk = data;
+	void *start = (void *)(long)walk->ctx->data;
+	void *end = (void *)(long)walk->ctx->data_end;
+	struct vlan_tag *tag = start + (walk->offset & MAX_FRAME_OFFSET);
+
+	(void)index;
+	if (!is_vlan(walk->ethertype) || (void *)(tag + 1) > end)
+		return 1;
+	walk->ethertype = tag->ethertype;
+	walk->offset += sizeof(*tag);
+	walk->tags++;
+	return 0;
+}
+
+/*
+ * Step over the tags beyond the common ones and return the type behind them: a tag's own where the frame ends within the
+ * tags. Each step reads the packet anew, as the verifier knows nothing of a packet's bounds from one call to the next.
+ */
+static __always_inline __be16 step_over_tags(struct xdp_md *ctx, struct cursor *c, struct packet *p, __be16 ethertype)
+{
+	struct tag_walk walk = { .ctx = ctx, .offset = offset(c), .ethertype = ethertype };
+	__u32 reached;
+
+	bpf_loop(MAX_VLAN_TAGS, step_over_tag, &walk, 0);
+	reached = walk.offset;
+	barrier_var(reached);
+	c->pos = c->start + (reached & MAX_FRAME_OFFSET);
+	p->vlan_tags += walk.tags > 200 ? 200 : walk.tags;
+	return walk.ethertype;
+}
+
 /* Return REASON_NO_RULE for an IP packet that is whole, else why it is not judged by the ACL. */
-static __always_inline enum tripod_reason parse(struct cursor *c, struct packet *p)
+static __always_inline enum tripod_reason parse(struct xdp_md *ctx, struct cursor *c, struct packet *p)
 {
 	struct ethhdr *eth = take(c, sizeof(*eth));
 	struct vlan_tag *tag;
@@ -266,13 +312,15 @@ static __always_inline enum tripod_reason parse(struct cursor *c, struct packet 
 	if (!eth)
 		return REASON_MALFORMED;
 	ethertype = eth->h_proto;
-	for (i = 0; i < MAX_VLAN_TAGS && is_vlan(ethertype); i++) {
+	for (i = 0; i < COMMON_VLAN_TAGS && is_vlan(ethertype); i++) {
 		tag = take(c, sizeof(*tag));
 		if (!tag)
 			return REASON_MALFORMED;
 		ethertype = tag->ethertype;
 		p->vlan_tags++;
 	}
+	if (is_vlan(ethertype))
+		ethertype = step_over_tags(ctx, c, p, ethertype);
 	switch (ethertype) {
 	case bpf_htons(ETH_P_IP):
 		return parse_ipv4(c, p);
@@ -346,7 +394,7 @@ int tripod_xdp(struct xdp_md *ctx)
 	};
 	struct packet p = {};
 	__u64 bytes = c.end - c.start;
-	enum tripod_reason reason = parse(&c, &p);
+	enum tripod_reason reason = parse(ctx, &c, &p);
 	enum xdp_action verdict = XDP_PASS;
 	struct acl_rule *rule = acl_lookup(&p);
 

@@ -68,7 +68,21 @@ def twin(xdp_object) -> Iterator[lab.Twin]:
             {"vlan_tags": 2, "network_offset": 22},
             id="qinq",
         ),
-        pytest.param(f.ethernet(f.IPV4, f.ipv4(V4), (f.QINQ, f.VLAN, f.VLAN)), "malformed", {"family": 0}, id="3 tags"),
+        # The stack strips any number of priority tags, so the program steps over any number of them.
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4), (f.QINQ, f.VLAN, f.VLAN)),
+            "no_rule",
+            {"vlan_tags": 3, "network_offset": 26, "transport_offset": 46},
+            id="3 tags",
+        ),
+        pytest.param(
+            f.ethernet(f.IPV6, f.ipv6(V6), (f.VLAN, f.QINQ) * 20), "no_rule", {"network_offset": 174}, id="40 tags"
+        ),
+        pytest.param(
+            f.ethernet(f.IPV4, f.ipv4(V4), (f.VLAN,) * 800), "no_rule", {"network_offset": 3214}, id="800 tags"
+        ),
+        pytest.param(f.ethernet(f.VLAN, b"\0\x07", (f.VLAN,) * 3), "malformed", {"family": 0}, id="half a 5th tag"),
+        pytest.param(f.ethernet(f.ARP, b"\0" * 28, (f.VLAN,) * 5), "not_ip", {"family": 0}, id="arp behind 5 tags"),
         pytest.param(f.ethernet(f.VLAN, b"\0\x07"), "malformed", {"family": 0}, id="half a tag"),
         pytest.param(f.ethernet(f.ARP, b"\0" * 28), "not_ip", {"family": 0, "network_offset": 0}, id="arp"),
         pytest.param(f.ethernet(0x0026, b"\0" * 38), "not_ip", {"family": 0}, id="802.3 length"),
@@ -156,6 +170,8 @@ def test_a_packet_without_a_rule_passes_and_tells_why(twin, frame, reason, expec
         (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:1::1")), "pass", "acl_pass", 64, 1),
         (f.ethernet(f.IPV6, f.ipv6("2001:db8:bae::1")), "pass", "no_rule", 0, 0),
         (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.QINQ, f.VLAN)), "drop", "acl_drop", 24, 1),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.VLAN,) * 3), "drop", "acl_drop", 24, 1),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1"), (f.QINQ,) * 60), "drop", "acl_drop", 48, 2),
         # A blocked source does not get through by being odd.
         (f.ethernet(f.IPV4, f.ipv4("203.0.113.1", b"\0")), "drop", "acl_drop", 24, 1),
         (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1", NEVER_ENDING, f.DESTINATION)), "drop", "acl_drop", 48, 2),
