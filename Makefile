@@ -38,16 +38,16 @@ test-integration: ## Real programs, maps and packets on veth pairs
 test-site: ## The whole site on this machine, end to end, with faults
 	@$(PYTHON) -m tools.check site $(ARGS)
 
-test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, reboots, power cuts
+test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, a reboot, a guard, traffic (as CI runs it)
 	@$(PYTHON) -m tools.check metal $(ARGS)
 
-test-metal-full: ## The whole site on that host, containers pinned to its nodes (takes an hour and more)
+test-metal-full: ## All tests on that host, the whole site on it, power cuts (takes an hour and more)
 	@$(PYTHON) -m tools.check metal-full $(ARGS)
 
 bench: ## Figures beside those of peers, as ratios: policy entries, the cost of a run without changes
 	@$(PYTHON) -m tools.check bench $(ARGS)
 
-vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "destroy NAME" ...)
+vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot NAME TAG" ...)
 	@$(PYTHON) -m tools.vm $(or $(ARGS),status)
 
 build: ## Build the collection's artefact into build/

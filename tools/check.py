@@ -10,7 +10,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,10 @@ HOST_TOOLS = {
 }
 # Four containers in an emulated machine take longer than all the rest; figures are for those who compare.
 LONG = {"metal-full": "make test-metal-full", "bench": "make bench"}
+# Of all that CI runs, on two CPUs; a longer run is a warning.
+MINUTES = 50
 AT_ONCE = 2
+SLOWEST = 10
 SECONDS_BETWEEN_SIGNS_OF_LIFE = 60
 
 
@@ -47,6 +50,11 @@ class Record:
     seconds: float = 0.0
     error: str | None = None
     results: results.Results | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it took longer than its budget."""
+        return self.seconds > self.stage.minutes * 60
 
 
 def selected(groups: Iterable[str]) -> list[Stage]:
@@ -147,15 +155,33 @@ def _last_line(stage: Stage) -> str:
     return next((line.strip()[:100] for line in reversed(lines) if line.strip()), "no output yet")
 
 
-def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float) -> None:
-    """Print every stage's time and result, every skip and failure, and the total as a test runner's closing line."""
+def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float, minutes: float | None = None) -> None:
+    """Print every stage's time and result, what is slow, every skip and failure, and the total of all tests.
+
+    Args:
+        stages: All that were to run.
+        records: Of those that ran.
+        seconds: All that the run took.
+        minutes: The run's budget, if it has one.
+    """
     by_name = {record.stage.name: record for record in records}
-    say(f"\nStages, {duration(seconds)} in all")
+    say(f"\nStages, {duration(seconds)} in all" + (f" of {duration(minutes * 60)}" if minutes else ""))
     for stage in stages:
         record = by_name.get(stage.name)
         verdict = "not run" if record is None else "FAILED" if record.error else "ok"
-        say(f"  {stage.name:<14} {verdict:<8} {duration(record.seconds) if record else '':>12}")
+        taken = duration(record.seconds) if record else ""
+        say(f"  {stage.name:<15} {verdict:<8} {taken:>12} of {duration(stage.minutes * 60)}")
+    for warning in _warnings(records, seconds, minutes):
+        say(f"  warning: {warning}")
+    if slow := slowest(records):
+        say("\nSlowest tests")
+    for name, test, taken_by_test in slow:
+        say(f"  {duration(taken_by_test):>12}  {name}: {test}")
     found = [record.results for record in records if record.results is not None]
+    for record in records:
+        if record.results and record.results.deselected:
+            where = f", which are run by: {record.stage.rest}" if record.stage.rest else ""
+            say(f"\n{record.stage.name} left out {record.results.deselected} tests{where}")
     skips = [skip for result in found for skip in result.skips]
     say("\nSkipped tests" + ("" if skips else ": none"))
     for skip in skips:
@@ -172,8 +198,36 @@ def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float
     say("\n" + ", ".join(f"{count} {kind}" for kind, count in total.items()))
 
 
-def check(groups: Sequence[str], keep_going: bool = False) -> int:
+def _warnings(records: Sequence[Record], seconds: float, minutes: float | None) -> Iterator[str]:
+    for record in records:
+        if record.is_late:
+            budget = duration(record.stage.minutes * 60)
+            yield (
+                f"{record.stage.name} took {duration(record.seconds)}, its budget is {budget}: "
+                "shorten it, leave tests to another command, or raise the budget in tools/stages.py"
+            )
+    if minutes and seconds > minutes * 60:
+        yield f"all stages took {duration(seconds)}, their budget is {duration(minutes * 60)}: see the slowest ones"
+
+
+def slowest(records: Iterable[Record], count: int = SLOWEST) -> list[tuple[str, str, float]]:
+    """Return the tests that took longest, over all stages: each one's stage, name and seconds."""
+    every = [
+        (record.stage.name, test, seconds)
+        for record in records
+        if record.results
+        for test, seconds in record.results.seconds.items()
+    ]
+    return sorted(every, key=lambda one: -one[2])[:count]
+
+
+def check(groups: Sequence[str], keep_going: bool = False, minutes: float | None = None) -> int:
     """Run the groups' stages with what they need, and leave the machine as it was found.
+
+    Args:
+        groups: Of the stages to run.
+        keep_going: After a failure, run what does not depend on it.
+        minutes: The whole run's budget, if it has one.
 
     Returns:
         0 where every stage succeeded, else 1.
@@ -206,7 +260,7 @@ def check(groups: Sequence[str], keep_going: bool = False) -> int:
         # Its scenario removes it, unless it was ended in the middle.
         clean = vm_was_there or not vm.exists or _tidied("remove the VM that the tests made", vm.destroy)
         clean &= _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
-    summarise(stages, records, time.monotonic() - begin)
+    summarise(stages, records, time.monotonic() - begin, minutes)
     return 0 if clean and len(records) == len(stages) and not any(record.error for record in records) else 1
 
 
@@ -262,7 +316,7 @@ def main() -> int:
     if not chosen:
         chosen = [group for group in groups if group not in LONG]
         say(f"not part of this run: {', '.join(f'{group} ({command})' for group, command in LONG.items())}")
-    return check(chosen, options.keep_going)
+    return check(chosen, options.keep_going, None if options.groups else MINUTES)
 
 
 if __name__ == "__main__":

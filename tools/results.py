@@ -1,4 +1,4 @@
-"""What test runners printed: pytest's closing lines, and every failure and skip with its reason."""
+"""What test runners printed: pytest's closing lines, every failure and skip with its reason, and what took long."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _KINDS = "passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?"
 # With rules around it, or bare under pytest's -q; other programs may have put something before it.
 _CLOSING = re.compile(rf"(?:^|[\s=])((?:\d+ (?:{_KINDS})(?:, )?)+ in [\d.]+s(?: \([\d:]+\))?)(?: =+)?\s*$")
-_COUNT = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|errors?)")
+_COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|errors?)")
 # A test has a double colon; molecule's own lines, which begin alike, have none.
 _FAILURE = re.compile(r"^\s*(?:FAILED|ERROR) (\S+::.+?)\s*$")
 _SKIP = re.compile(r"SKIPPED \[(\d+)\] (\S+): (.+?)\s*$")
+# Of pytest's --durations, where a test has up to three lines.
+_DURATION = re.compile(r"^\s*(\d+\.\d+)s (?:setup|call|teardown)\s+(\S+::.+?)\s*$")
+# Of go test -v.
+_GO_DURATION = re.compile(r"^--- PASS: (\S+) \((\d+\.\d+)s\)\s*$")
 
 
 @dataclass
@@ -24,16 +28,20 @@ class Results:
         passed: Tests that passed.
         failed: Tests that failed, or met an error outside of the test.
         skipped: Tests that were skipped.
+        deselected: Tests that the command left to another one.
         failures: Name and reason of each test that failed.
         skips: Place and reason of each skip.
+        seconds: How long each test took with its fixtures, as far as pytest, or go test, was told to say so.
     """
 
     closing: list[str] = field(default_factory=list)
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    deselected: int = 0
     failures: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def read(output: str) -> Results:
@@ -44,13 +52,17 @@ def read(output: str) -> Results:
             results.skips.append(f"{skip[2]}: {skip[3]}")
         elif failure := _FAILURE.match(line):
             results.failures.append(failure[1])
+        elif taken := _DURATION.match(line):
+            results.seconds[taken[2]] = results.seconds.get(taken[2], 0.0) + float(taken[1])
+        elif taken := _GO_DURATION.match(line):
+            results.seconds[taken[1]] = float(taken[2])
         elif closing := _CLOSING.search(line):
             results.closing.append(closing[1])
             for count, kind in _COUNT.findall(closing[1]):
                 if kind in ("passed", "xfailed"):
                     results.passed += int(count)
-                elif kind == "skipped":
-                    results.skipped += int(count)
+                elif kind in ("skipped", "deselected"):
+                    setattr(results, kind, getattr(results, kind) + int(count))
                 else:
                     results.failed += int(count)
     return results

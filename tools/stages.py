@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +16,44 @@ from pathlib import Path
 from . import engine
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
-from .console import Failure
+from .console import Failure, duration
 from .paths import CACHE, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
+from .vm import base
 from .vm.machine import Machine
 
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
+# What tells the summary which tests are slow.
+DURATIONS = "--durations=0 --durations-min=1"
+# The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
+METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
+OF_OUR_OWN = ("create", "check")
+# CI cuts no power, and its tests are those without the full run's mark.
+SHORT = "-m 'not full'"
+IN_FULL = ("side-effect",)
 # Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
-    "_boot/sysctl",
+    "_boot/driver_limits",
+    "_boot/driver_plan",
+    "_boot/kernel_args_limits",
+    "_boot/kernel_args_plan",
+    "_boot/sysctl_limits",
+    "_boot/sysctl_plan",
+    "_boot/sysctl_request",
+    "_boot/sysctl_resource",
+    "_boot/sysctl_state",
+    "_cpu/changes",
+    "_cpu/limits",
     "_cpu/plan",
+    "_cpu/request",
     "_cpu/resource",
+    "_cpu/state",
+    "_hugepages/limits",
     "_hugepages/plan",
+    "_hugepages/request",
     "_hugepages/state",
     "_nic/resolve",
     "_nic/irq_plan",
@@ -64,15 +88,19 @@ class Stage:
         name: Also its log's name.
         group: What selects it on the command line.
         run: Does it; returns a few words for its line, or raises Failure.
+        minutes: Its budget, on two CPUs that it shares with one other stage; a longer run is a warning.
         after: Stages that must have succeeded before; they are selected with it.
         alone: Whether nothing may run beside it, as it measures time or owns the machine's state.
+        rest: The command that runs the tests which this stage leaves out.
     """
 
     name: str
     group: str
     run: Callable[[], str]
+    minutes: float
     after: Sequence[str] = ()
     alone: bool = False
+    rest: str | None = None
 
 
 def _style() -> str:
@@ -163,7 +191,7 @@ def _unit() -> str:
     report = CACHE / "coverage.json"
     measure = [f"--cov={ROOT}/plugins/module_utils", "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | {"COVERAGE_FILE": str(CACHE / "coverage")}
-    logged("unit", [BIN / "pytest", *measure, "tests/unit"], env=child, lines=60)
+    logged("unit", [BIN / "pytest", *measure, *DURATIONS.split(), "tests/unit"], env=child, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
     taken = {name: _branches(files[f"plugins/module_utils/{name}.py"]["summary"]) for name in PLANNERS}
     few = [f"{name} {share:.0%}" for name, share in taken.items() if share < PLANNER_BRANCHES]
@@ -182,15 +210,26 @@ def _look() -> str:
     return f"a first look foretells {re.findall(r'changed=([0-9]+)', told)[-1]} changes"
 
 
-def _images() -> str:
+def _xdp_object() -> str:
+    """Make what the VM and the tests on veth pairs need, minutes before the services' images are built."""
     IMAGES.unlink(missing_ok=True)
-    logged("images", [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"], lines=40)
-    return "the Docker Engine, the base, the services' images and the XDP object"
+    _provide("xdp-object", "-e", json.dumps({"images_services": []}))
+    return "the Docker Engine, the base and the XDP object"
+
+
+def _images() -> str:
+    _provide("images")
+    return "the services' images"
+
+
+def _provide(log: str, *arguments: str) -> None:
+    play: list[str | Path] = [BIN / "ansible-playbook", "tests/playbooks/images.yml", "-e", f"images_file={IMAGES}"]
+    logged(log, [*play, *arguments], lines=40)
 
 
 def _docker_build(log: str, *arguments: str) -> str:
     bases = (f"BASE={_made('base')}", f"BUILD_BASE={_made('build_base')}")
-    common = ["--network", "host", *(word for base in bases for word in ("--build-arg", base))]
+    common = ["--network", "host", *(word for one in bases for word in ("--build-arg", one))]
     output = logged(log, [*as_root(), "docker", "build", *common, *arguments], lines=60)
     # The engine does not repeat a step whose every input is the same, and whoever reads the result should know.
     last_step = output.rpartition("Step ")[2]
@@ -248,19 +287,40 @@ def _site() -> str:
     return "the site that was here, which stays" if stands else "a site from nothing, and removed"
 
 
-def _metal(name: str, playbook: str) -> Callable[[], str]:
-    """Run the VM's scenario with a playbook of its own."""
+def _vm_base() -> str:
+    if foreign := _foreign():
+        return foreign
+    base.qemu()
+    base.guest()
+    return "QEMU, and the guest's disk"
+
+
+def _foreign() -> str | None:
+    architecture = os.uname().machine
+    return None if architecture == "x86_64" else f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
+
+
+def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
+    """Run the VM's scenario with a playbook of its own, and with a choice of its tests, by pytest's arguments."""
 
     def run() -> str:
-        if (architecture := os.uname().machine) != "x86_64":
-            return f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
+        if foreign := _foreign():
+            return foreign
         # Somebody's VM of that name is tried as it stands, and stays.
         stands = Machine("metal").exists
-        steps = ("converge", "idempotence", "side-effect", "verify") if stands else ("test",)
-        with _root_environment(TRIPOD_METAL_PLAYBOOK=playbook) as words:
-            for number, verb in enumerate(steps):
-                logged(name, [*words, BIN / "molecule", verb, "-s", "metal"], append=number > 0, lines=80)
-        return "the VM that was here, which stays" if stands else "a VM from nothing, and removed"
+        steps = [step for step in METAL if not (stands and step in OF_OUR_OWN) and not (choice and step in IN_FULL)]
+        with _root_environment(choice, TRIPOD_METAL_PLAYBOOK=playbook) as words:
+            molecule: list[str | Path] = [*words, BIN / "molecule"]
+            taken: list[str] = []
+            try:
+                for number, step in enumerate(steps):
+                    begin = time.monotonic()
+                    logged(name, [*molecule, step, "-s", "metal"], append=number > 0, lines=80)
+                    taken.append(f"{step} {duration(time.monotonic() - begin)}")
+            finally:
+                if not stands:
+                    logged(name, [*molecule, "destroy", "-s", "metal"], append=True)
+        return ", ".join(["the VM that was here, which stays" if stands else "a VM from nothing, and removed", *taken])
 
     return run
 
@@ -290,8 +350,13 @@ def _bench_provision() -> str:
 
 
 @contextlib.contextmanager
-def _root_environment(**added: str) -> Iterator[list[str]]:
-    """Yield the words before a command that makes it run as root, with nothing of root's left in the checkout."""
+def _root_environment(choice: str = "", **added: str) -> Iterator[list[str]]:
+    """Yield the words before a command that makes it run as root, with nothing of root's left in the checkout.
+
+    Args:
+        choice: Arguments of pytest's that choose among the tests.
+        added: To the environment.
+    """
     with tempfile.TemporaryDirectory(prefix="tripod-", ignore_cleanup_errors=True) as scratch:
         variables = environment() | {
             "ANSIBLE_HOME": f"{scratch}/ansible",
@@ -300,7 +365,7 @@ def _root_environment(**added: str) -> Iterator[list[str]]:
             "ANSIBLE_NOCOLOR": "1",
             # Which sudo forgets, and a child of another directory has from its parent.
             "PWD": str(ROOT),
-            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest --durations=15",
+            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest {DURATIONS} {choice}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "TRIPOD_BASE": _made("base"),
             "TRIPOD_XDP_OBJECT": _made("xdp_object"),
@@ -315,27 +380,44 @@ def _root_environment(**added: str) -> Iterator[list[str]]:
                 subprocess.run([*as_root(), "rm", "--recursive", "--force", scratch], check=False)
 
 
+# In the order of preference, where several could start: what others wait for, the chain of image builds, the longest.
 STAGES = (
-    Stage("style", "gates", _style),
-    Stage("unit", "unit", _unit),
-    Stage("export", "gates", _export),
-    Stage("look", "services", _look),
-    Stage("images", "services", _images, after=("look",)),
-    Stage("lint", "gates", _lint, after=("export",)),
-    Stage("types", "gates", _types, after=("export",)),
-    Stage("sanity", "gates", _sanity, after=("export",)),
-    Stage("docs", "gates", _docs, after=("export",)),
-    Stage("artefact", "gates", _artefact, after=("export",)),
-    Stage("flask-backend", "services", _service("flask-backend"), after=("images",)),
-    Stage("go-backend", "services", _go_backend, after=("images",)),
-    Stage("postgres", "services", _service("postgres"), after=("images",)),
-    Stage("webui", "services", _service("webui"), after=("images",)),
-    Stage("contracts", "services", _contracts, after=("images",)),
-    Stage("integration", "integration", _integration, after=("images",), alone=True),
-    Stage("metal", "metal", _metal("metal", "converge.yml"), after=("images",), alone=True),
-    Stage("metal-full", "metal-full", _metal("metal-full", "../../site.yml"), after=("images",), alone=True),
-    Stage("bench-map", "bench", _bench_map, after=("images",), alone=True),
-    Stage("bench-provision", "bench", _bench_provision, after=("images",), alone=True),
+    Stage("style", "gates", _style, minutes=0.25),
+    Stage("unit", "unit", _unit, minutes=1),
+    Stage("export", "gates", _export, minutes=0.25),
+    Stage("look", "services", _look, minutes=1),
+    Stage("xdp-object", "services", _xdp_object, minutes=4, after=("look",)),
+    Stage("lint", "gates", _lint, minutes=1.5, after=("export",)),
+    Stage("types", "gates", _types, minutes=0.5, after=("export",)),
+    Stage("vm-base", "metal", _vm_base, minutes=3),
+    Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
+    Stage("flask-backend", "services", _service("flask-backend"), minutes=5, after=("xdp-object",)),
+    Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
+    Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
+    Stage("webui", "services", _service("webui"), minutes=2, after=("xdp-object",)),
+    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
+    Stage(
+        "metal",
+        "metal",
+        _metal("metal", "converge.yml", SHORT),
+        minutes=14,
+        after=("vm-base", "xdp-object"),
+        rest="make test-metal-full",
+    ),
+    Stage("sanity", "gates", _sanity, minutes=4, after=("export",)),
+    Stage("docs", "gates", _docs, minutes=1, after=("export",)),
+    Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
+    Stage("integration", "integration", _integration, minutes=4, after=("xdp-object",), alone=True),
+    Stage(
+        "metal-full",
+        "metal-full",
+        _metal("metal-full", "../../site.yml"),
+        minutes=120,
+        after=("vm-base", "images"),
+        alone=True,
+    ),
+    Stage("bench-map", "bench", _bench_map, minutes=15, after=("xdp-object",), alone=True),
+    Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
-    Stage("site", "site", _site, after=("images",), alone=True),
+    Stage("site", "site", _site, minutes=12, after=("images",), alone=True),
 )

@@ -12,7 +12,7 @@ class ModuleDocFragment:
 options:
   guard:
     description:
-      - Whether the host takes the change back by itself unless M(tripod.baremetal.change_guard) confirms it over a new
+      - Whether the host reverts the change by itself unless M(tripod.baremetal.change_guard) confirms it over a new
         connection within O(guard_timeout).
       - V(auto) guards a change of an interface that carries the connection, also below a bond, a bridge or a VLAN.
       - Needs the host agent where a guard is armed, and is refused without one.

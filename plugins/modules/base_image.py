@@ -35,7 +35,7 @@ options:
     choices:
       auto: The registry, or Debian packages where none answers.
       registry: The registry or not at all.
-      debian: Debian packages, with no registry asked.
+      debian: Debian packages, without any registry.
   suite:
     description: Debian suite to make it from.
     type: str
@@ -75,7 +75,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.images import Base, BaseImage, Engine
+from ..module_utils._deploy.base_image import Base, BaseImage
+from ..module_utils._deploy.engine_client import EngineClient
 
 
 def main() -> None:
@@ -89,13 +90,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     base = Base(**module.params)
-    subject = BaseImage(Engine.connect(), base)
+    resource = BaseImage(EngineClient.connect(), base)
     try:
-        outcome = converge(subject, base, Host(), check=module.check_mode)
+        outcome = converge(resource, base, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(
-        **exit_arguments(outcome, name=base.name, image_id=outcome.state or "", made_from=subject.made_from)
+        **exit_arguments(outcome, name=base.name, image_id=outcome.state or "", made_from=resource.made_from)
     )
 
 

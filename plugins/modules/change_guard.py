@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: change_guard
-short_description: Let a host take back changes that cut its operator off
+short_description: Let a host revert changes that cut its operator off
 version_added: 1.0.0
 description:
-  - A guard is a timer on the host. Unless it is confirmed over a new connection before it runs out, the host itself
-    puts back what was before. It outlives the playbook, the connection, a killed agent and a reboot.
+  - A guard is a rollback timer on the host. Unless it is confirmed over a new connection before it runs out, the host
+    itself restores what was before. It outlives the playbook, the connection, a killed agent and a reboot.
   - M(tripod.baremetal.nic), M(tripod.baremetal.xdp_program) and M(tripod.baremetal.xdp_map) arm one by themselves where
     they change an interface that carries the connection. This module confirms it, arms one for tasks of your own, and
     cleans up after a run that never ended.
-  - What comes back are the documents below C(/etc/tripod/host.d) with what they ask of the host, and of the links
-    their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
+  - What is restored are the state files below C(/etc/tripod/host.d) with what they request of the host, and of the
+    links their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -27,10 +27,10 @@ requirements:
 options:
   state:
     description:
-      - V(armed) arms a guard, or extends the one of the same O(subject), which keeps its first snapshot.
-      - V(confirmed) ends guards and keeps what was changed. It fails if one was reverted already, and tells when and
-        what; and if it comes over the very connection that armed it, as that proves nothing.
-      - V(reverted) puts back at once.
+      - V(armed) arms a guard, or extends the one of the same O(subject), whose first snapshot stays.
+      - V(confirmed) ends guards and leaves the changes in place. It fails if one was reverted already, and says when
+        and what; and if it comes over the very connection that armed it, as that proves nothing.
+      - V(reverted) restores at once.
       - V(reported) begins a run. Guards that an earlier run left armed are reverted; those that the host reverted on
         its own are reported as warnings, once. It is refused while the module that armed one is still at work.
       - V(settled) is the former name of V(reported); it is deprecated and goes with release 3.0.0.
@@ -46,8 +46,8 @@ options:
     default: operator
   interfaces:
     description:
-      - Interfaces whose links, addresses and routes come back, with those that stand on them and below them. Used with
-        O(state=armed).
+      - Interfaces whose links, addresses and routes are restored, with those that stand on them and below them. Used
+        with O(state=armed).
       - By default those that carry the connection.
     type: list
     elements: str
@@ -107,7 +107,7 @@ guard:
     reason:
       description: Why.
       type: str
-      sample: asked for
+      sample: requested
     timeout:
       description: Seconds from arming to the deadline.
       type: float
@@ -135,7 +135,7 @@ guards:
       type: str
       sample: ens1 carries the connection from 192.0.2.1
     state:
-      description: V(armed), V(reverting), V(reverted), or V(failed) where something could not be put back.
+      description: V(armed), V(reverting), V(reverted), or V(failed) where something could not be restored.
       type: str
       sample: reverted
     created:
@@ -155,12 +155,12 @@ guards:
       type: str
       sample: "2026-11-23T08:01:00Z"
     report:
-      description: Why it was reverted, and what was put back.
+      description: Why it was reverted, and what was restored.
       type: list
       elements: str
       sample: ["nobody confirmed within 60 s", "ens1 is back to up"]
     errors:
-      description: What could not be put back.
+      description: What could not be restored.
       type: list
       elements: str
     summary:
@@ -178,7 +178,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._agent.reapply import REAPPLIERS
 from ..module_utils._core.converge import CoreError
 from ..module_utils._core.system import Host
-from ..module_utils._guard import guard as guards
+from ..module_utils._guard import outcome, record
+from ..module_utils._guard.arm import TIMEOUT, arm_host, check_request
 
 STATES = ["armed", "confirmed", "reverted", "reported", "settled"]
 
@@ -190,7 +191,7 @@ def main() -> None:
             "id": {"type": "str"},
             "subject": {"type": "str", "default": "operator"},
             "interfaces": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "float", "default": guards.TIMEOUT},
+            "timeout": {"type": "float", "default": TIMEOUT},
         },
         supports_check_mode=True,
     )
@@ -200,29 +201,29 @@ def main() -> None:
         module.deprecate("state: settled is called reported", version="3.0.0", collection_name="tripod.baremetal")
         state = "reported"
     facts: dict[str, Any] = {}
-    before = {one.id: one.state for one in guards.records(host)}
+    before = {one.id: one.state for one in record.records(host)}
     try:
         if state == "armed":
             requested = options["interfaces"], options["timeout"], options["subject"]
-            guards.check_request(*requested)
-            guard = None if check else guards.arm_host(host, *requested)
+            check_request(*requested)
+            guard = None if check else arm_host(host, *requested)
             after = {**before, guard.id if guard else options["subject"]: "armed"}
             facts = {"guard": guard.facts if guard else None}
             changed = True
         else:
             if state == "confirmed":
-                found = guards.confirm(host, options["id"], check)
+                found = outcome.confirm(host, options["id"], check)
             elif state == "reverted":
-                found = guards.revert(host, REAPPLIERS, options["id"], check)
+                found = outcome.revert(host, REAPPLIERS, options["id"], check)
             else:
-                found = guards.report(host, REAPPLIERS, check)
+                found = outcome.report(host, REAPPLIERS, check)
             over = {one.id: one.state for one in found}
             after = over if state == "reverted" else {}
             after = {**{name: state for name, state in before.items() if name not in over}, **after}
-            facts = {"guards": [guards.facts(one) for one in found]}
+            facts = {"guards": [record.facts(one) for one in found]}
             changed = bool(found)
             for one in found if state == "reported" else ():
-                module.warn(guards.summary(one))
+                module.warn(record.summary(one))
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)

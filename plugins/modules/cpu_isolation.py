@@ -17,10 +17,10 @@ description:
   - Sets what is set at run time. These are the default CPUs of interrupts, the CPUs of kernel work that is bound to
     none, the frequency governor, and C(CPUAffinity) of systemd in C(/etc/systemd/system.conf.d/tripod.conf).
   - Kernel work is moved only once the kernel runs with the plan's boot arguments, as the move stalls a loaded host.
-    Until then it is left to the boot.
+    Until then it is left to the reboot.
   - Threads of a core stay together, the CPU that the kernel boots on keeps house, and every online CPU is either
     housekeeping or isolated.
-  - The host agent applies the plan again after each boot, from C(/etc/tripod/host.d/cpu_isolation.json).
+  - The host agent reapplies the plan after each boot, from C(/etc/tripod/host.d/cpu_isolation.json).
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -29,7 +29,7 @@ options:
   state:
     description:
       - V(present) makes the host follow the plan.
-      - V(absent) puts back what was there before the first plan. Without a plan of ours it changes nothing.
+      - V(absent) restores the original values, from before the first plan. Without a plan of ours it changes nothing.
     type: str
     choices: [present, absent]
     default: present
@@ -109,7 +109,7 @@ EXAMPLES = r"""
     cpuset_cpus: "{{ cpus.containers['go-backend'].cpuset_cpus }}"
     cpuset_mems: "{{ cpus.containers['go-backend'].cpuset_mems }}"
 
-- name: Take the plan back
+- name: Remove the plan
   tripod.baremetal.cpu_isolation:
     state: absent
 """
@@ -164,13 +164,13 @@ reboot_required:
   returned: success
 reboot_reasons:
   description:
-    - Each difference between the running system and the plan that only a boot removes, computed from the kernel's
+    - Each difference between the running system and the plan that only a reboot removes, computed from the kernel's
       command line and systemd's own affinity.
-    - That boot arguments are gone again after V(absent) is for M(tripod.baremetal.kernel_args) to tell.
+    - That boot arguments are gone again after V(absent) is for M(tripod.baremetal.kernel_args) to report.
   type: list
   elements: str
   returned: success
-  sample: ["boot argument nohz_full=2-3 is wanted, the kernel runs without"]
+  sample: ["boot argument nohz_full=2-3 is requested, the kernel runs without"]
 advice:
   description: What is allowed, and probably not meant. Also shown as warnings.
   type: list

@@ -100,7 +100,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.docker_daemon import DEFAULT_PID_FILE, DEFAULT_SOCKET, Daemon, Desired, DockerEngine, facts
+from ..module_utils._deploy.docker_daemon import DEFAULT_PID_FILE, DaemonOptions, Desired, DockerDaemon, facts
+from ..module_utils._deploy.engine_socket import DEFAULT_SOCKET
 from ..module_utils._linux.detached import now_ticks
 
 
@@ -118,7 +119,7 @@ def main() -> None:
     )
     options = module.params
     state = options["state"]
-    daemon = Daemon(
+    daemon = DaemonOptions(
         socket=options["socket"],
         pid_file=options["pid_file"],
         log=options["log"],
@@ -127,7 +128,7 @@ def main() -> None:
     )
     desired = Desired(running=state != "stopped", started_after=now_ticks() if state == "restarted" else None)
     try:
-        outcome = converge(DockerEngine(daemon), desired, Host(), check=module.check_mode)
+        outcome = converge(DockerDaemon(daemon), desired, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     module.exit_json(**exit_arguments(outcome, **facts(outcome.state)))

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: driver
-short_description: Set options of drivers, and demand versions, firmware and XDP features of them
+short_description: Set options of drivers, and require versions, firmware and XDP features of them
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
   - Writes the options of all drivers into one file of its own, C(/etc/modprobe.d/tripod.conf), and compares them with
     what the loaded modules run with.
   - The initramfs holds a copy of that file, which counts where a driver is loaded from there. One that is older than
-    the file is made anew with C(update-initramfs), where that is installed.
-  - Never reloads a driver, as that takes its links down. RV(reload_required) tells which ones need it.
-  - Demands that are not met fail the task before anything was changed.
+    the file is rebuilt with C(update-initramfs), where that is installed.
+  - Never reloads a driver, as that takes its links down. RV(reload_required) names those that need it.
+  - A requirement that is not met fails the task before anything is changed.
 extends_documentation_fragment:
   - tripod.baremetal.attributes
 options:
@@ -40,7 +40,7 @@ options:
           - Drivers without a version of their own have the kernel's.
         type: str
       minimum_firmware:
-        description: Oldest firmware of every NIC that it drives. The first version in what the driver tells counts.
+        description: Oldest firmware of every NIC that it drives. The first version in what the driver reports counts.
         type: str
       xdp_features:
         description: What the driver must offer on every NIC that it drives, such as V(basic) or V(xsk-zerocopy).
@@ -50,7 +50,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Let the driver make no virtual functions, and demand XDP and a firmware
+- name: Let the driver make no virtual functions, and require XDP and a firmware
   tripod.baremetal.driver:
     drivers:
       - name: igb

@@ -12,13 +12,14 @@ version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
   - Packs the collection's core into C(tripod-host), one executable file, and runs its services.
-  - C(tripod-apply) brings about at boot what was asked of the host, before the network and the containers come up.
+  - C(tripod-apply) reapplies at boot what is requested of the host, before the network and the containers come up.
     C(tripod-watch) does so for a link that comes up or whose driver was reloaded, and reverts guarded changes that
-    nobody confirms. C(tripod-keep) starts containers again that died without anybody asking for it.
+    nobody confirms. C(tripod-keep), the container supervisor, starts containers again that died without
+      anybody requesting it.
   - They are units of systemd. Where systemd does not run, C(tripod-watch) and C(tripod-keep) are processes detached
     from the connection, and C(tripod-host apply) is for the host's own start.
-  - A service that runs other sources or other arguments than are asked for is restarted. That is computed from the live
-    state, so a restart that a failed run owed is not forgotten.
+  - A service that runs other sources or other arguments than are requested is restarted. That is computed from the live
+    state, so a restart that a failed run owed still happens.
   - The sources are those of this module's own collection; nothing is downloaded, and the same sources give the same
     bytes on every host.
 extends_documentation_fragment:
@@ -47,11 +48,11 @@ options:
     type: path
     default: /usr/bin/python3
   label:
-    description: Label of the containers to keep, as C(key=value).
+    description: Label of the containers to supervise, as C(key=value).
     type: str
     default: org.tripod.collection=tripod.baremetal
   state_dir:
-    description: Where other modules keep what was asked of the host.
+    description: Where other modules write the state files, one for each resource.
     type: path
     default: /etc/tripod/host.d
   run_dir:
@@ -83,7 +84,7 @@ changes:
   returned: success
   sample: ["tripod-keep enabled: False -> True"]
 version:
-  description: What C(tripod-host version) says of the agent that is asked for.
+  description: What C(tripod-host version) says of the requested agent.
   type: str
   returned: success
   sample: 9a0364b9e99b

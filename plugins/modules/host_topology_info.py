@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_topology_info
-short_description: Tell what a host is made of, as far as packets care
+short_description: Report what a host is made of, as far as packets care
 version_added: 1.0.0
 description:
   - Returns NUMA nodes with their CPUs, memory and hugepages, the CPUs and how they share cores, each NIC with its
@@ -21,7 +21,7 @@ options: {}
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Read the topology
   tripod.baremetal.host_topology_info:
   register: topology
 
@@ -216,7 +216,7 @@ nics:
         features:
           description:
             - Features the driver claims; empty for a driver without native XDP.
-            - None where the kernel cannot tell (before 6.3).
+            - None where the kernel cannot say (before 6.3).
           type: list
           elements: str
           sample: [basic, redirect]
@@ -270,7 +270,7 @@ irqbalance:
       type: list
       elements: int
     stray:
-      description: Whether it runs without systemd, where it cannot be told.
+      description: Whether it runs without systemd, where nothing keeps it off interrupts.
       type: bool
 """
 
@@ -278,15 +278,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError
 from ..module_utils._core.system import Host
-from ..module_utils._linux.topology import LiveDoor, read
+from ..module_utils._linux.topology import LiveProbe, read
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
-        topology = read(Host(), LiveDoor())
+        topology = read(Host(), LiveProbe())
     except (CoreError, OSError) as error:
-        module.fail_json(msg=f"the host cannot be looked at: {error}")
+        module.fail_json(msg=f"the host's topology cannot be read: {error}")
     module.exit_json(changed=False, **topology)
 
 

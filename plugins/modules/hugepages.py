@@ -11,26 +11,26 @@ short_description: Reserve huge pages per NUMA node, now and at boot, and mount 
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
-  - Brings the number of huge pages of every node and size that is named to what is asked. What is not named is left
+  - Brings the number of huge pages of every node and size that is named to what is requested. What is not named is left
     alone.
-  - Where free memory is fragmented, it is compacted and the kernel is asked again, a few times. Pages that still cannot
-    be had fail the task and the counts before are put back. Only for the sizes in O(at_boot) a boot can bring the rest,
-    which RV(reboot_required) then says; the pages that could be had stay.
+  - Where free memory is fragmented, it is compacted and the kernel tries again, a few times. Pages that still cannot
+    be had fail the task, and the previous counts are restored. Only for the sizes in O(at_boot) a reboot can bring the
+    rest, which RV(reboot_required) then says; the pages that could be had stay.
   - Writes a systemd mount unit of its own for each of O(mounts) and mounts it at once. C(/etc/fstab) is left alone.
-  - Everything is kept in a document on the host, which C(tripod-host) replays at boot.
+  - Everything is saved in a state file on the host, which C(tripod-host) reapplies at boot.
   - Boot arguments are computed, not set; hand RV(boot_arguments) to M(tripod.baremetal.kernel_args).
 extends_documentation_fragment:
   - tripod.baremetal.attributes
 attributes:
   check_mode:
     details:
-      - Whether the kernel can find as many contiguous pages is known only when it is asked for them.
+      - Whether the kernel can find as many contiguous pages is known only when it has to reserve them.
 options:
   state:
     description:
-      - With V(present), what is asked is so.
-      - With V(absent), the counts, modes and mounts are as they were before the first call, and the other options have
-        no effect.
+      - With V(present), what is requested is so.
+      - With V(absent), counts, modes and mounts get their original values, from before the first call, and the other
+        options have no effect.
     type: str
     choices: [present, absent]
     default: present
@@ -55,13 +55,13 @@ options:
   at_boot:
     description:
       - Sizes that boot arguments reserve too, as the kernel finds gigantic pages for certain only then. Others are
-        reserved when the document is replayed at boot.
+        reserved when the state file is reapplied at boot.
       - Kernels from 5.16 on take a count for each node; older ones spread the sum over all nodes.
     type: list
     elements: str
     default: [1G]
   default_size:
-    description: Size of the pages that programs get which name none. Takes a boot.
+    description: Size of the pages that programs get which name none. Takes a reboot.
     type: str
   mounts:
     description: All huge page file systems that are ours. One that is no longer named is unmounted.
@@ -130,7 +130,7 @@ EXAMPLES = r"""
   tripod.baremetal.kernel_args:
     arguments: "{{ pages.boot_arguments }}"
 
-- name: Put back what was before
+- name: Restore the original values
   tripod.baremetal.hugepages:
     state: absent
 """
@@ -171,7 +171,7 @@ boot_arguments:
   elements: str
   sample: ["hugepagesz=1G", "hugepages=1:4"]
 reboot_required:
-  description: Whether pages are missing that a boot with RV(boot_arguments) brings.
+  description: Whether pages are missing that a reboot with RV(boot_arguments) brings.
   returned: success
   type: bool
   sample: true

@@ -57,7 +57,7 @@ options:
         type: dict
         default: {}
       export_from:
-        description: A file in the image that is wanted outside of it.
+        description: A file in the image that is needed outside of it.
         type: path
       export_to:
         description: Where that file goes on the builder; C({tag}) stands for the image's tag.
@@ -112,7 +112,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.images import Build, Engine, Images, name_builds
+from ..module_utils._deploy.engine_client import EngineClient
+from ..module_utils._deploy.image_build import Build, Images, name_builds
 
 IMAGE = {
     "name": {"type": "str", "required": True},
@@ -135,7 +136,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    engine = Engine.connect()
+    engine = EngineClient.connect()
     try:
         named = name_builds([Build(**image) for image in module.params["images"]])
         outcome = converge(Images(engine, named, module.params["only"]), None, Host(), check=module.check_mode)

@@ -27,7 +27,7 @@ options:
     default: {}
   consumer_pid_file:
     description:
-      - Process ID file of the daemon that reads the file. Its time stamp tells when the daemon started, and
+      - Process ID file of the daemon that reads the file. Its time stamp shows when the daemon started, and
         RV(restart_required) is computed from it, so a restart that an earlier, failed run owed is not forgotten.
     type: path
 """
@@ -65,7 +65,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.jsonfile import JsonFile, restart_reason
+from ..module_utils._deploy.json_file import JsonFile, restart_reason
 
 
 def _started(pid_file: str | None) -> float | None:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kernel_args
-short_description: Set the kernel's boot arguments, and tell whether they are in effect
+short_description: Set the kernel's boot arguments, and report whether they are in effect
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
   - Keeps an ordered list of boot arguments in one file of its own, C(/etc/default/grub.d/zz-tripod.cfg). Arguments of
     other files are never touched.
   - Compares three things, which are that file, the entry of C(grub.cfg) that boots next, and C(/proc/cmdline). So a
-    C(grub.cfg) that a power cut kept from being made is made now, and RV(reboot_required) is what the host shows, not
-    what a run remembers.
+    C(grub.cfg) that a power cut kept from being made is made now, and RV(reboot_required) is computed from what the
+    host shows, not from what an earlier run saved.
   - A new C(grub.cfg) is made beside the live one with C(grub-mkconfig) and takes its place only where the entry that
     boots next has the arguments in order. Otherwise the task fails and everything is as it was.
   - Recovery entries do not get the arguments.
@@ -44,7 +44,7 @@ EXAMPLES = r"""
       - hugepages=0:2,1:4
   register: boot
 
-- name: Say why a boot is needed
+- name: Say why a reboot is required
   ansible.builtin.debug:
     var: boot.reboot_reasons
   when: boot.reboot_required

@@ -162,7 +162,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.marchproxy import FILES, Gateway, ImportFiles
+from ..module_utils._deploy.marchproxy_files import FILES, Gateway, ImportFiles
 
 SERVICE = {
     "name": {"type": "str", "required": True},

@@ -12,15 +12,16 @@ version_added: 1.0.0
 description:
   - Sets rings, channels, coalescing, offloads, pause, private flags, MTU, RSS, flow rules, interrupt affinity, XPS and
     RPS of all NICs of a host in one call, in the order that drivers need.
-  - Only what is asked for is compared, and nothing that is right already is touched. Whatever a NIC cannot do, from a
+  - Only what is requested is compared, and nothing that is right already is touched. Whatever a NIC cannot do, from a
     ring beyond the hardware's maximum to a feature that is fixed, is reported at once for all NICs, before anything is
     changed. Afterwards everything is read back.
   - Interrupts are placed from the topology. Those of a NIC's queues go to CPUs of its NUMA node, one queue for each
     core before second hardware threads are used, spread over the NICs of a node; isolated CPUs are used only where
     they are named. irqbalance, where systemd runs it, is kept off them.
-  - What was asked is kept in C(/etc/tripod/host.d/nic.json) with the PCI address and the MAC, and with the values seen
-    before the first change. C(tripod-host) replays it at boot, at link-up and after a driver was loaded anew.
-  - NICs that are not listed stay as they are, and remembered if they were.
+  - What is requested is saved in C(/etc/tripod/host.d/nic.json) with the PCI address and the MAC, and with the original
+    values, those before the first change. C(tripod-host) reapplies it at boot, at link-up and after a driver was loaded
+    anew.
+  - NICs that are not listed stay as they are, and saved if they were.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -31,7 +32,8 @@ requirements:
   - root
 options:
   state:
-    description: V(absent) puts back, and forgets, every NIC that is remembered, whatever O(nics) says.
+    description:
+      - V(absent) restores the original values of every NIC that is saved, and forgets it, whatever O(nics) says.
     type: str
     choices: [present, absent]
     default: present
@@ -55,7 +57,8 @@ options:
         description: MAC address, the permanent one where the NIC has it.
         type: str
       state:
-        description: V(absent) puts back what was there before this module's first change, and forgets the NIC.
+        description:
+          - V(absent) restores the original values, those before this module's first change, and forgets the NIC.
         type: str
         choices: [present, absent]
         default: present
@@ -188,7 +191,7 @@ options:
             type: str
           flow_entries:
             description:
-              - Flows that the NIC remembers (RFS), shared out over its queues. The table of all sockets is enlarged
+              - Flows that the NIC holds (RFS), shared out over its queues. The table of all sockets is enlarged
                 as far as needed, and never made smaller.
             type: int
 seealso:
@@ -222,7 +225,7 @@ EXAMPLES = r"""
           - {flow_type: udp4, match: {dst_port: 53}, queue: 3}
         irq: {placement: ["2", "3", "4", "5"]}
 
-- name: Put everything back
+- name: Restore the original values
   tripod.baremetal.nic:
     nics:
       - {pci: "0000:81:00.0", state: absent}

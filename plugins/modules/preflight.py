@@ -13,7 +13,7 @@ description:
   - Compares a host with what a site needs and reports every finding in one table, each with what was found, what is
     needed and the way out. Nothing is changed.
   - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
-  - What O(nics), O(drivers), O(hugepages), O(cpu_plan), O(boot_arguments) and O(sysctls) ask for is checked by the very
+  - What O(nics), O(drivers), O(hugepages), O(cpu_plan), O(boot_arguments) and O(sysctls) request is checked by the very
     code of the modules that will do it, and XDP is checked against the NICs as they are declared to become.
 author:
   - Tripod contributors (@tripod)
@@ -291,7 +291,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look before anything is changed
+- name: Check before anything is changed
   tripod.baremetal.preflight:
     memory_bytes: "{{ '2GiB' | ansible.builtin.human_to_bytes }}"
     ports:

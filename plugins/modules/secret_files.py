@@ -10,8 +10,8 @@ module: secret_files
 short_description: Keep secrets as files, one copy for each reader
 version_added: 1.0.0
 description:
-  - Generates each secret once and keeps it in one file for each of its readers, with mode C(0400) and no newline at its
-    end.
+  - Generates each secret once and stores it in one file for each of its readers, with mode C(0400) and no newline at
+    its end.
   - The first copy that exists holds the true value; copies that are missing or differ are written from it.
   - No value ever leaves the host. Neither the result nor the diff shows one.
 author:
@@ -36,7 +36,7 @@ options:
       value:
         description:
           - A value of your own, 8 to 4096 characters without control characters. It replaces what is there.
-          - Where it is not given, or empty, a value is generated once and kept.
+          - Where it is not given, or empty, a value is generated once, and stays.
         type: str
       copies:
         description: The files that hold it.
@@ -97,7 +97,7 @@ paths:
   sample: {"database password": /etc/tripod/secrets/postgres/db_password}
 generation:
   description:
-    - Differs after any copy was written again, and tells nothing of the values. A container that carries it as a label
+    - Differs after any copy was written again, and shows nothing of the values. A container that carries it as a label
       is made anew when its secrets are.
     - V(pending) in check mode where something would be written.
   type: str
@@ -109,7 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.secrets import Copy, Secret, SecretFiles, generation
+from ..module_utils._deploy.secret_files import Copy, Secret, SecretFiles, generation
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ author: Tripod contributors (@tripod)
 description:
   - Brings every variable of a list to its value, by C(/proc/sys), and keeps the list in one file of its own,
     C(/etc/sysctl.d/60-tripod.conf), which is read at boot.
-  - Names that the kernel lacks or only shows, and values that are none, are told all at once before anything is
-    changed. What the kernel shows afterwards is compared with what was asked.
-  - A variable that is no longer asked for gets back the value that it had before this module first set it, unless
+  - Names that the kernel lacks or only shows, and malformed values, are reported all at once before anything is
+    changed. What the kernel shows afterwards is compared with what was requested.
+  - A variable that is no longer requested gets its original value, from before this module first set it, unless
     somebody gave it another one since.
 extends_documentation_fragment:
   - tripod.baremetal.attributes

@@ -128,7 +128,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils._core.converge import CoreError, Outcome, converge, exit_arguments
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.veth import PYROUTE2_IMPORT_ERROR, End, Pair, VethPair
+from ..module_utils._deploy.veth_pair import PYROUTE2_IMPORT_ERROR, End, Pair, VethPair
 
 
 def main() -> None:
@@ -151,7 +151,7 @@ def main() -> None:
         if options["state"] == "absent" and not _anything(options):
             module.exit_json(**exit_arguments(Outcome([], None), interface=None, peer_interface=None))
         module.fail_json(msg=missing_required_lib("pyroute2"), exception=PYROUTE2_IMPORT_ERROR)
-    subject = VethPair(options["name"], options["peer"], options["peer_netns"])
+    resource = VethPair(options["name"], options["peer"], options["peer_netns"])
     desired = Pair(
         present=options["state"] == "present",
         near=_end(options["addresses"]),
@@ -161,7 +161,7 @@ def main() -> None:
         up=options["up"],
     )
     try:
-        outcome = converge(subject, desired, Host(), check=module.check_mode)
+        outcome = converge(resource, desired, Host(), check=module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     near, far = outcome.state.near, outcome.state.far
@@ -171,7 +171,7 @@ def main() -> None:
 
 
 def _anything(options: dict) -> bool:
-    """Whether there may be something to remove, as far as can be told without the library."""
+    """Whether there may be something to remove, as far as is known without the library."""
     places = [f"/sys/class/net/{options['name']}", f"/run/netns/{options['peer_netns']}"]
     return any(os.path.lexists(place) for place in places)
 

@@ -15,7 +15,7 @@ description:
   - Each entry has an owner. This module compares and changes only the entries of the owner C(inventory); those written
     through the API stay, and a prefix that is theirs is refused.
   - The whole list is one call and is written in batches, thousands of entries in a fraction of a second.
-  - A guard that nobody confirms brings back the entries before. A program's guard that is armed is extended.
+  - A guard that nobody confirms restores the entries before. A program's guard that is armed is extended.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -61,8 +61,8 @@ options:
     default: /sys/fs/bpf/tripod
   state_dir:
     description:
-      - Where the entries are kept as C(xdp_map-<interface>.json), from which the host agent fills the maps again
-        after a reboot.
+      - Directory of the state file C(xdp_map-<interface>.json), from which the host agent fills the maps again after a
+        reboot.
     type: path
     default: /etc/tripod/host.d
 seealso:
@@ -157,7 +157,8 @@ from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
 from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
-from ..module_utils._guard import guard as guards
+from ..module_utils._guard import arm
+from ..module_utils._guard.record import Restore
 from ..module_utils._xdp.policy_map import (
     ACTIONS,
     KIND,
@@ -170,8 +171,8 @@ from ..module_utils._xdp.policy_map import (
     parse_entries,
     request_body,
 )
-from ..module_utils._xdp.program import KIND as PROGRAM
-from ..module_utils._xdp.program import PIN_ROOT
+from ..module_utils._xdp.request import KIND as PROGRAM
+from ..module_utils._xdp.request import PIN_ROOT
 
 
 def main() -> None:
@@ -190,7 +191,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
-            **guards.OPTIONS,
+            **arm.OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -200,10 +201,10 @@ def main() -> None:
     def protect(changes: Sequence[Change], state: Tables) -> None:
         nonlocal guard
         if entry_changes(changes):
-            restores = [guards.Restore(KIND, request_body(policy, own_entries(policy, state)))]
+            restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
             state_files = [path(policy.state_file, options["state_dir"])]
-            # One guard with the program's: both are confirmed, or put back, together.
-            guard = guards.protect(
+            # One guard with the program's: both are confirmed, or reverted, together.
+            guard = arm.protect(
                 host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
             )
 
@@ -213,13 +214,13 @@ def main() -> None:
             entries=parse_entries(options["entries"]),
             mode=options["state"],
             pin_root=options["pin_root"],
-            state_files=options["state_dir"],
+            state_directory=options["state_dir"],
         )
         with changing(Host(), module.check_mode) as host:
             outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
     except CoreError as error:
         module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
-    # One line per entry would be megabytes for a full map, so they are told only to those who ask for the diff.
+    # One line per entry would be megabytes for a full map, so they are reported only to those who request the diff.
     diff = {"diff": outcome.diff} if module._diff else {}
     module.exit_json(
         changed=outcome.changed,

@@ -13,12 +13,12 @@ description:
   - Loads a compiled BPF object with libbpf and attaches its XDP program to an interface through a pinned C(bpf_link),
     which outlives the process and which nobody evicts by accident.
   - Another object or program replaces the attached one in one step, so that no packet passes without a program. Maps
-    whose layout is unchanged are kept with their entries.
+    whose layout is unchanged stay with their entries.
   - Everything that stands in the way is reported at once, each with its remedy, before anything is changed. Where a
-    step fails later, what was before is put back.
+    step fails later, what was before is restored.
   - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in
     the interface's name becomes a colon there.
-  - A guard that nobody confirms brings back what was attached before with its maps and entries, another owner's
+  - A guard that nobody confirms restores what was attached before with its maps and entries, another owner's
     program too.
 author:
   - Tripod contributors (@tripod)
@@ -38,7 +38,7 @@ options:
   state:
     description:
       - V(attached) attaches or replaces the program.
-      - V(detached) removes the program, its pins and maps, and the state document; another owner's program stays.
+      - V(detached) removes the program, its pins and maps, and the state file; another owner's program stays.
     type: str
     choices: [attached, detached]
     default: attached
@@ -84,7 +84,7 @@ options:
     type: bool
     default: false
   state_dir:
-    description: Directory of the state document C(xdp-<interface>.json), which says what was asked for.
+    description: Directory of the state file C(xdp-<interface>.json), which says what is requested.
     type: path
     default: /etc/tripod/host.d
 seealso:
@@ -233,9 +233,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import CoreError, Invalid, converge, exit_arguments
 from ..module_utils._core.lock import changing
 from ..module_utils._core.system import Host
-from ..module_utils._guard.guard import OPTIONS as GUARD_OPTIONS
-from ..module_utils._xdp.program import MODES, PIN_ROOT, STATE_DIRECTORY, Desired, XdpProgram, facts
+from ..module_utils._guard.arm import OPTIONS as GUARD_OPTIONS
+from ..module_utils._xdp.program import XdpProgram
+from ..module_utils._xdp.request import MODES, PIN_ROOT, STATE_DIRECTORY, Desired
 from ..module_utils._xdp.saved import Protection
+from ..module_utils._xdp.state import facts
 
 
 def main() -> None:

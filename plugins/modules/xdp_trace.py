@@ -98,7 +98,7 @@ counts:
       type: str
       sample: ens1
     ifindex:
-      description: Its index; none where the event does not tell.
+      description: Its index; none where the event does not say.
       type: int
       sample: 2
     action:
@@ -121,7 +121,7 @@ counts:
       description: Map that was redirected by, if any.
       type: int
     program:
-      description: C(id) and C(name) of the program; none where the event does not tell.
+      description: C(id) and C(name) of the program; none where the event does not say.
       type: dict
       sample: {"id": 42, "name": "tripod_xdp"}
     packets:
@@ -135,7 +135,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import CoreError, Invalid
 from ..module_utils._core.system import Host
 from ..module_utils._linux import netlink
-from ..module_utils._linux.topology import LiveDoor
+from ..module_utils._linux.topology import LiveProbe
 from ..module_utils._xdp.trace import LONGEST, describe, watch
 
 
@@ -158,8 +158,8 @@ def main() -> None:
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     names = {link.index: link.name for link in netlink.links()}
-    door = LiveDoor()
-    programs = {number: door.program(number)["name"] for number in {one.program for one in seen.counts} if number}
+    probe = LiveProbe()
+    programs = {number: probe.program(number)["name"] for number in {one.program for one in seen.counts} if number}
     counts = [describe(one, names, programs) for one in seen.counts]
     if interfaces:
         counts = [one for one in counts if one["interface"] in interfaces]

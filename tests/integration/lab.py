@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
 CLONE_NEWNET = 0x40000000
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
@@ -126,7 +128,7 @@ def read_counters(pin: Path) -> dict[tuple[str, str], int]:
         for verdict, verdict_name in enumerate(VERDICTS):
             for reason, reason_name in enumerate(REASONS):
                 key = struct.pack("=I", verdict * REASON_SLOTS + reason)
-                assert bpf._library().bpf_map_lookup_elem(descriptor, key, value) == 0
+                assert libbpf().bpf_map_lookup_elem(descriptor, key, value) == 0
                 packets = sum(struct.unpack_from("=QQ", value.raw, cpu * 16)[0] for cpu in range(cpus))
                 if packets:
                     found[verdict_name, reason_name] = packets
@@ -162,7 +164,7 @@ class Twin:
     """
 
     def __init__(self, content: bytes, reused: dict[str, int] | None = None) -> None:
-        self._opened = bpf.Object(content, "tripod_xdp.bpf.o")
+        self._opened = BpfObject(content, "tripod_xdp.bpf.o")
         library = ctypes.CDLL("libbpf.so.1")
         library.bpf_object__find_map_by_name.restype = ctypes.c_void_p
         library.bpf_object__find_map_by_name.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
@@ -192,7 +194,7 @@ class Twin:
         result = self._library.bpf_prog_test_run_opts(self.program, ctypes.byref(options))
         assert result == 0, os.strerror(-result)
         record = ctypes.create_string_buffer(44)
-        assert bpf._library().bpf_map_lookup_elem(self.map("trace"), struct.pack("=I", 0), record) == 0
+        assert libbpf().bpf_map_lookup_elem(self.map("trace"), struct.pack("=I", 0), record) == 0
         names = "verdict reason action owner prefix_len network_offset transport_offset family protocol vlan_tags"
         reported = dict(zip(names.split(), struct.unpack_from("=IIIIIHHBBB", record.raw), strict=True))
         assert reported["verdict"] == options.retval

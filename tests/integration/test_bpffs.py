@@ -13,13 +13,13 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
 mount = sys.argv[1]
-wanted = PinRoot(mount, mount + "/tripod", 10002)
-assert not os.path.exists(wanted.path)
-print(len(converge(Bpffs(wanted), wanted, Host(), check=True).changes), os.path.exists(wanted.path))
-changes = converge(Bpffs(wanted), wanted, Host()).changes
-made = os.stat(wanted.path)
+desired = PinRoot(mount, mount + "/tripod", 10002)
+assert not os.path.exists(desired.path)
+print(len(converge(Bpffs(desired), desired, Host(), check=True).changes), os.path.exists(desired.path))
+changes = converge(Bpffs(desired), desired, Host()).changes
+made = os.stat(desired.path)
 print(len(changes), oct(made.st_mode & 0o7777), made.st_gid)
-print(len(converge(Bpffs(wanted), wanted, Host()).changes))
+print(len(converge(Bpffs(desired), desired, Host()).changes))
 """
 
 

@@ -1,4 +1,4 @@
-"""A CPU plan on this machine, as Ansible brings it about and takes it back."""
+"""A CPU plan on this machine, as Ansible applies and removes it."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def cores() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("cores")
-def test_a_plan_is_foretold_applied_kept_and_taken_back() -> None:
+def test_a_plan_is_predicted_applied_saved_and_removed() -> None:
     before = parse_mask(DEFAULT.read_text())
-    foretold = run_module("cpu_isolation", PLAN, check=True)
-    assert foretold.changed
+    predicted = run_module("cpu_isolation", PLAN, check=True)
+    assert predicted.changed
     assert parse_mask(DEFAULT.read_text()) == before
     assert not STATE_FILE.exists()
 
     done = run_module("cpu_isolation", PLAN)
-    assert done.result["changes"] == foretold.result["changes"]
-    kept = done.result["containers"]
-    assert parse_mask(DEFAULT.read_text()) == parse_cpulist(kept["default"]["cpuset_cpus"])
-    assert parse_cpulist(kept["go-backend"]["cpuset_cpus"]).isdisjoint(parse_mask(DEFAULT.read_text()))
+    assert done.result["changes"] == predicted.result["changes"]
+    containers = done.result["containers"]
+    assert parse_mask(DEFAULT.read_text()) == parse_cpulist(containers["default"]["cpuset_cpus"])
+    assert parse_cpulist(containers["go-backend"]["cpuset_cpus"]).isdisjoint(parse_mask(DEFAULT.read_text()))
     assert done.result["reboot_required"]
     assert [reason for reason in done.result["reboot_reasons"] if "irqaffinity=" in reason]
     assert not run_module("cpu_isolation", PLAN).changed

@@ -50,7 +50,7 @@ class Engine:
         )
 
     def answers(self) -> bool:
-        """Whether it answers, asked with Docker's own client."""
+        """Whether it answers to Docker's own client."""
         requested = subprocess.run(
             ["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False
         )

@@ -118,7 +118,7 @@ def test_a_link_that_is_taken_down_comes_back_with_all_its_routes(machine):
     machine.run("ip", "link", "set", NIC, "down", "mtu", "1300")
     assert machine.state()["routes"] == []
     took = eventually(lambda: machine.state() == before, TIMEOUT + PATIENCE)
-    assert took < TIMEOUT + 2, "the agent looks about once a second"
+    assert took < TIMEOUT + 2, "the agent checks about once a second"
     late = machine.guard("confirmed", id=armed.result["guard"]["id"])
     assert late.failed
     assert "was reverted at" in late.result["msg"]
@@ -131,8 +131,8 @@ def test_a_link_that_is_taken_down_comes_back_with_all_its_routes(machine):
     reported = machine.guard("reported")
     assert [one["state"] for one in reported.result["guards"]] == ["reverted"]
     assert "nobody confirmed within 5 s" in reported.output
-    [told] = reported.result["guards"]
-    assert told["story"] == told["summary"], "the former name"
+    [guard] = reported.result["guards"]
+    assert guard["story"] == guard["summary"], "the former name"
     again = machine.guard("settled")
     assert "state: settled is called reported" in again.output
     assert not again.changed
@@ -144,8 +144,8 @@ def test_what_is_confirmed_stays_and_leaves_nothing(machine):
     machine.start()
     armed = machine.guard("armed", interfaces=[NIC], timeout=LONGER)
     machine.run("ip", "link", "set", NIC, "mtu", "1300")
-    foretold = machine.guard("confirmed", check=True)
-    assert foretold.changed
+    planned = machine.guard("confirmed", check=True)
+    assert planned.changed
     assert machine.guard("confirmed", id=armed.result["guard"]["id"]).changed
     assert machine.left() == []
     time.sleep(LONGER)

@@ -1,4 +1,4 @@
-"""The agent as the module installs it, where no service manager runs, and what it keeps as asked."""
+"""The agent as the module installs it, where no service manager runs, and what it holds to what is requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_map
 
 from tests.support.machine import Machine, eventually
 from tests.support.modules import Run
@@ -60,14 +60,14 @@ class Site(Machine):
         found = 0
         for path in self.pins.glob(f"{NIC}/maps/acl_v?"):
             with bpf.pinned(str(path)) as descriptor:
-                found += len(bpf.items(descriptor, bpf.map_info(descriptor).layout))
+                found += len(bpf_map.items(descriptor, bpf.map_info(descriptor).layout))
         return found
 
     def pid(self, service: str = "watch") -> int:
         return int(self.run("cat", f"/run/tripod-{service}/{service}.pid").split()[0])
 
     def news(self) -> int:
-        return self.log.read_text().count("bringing about")
+        return self.log.read_text().count("reapplying what")
 
     def close(self) -> None:
         try:
@@ -94,18 +94,18 @@ def alive(pid: int) -> bool:
 
 
 def test_it_is_installed_in_one_call_and_removed_in_one(site):
-    foretold = site.install(check=True)
-    assert foretold.changed
+    planned = site.install(check=True)
+    assert planned.changed
     assert list(site.folder.iterdir()) == []
 
     done = site.install()
-    assert done.result["changes"] == foretold.result["changes"]
+    assert done.result["changes"] == planned.result["changes"]
     assert done.result["service_manager"] == "none"
     pids = [site.pid("watch"), site.pid("keep")]
     assert [done.result["services"][f"tripod-{name}"]["pid"] for name in ("watch", "keep")] == pids
     assert all(alive(pid) for pid in pids)
     assert site.tripod_host("version").stdout == f"tripod-host {done.result['version']}\n"
-    assert site.tripod_host("status").stdout == "nothing was asked of this host\n"
+    assert site.tripod_host("status").stdout == "nothing is requested of this host\n"
 
     again = site.install()
     assert (again.changed, again.result["changes"]) == (False, [])
@@ -120,7 +120,7 @@ def test_it_is_installed_in_one_call_and_removed_in_one(site):
     assert not site.install("absent").changed
 
 
-def test_the_keeper_waits_calmly_for_an_engine(site):
+def test_the_supervisor_waits_calmly_for_an_engine(site):
     site.install()
     log = site.log.with_name("tripod-keep.log")
     eventually(lambda: "trying again until there is one" in log.read_text(), PATIENCE)
@@ -181,7 +181,7 @@ def test_a_link_that_comes_up_gets_back_what_it_lost_and_then_there_is_peace(sit
     site.run("ip", "link", "set", NIC, "down")
     site.run("ip", "link", "set", NIC, "up")
     time.sleep(QUIET)
-    assert site.news() == 1, "what is as asked is left alone"
+    assert site.news() == 1, "what is as requested is left alone"
 
 
 def test_the_watch_waits_for_who_is_changing_the_host(site):
@@ -205,7 +205,7 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
     site.module("nic", nics=[{"name": NIC, "mtu": 1400}])
     site.declare(xdp_object)
     site.run("kill", str(site.pid()))
-    # A reboot leaves the documents, and neither pins nor settings.
+    # A reboot leaves the state files, and neither pins nor settings.
     site.run("rm", "-rf", f"{site.pins}/{NIC}")
     site.run("ip", "link", "set", NIC, "mtu", "1500")
     eventually(lambda: site.program() is None, PATIENCE)
@@ -213,7 +213,7 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
     status = site.tripod_host("status")
     assert status.returncode == 2
     assert [line.split() for line in status.stdout.splitlines() if not line.startswith("  ")] == [
-        ["SUBJECT", "STATE"],
+        ["RESOURCE", "STATE"],
         ["nic", "differs"],
         [f"xdp-{NIC}", "differs"],
         [f"xdp_map-{NIC}", "differs"],
@@ -224,9 +224,9 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
 
     applied = site.tripod_host("apply")
     assert (applied.returncode, site.mtu(), site.policy()) == (0, 1400, 2), applied.stderr
-    assert "3 of 3 documents were brought about anew, 0 failed" in applied.stderr
+    assert "3 of 3 state files were reapplied, 0 failed" in applied.stderr
     assert site.tripod_host("status").returncode == 0
-    assert "0 of 3 documents were brought about anew, 0 failed" in site.tripod_host("apply").stderr
+    assert "0 of 3 state files were reapplied, 0 failed" in site.tripod_host("apply").stderr
 
 
 def test_hardware_that_is_gone_and_documents_that_are_torn_do_not_keep_the_rest_from_it(site):

@@ -1,4 +1,4 @@
-"""One look at several parts of a plan says what each of their modules would say."""
+"""One check of several components of a plan says what each of their modules would say."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def machine_changed(machine: Machine, name: str, options: dict[str, Any], check:
     return run.result["changes"]
 
 
-def look(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
+def check(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
     run = machine.module("host_drift_info", **plan)
     assert not run.failed, run.output
     assert not run.changed
@@ -39,17 +39,17 @@ def look(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_host_that_is_as_planned_did_not_drift(machine: Machine) -> None:
-    reported = look(machine, PLAN)
+    reported = check(machine, PLAN)
     assert not reported["drifted"]
     assert reported["parts"] == {
         name: {"drifted": False, "changes": [], "reasons": []} for name in ("change_guard", "sysctl", "nic")
     }
 
 
-def test_drift_is_told_as_the_modules_would_and_left_alone(machine: Machine) -> None:
+def test_drift_is_reported_as_the_modules_would_and_left_alone(machine: Machine) -> None:
     machine.run("sysctl", "--write", "net.core.somaxconn=1000")
     machine.run("ip", "link", "set", "drift0", "txqueuelen", "700")
-    reported = look(machine, PLAN)
+    reported = check(machine, PLAN)
     assert reported["drifted"]
     for name, options in PLAN.items():
         found = reported["parts"][name]
@@ -57,12 +57,12 @@ def test_drift_is_told_as_the_modules_would_and_left_alone(machine: Machine) -> 
         assert found["drifted"]
     assert machine.run("sysctl", "--values", "net.core.somaxconn") == "1000\n"
     assert machine.ip("link", "show", "drift0")[0]["txqlen"] == 700
-    # What was not asked for is not looked at.
-    assert set(look(machine, {"nic": PLAN["nic"]})["parts"]) == {"change_guard", "nic"}
+    # What is not requested is not checked.
+    assert set(check(machine, {"nic": PLAN["nic"]})["parts"]) == {"change_guard", "nic"}
 
 
 def test_what_a_module_would_refuse_is_drift_in_its_words(machine: Machine) -> None:
-    reported = look(
+    reported = check(
         machine,
         {
             "sysctl": {"variables": {"net.core.nope": 1}},

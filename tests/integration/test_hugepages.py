@@ -63,7 +63,7 @@ def test_pages_mount_and_mode_come_and_go(before: int, tmp_path: Path) -> None:
     assert not run_module("hugepages", {"state": "absent"}).changed
 
 
-def test_pages_in_use_are_told_with_their_user(before: int) -> None:
+def test_pages_in_use_are_reported_with_their_user(before: int) -> None:
     assert not run_module("hugepages", {"reservations": [{"size": "2M", "count": before + 8}]}).failed
     with mmap.mmap(-1, 4 << 21, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_HUGETLB_2M) as memory:
         for place in range(0, len(memory), 2 << 20):
@@ -81,7 +81,7 @@ def test_more_than_the_memory_is_refused(before: int) -> None:
     assert reserved() == before
 
 
-def test_a_mount_in_use_stays_and_is_told(before: int, tmp_path: Path) -> None:
+def test_a_mount_in_use_stays_and_is_reported(before: int, tmp_path: Path) -> None:
     mount = tmp_path / "huge"
     assert not run_module("hugepages", {"mounts": [{"path": str(mount), "size": "2M"}]}).failed
     descriptor = os.open(mount / "held", os.O_CREAT | os.O_RDWR)

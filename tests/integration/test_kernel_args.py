@@ -24,7 +24,7 @@ CHILD = """
 import json, sys
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import CoreError, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args import KernelArguments
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args_resource import KernelArguments
 
 for arguments in json.loads(sys.argv[1]):
     try:

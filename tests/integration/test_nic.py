@@ -26,8 +26,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqs
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irqs import Irq
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic import resource as nic
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import parse_all
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics, forgetting
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse_all
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state_file import forgetting
 
 from tests.integration import lab
 from tests.support.modules import run_module
@@ -56,7 +57,7 @@ def make() -> None:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    """A machine of its own: a network namespace, the sysfs that shows it, and a place for documents."""
+    """A machine of its own: a network namespace, the sysfs that shows it, and a place for state files."""
     with lab.namespace() as namespace, lab.inside(namespace):
         (tmp_path / "sys").mkdir()
         (tmp_path / "proc").symlink_to("/proc")
@@ -95,13 +96,13 @@ def lines(outcome: Outcome) -> Sequence[str]:
     return [describe(change) for change in outcome.changes]
 
 
-def test_a_plan_is_foretold_applied_and_right_from_then_on(host: Host) -> None:
+def test_a_plan_is_predicted_applied_and_right_from_then_on(host: Host) -> None:
     before = seen(host)
-    foretold = bring(host, {"name": NIC, **PLAN}, check=True)
+    predicted = bring(host, {"name": NIC, **PLAN}, check=True)
     assert seen(host) == before
     assert not host.exists("/etc/tripod")
     applied = bring(host, {"name": NIC, **PLAN})
-    assert lines(applied) == lines(foretold)
+    assert lines(applied) == lines(predicted)
     after = seen(host)
     assert [mask.strip("0,") or "0" for mask in (*after.pop("xps"), *after.pop("rps"))] == ["1", "0", "1", "1"]
     assert after == {"mtu": 9000, "txqueuelen": 500, "up": True, "channels": [2, 2], "gro": True, "tso": False}
@@ -120,7 +121,7 @@ def test_absent_puts_back_what_was_before_the_first_change(host: Host) -> None:
     assert bring(host, {"name": NIC, "state": "absent"}).changes == []
 
 
-def test_everything_that_stands_in_the_way_is_told_before_anything_changes(host: Host) -> None:
+def test_everything_that_stands_in_the_way_is_reported_before_anything_changes(host: Host) -> None:
     before = seen(host)
     with pytest.raises(Impossible, match="nothing was changed") as reported:
         bring(host, {"name": NIC, "mtu": 1400, "rings": {"rx": 64}, "channels": {"rx": 9}}, {"name": "nosuch"})
@@ -134,11 +135,11 @@ def test_everything_that_stands_in_the_way_is_told_before_anything_changes(host:
 
 
 def test_a_nic_is_asked_for_once(host: Host) -> None:
-    with pytest.raises(Invalid, match="nic0 is asked for 2 times"):
+    with pytest.raises(Invalid, match="nic0 is requested 2 times"):
         bring(host, {"name": NIC, "mtu": 1400}, {"name": NIC, "mtu": 1500})
 
 
-def test_a_document_brings_a_nic_back_that_was_made_anew(host: Host) -> None:
+def test_a_state_file_brings_a_nic_back_that_was_made_anew(host: Host) -> None:
     bring(host, {"name": NIC, **PLAN})
     desired = seen(host)
     run("ip", "link", "del", NIC)
@@ -146,16 +147,16 @@ def test_a_document_brings_a_nic_back_that_was_made_anew(host: Host) -> None:
     assert seen(host) != desired
     state_file = state_store.load(host, "nic")
     assert state_file is not None
-    foretold = nic.reapply(state_file.body, host, check=True)
+    predicted = nic.reapply(state_file.body, host, check=True)
     assert seen(host) != desired
     assert nic.reapply(state_file.body, host, only=["other"]).changes == []
-    assert lines(nic.reapply(state_file.body, host, only=[NIC])) == lines(foretold)
+    assert lines(nic.reapply(state_file.body, host, only=[NIC])) == lines(predicted)
     assert seen(host) == desired
     assert state_store.load(host, "nic") == state_file
     assert nic.reapply(state_file.body, host).changes == []
 
 
-def test_a_replay_goes_on_without_a_nic_that_is_gone(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reapply_goes_on_without_a_nic_that_is_gone(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     bring(host, {"name": NIC, "mtu": 1400}, {"name": "peer0", "mtu": 1400})
     state_file = state_store.load(host, "nic")
     assert state_file is not None
@@ -178,7 +179,7 @@ def test_a_nic_that_is_gone_can_be_forgotten(host: Host) -> None:
         bring(host, {"name": "peer0", "state": "absent"})
 
 
-def test_all_that_is_remembered_is_put_back_without_naming_any(host: Host) -> None:
+def test_all_that_is_saved_is_restored_without_naming_any(host: Host) -> None:
     before = seen(host)
     bring(host, {"name": NIC, **PLAN}, {"name": "peer0", "mtu": 1400})
     run("ip", "link", "set", "peer0", "name", "other0")
@@ -189,7 +190,7 @@ def test_all_that_is_remembered_is_put_back_without_naming_any(host: Host) -> No
     assert forgetting(host) == []
 
 
-def test_what_a_guard_replays_is_what_was_before(host: Host) -> None:
+def test_what_a_guard_reapplies_is_what_was_before(host: Host) -> None:
     before = seen(host)
     requests = parse_all([{"name": NIC, **PLAN}])
     resource = Nics(requests)
@@ -204,7 +205,7 @@ def test_what_a_guard_replays_is_what_was_before(host: Host) -> None:
     assert seen(host) == before
 
 
-def test_a_document_that_nobody_can_read_is_told_of(host: Host) -> None:
+def test_a_state_file_that_nobody_can_read_is_reported(host: Host) -> None:
     host.write_atomically(
         state_store.path("nic"), '{"format": 1, "kind": "nic", "nics": {"x": {"name": "x", "mtu": "y"}}}'
     )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.limits import xdp_limits
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.plan import Desired
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.drivers import xdp_limits
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
 from tests.integration import lab
 from tests.support.modules import run_module

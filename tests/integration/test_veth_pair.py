@@ -128,7 +128,7 @@ def test_another_number_of_queues_is_refused_and_nothing_changes() -> None:
     veth_pair()
     outcome = veth_pair(queues=4, mtu=1400)
     assert outcome.failed
-    assert "4 queues are asked, it was made with 2" in outcome.result["msg"]
+    assert "4 queues are requested, it was made with 2" in outcome.result["msg"]
     assert "mtu 1480" in ip("link", "show", NAME)
 
 

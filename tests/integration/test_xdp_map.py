@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Refused, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_map
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import (
     Policy,
     XdpMap,
     counts,
     parse_entries,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
 from tests.integration import frames, lab
 
@@ -136,7 +137,7 @@ def test_ten_thousand_prefixes(policy):
     with bpf.pinned(f"{policy.pin_root}/{policy.interface}/maps/acl_v4") as descriptor:
         layout = bpf.map_info(descriptor).layout
         # What a kernel without batches gets.
-        assert bpf._items_one_by_one(descriptor, layout) == bpf._items_by_batch(descriptor, layout)
+        assert bpf_map._items_one_by_one(descriptor, layout) == bpf_map._items_by_batch(descriptor, layout)
     assert apply(policy)["removed"] == 10000
 
 

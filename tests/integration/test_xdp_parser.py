@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf_map
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
 
 from tests.integration import frames as f
@@ -28,7 +28,7 @@ def twin(xdp_object) -> Iterator[lab.Twin]:
         for text, action, owner in RULES:
             prefix = parse_prefix(text)
             value = bytes((action, owner, prefix.length, 0))
-            assert bpf.update(loaded.map(f"acl_v{prefix.version}"), [(prefix.key, value)]) == 1
+            assert bpf_map.update(loaded.map(f"acl_v{prefix.version}"), [(prefix.key, value)]) == 1
         yield loaded
 
 

@@ -22,10 +22,13 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import program as xdp_program
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram, facts
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import facts
 
 from tests.integration import frames, lab
 
@@ -57,7 +60,7 @@ def snapshot(cable: lab.Cable, desired: Desired):
 
 
 def foreign_program(desired: Desired, content: bytes, attach) -> None:
-    with bpf.Object(content, "foreign.o") as opened:
+    with BpfObject(content, "foreign.o") as opened:
         opened.load("tripod_xdp", {})
         attach(opened.program("tripod_xdp"))
 
@@ -92,7 +95,7 @@ def test_detach_removes_everything_it_made(cable, desired):
     assert not run(replace(desired, present=False)).changed
 
 
-def test_detach_of_an_interface_that_is_gone_removes_pins_and_document(cable, desired):
+def test_detach_of_an_interface_that_is_gone_removes_pins_and_state_file(cable, desired):
     run(desired)
     lab.ip("link", "del", NIC)
     assert run(replace(desired, present=False)).changed
@@ -112,7 +115,7 @@ def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cabl
     run(replace(desired, present=False))
 
 
-def test_a_document_brings_the_program_back_by_itself(cable, desired):
+def test_a_state_file_brings_the_program_back_by_itself(cable, desired):
     run(desired)
     [state_file] = state_store.load_all(Host(), desired.state_directory)
     assert (state_file.kind, state_file.name) == (xdp_program.KIND, desired.state_file)
@@ -204,7 +207,7 @@ def test_our_netlink_attachment_is_replaced_in_place(cable, desired, newer_objec
     assert not cable.xdp()
 
 
-def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_demand(cable, desired, xdp_object):
+def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_request(cable, desired, xdp_object):
     index = netlink.link(NIC).index
     foreign_program(desired, xdp_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
     before = snapshot(cable, desired)
@@ -220,7 +223,7 @@ def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_deman
     assert cable.xdp()["prog"]["id"] != number
 
 
-def test_a_foreign_link_is_refused_then_replaced_on_demand(cable, desired, xdp_object):
+def test_a_foreign_link_is_refused_then_replaced_on_request(cable, desired, xdp_object):
     index = netlink.link(NIC).index
     held = []
     foreign_program(
@@ -246,7 +249,7 @@ def test_our_link_keeps_others_out(cable, desired):
     assert cable.xdp()["prog"]["id"] == number
 
 
-def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, desired, smaller_object):
+def test_incompatible_maps_are_refused_then_recreated_on_request(cable, desired, smaller_object):
     run(desired)
     policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
     converge(XdpMap(policy), policy, Host())
@@ -264,7 +267,7 @@ def test_incompatible_maps_are_refused_then_recreated_on_demand(cable, desired, 
     assert not outcome.disrupts
     assert converge(XdpMap(policy), policy, Host(), check=True).changed, "the policy was to be lost"
     after = lab.read_counters(Path(desired.pins, "maps", "counters"))
-    assert all(after[slot] >= packets for slot, packets in counters.items()), "counters were to be kept"
+    assert all(after[slot] >= packets for slot, packets in counters.items()), "counters were to live on"
     assert not run(smaller).changed
 
 
@@ -372,7 +375,7 @@ def test_a_mode_change_that_fails_puts_the_program_back(cable, desired):
 
 
 @pytest.mark.parametrize("attached", [False, True])
-def test_a_document_that_cannot_be_written_undoes_all(cable, desired, newer_object, tmp_path, attached):
+def test_a_state_file_that_cannot_be_written_undoes_all(cable, desired, newer_object, tmp_path, attached):
     if attached:
         run(desired)
     blocked = tmp_path / "file"

@@ -10,7 +10,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import Desired, XdpProgram, facts
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import facts
 
 from tests.integration import frames, lab
 

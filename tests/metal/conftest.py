@@ -1,6 +1,8 @@
 """A VM with its power switch, its shell, the far ends of its cables, and playbooks on it.
 
 The VM is molecule's, ``metal``, unless ``TRIPOD_VM`` names another that ``python3 -m tools.vm create`` made.
+
+CI runs the tests without the mark ``full``; ``make test-metal-full`` runs all.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from tests.support.outside import Outside
 from tools.vm.hardware import NICS
 from tools.vm.machine import CONNECT_SECONDS, Machine
 
+# The snapshot of the guest as the tests found it, converged. It outlives them: python3 -m tools.vm restore metal begin
+BEGIN = "begin"
 VARIABLES = "@molecule/metal/group_vars/tripod.yml"
 Playbook = Callable[..., dict[str, Any]]
 
@@ -65,6 +69,16 @@ class Tried(Machine):
         self.hang_up()
         return super().reboot()
 
+    def snapshot(self, tag: str) -> None:
+        """Keep it under a tag, as ``Machine`` does."""
+        self.hang_up()
+        super().snapshot(tag)
+
+    def restore(self, tag: str) -> float:
+        """Put it back to a snapshot, as ``Machine`` does."""
+        self.hang_up()
+        return super().restore(tag)
+
     def kill(self) -> None:
         """Cut the power, as ``Machine`` does."""
         self.hang_up()
@@ -72,7 +86,7 @@ class Tried(Machine):
 
 
 @pytest.fixture(scope="session")
-def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
+def vm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
     """The VM, switched on: ``reset``, ``reboot``, ``kill`` and ``start``, ``wait``, ``link``, ``ssh``."""
     assert os.geteuid() == 0, "the far ends of the VM's cables are in a network namespace: run these tests as root"
     name = os.environ.get("TRIPOD_VM", "metal")
@@ -80,8 +94,18 @@ def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
     machine = Tried(name, tmp_path_factory.mktemp("ssh"))
     if not machine.process:
         machine.start()
+    # Before any test has touched it.
+    if any("put_back" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+        machine.snapshot(BEGIN)
     yield machine
     machine.hang_up()
+
+
+@pytest.fixture
+def put_back(vm: Tried) -> Iterator[None]:
+    """Put the guest back afterwards to where the tests found it, in seconds; to converge it again takes minutes."""
+    yield
+    vm.restore(BEGIN)
 
 
 @pytest.fixture(scope="session")

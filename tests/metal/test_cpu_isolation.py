@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.metal.conftest import Playbook
 from tests.metal.guest import allowed
 
@@ -55,6 +57,7 @@ def test_what_somebody_changed_is_seen_and_put_back_by_the_agent(host):
     assert mask(host, WORKQUEUES) == HOUSEKEEPING_MASK
 
 
+@pytest.mark.full
 def test_isolating_every_cpu_is_refused_and_changes_nothing(host, playbook: Playbook):
     state_file = "/etc/tripod/host.d/cpu_isolation.json"
     before = host.file(state_file).content_string

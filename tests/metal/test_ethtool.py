@@ -77,7 +77,7 @@ def names(ask) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def igb(ask, names) -> Iterator[str]:
-    """The igb, put back afterwards."""
+    """The igb, restored afterwards."""
     name = names["igb"]
     before = ask(f"read({name!r})")
     yield name

@@ -70,7 +70,7 @@ def records(host: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
-@pytest.mark.parametrize("mistake", ["program", "link"])
+@pytest.mark.parametrize("mistake", ["program", pytest.param("link", marks=pytest.mark.full)])
 def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_path, capsys, mistake, trial):
     before = state(host, management)
     reported = run(playbook, management, mistake, tmp_path / "drop.bpf.o", DROP, fails=True)
@@ -86,6 +86,7 @@ def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_pat
     assert state(host, management) == before
 
 
+@pytest.mark.full
 def test_a_confirmed_change_leaves_nothing(host, playbook, management, tmp_path):
     before = state(host, management)
     run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=False)
@@ -98,6 +99,8 @@ def test_a_confirmed_change_leaves_nothing(host, playbook, management, tmp_path)
     assert state(host, management) == before
 
 
+@pytest.mark.full
+@pytest.mark.usefixtures("put_back")
 def test_the_next_run_tells_of_a_crashed_one_and_takes_its_change_back(host, playbook, management, tmp_path):
     before = state(host, management)
     run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=True, crash=True)
@@ -110,6 +113,8 @@ def test_the_next_run_tells_of_a_crashed_one_and_takes_its_change_back(host, pla
     assert state(host, management) == before
 
 
+@pytest.mark.full
+@pytest.mark.usefixtures("put_back")
 def test_a_reboot_before_the_confirmation_takes_the_change_back(host, playbook, management, tmp_path, vm):
     before = state(host, management)
     run(playbook, management, "program", tmp_path / "pass.bpf.o", PASS, fails=True, crash=True)

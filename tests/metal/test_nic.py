@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.full
 PLUGINS = Path(__file__).parents[2] / "plugins"
 ARCHIVE = "/run/tripod-test-nic.zip"
-# Runs in the guest, with documents of its own: those of the host under test are not these tests'.
+# Runs in the guest, with state files of its own: those of the host under test are not these tests'.
 RUNNER = r"""
 import json, os, subprocess, sys
 from module_utils._nic import resource as nic
 from module_utils._core.converge import CoreError, converge, describe
 from module_utils._core.system import Host
-from module_utils._nic.request import parse_all
+from module_utils._nic.parse import parse_all
 
 os.makedirs("/etc/tripod", exist_ok=True)
 os.makedirs("/run/tripod-test-nic", exist_ok=True)
@@ -27,12 +28,12 @@ subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 subprocess.run(["mount", "--bind", "/run/tripod-test-nic", "/etc/tripod"], check=True)
 requests = parse_all(json.loads(sys.argv[1]))
 try:
-    outcome = converge(_nic.Nics(requests), requests, Host(), check=len(sys.argv) > 2)
+    outcome = converge(nic.Nics(requests), requests, Host(), check=len(sys.argv) > 2)
 except CoreError as error:
     print(json.dumps({"reasons": error.facts.get("reasons", [str(error)])}))
 else:
     changes = [describe(one) for one in outcome.changes if one.path[0] != "state file"]
-    print(json.dumps({"changes": changes, "nics": _nic.facts(outcome.state)}))
+    print(json.dumps({"changes": changes, "nics": nic.facts(outcome.state)}))
 """
 Bring = Callable[..., dict[str, Any]]
 IGB = {
@@ -59,7 +60,7 @@ def bring(host, vm, tmp_path_factory) -> Iterator[Bring]:
         command = "PYTHONPATH=%s python3 -c %s %s" + (" check" if check else "")
         return json.loads(host.check_output(command, *words))
 
-    # It keeps the NICs as the host's own documents ask, which these tests go against.
+    # It keeps the NICs as the host's own state files request, which these tests go against.
     watched = host.service("tripod-watch").is_running
     if watched:
         host.check_output("systemctl stop tripod-watch")
@@ -80,11 +81,11 @@ def settings(host: Any) -> str:
 
 def test_two_drivers_come_to_a_plan_and_back(bring: Bring, host: Any) -> None:
     before = settings(host)
-    foretold = bring(IGB, VMXNET3, check=True)
+    predicted = bring(IGB, VMXNET3, check=True)
     assert settings(host) == before
     made = bring(IGB, VMXNET3)
     try:
-        assert made["changes"] == foretold["changes"]
+        assert made["changes"] == predicted["changes"]
         shown = settings(host)
         assert [word in shown for word in ("RX:\t\t\t1024", "Combined:\t8", "rx-usecs:\t20", "L4 bytes 2 & 3")] == [
             True
@@ -100,7 +101,7 @@ def test_two_drivers_come_to_a_plan_and_back(bring: Bring, host: Any) -> None:
     assert settings(host) == before
 
 
-def test_what_the_hardware_cannot_do_is_told_with_its_limit(bring: Bring, host: Any) -> None:
+def test_what_the_hardware_cannot_do_is_reported_with_its_limit(bring: Bring, host: Any) -> None:
     before = settings(host)
     requested = {
         "name": "ens1",

@@ -18,6 +18,7 @@ from tests.metal.guest import failures
 from tests.support.site import eventually
 from tools.vm.machine import Machine
 
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("put_back")]
 MARK = "tripod-test: the change has begun"
 PATIENCE = 240.0  # seconds for a playbook to get to its change, and for a boot's replay
 PROVISION = "playbooks/provision.yml"
@@ -116,11 +117,7 @@ def cut_power(vm: Machine, host: Any, playbook: Playbook, cut: Cut) -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_the_run_after_a_power_cut_converges(vm, host, playbook, cut, request):
-    if cut is CUTS["kernel_args"]:
-        # Minutes of grub-mkconfig in emulation, where all that CI runs has an hour.
-        request.getfixturevalue("full_run")
-
+def test_the_run_after_a_power_cut_converges(vm, host, playbook, cut):
     def proof() -> str:
         return " ".join(host.run(cut.proof).stdout.split())
 
@@ -134,11 +131,8 @@ def test_the_run_after_a_power_cut_converges(vm, host, playbook, cut, request):
         return stats["changed"]
 
     assert proof() != cut.desired
-    try:
-        cut_power(vm, host, playbook, cut)
-        eventually("the boot's replay is over", lambda: host.run("tripod-host status").rc in (0, 2), PATIENCE)
-        assert proof() != cut.desired, "the power went after the change"
-        assert provision() > 0
-        assert provision() == 0
-    finally:
-        playbook(PROVISION, "--tags", cut.tags)
+    cut_power(vm, host, playbook, cut)
+    eventually("the boot's replay is over", lambda: host.run("tripod-host status").rc in (0, 2), PATIENCE)
+    assert proof() != cut.desired, "the power went after the change"
+    assert provision() > 0
+    assert provision() == 0

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.full
 LOOK = ("playbooks/provision.yml", "--tags", "preflight")
 TASK = "tripod.baremetal.preflight : Look at the host before anything is changed"
 

@@ -33,6 +33,7 @@ def test_a_run_without_changes_is_one_look(host: Any, playbook: Playbook, cursor
     assert len(called) <= MOST_CALLS, called
 
 
+@pytest.mark.full
 def test_what_drifted_is_brought_back_by_the_roles(host: Any, playbook: Playbook, cursor: str):
     host.check_output("sysctl --write net.core.netdev_budget=300")
     host.check_output("ethtool --coalesce ens1 rx-usecs 50")

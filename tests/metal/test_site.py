@@ -12,7 +12,7 @@ from tests.integration.frames import IPV4, ethernet, ipv4
 from tests.metal.guest import allowed
 from tests.support.site import ADMIN, API, SERVICES, WEB, container, eventually
 
-pytestmark = pytest.mark.usefixtures("full_run")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("full_run")]
 NIC, CABLE = "ens1", "igb0"
 DROPPED = "203.0.113.7"
 PACKETS = 300

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.site import eventually
@@ -62,7 +64,7 @@ def test_a_cable_can_be_pulled(host, vm):
     eventually("the carrier comes", lambda: carrier.content_string.strip() == "1", 20)
 
 
-@pytest.mark.usefixtures("full_run")
+@pytest.mark.full
 def test_the_guest_decides_how_it_boots_next(host, vm):
     mark = "tripod.vm_test=1"
     drop_in = "/etc/default/grub.d/vm-test.cfg"
@@ -80,14 +82,14 @@ def test_the_guest_decides_how_it_boots_next(host, vm):
     assert mark not in host.file("/proc/cmdline").content_string.split()
 
 
-@pytest.mark.usefixtures("full_run")
+@pytest.mark.full
 def test_a_reset_boots_anew(vm):
     before = vm.boot_id()
     vm.reset()
     assert vm.boot_id() not in (None, before)
 
 
-@pytest.mark.usefixtures("full_run")
+@pytest.mark.full
 def test_what_was_synced_outlives_a_power_cut(host, vm):
     path = "/var/tmp/vm-test"
     host.check_output(f"echo kept > {path}")
@@ -98,3 +100,20 @@ def test_what_was_synced_outlives_a_power_cut(host, vm):
     assert host.file(path).content_string == "kept\n"
     host.check_output(f"rm {path}")
     assert host.check_output("systemctl is-system-running --wait") == "running"
+
+
+@pytest.mark.full
+def test_a_snapshot_is_memory_and_disk_of_one_moment(host, vm):
+    in_memory, on_disk = "/run/vm-test", "/var/tmp/vm-test"
+    vm.snapshot("test")
+    boot = vm.boot_id()
+    for switched_off in (False, True):
+        host.check_output(f"touch {in_memory} {on_disk} && sync")
+        if switched_off:
+            vm.kill()
+        vm.restore("test")
+        assert vm.boot_id() == boot
+        assert not host.file(in_memory).exists
+        assert not host.file(on_disk).exists
+        # It stood still since then.
+        assert abs(int(host.check_output("date +%s")) - time.time()) < 60

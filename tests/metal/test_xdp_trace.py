@@ -12,7 +12,7 @@ from tests.metal.test_vm import guest_name
 from tests.support.bpf_object import xdp_object
 from tools.vm.hardware import NICS
 
-pytestmark = pytest.mark.usefixtures("full_run")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("put_back")]
 CABLE = "virtio0"
 ABORTED = 0
 OBJECT = "/var/tmp/aborted.bpf.o"

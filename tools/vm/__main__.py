@@ -35,6 +35,11 @@ def _arguments() -> argparse.Namespace:
     copy = command("copy", "Copy files by scp")
     copy.add_argument("source", help="a path; one in the guest starts with a colon")
     copy.add_argument("target", help="likewise")
+    for name, text in (
+        ("snapshot", "Keep it as it is, memory and disk, under a tag"),
+        ("restore", "Put it back to a snapshot, switched on"),
+    ):
+        command(name, text).add_argument("tag")
     link = command("link", "Plug a data NIC's cable in or out")
     link.add_argument("nic", choices=[nic.name for nic in hardware.NICS])
     link.add_argument("state", choices=["up", "down"])
@@ -103,6 +108,10 @@ def _power(vm: machine.Machine, options: argparse.Namespace, done: Callable[[str
     elif options.command in ("reset", "reboot"):
         seconds = vm.reset() if options.command == "reset" else vm.reboot()
         done(f"a new boot answers after {duration(seconds)}")
+    elif options.command == "snapshot":
+        vm.snapshot(options.tag)
+    elif options.command == "restore":
+        done(f"as at {options.tag}, after {duration(vm.restore(options.tag))}")
     elif options.command == "link":
         vm.link(options.nic, options.state == "up")
     else:

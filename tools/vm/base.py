@@ -32,7 +32,17 @@ USER = "admin"
 LABEL = "ROOT"
 # Authorities that the host's administrator trusts: where a proxy re-signs TLS, the guest is behind it too.
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
-TOOLS = ["e2fsprogs", "grub-common", "grub-pc-bin", "iproute2", "mmdebstrap", "mtools", "openssh-client", "xorriso"]
+TOOLS = [
+    "e2fsprogs",
+    "grub-common",
+    "grub-pc-bin",
+    "iproute2",
+    "mmdebstrap",
+    "mtools",
+    "openssh-client",
+    "qemu-utils",
+    "xorriso",
+]
 # As bare as a server's installer leaves it: what the roles need, they install.
 PACKAGES = (
     "bpftool,ca-certificates,dbus,ethtool,grub-pc-bin,grub2-common,initramfs-tools,iproute2,kmod,linux-image-amd64,"

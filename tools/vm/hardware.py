@@ -11,6 +11,9 @@ CORES_PER_SOCKET = 2
 MEMORY_GIB_PER_NODE = 2
 NODE_DISTANCE = 21
 QUEUES = 4
+# The disk as the guest writes it, over the file that it was copied from; snapshots are kept in it.
+DISK, OVERLAY = "disk.img", "disk.qcow2"
+DISK_NODE = "disk"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ def _data_nics(descriptors: Mapping[str, Sequence[str]]) -> list[str]:
     return [*words, "-device", f"{virtio.driver},id={virtio.name}-nic,netdev={virtio.name},{options}"]
 
 
+def _file(path: Path) -> str:
+    return f"file.driver=file,file.filename={path},file.discard=unmap"
+
+
 def command(
     qemu: Sequence[str], directory: Path, port: int, descriptors: Mapping[str, Sequence[str]], kvm: bool
 ) -> list[str]:
@@ -86,8 +93,8 @@ def command(
         *("-M", "q35", "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "max"),
         *("-smp", f"{cpus},sockets={SOCKETS},cores={CORES_PER_SOCKET},threads=1"),
         *("-m", f"{MEMORY_GIB_PER_NODE * SOCKETS}G", *_numa()),
-        *("-drive", f"file={directory / 'disk.img'},format=raw,if=none,id=disk,cache=writeback,discard=unmap"),
-        *("-device", "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"),
+        *("-blockdev", f"qcow2,node-name={DISK_NODE},discard=unmap,{_file(directory / OVERLAY)}"),
+        *("-device", f"virtio-blk-pci,drive={DISK_NODE},bus=pcie.0,addr=0x3"),
         *("-drive", f"file={directory / 'boot.iso'},media=cdrom,format=raw,readonly=on", "-boot", "d"),
         *("-device", "virtio-rng-pci,bus=pcie.0,addr=0x4"),
         *("-netdev", f"user,id=management,hostfwd=tcp:127.0.0.1:{port}-:22"),

@@ -21,7 +21,7 @@ from pathlib import Path
 from ..console import Failure, duration, say
 from ..paths import LOGS, ROOT
 from ..run import as_root
-from . import base, hardware, qmp
+from . import base, hardware, qmp, snapshots
 
 FIRST_PORT = 2220
 # A boot takes half a minute in emulation on an idle machine with two CPUs, and three times that on a busy one.
@@ -92,7 +92,7 @@ class Machine:
         return self.start()
 
     def _copy(self, source: Path) -> None:
-        for name in ("disk.img", "boot.iso", "key"):
+        for name in (hardware.DISK, "boot.iso", "key"):
             copy = [
                 "cp",
                 "--sparse=always",
@@ -147,6 +147,7 @@ class Machine:
     def _launch(self, kvm: bool) -> None:
         port, qemu = self.port, base.qemu()
         self._forget_boot()
+        snapshots.provide_disk(self.directory)
         owner = ROOT.stat()
         marks = {nic.name: [f"@{nic.name}.{queue}@" for queue in range(nic.queues)] for nic in hardware.NICS}
         order = {
@@ -162,6 +163,39 @@ class Machine:
         started = subprocess.run(launcher, input=json.dumps(order), text=True, capture_output=True, check=False)
         if started.returncode:
             raise Failure(f"QEMU does not start for {self.name}: {started.stderr.strip()}")
+
+    def snapshot(self, tag: str) -> None:
+        """Keep its memory, its devices and its disk under a tag, instead of what the tag had before.
+
+        Raises:
+            Failure: It is off, or QEMU cannot save it.
+        """
+        if not self.process:
+            raise Failure(f"the VM {self.name} is off, and has no memory to keep: start it first")
+        snapshots.save(self.directory, tag)
+
+    def restore(self, tag: str) -> float:
+        """Put it back to where it was at a snapshot, switched on; return how long that took in seconds.
+
+        Its connections end, and its clock is set to the host's.
+
+        Raises:
+            Failure: There is no such snapshot, or QEMU cannot load it, or SSH does not answer.
+        """
+        begin = time.monotonic()
+        was_off = not self.process
+        if was_off:
+            # What begins to boot is replaced at once.
+            self._launch(kvm=os.environ.get("TRIPOD_VM_KVM") == "1")
+        try:
+            snapshots.load(self.directory, tag)
+        except Failure:
+            if was_off:
+                self.kill()
+            raise
+        self.wait()
+        self.ssh(["date", "--set", f"@{time.time():.0f}"], capture=True, timeout=CONNECT_SECONDS + 10)
+        return time.monotonic() - begin
 
     def wait(self, seconds: float = BOOT_SECONDS, new: bool = False) -> float:
         """Wait until SSH answers, and return how long that took.

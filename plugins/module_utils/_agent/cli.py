@@ -27,7 +27,7 @@ class Command:
     Attributes:
         summary: One line for the list of commands.
         add_arguments: Declares its options.
-        run: Carries it out and returns the exit status; its documentation is the command's.
+        run: Carries it out and returns the exit status; its docstring describes the command.
     """
 
     summary: str
@@ -36,14 +36,14 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "apply": Command("bring the host to what was asked of it", reapply.add_arguments, reapply.run_apply),
-    "status": Command("say what is as asked and what differs", reapply.add_status_arguments, reapply.run_status),
+    "apply": Command("reapply what is requested of the host", reapply.add_arguments, reapply.run_apply),
+    "status": Command("say what is as requested and what differs", reapply.add_status_arguments, reapply.run_status),
     "diff": Command("show what apply would change", reapply.add_status_arguments, reapply.run_diff),
     "inspect": Command("show what a NIC is like, as JSON", recording.add_arguments, recording.run),
     "guard": Command("arm, confirm, revert or list guards", guard_command.add_arguments, guard_command.run),
-    "watch": Command("see to links that come up; revert what nobody confirms", watch.add_arguments, watch.run),
+    "watch": Command("reapply to links that come up; revert what nobody confirms", watch.add_arguments, watch.run),
     "keep": Command(
-        "start containers that died without anybody asking for it", supervisor.add_arguments, supervisor.run
+        "start containers that died without anybody requesting it", supervisor.add_arguments, supervisor.run
     ),
 }
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What was asked of this host, brought about again: after a boot, a link-up or a driver reload, or by hand.
+"""What is requested of this host, reapplied: after a boot, a link-up or a driver reload, or by hand.
 
-Every resource that the kernel forgets keeps what was asked of it as a document; here the same planner runs on it.
+Every resource that the kernel forgets has its request in a state file; here the same planner runs on it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
-from .._guard import guard
+from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
 from .._xdp import bpffs, policy_map, program
@@ -32,7 +32,7 @@ log = logging.getLogger("tripod-host")
 
 
 class Reapply(Protocol):
-    """Brings the host to what a document's body asks; ``only`` names the interfaces concerned, None for all."""
+    """Brings the host to what a state file's body requests; ``only`` names the interfaces concerned, None for all."""
 
     def __call__(
         self, body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None
@@ -50,7 +50,7 @@ def _reapply_xdp(
     return program.reapply(body, host, check, only)
 
 
-# By kind, in the order they are brought about: programs are attached to NICs that are set up, and policies are maps
+# By kind, in the order they are applied: programs are attached to NICs that are set up, and policies are maps
 # of attached programs.
 REAPPLIERS: Mapping[str, Reapply] = {
     cpu_isolation.KIND: cpu_isolation.reapply,
@@ -65,13 +65,13 @@ LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a document.
+    """What became of a state file.
 
     Attributes:
-        name: The document's.
+        name: The state file's.
         kind: Which resource it speaks of; "" where that cannot be told.
-        changes: What was done or, when checking, would be.
-        error: Why it could not be brought about, or checked.
+        changes: What was changed or, when checking, would be.
+        error: Why it could not be applied, or checked.
     """
 
     name: str
@@ -93,15 +93,15 @@ def reapply(
     only: Collection[str] | None = None,
     reappliers: Mapping[str, Reapply] | None = None,
 ) -> list[Result]:
-    """Replay the documents of a host; one that fails does not keep the others from it.
+    """Reapply the state files of a host; one that fails does not hold up the others.
 
     Args:
         host: The machine.
-        directory: Where the documents are.
+        directory: Where the state files are.
         check: Plan only.
         kinds: Which kinds; all by default.
         only: The interfaces concerned; all by default.
-        reappliers: How, by kind and in order; REPLAYS by default.
+        reappliers: How, by kind and in order; REAPPLIERS by default.
     """
     reappliers = REAPPLIERS if reappliers is None else reappliers
     state_files = {one.name: one for one in state_store.load_all(host, directory)}
@@ -114,7 +114,7 @@ def reapply(
         if kinds is not None and state_file.kind not in kinds:
             continue
         if state_file.kind not in reappliers:
-            reason = f"this agent knows no documents of kind {state_file.kind!r}: apply the host_agent role again"
+            reason = f"this agent knows no state files of kind {state_file.kind!r}: apply the host_agent role again"
             results.append(Result(state_file.name, state_file.kind, error=reason))
             continue
         results.append(_reapply(reappliers[state_file.kind], state_file, host, check, only))
@@ -133,9 +133,9 @@ def _reapply(
     except (CoreError, OSError) as error:
         return Result(state_file.name, state_file.kind, error=str(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        # Written by another version, or by hand; where it was, only the traceback tells.
+        # Written by another version, or by hand; only the traceback shows where it failed.
         log.debug("%s", state_file.name, exc_info=True)
-        return Result(state_file.name, state_file.kind, error=f"its document is not understood: {error!r}")
+        return Result(state_file.name, state_file.kind, error=f"its state file is not understood: {error!r}")
     return Result(state_file.name, state_file.kind, tuple(outcome.changes))
 
 
@@ -143,8 +143,8 @@ def _names(host: Host, directory: str) -> list[str]:
     return [name[: -len(".json")] for name in host.list(directory) if name.endswith(".json")]
 
 
-def tell(results: Sequence[Result]) -> None:
-    """Log what was done, and what could not be."""
+def log_results(results: Sequence[Result]) -> None:
+    """Log what was changed, and what failed."""
     for result in results:
         for change in result.changes:
             log.info("%s: %s", result.name, describe(change))
@@ -153,17 +153,17 @@ def tell(results: Sequence[Result]) -> None:
 
 
 def exit_status(results: Sequence[Result]) -> int:
-    """Return the worst: something failed, something differs, or all is as asked."""
+    """Return the worst: something failed, something differs, or all is as requested."""
     states = {result.state for result in results}
     return FAILED if "failed" in states else DIFFERS if "differs" in states else CONVERGED
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return a line for each document, and one for each change or error below it."""
+    """Return a line for each state file, and one for each change or error below it."""
     if not results:
-        return "nothing was asked of this host\n"
-    width = max(len("SUBJECT"), *(len(result.name) for result in results))
-    lines = [f"{'SUBJECT':{width}}  STATE"]
+        return "nothing is requested of this host\n"
+    width = max(len("RESOURCE"), *(len(result.name) for result in results))
+    lines = [f"{'RESOURCE':{width}}  STATE"]
     for result in results:
         lines.append(f"{result.name:{width}}  {result.state}")
         lines += [f"  {describe(change)}" for change in result.changes]
@@ -225,29 +225,29 @@ def add_status_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_apply(options: argparse.Namespace) -> int:
-    """Bring the host to what was asked of it, after reverting what nobody confirmed before a reboot.
+    """Reapply what is requested of the host, after reverting what nobody confirmed before a reboot.
 
-    The exit status is 1 where something could not be brought about.
+    The exit status is 1 where something could not be applied.
     """
     host = Host()
     try:
-        guard.expire(host, REAPPLIERS)
+        expire(host, REAPPLIERS)
     except (CoreError, OSError) as error:
         # The watch goes on with it; the host must come up all the same.
         log.error("guards: %s", error)
     with lock.alone(host):
         results = reapply(host, options.state_dir, kinds=options.kind, only=options.interface)
-    tell(results)
+    log_results(results)
     failed = [result.name for result in results if result.error]
     changed = sum(1 for result in results if result.changes)
-    log.info("%d of %d documents were brought about anew, %d failed", changed, len(results), len(failed))
+    log.info("%d of %d state files were reapplied, %d failed", changed, len(results), len(failed))
     return FAILED if failed else CONVERGED
 
 
 def run_status(options: argparse.Namespace) -> int:
-    """Say of every resource whether it is as asked, and what differs.
+    """Say of every resource whether it is as requested, and what differs.
 
-    The exit status is 0 where all is as asked, 2 where something differs, 1 where something cannot be told.
+    The exit status is 0 where all is as requested, 2 where something differs, 1 where something cannot be checked.
     """
     results = reapply(Host(), options.state_dir, check=True, kinds=options.kind, only=options.interface)
     sys.stdout.write(as_json(results) if options.json else table(results))

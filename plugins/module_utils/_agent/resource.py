@@ -35,15 +35,15 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.,:=@/+-]+")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked.
+    """What is requested.
 
     Attributes:
         present: Whether the agent is to be there.
         path: Its archive.
         command: Link by which people find it.
         python: Interpreter that runs it.
-        label: Of the containers to keep, as ``key=value``.
-        state_files: Directory of what was asked of the host.
+        label: Of the containers to supervise, as ``key=value``.
+        state_dir: Directory of the state files.
         run_directory, log_directory: Where services note their processes and, without systemd, write their logs.
     """
 
@@ -68,8 +68,8 @@ class State:
 
     Attributes:
         manager: Who runs services: ``systemd``, or ``none``.
-        version: Of the archive that is wanted.
-        desired: Digest of that archive.
+        version: Of the desired archive.
+        desired: Its digest.
         archive: Digest of the archive that is there.
         mode: Its permission bits.
         link: Where the command leads to; "" where it is no link.
@@ -77,7 +77,7 @@ class State:
         services: By name.
         files: Logs and runtime directories that are there.
         faults: What on the host does not let the agent run.
-        guards: The story of each guard that only the agent could still revert.
+        guards: A summary of each guard that only the agent could still revert.
     """
 
     manager: str
@@ -97,7 +97,7 @@ class HostAgent:
     """The resource for ``converge``.
 
     Args:
-        request: What is asked; reading needs the paths in it.
+        request: What is requested; reading needs the paths in it.
     """
 
     def __init__(self, request: Request) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 _SUPERVISE = """\
 [Unit]
-Description=Start containers again that died without anybody asking for it
+Description=Start containers again that died without anybody requesting it
 After=docker.service
-# The keeper outlasts the engine's outages by itself.
+# The supervisor outlasts the engine's outages by itself.
 StartLimitIntervalSec=0
 
 [Service]
@@ -21,7 +21,7 @@ Type=exec
 ExecStart={command}
 Restart=always
 RestartSec=1
-# What operators stopped is remembered there until the next boot.
+# What operators stopped is saved there until the next boot.
 RuntimeDirectory=tripod-keep
 RuntimeDirectoryPreserve=yes
 
@@ -60,7 +60,7 @@ WantedBy=multi-user.target
 
 _APPLY = """\
 [Unit]
-Description=Bring the host to what was asked of it
+Description=Reapply what is requested of the host
 # Rings and channels bounce a link, so that comes before anything configures it. Containers find their pins.
 DefaultDependencies=no
 Conflicts=shutdown.target
@@ -85,7 +85,7 @@ WantedBy=multi-user.target
 
 _WATCH = """\
 [Unit]
-Description=Keep the network interfaces as asked, and revert changes that nobody confirms
+Description=Hold the network interfaces to what is requested, and revert changes that nobody confirms
 After=tripod-apply.service
 # A guard may be armed: it is always there again.
 StartLimitIntervalSec=0
@@ -128,7 +128,7 @@ class Service:
     Attributes:
         name: Its name, with systemd and in words.
         arguments: Of the agent.
-        unit: What systemd is told; ``{command}`` stands for the command line.
+        unit: What systemd reads; ``{command}`` stands for the command line.
         runtime: Its directory below the runtime directory, with its pid file; empty for one that only runs at boot.
         pid_file: What it notes its process in; empty likewise.
         log: What its output is appended to where no service manager runs.
@@ -151,12 +151,12 @@ def services(label: str, state_dir: str, run_directory: str, log_directory: str)
     """Return the agent's services, in the order they are started.
 
     Args:
-        label: Of the containers to keep, as ``key=value``.
+        label: Of the containers to supervise, as ``key=value``.
         state_dir: Where the state files are.
         run_directory: Where each has a directory of its own.
-        log_directory: Where each has a log, if no service manager keeps it.
+        log_directory: Where each has a log, if no service manager has it.
     """
-    keep, watch = f"{run_directory}/tripod-keep", f"{run_directory}/tripod-watch"
+    supervise, watch = f"{run_directory}/tripod-keep", f"{run_directory}/tripod-watch"
     return [
         Service("tripod-apply", ("apply", "--state-dir", state_dir), _APPLY),
         Service(
@@ -169,10 +169,10 @@ def services(label: str, state_dir: str, run_directory: str, log_directory: str)
         ),
         Service(
             "tripod-keep",
-            ("keep", "--label", label, "--pid-file", f"{keep}/keep.pid", "--state-file", f"{keep}/keep.json"),
+            ("keep", "--label", label, "--pid-file", f"{supervise}/keep.pid", "--state-file", f"{supervise}/keep.json"),
             _SUPERVISE,
-            keep,
-            f"{keep}/keep.pid",
+            supervise,
+            f"{supervise}/keep.pid",
             f"{log_directory}/tripod-keep.log",
         ),
     ]

@@ -26,14 +26,14 @@ from .._core import lock, state_store
 from .._core.backoff import Backoff
 from .._core.converge import describe
 from .._core.system import Host
-from .._guard import guard
+from .._guard.outcome import expire
 from .._linux import netlink
 from .daemon import end_on_request, single_instance
 from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, reapply
 
 PID_FILE = "/run/tripod-watch/watch.pid"
-QUIET = 0.3  # seconds without news of a link before it is looked at
-LONGEST = 3.0  # seconds that news can put a look off
+QUIET = 0.3  # seconds without news of a link before it is checked
+LONGEST = 3.0  # seconds that news can put a check off
 BUSY = 0.5  # seconds to wait for whoever changes the host
 GUARD_TICK = 1.0  # seconds
 EVERYTHING = ""  # No link has that name.
@@ -102,7 +102,7 @@ def _name(attributes: bytes) -> str:
 
 
 class Links:
-    """What is known of the links; tells what about a message is a reason to look at the link."""
+    """What is known of the links; says what about a message is a reason to check the link."""
 
     def __init__(self) -> None:
         self._known: dict[int, News] = {}
@@ -128,7 +128,7 @@ class Links:
 
 
 @dataclass
-class _Look:
+class _LinkCheck:
     reasons: list[str] = field(default_factory=list)
     first: float | None = None  # When the oldest reason came up; None where there is none.
     due: float | None = None
@@ -137,70 +137,72 @@ class _Look:
 
 
 class Schedule:
-    """When to look at which link; touches nothing outside.
+    """When to check which link; touches nothing outside.
 
-    A change that is brought about can itself bounce the link. The look after it finds nothing and ends that; where
-    somebody else keeps changing things back, looks come at growing intervals.
+    A change that is applied can itself bounce the link. The check after it finds nothing and ends that; where somebody
+    else keeps changing things back, checks come at growing intervals.
 
     Args:
-        backoff: Between a change, or a failure, and the next look.
+        backoff: Between a change, or a failure, and the next check.
     """
 
     def __init__(self, backoff: Backoff) -> None:
         self.backoff = backoff
-        self._looks: dict[str, _Look] = {}
+        self._checks: dict[str, _LinkCheck] = {}
 
-    def ask(self, name: str, reason: str, now: float) -> None:
-        """Have a link looked at once there was no news of it for a while."""
-        look = self._looks.setdefault(name, _Look())
-        if reason not in look.reasons:
-            look.reasons.append(reason)
-        look.first = now if look.first is None else look.first
-        look.due = max(min(now + QUIET, look.first + LONGEST), self._earliest(look))
+    def request(self, name: str, reason: str, now: float) -> None:
+        """Have a link checked once there was no news of it for a while."""
+        check = self._checks.setdefault(name, _LinkCheck())
+        if reason not in check.reasons:
+            check.reasons.append(reason)
+        check.first = now if check.first is None else check.first
+        check.due = max(min(now + QUIET, check.first + LONGEST), self._earliest(check))
 
-    def _earliest(self, look: _Look) -> float:
-        return 0.0 if look.last is None else look.last + self.backoff.delay(max(0, look.failures - 1))
+    def _earliest(self, check: _LinkCheck) -> float:
+        return 0.0 if check.last is None else check.last + self.backoff.delay(max(0, check.failures - 1))
 
     def take(self, now: float) -> dict[str, list[str]]:
-        """Return the links to look at now, each with its reasons."""
-        due = {name: look.reasons for name, look in self._looks.items() if look.due is not None and look.due <= now}
+        """Return the links to check now, each with its reasons."""
+        due = {
+            name: check.reasons for name, check in self._checks.items() if check.due is not None and check.due <= now
+        }
         for name in due:
-            look = self._looks[name]
-            look.reasons, look.first, look.due = [], None, None
+            check = self._checks[name]
+            check.reasons, check.first, check.due = [], None, None
         return due
 
     def put_off(self, name: str, reasons: list[str], due: float) -> None:
-        """Look at a link later than intended."""
-        look = self._looks.setdefault(name, _Look())
-        look.reasons = [*reasons, *(one for one in look.reasons if one not in reasons)]
-        look.due = due if look.due is None else min(look.due, due)
+        """Check a link later than intended."""
+        check = self._checks.setdefault(name, _LinkCheck())
+        check.reasons = [*reasons, *(one for one in check.reasons if one not in reasons)]
+        check.due = due if check.due is None else min(check.due, due)
 
-    def settled(self, name: str, now: float) -> None:
+    def converged(self, name: str, now: float) -> None:
         """Nothing was to be done about a link."""
-        look = self._looks.get(name)
-        if look and look.last is not None and now - look.last >= self.backoff.limit:
-            look.failures, look.last = 0, None
+        check = self._checks.get(name)
+        if check and check.last is not None and now - check.last >= self.backoff.limit:
+            check.failures, check.last = 0, None
 
     def acted(self, name: str, now: float) -> None:
-        """Something was brought about, or failed: the next look is not before a while."""
-        look = self._looks.setdefault(name, _Look())
-        if look.last is not None and now - look.last >= 2 * self.backoff.limit:
-            look.failures = 0
-        look.failures, look.last = look.failures + 1, now
+        """Something was applied, or failed: the next check is not before a while."""
+        check = self._checks.setdefault(name, _LinkCheck())
+        if check.last is not None and now - check.last >= 2 * self.backoff.limit:
+            check.failures = 0
+        check.failures, check.last = check.failures + 1, now
 
     def retry(self, name: str, reason: str) -> None:
-        """Look again by itself, as what failed may do so no longer."""
-        look = self._looks[name]
-        self.put_off(name, [reason], self._earliest(look))
+        """Check again by itself, as what failed may do so no longer."""
+        check = self._checks[name]
+        self.put_off(name, [reason], self._earliest(check))
 
     def forget(self, names: Collection[str]) -> None:
-        """Drop links that are gone, unless somebody waits for them to be looked at."""
+        """Drop links that are gone, unless somebody waits for them to be checked."""
         for name in names:
-            self._looks.pop(name, None)
+            self._checks.pop(name, None)
 
     def idle(self, now: float) -> float | None:
         """Return the seconds until a link is due, or None where none is."""
-        dues = [look.due for look in self._looks.values() if look.due is not None]
+        dues = [check.due for check in self._checks.values() if check.due is not None]
         return max(0.0, min(dues) - now) if dues else None
 
 
@@ -232,12 +234,12 @@ class Socket:
 
 
 class Watch:
-    """Looks at links and brings about what they lost.
+    """Checks links and reapplies what they lost.
 
     Args:
         host: The machine.
-        directory: Where the documents are.
-        backoff: Between a change, or a failure, and the next look at a link.
+        directory: Where the state files are.
+        backoff: Between a change, or a failure, and the next check of a link.
     """
 
     def __init__(
@@ -260,23 +262,23 @@ class Watch:
                 for news in socket_.wait(self.schedule.idle(time.monotonic())):
                     reason = self.links.observe(news)
                     if reason:
-                        self.schedule.ask(news.name, reason, time.monotonic())
+                        self.schedule.request(news.name, reason, time.monotonic())
             except Overrun:
-                log.warning("the kernel lost messages about links: looking at all of them")
+                log.warning("the kernel lost messages about links: checking all of them")
                 self._resync("messages were lost")
             due = self.schedule.take(time.monotonic())
             if due:
-                self._look(due)
+                self._check_links(due)
 
     def _resync(self, reason: str) -> None:
         self.links = Links()
         for link in netlink.links():
-            # Whether there is a carrier, the next message tells; that is one look more, not one less.
+            # Whether there is a carrier, the next message says; that is one check more, not one less.
             self.links.observe(News(link.index, link.name, link.up))
-        self.schedule.ask(EVERYTHING, reason, time.monotonic())
+        self.schedule.request(EVERYTHING, reason, time.monotonic())
 
-    def _look(self, due: dict[str, list[str]]) -> None:
-        # Everything is looked at once when the watch begins, as what runs at boot can have failed.
+    def _check_links(self, due: dict[str, list[str]]) -> None:
+        # Everything is checked once when the watch begins, as what runs at boot can have failed.
         everything = EVERYTHING in due
         kinds, only = (None, None) if everything else (LINK_KINDS, set(due))
         with lock.attempt(self.host) as alone:
@@ -288,9 +290,9 @@ class Watch:
             acted = any(result.changes for result in results)
             if acted:
                 why = "; ".join(f"{name} {' and '.join(reasons)}".lstrip() for name, reasons in due.items())
-                log.info("%s: bringing about what differs", why)
+                log.info("%s: reapplying what differs", why)
                 results = reapply(self.host, self.directory, kinds=kinds, only=only)
-        self._tell(results)
+        self._log_results(results)
         failed = any(result.error for result in results)
         now = time.monotonic()
         for name in self.links.names if everything else due:
@@ -299,10 +301,10 @@ class Watch:
                 if failed:
                     self.schedule.retry(name, "failed before")
             else:
-                self.schedule.settled(name, now)
+                self.schedule.converged(name, now)
         self.schedule.forget(set(due) - self.links.names)
 
-    def _tell(self, results: list[Result]) -> None:
+    def _log_results(self, results: list[Result]) -> None:
         for result in results:
             for change in result.changes:
                 log.info("%s: %s", result.name, describe(change))
@@ -312,10 +314,10 @@ class Watch:
 
 
 def guard_clock(host: Host, ended: threading.Event) -> None:
-    """Acknowledge and revert guards until asked to end; in a thread of its own, as a look at a link can take long."""
+    """Acknowledge and revert guards until the end; in a thread of its own, as checking a link can take long."""
     while not ended.wait(GUARD_TICK):
         try:
-            guard.expire(host, REAPPLIERS)
+            expire(host, REAPPLIERS)
         except Exception:
             # Whatever it is, the next guard still has to be seen to.
             log.exception("a guard cannot be seen to; trying again")

@@ -79,8 +79,8 @@ def build(members: Mapping[str, bytes], python: str) -> bytes:
 
     Source: The Python library's documentation of zipapp, "The Python Zip Application Archive Format".
     """
-    entry = ENTRY.removesuffix(".py").replace("/", ".")
-    start = f"import sys\n\nfrom {PACKAGE}.{entry} import main\n\nsys.exit(main(version={version(members)!r}))\n"
+    module = ENTRY.removesuffix(".py").replace("/", ".")
+    start = f"import sys\n\nfrom {PACKAGE}.{module} import main\n\nsys.exit(main(version={version(members)!r}))\n"
     content = {"__main__.py": start.encode(), f"{PACKAGE}/__init__.py": b""}
     content.update({f"{PACKAGE}/{name}": source for name, source in members.items()})
     packed = io.BytesIO(f"#!{python}\n".encode())
@@ -88,10 +88,10 @@ def build(members: Mapping[str, bytes], python: str) -> bytes:
     # Stored, not deflated: the bytes of a deflated member depend on the builder's zlib.
     with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as archive:
         for name in sorted(content):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.create_system = 3  # Unix, wherever this runs
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(entry, content[name])
+            member = zipfile.ZipInfo(name, EPOCH)
+            member.create_system = 3  # Unix, wherever this runs
+            member.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(member, content[name])
     return packed.getvalue()
 
 

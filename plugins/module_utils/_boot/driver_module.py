@@ -12,7 +12,10 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .driver import Driver, Drivers, LiveDoor, facts
+from .driver_plan import facts
+from .driver_request import Driver
+from .driver_resource import Drivers
+from .driver_tools import LiveDriverTools
 
 DRIVER = {
     "name": {"type": "str", "required": True},
@@ -27,7 +30,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
-    """Give drivers their options, and hold them against what is asked of them."""
+    """Give drivers their options, and compare them with what is required of them."""
     desired = [Driver.from_option(one) for one in options["drivers"]]
-    outcome = converge(Drivers(desired, LiveDoor()), desired, host, check=check)
+    outcome = converge(Drivers(desired, LiveDriverTools()), desired, host, check=check)
     return Answer(exit_arguments(outcome, **facts(desired, outcome.state, check)))

@@ -12,7 +12,8 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .kernel_args import KernelArguments, facts
+from .kernel_args_plan import facts
+from .kernel_args_resource import KernelArguments
 
 OPTIONS: dict[str, Any] = {"arguments": {"type": "list", "elements": "str", "required": True}}
 
@@ -21,5 +22,5 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring the boot arguments to the list."""
     desired = options["arguments"]
     outcome = converge(KernelArguments(desired), desired, host, check=check)
-    found = facts(desired, outcome.state, check)
-    return Answer(exit_arguments(outcome, **found), found["conflicts"])
+    reported = facts(desired, outcome.state, check)
+    return Answer(exit_arguments(outcome, **reported), reported["conflicts"])

@@ -12,7 +12,9 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .sysctl import Sysctls, parse, warnings
+from .sysctl_plan import warnings
+from .sysctl_request import parse
+from .sysctl_resource import Sysctls
 
 OPTIONS: dict[str, Any] = {"variables": {"type": "dict", "required": True}}
 

@@ -30,7 +30,7 @@ class Invalid(CoreError):
 
 
 class Impossible(CoreError):
-    """The host cannot do what is asked; nothing was changed."""
+    """The host cannot do what is requested; nothing was changed."""
 
 
 class Refused(CoreError):
@@ -52,7 +52,7 @@ class Change:
     Attributes:
         path: What changes, e.g. ``("ens1", "ring", "rx")``.
         before: Value read from the kernel (descriptors); None where it did not exist.
-        after: Value wanted (descriptors); None where it is to be removed.
+        after: Desired value (descriptors); None where it is to be removed.
         disrupts: True where the link bounces or traffic stops.
     """
 
@@ -68,8 +68,8 @@ class Outcome:
 
     Attributes:
         changes: The plan, in the order it is carried out.
-        state: The subject's state after the call; before it, in check mode.
-        checked: True where nothing was applied because the caller only asked.
+        state: The resource's state after the call; before it, in check mode.
+        checked: True where nothing was applied because the caller only checks.
     """
 
     changes: Sequence[Change]
@@ -119,7 +119,7 @@ def converge(
 
     Args:
         resource: Where state is read from, planned and applied.
-        desired: What the operator asked for, in the subject's own form.
+        desired: What the operator requests, in the resource's own form.
         host: The machine; the only thing that touches it.
         check: Plan only.
         before_apply: Called with plan and state before the first step, and only where there is one; it may refuse by

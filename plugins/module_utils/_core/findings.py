@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What a look at a host brings to light, as a table for people and as data."""
+"""What reading a host brings to light, as a table for people and as data."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 """One at a time: a module that changes a NIC, and the agent that looks after it.
 
 A ring change bounces the link. Without the lock the agent would see it come up again and, before the module has
-stored its document, put back what the old one asks.
+stored its state file, restore what the old one requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POLL = 0.1
 
 @contextmanager
 def attempt(host: Host, path: str = PATH) -> Iterator[bool]:
-    """Hold the lock while the body runs, if it is free; tell whether it was.
+    """Hold the lock while the body runs, if it is free; yield whether it was.
 
     It ends with the process that holds it, however that ends.
     """
@@ -73,7 +73,7 @@ def alone(host: Host, patience: float = PATIENCE, path: str = PATH) -> Iterator[
 
 @contextmanager
 def changing(host: Host, check: bool) -> Iterator[Host]:
-    """Hold the lock while a module changes the host; looking needs none."""
+    """Hold the lock while a module changes the host; reading needs none."""
     if check:
         yield host
         return

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What lies between a module's options and its answer: whoever asks several modules at once gets the same answers."""
+"""What lies between a module's options and its answer: the drift check gets the same answers as the module."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Answer:
     Attributes:
         facts: What it exits with, JSON-ready; ``changed`` among them.
         warnings: What the operator should know though it went well.
-        failure: Why the module fails all the same, its facts being what was asked for.
+        failure: Why the module fails all the same; the facts are returned with it.
     """
 
     facts: Mapping[str, Any]
@@ -32,13 +32,13 @@ class Answer:
 
 
 # Options as the module's argument specification leaves them, host, check mode -> answer; or CoreError.
-Ask = Callable[[Mapping[str, Any], Host, bool], Answer]
+Responder = Callable[[Mapping[str, Any], Host, bool], Answer]
 
 
-def respond(module: AnsibleModule, ask: Ask) -> None:
+def respond(module: AnsibleModule, responder: Responder) -> None:
     """End a module with its answer, or with the error meant for the operator."""
     try:
-        answer = ask(module.params, Host(), module.check_mode)
+        answer = responder(module.params, Host(), module.check_mode)
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
     for words in answer.warnings:

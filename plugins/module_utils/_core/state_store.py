@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What was asked of a host, kept on it: one JSON document for each resource, replayed after boot and link-up."""
+"""What is requested of a host, saved on it: one JSON state file for each resource, reapplied after boot and link-up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class StateFile:
-    """What was asked of one resource.
+    """What is requested of one resource.
 
     Attributes:
         name: File name without its suffix; unique on the host.
-        kind: Which resource replays it, such as ``nic``.
-        body: The request in the subject's own form, ready for JSON.
+        kind: Which resource reapplies it, such as ``nic``.
+        body: The request in the resource's own form, ready for JSON.
     """
 
     name: str
@@ -34,15 +34,15 @@ class StateFile:
 
 
 def path(name: str, directory: str = DIRECTORY) -> str:
-    """Return where a document is kept."""
+    """Return the path of a state file."""
     return f"{directory}/{name}.json"
 
 
 def load(host: Host, name: str, directory: str = DIRECTORY) -> StateFile | None:
-    """Return a document; None where there is none, or none that can be understood.
+    """Return a state file; None where there is none, or none that can be understood.
 
     A file that is not ours to understand (torn, or of another format) is planned anew and overwritten, as it differs
-    from every document.
+    from every state file.
     """
     text = host.read(path(name, directory))
     if text is None:
@@ -58,24 +58,24 @@ def load(host: Host, name: str, directory: str = DIRECTORY) -> StateFile | None:
 
 
 def load_all(host: Host, directory: str = DIRECTORY) -> list[StateFile]:
-    """Return every document that can be understood, by name."""
+    """Return every state file that can be understood, by name."""
     names = [name[: -len(".json")] for name in host.list(directory) if name.endswith(".json")]
     return [found for name in names if (found := load(host, name, directory))]
 
 
 def plan(held: StateFile | None, desired: StateFile) -> list[Change]:
-    """Return the change of a document, if it differs; the last step of a subject's plan."""
+    """Return the change of a state file, if it differs; the last step of a resource's plan."""
     if held == desired:
         return []
     return [Change(("state file", desired.name), held and dict(held.body), dict(desired.body))]
 
 
 def store(host: Host, state_file: StateFile, directory: str = DIRECTORY) -> None:
-    """Write a document; a reader sees the old one or the new one, never a part."""
+    """Write a state file; a reader sees the old one or the new one, never a part."""
     content = {"format": FORMAT, "kind": state_file.kind, **state_file.body}
     host.write_atomically(path(state_file.name, directory), json.dumps(content, indent=2) + "\n")
 
 
 def discard(host: Host, name: str, directory: str = DIRECTORY) -> None:
-    """Remove a document if it is there."""
+    """Remove a state file if it is there."""
     host.remove(path(name, directory))

@@ -61,7 +61,7 @@ class Host:
 
     @property
     def boot_id(self) -> str:
-        """The id of this boot; "" where the kernel tells none."""
+        """The id of this boot; "" where the kernel has none."""
         return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()
 
     def exists(self, path: str) -> bool:
@@ -69,7 +69,7 @@ class Host:
         return self.path(path).exists()
 
     def write_attribute(self, path: str, text: str) -> None:
-        """Write a setting of the kernel's in one system call, as sysfs and procfs want it.
+        """Write a setting of the kernel's in one system call, as sysfs and procfs need it.
 
         Raises:
             OSError: The kernel refused; the number says why.

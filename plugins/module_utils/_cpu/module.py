@@ -12,8 +12,10 @@ from typing import Any
 from .._core.converge import Findings, converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .plan import ISOLATION, advise, cpusets, parse_request, resolve, table
-from .resource import CpuIsolation, disagreements, reboot_reasons
+from .changes import disagreements, reboot_reasons
+from .plan import cpusets, resolve, table, warnings
+from .request import ISOLATION, parse_request
+from .resource import CpuIsolation
 
 ASSIGNMENT = {
     "name": {"type": "str", "required": True},
@@ -40,16 +42,16 @@ OPTIONS: dict[str, Any] = {
 
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
-    """Share the CPUs out, and tell what the plan means for others."""
+    """Share the CPUs out, and report what the plan means for others."""
     request = parse_request(options) if options["state"] == "present" else None
     outcome = converge(CpuIsolation(request), request, host, check=check)
-    rows, arguments, containers, reasons, warnings = [], [], {}, [], []
+    rows, arguments, containers, reasons, warned = [], [], {}, [], []
     if request:
         topology = outcome.state.topology
         plan = resolve(request, topology, Findings())
         rows, arguments, containers = table(plan, topology), plan.boot_arguments, cpusets(plan, topology.nodes)
         reasons = reboot_reasons(plan, outcome.state)
-        warnings = [*advise(plan, topology), *disagreements(plan, outcome.state)]
+        warned = [*warnings(plan, topology), *disagreements(plan, outcome.state)]
     reported = exit_arguments(
         outcome,
         plan=rows,
@@ -57,6 +59,6 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
         containers=containers,
         reboot_required=bool(reasons),
         reboot_reasons=reasons,
-        warnings=warnings,
+        advice=warned,
     )
-    return Answer(reported, warnings)
+    return Answer(reported, warned)

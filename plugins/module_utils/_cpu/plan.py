@@ -10,82 +10,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core.converge import Findings, Invalid
-from .._core.cpulist import format_cpulist, parse_cpulist
+from .._core.converge import Findings
+from .._core.cpulist import format_cpulist
 from .._linux.topology import Node
-
-REST = "rest"
-OTHERS = "default"
-# In the order in which the kernel's documentation names them.
-ISOLATION = ("domain", "managed_irq", "nohz_full", "rcu_nocbs")
-Cpus = frozenset[int]
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Who is to have CPUs of its own: the listed ones, or so many cores.
-
-    Attributes:
-        name: Of the service, such as ``go-backend``.
-        cpus: Exactly these; None where cores are asked for.
-        cores: Whole cores, out of the isolated ones.
-        node: NUMA node that the cores are to be of.
-        nic: NIC (name, PCI address or MAC address) whose node that is.
-    """
-
-    name: str
-    cpus: Cpus | None = None
-    cores: int | None = None
-    node: int | None = None
-    nic: str | None = None
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the operator asks for.
-
-    Attributes:
-        housekeeping: CPUs that run everything that is not assigned; None for what is not isolated.
-        housekeeping_cores: The first so many cores of each node instead.
-        isolated: CPUs kept free of that; None for what does not keep house.
-        isolation: What the kernel takes off the isolated CPUs, out of ISOLATION.
-        split_cores: Whether threads of one core may be on both sides.
-        governor: cpufreq governor of every CPU; None leaves it alone.
-        assignments: Served in this order, those with listed CPUs first.
-    """
-
-    housekeeping: Cpus | None = None
-    housekeeping_cores: int | None = None
-    isolated: Cpus | None = None
-    isolation: Sequence[str] = ()
-    split_cores: bool = False
-    governor: str | None = None
-    assignments: Sequence[Assignment] = ()
-
-
-@dataclass(frozen=True)
-class Topology:
-    """The CPUs as the planner sees them.
-
-    Attributes:
-        nodes: NUMA nodes, by id.
-        cores: Every online CPU, in groups that share a core, by their first CPU.
-        nics: NUMA node of each NIC that was asked about and exists; None where the hardware does not say.
-    """
-
-    nodes: Sequence[Node]
-    cores: Sequence[Cpus]
-    nics: Mapping[str, int | None] = field(default_factory=dict)
-
-    @property
-    def online(self) -> Cpus:
-        """Every CPU in use."""
-        return frozenset().union(*self.cores)
-
-    @property
-    def boot_cpu(self) -> int:
-        """The CPU that the kernel starts on and keeps time with."""
-        return min(self.online)
+from .limits import check_apart, check_listed, check_online, check_shares
+from .request import ISOLATION, OTHERS, Assignment, Cpus, Request
+from .state import Topology
 
 
 @dataclass(frozen=True)
@@ -124,71 +54,19 @@ class Plan:
         ]
 
 
-def parse_request(options: Mapping[str, Any]) -> Request:
-    """Return the request in a module's options, or in a document.
-
-    Raises:
-        Invalid: With everything that is malformed.
-    """
-    wrong = Findings()
-
-    def cpus(option: str, text: str | None) -> Cpus | None:
-        try:
-            return None if text is None else frozenset(parse_cpulist(text))
-        except Invalid as error:
-            wrong.add(f"{option}: {error}")
-            return None
-
-    given = {name: options.get(name) for name in ("housekeeping", "housekeeping_cores", "isolated")}
-    rest = given["isolated"] == REST
-    if given["housekeeping"] is not None and given["housekeeping_cores"] is not None:
-        wrong.add("housekeeping and housekeeping_cores are two ways to say one thing; give one of them")
-    if given["housekeeping"] is None and given["housekeeping_cores"] is None and (rest or given["isolated"] is None):
-        wrong.add("give housekeeping or housekeeping_cores, or list the isolated CPUs: one of them is the rest")
-    if given["housekeeping_cores"] is not None and given["housekeeping_cores"] < 1:
-        wrong.add(f"housekeeping_cores {given['housekeeping_cores']} is less than 1 core of each node")
-    assignments: list[Assignment] = []
-    for one in options.get("assignments") or ():
-        name, cores = one["name"], one.get("cores")
-        if name == OTHERS or name in [other.name for other in assignments]:
-            wrong.add(f"assignments: '{name}' is {'for all others' if name == OTHERS else 'there twice'}; rename it")
-        if (one.get("cpus") is None) == (cores is None):
-            wrong.add(f"assignments: {name} needs either cpus or cores")
-        if cores is not None and cores < 1:
-            wrong.add(f"assignments: {name} cannot have {cores} cores; give 1 or more")
-        where = [key for key in ("node", "nic") if one.get(key) is not None]
-        if len(where) > (cores is not None):
-            wrong.add(f"assignments: {name} may say node or nic, one of them, beside cores")
-        assignments.append(
-            Assignment(name, cpus(f"assignments: {name}", one.get("cpus")), cores, one.get("node"), one.get("nic"))
-        )
-    request = Request(
-        housekeeping=cpus("housekeeping", given["housekeeping"]),
-        housekeeping_cores=given["housekeeping_cores"],
-        isolated=None if rest else cpus("isolated", given["isolated"]),
-        isolation=options.get("isolation") or (),
-        split_cores=bool(options.get("split_cores")),
-        governor=options.get("governor"),
-        assignments=assignments,
-    )
-    wrong.raise_if_any(Invalid, "CPU plan")
-    return request
-
-
 def resolve(request: Request, topology: Topology, wrong: Findings) -> Plan:
     """Return the plan that a request means on a host.
 
     Args:
-        request: What is asked for.
+        request: What is requested.
         topology: The host.
         wrong: Gets every reason why the host cannot be shared out so; the plan is of use only where there is none.
     """
     housekeeping = _housekeeping(request, topology, wrong)
     isolated = topology.online - housekeeping if request.isolated is None else request.isolated
     for option, cpus in (("housekeeping", housekeeping), ("isolated", isolated)):
-        if cpus - topology.online:
-            wrong.add(f"{option}: {_offline(cpus, topology)}")
-    _check_shares(request, topology, housekeeping, isolated, wrong)
+        check_online(option, cpus, topology, wrong)
+    check_shares(request, topology, housekeeping, isolated, wrong)
     return Plan(
         housekeeping=housekeeping,
         isolated=isolated,
@@ -230,8 +108,8 @@ def table(plan: Plan, topology: Topology) -> list[dict[str, Any]]:
     ]
 
 
-def advise(plan: Plan, topology: Topology) -> Iterator[str]:
-    """Say what is allowed, and probably not meant."""
+def warnings(plan: Plan, topology: Topology) -> Iterator[str]:
+    """Yield what is allowed, and probably not meant."""
     for node in topology.nodes:
         if node.cpus and not plan.housekeeping & frozenset(node.cpus):
             yield (
@@ -259,39 +137,9 @@ def _housekeeping(request: Request, topology: Topology, wrong: Findings) -> Cpus
     for node in topology.nodes:
         cores = [core for core in topology.cores if core & frozenset(node.cpus)]
         if cores and desired > len(cores):
-            wrong.add(f"housekeeping_cores: {desired} of node {node.id}, which has {len(cores)}; ask for fewer")
+            wrong.add(f"housekeeping_cores: {desired} of node {node.id}, which has {len(cores)}; request fewer")
         kept.update(*cores[:desired])
     return frozenset(kept)
-
-
-def _check_shares(request: Request, topology: Topology, housekeeping: Cpus, isolated: Cpus, wrong: Findings) -> None:
-    online, boot = topology.online, topology.boot_cpu
-    if not isolated:
-        wrong.add(
-            f"no CPU is left to isolate: housekeeping has all that are online ({format_cpulist(online)}); "
-            "keep fewer, or give this host no plan"
-        )
-    if isolated >= online:
-        most = format_cpulist(online - _core(boot, topology)) or "none"
-        wrong.add(
-            f"isolated: {format_cpulist(isolated)} is every CPU that is online; at most {most} can be, as CPU {boot} "
-            "must keep house"
-        )
-    elif boot not in housekeeping:
-        wrong.add(f"CPU {boot}, which the kernel boots on and keeps time with, must keep house: add it to housekeeping")
-    if housekeeping & isolated:
-        both = format_cpulist(housekeeping & isolated)
-        wrong.add(f"CPUs {both} are in housekeeping and in isolated; take them out of one")
-    forgotten = online - housekeeping - isolated
-    if forgotten:
-        wrong.add(f"CPUs {format_cpulist(forgotten)} are neither in housekeeping nor in isolated; add them to one")
-    if not request.split_cores:
-        for core in topology.cores:
-            if core & housekeeping and core & isolated:
-                wrong.add(
-                    f"CPUs {format_cpulist(core)} are threads of one core, and {format_cpulist(core & isolated)} alone "
-                    "would be isolated: the others slow it down; keep them together, or set split_cores"
-                )
 
 
 def _assign(
@@ -300,7 +148,7 @@ def _assign(
     given: dict[str, Cpus] = {}
     for one in request.assignments:
         if one.cpus is not None:
-            _check_listed(one.name, one.cpus, topology, housekeeping, isolated, wrong)
+            check_listed(one.name, one.cpus, topology, housekeeping, isolated, wrong)
             given[one.name] = one.cpus
     for one in request.assignments:
         if one.cores is not None:
@@ -309,37 +157,8 @@ def _assign(
     names = list(given)
     for index, name in enumerate(names):
         for other in names[index + 1 :]:
-            _check_apart((name, given[name]), (other, given[other]), isolated, topology, request.split_cores, wrong)
+            check_apart((name, given[name]), (other, given[other]), isolated, topology, request.split_cores, wrong)
     return {one.name: given[one.name] for one in request.assignments if one.name in given}
-
-
-def _check_listed(
-    name: str, cpus: Cpus, topology: Topology, housekeeping: Cpus, isolated: Cpus, wrong: Findings
-) -> None:
-    if not cpus:
-        wrong.add(f"{name}: its list of CPUs is empty; give at least one")
-    if cpus - topology.online:
-        wrong.add(f"{name}: {_offline(cpus, topology)}")
-    if cpus & housekeeping and cpus & isolated:
-        wrong.add(
-            f"{name}: of CPUs {format_cpulist(cpus)}, {format_cpulist(cpus & isolated)} are isolated and "
-            f"{format_cpulist(cpus & housekeeping)} keep house; give it CPUs of one kind"
-        )
-
-
-def _check_apart(
-    one: tuple[str, Cpus], other: tuple[str, Cpus], isolated: Cpus, topology: Topology, split: bool, wrong: Findings
-) -> None:
-    shared = one[1] & other[1] & isolated
-    if shared:
-        wrong.add(f"{one[0]} and {other[0]} both have the isolated CPUs {format_cpulist(shared)}; give each its own")
-    elif not split:
-        for core in topology.cores:
-            if core & one[1] & isolated and core & other[1] & isolated:
-                wrong.add(
-                    f"{one[0]} and {other[0]} have threads of one core, CPUs {format_cpulist(core)}; "
-                    "give each whole cores, or set split_cores"
-                )
 
 
 def _cores(one: Assignment, count: int, free: Cpus, topology: Topology, split: bool, wrong: Findings) -> Cpus:
@@ -357,8 +176,8 @@ def _cores(one: Assignment, count: int, free: Cpus, topology: Topology, split: b
     if by_node:
         held = ", ".join(f"node {place} has {len(found)}" for place, found in by_node.items())
         wrong.add(
-            f"{one.name}: {count} whole cores of one node are wanted, isolated and not assigned yet, and {held}; "
-            "ask for fewer, isolate more, or list its cpus"
+            f"{one.name}: {count} whole cores of one node are requested, isolated and not assigned yet, and {held}; "
+            "request fewer, isolate more, or list its cpus"
         )
     return frozenset()
 
@@ -383,14 +202,3 @@ def _node(one: Assignment, topology: Topology, wrong: Findings) -> int | None:
 
 def _cpuset(cpus: Collection[int], nodes: Sequence[Node]) -> dict[str, str]:
     return {"cpuset_cpus": format_cpulist(cpus), "cpuset_mems": format_cpulist(node.id for node in nodes)}
-
-
-def _core(cpu: int, topology: Topology) -> Cpus:
-    return next(core for core in topology.cores if cpu in core)
-
-
-def _offline(cpus: Cpus, topology: Topology) -> str:
-    return (
-        f"CPUs {format_cpulist(cpus - topology.online)} are not online ({format_cpulist(topology.online)} are); "
-        "take them out, or bring them online first"
-    )

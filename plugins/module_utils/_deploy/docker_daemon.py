@@ -6,13 +6,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import shutil
 import signal
-import socket
-import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -21,16 +17,15 @@ from .._core.converge import ApplyFailed, Change, Impossible, Invalid, Refused
 from .._core.system import Host
 from .._linux.detached import Running, find_process, log_tail, search_path, start, wait
 from .._linux.systemd import in_charge
+from .engine_socket import DEFAULT_SOCKET, answers
 
-DEFAULT_SOCKET = "/run/docker.sock"
 DEFAULT_PID_FILE = "/run/docker.pid"
 COMMAND = "dockerd"
-PING_TIMEOUT = 5.0  # seconds
 
 
 @dataclass(frozen=True)
-class EngineState:
-    """An engine as found.
+class DaemonState:
+    """A daemon and its engine as found.
 
     Attributes:
         answers: Whether something answers on the socket as an engine.
@@ -44,7 +39,7 @@ class EngineState:
 
 
 @dataclass(frozen=True)
-class Daemon:
+class DaemonOptions:
     """How the engine is started, and how long anything may take.
 
     Attributes:
@@ -77,7 +72,7 @@ class Daemon:
 
 @dataclass(frozen=True)
 class Desired:
-    """What is asked.
+    """What is requested.
 
     Attributes:
         running: Whether an engine is to answer.
@@ -88,21 +83,21 @@ class Desired:
     started_after: int | None = None
 
 
-class DockerEngine:
-    """The resource: the engine behind one socket."""
+class DockerDaemon:
+    """The resource: the daemon behind one socket."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: DaemonOptions) -> None:
         self.daemon = daemon
 
-    def read(self, host: Host) -> EngineState:
-        """Ask the socket, and look up the process that the pid file names."""
-        return EngineState(
+    def read(self, host: Host) -> DaemonState:
+        """Query the socket, and find the process that the pid file names."""
+        return DaemonState(
             answers=answers(self.daemon.socket),
             process=find_process(host, self.daemon.pid_file, COMMAND),
             service_manager="systemd" if in_charge(host) else "none",
         )
 
-    def validate(self, desired: Desired, state: EngineState) -> None:
+    def validate(self, desired: Desired, state: DaemonState) -> None:
         """Raise where somebody else is in charge, or there is nothing to start."""
         if self.daemon.timeout <= 0:
             raise Invalid(f"timeout {self.daemon.timeout} must be more than 0 seconds")
@@ -115,12 +110,12 @@ class DockerEngine:
         if state.answers and not state.process:
             raise Refused(
                 f"an engine answers on {self.daemon.socket}, but {self.daemon.pid_file} names no living {COMMAND}, so "
-                "which process to end cannot be told; give its pid_file, or end it where it was started"
+                "which process to end is unknown; give its pid_file, or end it where it was started"
             )
         if desired.running and not shutil.which(COMMAND, path=search_path()):
             raise Impossible(f"{COMMAND} is not installed (Debian package docker.io)")
 
-    def plan(self, desired: Desired, state: EngineState) -> list[Change]:
+    def plan(self, desired: Desired, state: DaemonState) -> list[Change]:
         """Return the processes to end and to start."""
         running = state.answers or state.process is not None
         pid = state.process.pid if state.process else None
@@ -176,61 +171,8 @@ class DockerEngine:
         )
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket.
-
-    Args:
-        path: The socket.
-        timeout: Seconds that connecting, and each wait for an answer, may take; None for no limit.
-    """
-
-    def __init__(self, path: str, timeout: float | None = PING_TIMEOUT) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-def answers(path: str) -> bool:
-    """Whether an engine says that it is well on a Unix socket."""
-    connection = UnixConnection(path)
-    try:
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def list_containers(path: str, label: str) -> list[dict[str, Any]]:
-    """Return the running containers with a label as the engine lists them; none where no engine answers.
-
-    Args:
-        path: Unix socket of the engine.
-        label: ``key=value``.
-
-    Source: Docker Engine API, ``GET /containers/json``.
-    """
-    query = urllib.parse.urlencode({"filters": json.dumps({"label": [label]})})
-    connection = UnixConnection(path)
-    try:
-        connection.request("GET", f"/containers/json?{query}")
-        answer = connection.getresponse()
-        containers: list[dict[str, Any]] = json.loads(answer.read()) if answer.status == http.HTTPStatus.OK else []
-        return containers
-    except (OSError, http.client.HTTPException):
-        return []
-    finally:
-        connection.close()
-
-
-def facts(state: EngineState) -> dict[str, Any]:
-    """Return what a module reports of an engine."""
+def facts(state: DaemonState) -> dict[str, Any]:
+    """Return what a module reports of a daemon."""
     return {
         "running": state.answers,
         "pid": state.process.pid if state.process else None,

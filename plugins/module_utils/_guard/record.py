@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Guards as they are on disk, and the agent's acknowledgements of them."""
+"""Guards as they are on disk, what is reported of them, and the agent's acknowledgements."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._core import lock
 from .._core.system import Host
 from .._linux import linkstate
 from .._linux.detached import Running, find_running
@@ -25,18 +26,19 @@ ARCHIVE = f"{DIRECTORY}/archive"
 RUNTIME = "/run/tripod/guard"
 FORMAT = 1
 ARMED, REVERTING, REVERTED, FAILED = "armed", "reverting", "reverted", "failed"
-_ARCHIVED = 20  # reports kept
+_ARCHIVED = 20  # reports
+_LOCK_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Restore:
-    """A document's body whose replay brings the state before back.
+    """The body of a state file that, reapplied, restores the state before.
 
     Attributes:
-        kind: Which subject replays it.
-        body: In that subject's own form, ready for JSON.
+        kind: Which resource reapplies it.
+        body: In that resource's own form, ready for JSON.
     """
 
     kind: str
@@ -58,13 +60,13 @@ class Record:
         session: The SSH connection that armed it; None for a local one.
         process: The module that makes the change; it is ended before its change is reverted.
         state_files: Content before, by path; None where there was none.
-        restores: Replayed in this order.
+        restores: Reapplied in this order.
         links: Links, addresses and routes before.
         leftovers: Paths that are removed when the guard is over.
         state: armed, reverting, reverted or failed. A confirmed guard leaves no record.
         attempts: How often a revert was begun.
-        report: What was put back, a line each.
-        errors: What could not be put back in the last attempt.
+        report: What was restored, a line each.
+        errors: What could not be restored in the last attempt.
         ended: When it was reverted or given up, in seconds since the epoch.
     """
 
@@ -93,6 +95,11 @@ class Record:
         return self.state in (ARMED, REVERTING)
 
 
+def locked(host: Host) -> AbstractContextManager[None]:
+    """Keep everybody else from the guards: a confirmation and a revert that meet must not both succeed."""
+    return lock.alone(host, _LOCK_SECONDS, f"{RUNTIME}/lock")
+
+
 def records(host: Host) -> list[Record]:
     """Return every guard on disk, oldest first."""
     found = [load(host, name) for name in record_names(host)]
@@ -110,7 +117,7 @@ def load(host: Host, identity: str) -> Record | None:
 
 
 def set_aside(host: Host, identity: str) -> None:
-    """Move a guard that cannot be understood to the archive, so that it is told of once and not each second."""
+    """Move a guard that cannot be understood to the archive, so that it is reported once and not each second."""
     host.path(ARCHIVE).mkdir(parents=True, exist_ok=True)
     os.replace(host.path(_path(identity)), host.path(f"{ARCHIVE}/{identity}.torn"))
 
@@ -127,23 +134,23 @@ def store_record(host: Host, record: Record) -> None:
 
 
 def remove_record(host: Host, record: Record) -> None:
-    """Remove a guard with everything that was kept for it."""
+    """Remove a guard with everything that was saved for it."""
     host.remove(_path(record.id))
     forget_acknowledgement(host, record.id)
     remove_leftovers(host, record)
 
 
 def archive_record(host: Host, record: Record) -> None:
-    """Put a guard away that was told of, for people to read; the oldest of these are removed."""
+    """Archive a guard that was reported, for people to read; the oldest of these are removed."""
     host.write_atomically(f"{ARCHIVE}/{record.id}.json", json.dumps(facts(record), indent=2) + "\n", 0o600)
     remove_record(host, record)
-    kept = sorted(host.path(ARCHIVE).glob("*.json"), key=lambda path: path.stat().st_mtime)
-    for path in kept[:-_ARCHIVED]:
+    archived = sorted(host.path(ARCHIVE).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for path in archived[:-_ARCHIVED]:
         path.unlink()
 
 
 def remove_leftovers(host: Host, record: Record) -> None:
-    """Remove what was kept for a guard."""
+    """Remove what was saved for a guard."""
     for name in record.leftovers:
         path = host.path(name)
         with suppress(OSError):
@@ -154,7 +161,7 @@ def remove_leftovers(host: Host, record: Record) -> None:
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """Return what people and playbooks are told of a guard."""
+    """Return what is reported of a guard to people and playbooks."""
     return {
         "id": record.id,
         "subject": record.subject,

@@ -22,7 +22,7 @@ _CONTROLLERS = ("ansible", "ansible-playbook", "ansible-console", "ansible-pull"
 
 @dataclass(frozen=True)
 class Ssh:
-    """The two ends of an SSH connection, as sshd tells them in SSH_CONNECTION."""
+    """The two ends of an SSH connection, as sshd gives them in SSH_CONNECTION."""
 
     peer: str
     peer_port: int

@@ -16,7 +16,9 @@ from .._core.module import Answer
 from .._core.sizes import parse_size
 from .._core.system import Host
 from .._linux.hugetlbfs import Mount
-from .resource import TRANSPARENT_KEYS, Desired, Reservation, bring, facts, warnings
+from .plan import facts, warnings
+from .request import TRANSPARENT_KEYS, Desired, Reservation
+from .resource import bring
 
 RESERVATIONS = {
     "type": "list",
@@ -57,7 +59,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
-    """Reserve huge pages now, and tell what a boot is to reserve."""
+    """Reserve huge pages now, and report what boot arguments are to reserve."""
     desired = _desired(options)
     outcome = bring(desired, host, check=check)
     return Answer(exit_arguments(outcome, **facts(desired, outcome.state)), warnings(desired, outcome.state))

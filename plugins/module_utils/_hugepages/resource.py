@@ -23,33 +23,13 @@ from .._core.system import Host
 from .._linux import hugetlbfs
 from .._linux.hugetlbfs import Mount
 from .._linux.topology import NODES, TRANSPARENT
-from . import plan
-from .plan import boot_arguments, boots_needed, reboot_reasons, warnings
-from .state import (
-    KIND,
-    TRANSPARENT_KEYS,
-    Desired,
-    HugepageState,
-    PoolKey,
-    Reservation,
-    pool_path,
-    read_memory,
-    read_state,
-)
+from . import limits, plan
+from .plan import sizes_awaiting_reboot
+from .request import Desired, faults
+from .state import KIND, HugepageState, PoolKey, pool_path, read_memory, read_state
 
-__all__ = [
-    "KIND",
-    "TRANSPARENT_KEYS",
-    "Desired",
-    "Hugepages",
-    "Reservation",
-    "boot_arguments",
-    "bring",
-    "facts",
-    "reapply",
-    "reboot_reasons",
-    "warnings",
-]
+# What the agent reapplies by.
+__all__ = ["KIND", "Hugepages", "bring", "reapply"]
 
 # Compaction works in the background too, so a later attempt may get what an earlier one did not.
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
@@ -61,7 +41,7 @@ class Hugepages:
     """The resource for ``converge``.
 
     Args:
-        desired: What is asked; reading needs the pools and paths in it.
+        desired: What is requested; reading needs the pools and paths in it.
     """
 
     def __init__(self, desired: Desired) -> None:
@@ -69,23 +49,23 @@ class Hugepages:
         self._waiting: set[PoolKey] = set()
 
     def read(self, host: Host) -> HugepageState:
-        """Read pools, memory, modes, mounts and the document."""
+        """Read pools, memory, modes, mounts and the state file."""
         return read_state(host, self._desired, self._waiting)
 
     def validate(self, desired: Desired, state: HugepageState) -> None:
         """Raise with every reason at once."""
         headline = "huge pages: nothing was changed"
         if desired.present:
-            Findings(list(plan.faults(desired))).raise_if_any(Invalid, headline)
-            Findings(list(plan.limits(desired, state))).raise_if_any(Impossible, headline)
-        Findings(list(plan.refusals(desired, state))).raise_if_any(Refused, headline)
+            Findings(list(faults(desired))).raise_if_any(Invalid, headline)
+            Findings(list(limits.limits(desired, state))).raise_if_any(Impossible, headline)
+        Findings(list(limits.refusals(desired, state))).raise_if_any(Refused, headline)
 
     def plan(self, desired: Desired, state: HugepageState) -> list[Change]:
-        """Return the steps: pages given back first, large pages before small ones, the document last."""
+        """Return the steps: pages to free first, large pages before small ones, the state file last."""
         return plan.plan(desired, state)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Carry out the plan; pages that cannot be had now are an error, or wait for a boot that will bring them."""
+        """Carry out the plan; pages that cannot be had now are an error, or wait for a reboot that will bring them."""
         state = self.read(host)
         self._fill(host, [change for change in changes if change.path[0] == "pages"], state)
         desired = {mount.path: mount for mount in self._desired.mounts} if self._desired.present else {}
@@ -108,7 +88,7 @@ class Hugepages:
     def _fill(self, host: Host, changes: Sequence[Change], state: HugepageState) -> None:
         done: list[Change] = []
         short = Findings()
-        awaited = boots_needed(self._desired, state)
+        awaited = sizes_awaiting_reboot(self._desired, state)
         for change in changes:
             key = (int(change.path[1]), parse_size(change.path[2]))
             done.append(change)
@@ -125,13 +105,13 @@ class Hugepages:
                 short.add(_shortfall(host, key, change.after, reached, self._desired, state))
         if not short.reasons:
             return
-        left = _put_back(host, state.numa, done)
-        outcome = "the counts before are back" if not left else "not put back: " + "; ".join(left)
+        left = _restore(host, state.numa, done)
+        outcome = "the previous counts are restored" if not left else "not restored: " + "; ".join(left)
         raise ApplyFailed(f"huge pages: {'; '.join(short.reasons)}; {outcome}", reasons=short.reasons)
 
 
 def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
-    """Converge, and tell of pools that wait for a boot only what they really got."""
+    """Converge, and report of pools that wait for a reboot only what they really got."""
     outcome = converge(Hugepages(desired), desired, host, check=check)
     if not outcome.state.waiting:
         return outcome
@@ -146,34 +126,20 @@ def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
-    """Bring the host to what a document's body asks.
+    """Bring the host to what a state file's body requests.
 
     Nodes and page sizes that the machine no longer has are left out and logged. Huge pages belong to no interface, so
-    a replay for some interfaces only does nothing.
+    nothing is done where only some interfaces are to be reapplied.
     """
     if only is not None:
         return Outcome((), None, checked=check)
-    desired = replace(Desired.from_body(body), record=False)
-    there = Hugepages(Desired(record=False)).read(host).pools
+    desired = replace(Desired.from_body(body), save=False)
+    there = Hugepages(Desired(save=False)).read(host).pools
     kept = tuple(one for one in desired.reservations if (one.node, one.size) in there)
     for one in desired.reservations:
         if one not in kept:
             _log.warning("huge pages of %s on node %d are left out: not there now", size_token(one.size), one.node)
     return bring(replace(desired, reservations=kept), host, check=check)
-
-
-def facts(desired: Desired, state: HugepageState) -> dict[str, Any]:
-    """Return what a module tells beside its changes."""
-    reasons = reboot_reasons(desired, state)
-    return {
-        "pools": [
-            {"node": node, "size": size_token(size), "total": pool.reserved, "free": pool.free}
-            for (node, size), pool in sorted(state.pools.items())
-        ],
-        "boot_arguments": boot_arguments(desired, state),
-        "reboot_required": bool(reasons),
-        "reboot_reasons": reasons,
-    }
 
 
 def _resize(host: Host, numa: bool, key: PoolKey, count: int, drop_caches: bool) -> int:
@@ -197,7 +163,7 @@ def _resize(host: Host, numa: bool, key: PoolKey, count: int, drop_caches: bool)
     return reached
 
 
-def _put_back(host: Host, numa: bool, done: Sequence[Change]) -> list[str]:
+def _restore(host: Host, numa: bool, done: Sequence[Change]) -> list[str]:
     left = []
     for change in reversed(done):
         key = (int(change.path[1]), parse_size(change.path[2]))
@@ -213,7 +179,7 @@ def _put_back(host: Host, numa: bool, done: Sequence[Change]) -> list[str]:
 
 def _shortfall(host: Host, key: PoolKey, count: int, reached: int, desired: Desired, state: HugepageState) -> str:
     node, size = key
-    pages = f"node {node}: {count} pages of {human_size(size)} are wanted, {reached} could be had"
+    pages = f"node {node}: {count} pages of {human_size(size)} are requested, {reached} could be had"
     memory = dict(read_memory(host, state.numa))[node]
     why = (
         f"{human_size(memory.free)} are free and {human_size(memory.reclaimable)} reclaimable, "
@@ -222,9 +188,9 @@ def _shortfall(host: Host, key: PoolKey, count: int, reached: int, desired: Desi
     if reached > count:
         return f"{pages}: the kernel keeps what is in use"
     if size in desired.at_boot:
-        return f"{pages} though the host was booted with arguments for them; {why}: ask for fewer"
+        return f"{pages} though the host was booted with arguments for them; {why}: request fewer"
     ways = [] if desired.drop_caches else ["let caches be dropped (drop_caches)"]
-    ways += ["free memory on that node", f"reserve {size_token(size)} at boot (at_boot)", "ask for fewer"]
+    ways += ["free memory on that node", f"reserve {size_token(size)} at boot (at_boot)", "request fewer"]
     return f"{pages}: {why}; {', or '.join(ways)}"
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Huge pages as a host has them, and what can be asked of it.
+"""Huge pages as a host has them.
 
 Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Linux tree.
 """
@@ -15,94 +15,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._core import state_store
-from .._core.sizes import parse_size, size_token
+from .._core.sizes import parse_size
 from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux import hugetlbfs
 from .._linux.hugetlbfs import Mount
 from .._linux.topology import HUGEPAGE_POOL, HUGEPAGES, NODES, TRANSPARENT, read_kernel
+from .request import TRANSPARENT_KEYS, Desired
 
 KIND = "hugepages"
-GIB = 1 << 30
-TRANSPARENT_KEYS = ("enabled", "defrag")
 _MOST_HOLDERS = 5
 
 PoolKey = tuple[int, int]  # node, bytes of a page
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """How many pages of one size a node keeps.
-
-    Attributes:
-        size: Bytes of a page.
-        count: Pages.
-    """
-
-    node: int
-    size: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Desired:
-    """What is asked of a host.
-
-    Attributes:
-        present: False puts back what was before the first call.
-        reservations: Each (node, size) at most once; what is not named is left alone.
-        at_boot: Page sizes (bytes) that boot arguments reserve too; others are reserved by the replay at boot.
-        default_size: Bytes of the page that programs get which name no size; a boot argument too.
-        mounts: All hugetlbfs mounts that are ours.
-        transparent: Mode by file name below transparent_hugepage.
-        drop_caches: Whether clean caches may be dropped where memory is fragmented.
-        keep: Bytes that the host must be left with beside all huge pages.
-        record: Whether a document is kept; a replay leaves it as it is.
-    """
-
-    present: bool = True
-    reservations: Sequence[Reservation] = ()
-    at_boot: Collection[int] = (GIB,)
-    default_size: int | None = None
-    mounts: Sequence[Mount] = ()
-    transparent: Mapping[str, str] = field(default_factory=dict)
-    drop_caches: bool = False
-    keep: int = 0
-    record: bool = True
-
-    @property
-    def nothing(self) -> bool:
-        """Whether it asks for nothing at all."""
-        return not (self.reservations or self.mounts or self.transparent or self.default_size)
-
-    def as_body(self) -> dict[str, Any]:
-        """Return it as a document holds it, sizes readable."""
-        return {
-            "reservations": [
-                {"node": one.node, "size": size_token(one.size), "count": one.count} for one in self.reservations
-            ],
-            "at_boot": [size_token(size) for size in sorted(self.at_boot)],
-            "default_size": self.default_size and size_token(self.default_size),
-            "mounts": [mount.as_body() for mount in self.mounts],
-            "transparent": dict(self.transparent),
-            "drop_caches": self.drop_caches,
-            "keep": self.keep,
-        }
-
-    @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Desired:
-        """Return what a document asks for."""
-        return cls(
-            reservations=tuple(
-                Reservation(one["node"], parse_size(one["size"]), one["count"]) for one in body["reservations"]
-            ),
-            at_boot=tuple(parse_size(size) for size in body["at_boot"]),
-            default_size=body["default_size"] and parse_size(body["default_size"]),
-            mounts=tuple(Mount.from_body(mount) for mount in body["mounts"]),
-            transparent=dict(body["transparent"]),
-            drop_caches=body["drop_caches"],
-            keep=body["keep"],
-        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +35,7 @@ class Pool:
 
     Attributes:
         total, free, surplus: Pages; surplus ones are lent beyond the reservation and vanish when they are freed.
-        holders: Who uses them, as far as processes map them; looked up only where pages are to be given back.
+        holders: Who uses them, as far as processes map them; looked up only where pages are to be freed.
     """
 
     total: int
@@ -159,7 +83,7 @@ class HugepageState:
 
     Attributes:
         promised: Pages by size that programs have mapped but not touched yet; the kernel keeps as many.
-        mounts: At the path of every mount of ours or asked for: the mount, another file system's type, or None.
+        mounts: At the path of every mount that is ours or requested: the mount, another file system's type, or None.
         units: Text of the mount units in /etc by name; None where there is none.
         fstab: Mount points of /etc/fstab.
         waiting: Pools that could not be filled in this run and get their pages at the next boot.
@@ -181,21 +105,21 @@ class HugepageState:
 
     @property
     def original(self) -> Mapping[str, Any]:
-        """What was before our first call, as far as the document tells."""
+        """Values from before our first call, as far as they are saved."""
         return self.state_file.body.get("original", {}) if self.state_file else {}
 
     @property
     def our_mounts(self) -> list[Mount]:
-        """Mounts that the document says are ours."""
+        """Mounts that the state file says are ours."""
         return [Mount.from_body(mount) for mount in self.state_file.body["mounts"]] if self.state_file else []
 
 
 def read_state(host: Host, desired: Desired, waiting: Collection[PoolKey] = ()) -> HugepageState:
-    """Read pools, memory, modes, mounts and the document.
+    """Read pools, memory, modes, mounts and the state file.
 
     Args:
         host: The machine.
-        desired: What is asked, which tells what else is looked at.
+        desired: What is requested, which says what else is read.
         waiting: Pools that are known to wait for the next boot.
     """
     numa = host.read(f"{NODES}/online") is not None
@@ -226,7 +150,7 @@ def read_state(host: Host, desired: Desired, waiting: Collection[PoolKey] = ()) 
 
 
 def targets(desired: Desired, state: HugepageState) -> dict[PoolKey, int]:
-    """Return the wanted pages of each pool that is to be compared."""
+    """Return the desired pages of each pool that is to be compared."""
     if desired.present:
         return {(one.node, one.size): one.count for one in desired.reservations}
     held = ((text.split(":"), count) for text, count in state.original.get("pools", {}).items())

@@ -89,7 +89,7 @@ def start(host: Host, command: Sequence[str], log: str) -> tuple[subprocess.Pope
 
 
 def wait(done: Callable[[], bool], seconds: float) -> bool:
-    """Ask again and again until it is true, or the time is over; return whether it became true."""
+    """Check again and again until it is true, or the time is over; return whether it became true."""
     limit = time.monotonic() + seconds
     while not done():
         if time.monotonic() > limit:

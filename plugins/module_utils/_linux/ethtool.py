@@ -5,7 +5,7 @@
 """Every setting of a NIC, by the transport that serves it. None is "not supported", which is not 0.
 
 Rings, channels, coalescing, features, pause and private flags go by generic netlink (kernel 5.7 or newer), which
-refuses in words and tells which coalescing parameters a driver has; RSS and flow rules by ioctl (``_rxnfc``).
+refuses in words and says which coalescing parameters a driver has; RSS and flow rules by ioctl (``rxnfc``).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Settings:
         bus: Address on its bus, such as ``0000:81:00.0``.
         rings: Descriptors by rx, rx_mini, rx_jumbo and tx, and bytes of tx_push_buf_len and hds_thresh.
         ring_options: rx_buf_len and cqe_size in bytes; tcp_data_split, tx_push and rx_push as booleans. The kernel
-            does not tell whether a driver that answers False knows tx_push or rx_push.
+            does not say whether a driver that answers False knows tx_push or rx_push.
         channels: Queues by rx, tx, other and combined.
         coalesce: By the words of ``ethtool -C``: rx_usecs, rx_frames, adaptive_rx, rx_frames_low, ...
         features: By the kernel's names, which ``ethtool -k`` shows for all but the oldest: rx-gro-hw, rx-lro,
@@ -131,14 +131,14 @@ class Settings:
 
 
 def read_settings(name: str) -> Settings:
-    """Ask the driver of an interface of this network namespace for all it says.
+    """Query the driver of an interface of this network namespace for all its settings.
 
     Raises:
         Impossible: There is no such interface, the kernel is too old, or it refused for another reason than that the
             driver does not support a question.
     """
     with Ethtool(name) as ethtool:
-        rss = _ask(name, "RSS", read_rss)
+        rss = _query(name, "RSS", read_rss)
         pause = ethtool.values(PAUSE)
         return replace(
             _driver(name),
@@ -151,13 +151,13 @@ def read_settings(name: str) -> Settings:
             private_flags=ethtool.private_flags(),
             rss=rss,
             # Drivers answer with no fields at all where there is no RSS to have them.
-            hash_fields=(_ask(name, "hash fields", read_hash_fields) or {}) if rss else {},
-            flow_rules=_ask(name, "flow rules", read_flow_rules),
+            hash_fields=(_query(name, "hash fields", read_hash_fields) or {}) if rss else {},
+            flow_rules=_query(name, "flow rules", read_flow_rules),
         )
 
 
 def describe(name: str) -> Settings:
-    """Ask a driver for its name, rings and channels only; an interface that is gone says nothing.
+    """Query a driver for its name, rings and channels only; an interface that is gone says nothing.
 
     Raises:
         Impossible: The kernel is too old, or refused for another reason than that there is no answer.
@@ -231,7 +231,7 @@ def set_private_flags(name: str, flags: Mapping[str, bool]) -> None:
         ethtool.set_private_flags(flags)
 
 
-def _ask(name: str, word: str, question: Callable[[str], Answer]) -> Answer | None:
+def _query(name: str, word: str, question: Callable[[str], Answer]) -> Answer | None:
     try:
         return question(name)
     except NetlinkError as error:
@@ -242,7 +242,7 @@ def _ask(name: str, word: str, question: Callable[[str], Answer]) -> Answer | No
 
 def _driver(name: str) -> Settings:
     """Return what the driver calls itself."""
-    answer = _ask(name, "driver", lambda nic: call(nic, struct.pack("=I", _GDRVINFO).ljust(_DRIVER_INFO.size, b"\0")))
+    answer = _query(name, "driver", lambda nic: call(nic, struct.pack("=I", _GDRVINFO).ljust(_DRIVER_INFO.size, b"\0")))
     if answer is None:
         return Settings()
     _command, driver, version, firmware, bus, *_rest = _DRIVER_INFO.unpack(answer)

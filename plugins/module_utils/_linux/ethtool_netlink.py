@@ -4,7 +4,7 @@
 # PRIVATE to the collection: no compatibility is promised to code outside it.
 """NIC settings by the ethtool family of generic netlink (kernel 5.7 or newer).
 
-It refuses in words, names the parameter it refuses, and tells which coalescing parameters a driver has.
+It refuses in words, names the parameter it refuses, and says which coalescing parameters a driver has.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Feature:
 
     Attributes:
         active: Whether it is on.
-        desired: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
+        wanted: Whether it would be on if nothing forbade it (another feature off, an XDP program attached).
         changeable: False for what ethtool(8) shows as [fixed].
     """
 
@@ -185,7 +185,7 @@ class Ethtool:
         if family is None:
             self._socket.__exit__()
             raise Impossible(
-                f"{name}: the kernel cannot be asked for NIC settings: it must be Linux 5.7 or newer, built with "
+                f"{name}: the kernel reports no NIC settings by netlink: it must be Linux 5.7 or newer, built with "
                 "CONFIG_ETHTOOL_NETLINK"
             )
         self._family = family
@@ -224,7 +224,7 @@ class Ethtool:
         """
         request = generic(group.set, self._header + encode_values(group, values))
         try:
-            self._socket.ask(self._family, request)
+            self._socket.request(self._family, request)
         except NetlinkError as error:
             raise self._refusal(group.word, _blamed(request, error, group, values), error) from error
 
@@ -256,13 +256,13 @@ class Ethtool:
 
     def _set_bits(self, command: int, kind: int, word: str, bits: Mapping[str, bool]) -> bytes:
         try:
-            return self._socket.ask(self._family, generic(command, self._header + encode_bits(kind, bits)))
+            return self._socket.request(self._family, generic(command, self._header + encode_bits(kind, bits)))
         except NetlinkError as error:
             raise self._refusal(word, bits, error) from error
 
     def _read(self, command: int, word: str) -> bytes | None:
         try:
-            return self._socket.ask(self._family, generic(command, self._header))
+            return self._socket.request(self._family, generic(command, self._header))
         except NetlinkError as error:
             if error.errno in _UNSUPPORTED:
                 return None

@@ -70,7 +70,7 @@ class Mount:
         )
 
     def as_body(self) -> dict[str, Any]:
-        """Return it as a document holds it."""
+        """Return it as a state file holds it."""
         return {
             "path": self.path,
             "size": size_token(self.size),
@@ -82,7 +82,7 @@ class Mount:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Mount:
-        """Return the mount that a document holds."""
+        """Return the mount that a state file holds."""
         size, mode = parse_size(body["size"]), int(body["mode"], 8)
         return cls(body["path"], size, mode, body["uid"], body["gid"], body["limit"])
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""irqbalance, told to keep off the interrupts that were placed: a run-time drop-in for its unit.
+"""irqbalance, kept off the interrupts that were placed by a run-time drop-in for its unit.
 
 Numbers of interrupts change with every boot and every load of a driver, so the ban is as short-lived as they are.
 """
@@ -27,7 +27,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class State:
-    """What irqbalance was told.
+    """How irqbalance is set up.
 
     Attributes:
         command: How its unit starts it; None where systemd does not know it.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""The interrupts of a NIC: found through its device, never by the interface's name, and told apart by queue."""
+"""The interrupts of a NIC: found through its device, never by the interface's name, and each with its queue."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Irq:
         return self.effective is not None and not self.effective <= self.cpus
 
     def facts(self) -> dict[str, Any]:
-        """Return what a module tells of it."""
+        """Return what a module reports of it."""
         return {
             "irq": self.number,
             "name": self.name,
@@ -89,19 +89,19 @@ def read(host: Host, device: str | None, queues: Mapping[int, int] | None = None
     Args:
         host: The machine.
         device: Its directory in sysfs; None for a NIC without hardware.
-        queues: Queue by interrupt, where the kernel says; the names tell otherwise.
+        queues: Queue by interrupt, where the kernel says; otherwise the names do.
     """
     if device is None:
         return ()
     found = [irq for number in _numbers(host, device) if (irq := _read(host, number))]
-    reported = [replace(irq, queue=(queues or {}).get(irq.number)) for irq in found]
-    if all(irq.queue is None for irq in reported):
-        reported = by_name(found)
-    return tuple(reported)
+    assigned = [replace(irq, queue=(queues or {}).get(irq.number)) for irq in found]
+    if all(irq.queue is None for irq in assigned):
+        assigned = by_name(found)
+    return tuple(assigned)
 
 
 def by_name(irqs: Sequence[Irq]) -> list[Irq]:
-    """Return interrupts with the queues that their names tell."""
+    """Return interrupts with the queues that their names give."""
     ways: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for place, irq in enumerate(irqs):
         match = next((match for pattern in _QUEUE_NAMES if (match := pattern.search(irq.name))), None)
@@ -118,7 +118,7 @@ def by_name(irqs: Sequence[Irq]) -> list[Irq]:
 
 
 def read_queues(index: int) -> dict[int, int] | None:
-    """Return the queue of each interrupt, as the driver told the kernel.
+    """Return the queue of each interrupt, as the driver reported it to the kernel.
 
     Args:
         index: Interface index.
@@ -190,7 +190,7 @@ def _read(host: Host, number: int) -> Irq | None:
         cpus=frozenset(parse_cpulist(cpus)),
         # Empty while nothing has been delivered yet.
         effective=frozenset(parse_cpulist(effective)) if effective else None,
-        # From 6.11 on the kernel takes the right to write from what it manages; before, only the attempt tells.
+        # From 6.11 on the kernel takes the right to write from what it manages; before, only the attempt shows it.
         movable=bool(host.path(f"{base}/smp_affinity").stat().st_mode & stat.S_IWUSR),
     )
 

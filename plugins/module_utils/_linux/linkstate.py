@@ -4,7 +4,7 @@
 # PRIVATE to the collection: no compatibility is promised to code outside it.
 """Links, addresses and routes as they were, and back to that: what a link that went down for a moment has lost.
 
-Addresses and routes are kept as the kernel's own messages, so that nothing of them has to be understood but the
+Addresses and routes are saved as the kernel's own messages, so that nothing of them has to be understood but the
 interface they belong to, whose index can be another after a driver was reloaded.
 """
 
@@ -38,7 +38,7 @@ _DAEMONS = frozenset((8, 10, 11, 12, 13, 14, 15, 17, 42, 99, 186, 187, 188, 189,
 
 @dataclass(frozen=True)
 class LinkState:
-    """What of a link is kept.
+    """What of a link is saved.
 
     Attributes:
         up: Administrative state.
@@ -80,8 +80,8 @@ class Snapshot:
         """Return this snapshot with what a later one says of other links."""
         own = {index for index, name in self.names.items() if name in self.links}
 
-        def joined(kept: Sequence[str], more: Sequence[str], indices: Callable[[bytes], list[int]]) -> list[str]:
-            return [*kept, *(one for one in more if not own & set(indices(bytes.fromhex(one))))]
+        def joined(first: Sequence[str], more: Sequence[str], indices: Callable[[bytes], list[int]]) -> list[str]:
+            return [*first, *(one for one in more if not own & set(indices(bytes.fromhex(one))))]
 
         return Snapshot(
             {**later.links, **self.links},
@@ -115,7 +115,7 @@ def take(interfaces: Collection[str]) -> Snapshot:
 
 
 def put_back(snapshot: Snapshot) -> list[str]:
-    """Bring links back to a snapshot, and give them the addresses and routes that they have lost since.
+    """Bring links back to a snapshot, and restore the addresses and routes that they have lost since.
 
     What was added since stays: it may be somebody else's.
 
@@ -161,7 +161,7 @@ def ways_to(address: str) -> set[str]:
     header = _ROUTE_HEADER.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
     try:
         with Socket(ROUTE) as route:
-            answer = route.ask(_GETROUTE, header + attribute(_RTA_DST, packed))
+            answer = route.request(_GETROUTE, header + attribute(_RTA_DST, packed))
     except NetlinkError:
         return set()
     return _named(_route_indices(answer))
@@ -215,7 +215,7 @@ def _add(kind: int, messages: Sequence[bytes], lines: list[str], errors: list[st
         for body in list(left):
             try:
                 with Socket(ROUTE) as route:
-                    route.ask(kind, body, CREATE | REPLACE)
+                    route.request(kind, body, CREATE | REPLACE)
             except NetlinkError as error:
                 refused[body] = error
                 continue

@@ -143,7 +143,7 @@ def link(name: str) -> Link | None:
     request = _LINK_HEADER.pack(0, 0, 0, 0, 0) + attribute(_IFNAME, text(name))
     try:
         with Socket(ROUTE) as route:
-            return _parse_link(route.ask(_GETLINK, request + attribute(_EXT_MASK, u32(_SKIP_STATISTICS))))
+            return _parse_link(route.request(_GETLINK, request + attribute(_EXT_MASK, u32(_SKIP_STATISTICS))))
     except NetlinkError as error:
         if error.errno == errno.ENODEV:
             return None
@@ -211,7 +211,7 @@ def set_link(
     flags = _IFF_UP if up else 0
     mask = 0 if up is None else _IFF_UP
     with Socket(ROUTE) as route:
-        route.ask(_SETLINK, _LINK_HEADER.pack(0, 0, index, flags, mask) + content)
+        route.request(_SETLINK, _LINK_HEADER.pack(0, 0, index, flags, mask) + content)
 
 
 def set_xdp(index: int, program_fd: int, mode: str, expected_fd: int | None = None) -> None:
@@ -235,7 +235,7 @@ def set_xdp(index: int, program_fd: int, mode: str, expected_fd: int | None = No
         content += attribute(_XDP_EXPECTED, struct.pack("=i", expected_fd))
     content += attribute(_XDP_FLAGS, u32(flags))
     with Socket(ROUTE) as route:
-        route.ask(_SETLINK, _LINK_HEADER.pack(0, 0, index, 0, 0) + nest(_XDP, content))
+        route.request(_SETLINK, _LINK_HEADER.pack(0, 0, index, 0, 0) + nest(_XDP, content))
 
 
 def xdp_features(index: int) -> set[str] | None:
@@ -243,7 +243,7 @@ def xdp_features(index: int) -> set[str] | None:
 
     Returns:
         Names out of ``XDP_FEATURES``; empty for a driver without native XDP; None where the kernel (before 6.3)
-        cannot tell.
+        cannot say.
 
     Raises:
         NetlinkError: The kernel refused, in its words.
@@ -252,7 +252,7 @@ def xdp_features(index: int) -> set[str] | None:
         family = conversation.family("netdev")
         if family is None:
             return None
-        answer = conversation.ask(family, generic(_DEV_GET, attribute(_DEV_IFINDEX, u32(index))))
+        answer = conversation.request(family, generic(_DEV_GET, attribute(_DEV_IFINDEX, u32(index))))
     features = dict(generic_attributes(answer)).get(_DEV_XDP_FEATURES)
     if features is None:
         return None

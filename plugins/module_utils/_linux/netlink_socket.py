@@ -85,7 +85,7 @@ class Socket:
     def __exit__(self, *_unused: object) -> None:
         self._socket.close()
 
-    def ask(self, kind: int, body: bytes, flags: int = 0) -> bytes:
+    def request(self, kind: int, body: bytes, flags: int = 0) -> bytes:
         """Send a request and return the body of its answer; empty where it is only acknowledged.
 
         Raises:
@@ -99,7 +99,7 @@ class Socket:
         return answer
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
-        """Return all bodies of a dump, asked again where the table changed meanwhile.
+        """Return all bodies of a dump, requested again where the table changed meanwhile.
 
         Raises:
             NetlinkError: The kernel refused, in its words, or the table never stood still.
@@ -115,7 +115,7 @@ class Socket:
         """Return the number of a generic netlink family, or None where the kernel lacks it."""
         request = _GENERIC_HEADER.pack(_GETFAMILY, 1, 0) + attribute(_FAMILY_NAME, text(name))
         try:
-            answer = self.ask(_CONTROL, request)
+            answer = self.request(_CONTROL, request)
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
                 return None

@@ -276,7 +276,7 @@ def _rxnfc(name: str, command: int, flow_type: int = 0, data: int = 0, count: in
 
 
 def _rxfh(name: str) -> bytes:
-    """Ask for sizes, function and transformation only."""
+    """Query sizes, function and transformation only."""
     return call(name, _RXFH.pack(_GRSSH, 0, 0, 0, 0, 0, 0))
 
 

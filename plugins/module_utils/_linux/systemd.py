@@ -16,7 +16,7 @@ _TIMEOUT = 120.0  # seconds; systemctl waits for the job
 
 
 def in_charge(host: Host) -> bool:
-    """Whether systemd is process 1, told as sd_booted(3) does."""
+    """Whether systemd is process 1, by the test of sd_booted(3)."""
     return host.exists("/run/systemd/system")
 
 
@@ -40,7 +40,7 @@ def journal_tail(unit: str, lines: int = 20) -> str:
     """Return the last lines that a unit wrote.
 
     Raises:
-        ApplyFailed: The journal cannot be asked.
+        ApplyFailed: The journal cannot be read.
     """
     command = ("journalctl", "--unit", unit, f"--lines={lines}", "--no-pager", "--output=cat")
     return _run(*command, timeout=_TIMEOUT).stdout

@@ -101,8 +101,8 @@ class Kernel:
     hugetlbfs: Sequence[str] = ()
 
 
-class Door(Protocol):
-    """The part of the kernel that is asked rather than read from files."""
+class Probe(Protocol):
+    """The part of the kernel that is queried rather than read from files."""
 
     def links(self) -> Sequence[netlink.Link]:
         """Return every link."""
@@ -111,36 +111,36 @@ class Door(Protocol):
         """Return what a link's driver says."""
 
     def xdp_features(self, index: int) -> set[str] | None:
-        """Return what a link's driver can do with XDP, or None where the kernel cannot tell."""
+        """Return what a link's driver can do with XDP, or None where the kernel cannot say."""
 
     def queues(self, index: int) -> Mapping[int, int] | None:
-        """Return a link's queues by interrupt, or None where the kernel cannot tell."""
+        """Return a link's queues by interrupt, or None where the kernel cannot say."""
 
     def program(self, number: int) -> Mapping[str, Any]:
         """Return the id, name and tag of a loaded program."""
 
 
-class LiveDoor:
-    """The door to the running kernel."""
+class LiveProbe:
+    """Queries the running kernel."""
 
     def links(self) -> Sequence[netlink.Link]:
-        """Ask rtnetlink."""
+        """Query rtnetlink."""
         return netlink.links()
 
     def nic(self, name: str) -> ethtool.Settings:
-        """Ask the ethtool ioctl."""
+        """Query the driver."""
         return ethtool.describe(name)
 
     def xdp_features(self, index: int) -> set[str] | None:
-        """Ask the netdev family."""
+        """Query the netdev family."""
         return netlink.xdp_features(index)
 
     def queues(self, index: int) -> Mapping[int, int] | None:
-        """Ask the netdev family."""
+        """Query the netdev family."""
         return irqs.read_queues(index)
 
     def program(self, number: int) -> Mapping[str, Any]:
-        """Ask libbpf, if it is there and we are allowed to."""
+        """Query libbpf, if it is there and we are allowed to."""
         try:
             with bpf.program_by_id(number) as descriptor:
                 found = bpf.program_info(descriptor)
@@ -149,12 +149,12 @@ class LiveDoor:
         return {"id": found.id, "name": found.name, "tag": found.tag}
 
 
-def read(host: Host, door: Door) -> dict[str, Any]:
+def read(host: Host, probe: Probe) -> dict[str, Any]:
     """Return nodes, cpus, nics, kernel and irqbalance, ready for JSON."""
     return {
         "nodes": [asdict(node) for node in read_nodes(host)],
         "cpus": asdict(read_cpus(host)),
-        "nics": list(_nics(host, door)),
+        "nics": list(_nics(host, probe)),
         "kernel": asdict(read_kernel(host)),
         "irqbalance": _read_irqbalance(host),
     }
@@ -202,11 +202,11 @@ def read_kernel(host: Host) -> Kernel:
     )
 
 
-def read_nic(host: Host, door: Door, link: netlink.Link) -> dict[str, Any]:
+def read_nic(host: Host, probe: Probe, link: netlink.Link) -> dict[str, Any]:
     """Return one network interface."""
     base = f"{NETWORK}/{link.name}"
-    driver = door.nic(link.name)
-    features = door.xdp_features(link.index)
+    driver = probe.nic(link.name)
+    features = probe.xdp_features(link.index)
     pci = pci_device(host, base)
     return {
         "name": link.name,
@@ -226,12 +226,12 @@ def read_nic(host: Host, door: Door, link: netlink.Link) -> dict[str, Any]:
         "queues": _queues(host, base),
         "channels": _counts(driver.channels),
         "rings": _counts(driver.rings),
-        "irqs": [irq.facts() for irq in irqs.read(host, pci, door.queues(link.index) if pci else None)],
+        "irqs": [irq.facts() for irq in irqs.read(host, pci, probe.queues(link.index) if pci else None)],
         "iommu": read_iommu(host, pci.rpartition("/")[2]) if pci else None,
         "xdp": {
             "features": None if features is None else sorted(features),
             "mode": link.xdp.mode,
-            "programs": {mode: dict(door.program(number)) for mode, number in link.xdp.programs.items()},
+            "programs": {mode: dict(probe.program(number)) for mode, number in link.xdp.programs.items()},
         },
     }
 
@@ -251,14 +251,14 @@ def _read_irqbalance(host: Host) -> dict[str, Any]:
     }
 
 
-def _nics(host: Host, door: Door) -> Iterator[dict[str, Any]]:
-    for link in door.links():
+def _nics(host: Host, probe: Probe) -> Iterator[dict[str, Any]]:
+    for link in probe.links():
         if host.read_int(f"{NETWORK}/{link.name}/type") == LOOPBACK:
             continue
         try:
-            yield read_nic(host, door, link)
+            yield read_nic(host, probe, link)
         except OSError as error:
-            if error.errno != errno.ENODEV:  # containers come and go while we look
+            if error.errno != errno.ENODEV:  # containers come and go meanwhile
                 raise
 
 
@@ -290,7 +290,7 @@ def _meminfo(text: str | None) -> dict[str, int]:
 
 def _cpus(host: Host, name: str) -> list[int]:
     text = (host.read(f"{CPUS}/{name}") or "").strip()
-    # nohz_full reads "(null)" where the kernel supports it and none was asked for.
+    # nohz_full reads "(null)" where the kernel supports it and none was requested.
     return [] if text == "(null)" else sorted(parse_cpulist(text))
 
 

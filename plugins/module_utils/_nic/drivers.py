@@ -113,7 +113,7 @@ LONG_NAMES: Mapping[str, str] = {
     "ntuple-filters": "ntuple",
     "receive-hashing": "rxhash",
 }
-# The stack's own: no driver is told.
+# The stack's own: no driver hears of them.
 _SOFTWARE_FEATURES = frozenset(
     ("rx-gro", "rx-gro-list", "rx-udp-gro-forwarding", "tx-generic-segmentation", "tx-nocache-copy")
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.cpulist import format_cpulist
-from .._xdp.limits import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
+from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
 from . import resolve
 from .drivers import FEATURES, Driver, driver, members
 from .plan import Target, placements
@@ -30,7 +30,7 @@ def faults(targets: Sequence[Target], state: HostState) -> tuple[list[str], list
     limits += [reason for one in placements(targets, state).values() for reason in one.reasons]
     if state.irqbalance.stray and any(target.request.irq for target in targets):
         refusals.append(
-            "irqbalance runs, but not by systemd, so it cannot be told to keep off interrupts that are placed: stop it"
+            "irqbalance runs, but not by systemd, so nothing keeps it off interrupts that are placed: stop it"
         )
     return limits, refusals
 
@@ -133,7 +133,7 @@ def _spread_limits(request: Request, nic: NicState) -> Iterator[str]:
     if closed and request.up:
         return  # opening it comes first, and shows what it has
     if rss is None and (requested.spreads or requested.key or requested.function):
-        yield f"{_driver(nic)} has no RSS to set" + (" until it is opened: ask for up too" if closed else "")
+        yield f"{_driver(nic)} has no RSS to set" + (" until it is opened: request up too" if closed else "")
     elif rss is not None:
         yield from _table_limits(requested, len(rss.table), resolve.receive_queues(request, nic), nic)
         if requested.key is not None and len(requested.key) != len(rss.key):
@@ -171,7 +171,7 @@ def _rule_limits(request: Request, nic: NicState) -> Iterator[str]:
             yield f"flow rules: {_driver(nic)} cannot steer flows (ntuple is fixed off)"
             return
         if not resolve.features(request, nic).get("rx-ntuple-filter"):
-            yield "flow rules need ntuple, which is off: ask for features.ntuple too"
+            yield "flow rules need ntuple, which is off: request features.ntuple too"
     if found is None or not found.capacity:
         if steering is None or steering.active:
             yield f"flow rules: {_driver(nic)} has no table for them"

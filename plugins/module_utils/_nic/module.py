@@ -13,9 +13,10 @@ from .._core.converge import Change, CoreError, converge, describe, exit_argumen
 from .._core.lock import changing
 from .._core.module import Answer
 from .._core.system import Host
-from .._guard import guard as guards
-from .request import parse_all
-from .resource import KIND, Nics, State, facts, forgetting
+from .._guard import arm
+from .parse import parse_all
+from .resource import KIND, Nics, State, facts
+from .state_file import forgetting
 
 RSS = {
     "equal": {"type": "int"},
@@ -63,34 +64,34 @@ OPTIONS: dict[str, Any] = {
         "required_one_of": [("name", "pci", "mac")],
     },
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    **guards.OPTIONS,
+    **arm.OPTIONS,
 }
 REQUIRED_IF = [("state", "present", ["nics"])]
 
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring NICs to their declarations, under guard where that may cut the host off."""
-    armed: list[guards.Guard | None] = []
+    armed: list[arm.Guard | None] = []
 
     def protect(changes: Sequence[Change], state: State) -> None:
         interfaces, restores = resource.restores(changes, state)
         if interfaces:
             mode, timeout = options["guard"], options["guard_timeout"]
-            armed.append(guards.protect(host, KIND, interfaces, restores, mode, timeout))
+            armed.append(arm.protect(host, KIND, interfaces, restores, mode, timeout))
 
     try:
         requests = parse_all(options["nics"]) if options["state"] == "present" else forgetting(host)
         resource = Nics(requests)
-        # The agent replays the old document when a link comes up, so it has to wait until the new one is stored.
+        # The agent reapplies the old state file when a link comes up, so it has to wait until the new one is stored.
         with changing(host, check):
             outcome = converge(resource, requests, host, check=check, before_apply=protect)
     except CoreError as error:
-        error.facts.setdefault("guard", _reported(armed))
+        error.facts.setdefault("guard", _guard_facts(armed))
         raise
     disruptive = [describe(change) for change in outcome.changes if change.disrupts]
-    reported = {"disruptive": disruptive, "guard": _reported(armed), "nics": facts(outcome.state)}
-    return Answer(exit_arguments(outcome, **reported))
+    results = {"disruptive": disruptive, "guard": _guard_facts(armed), "nics": facts(outcome.state)}
+    return Answer(exit_arguments(outcome, **results))
 
 
-def _reported(armed: Sequence[guards.Guard | None]) -> dict[str, Any] | None:
+def _guard_facts(armed: Sequence[arm.Guard | None]) -> dict[str, Any] | None:
     return next((guard.facts for guard in armed if guard), None)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""From what is asked of NICs and what they are to the steps between, in the order that drivers need.
+"""The steps from what NICs are to what is requested of them, in the order that drivers need.
 
 Pure functions. The order is that of ``hardware``; each step stands where the one before can no longer undo it:
 
@@ -23,7 +23,7 @@ from typing import Any
 from .._core.converge import Change, Impossible
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
-from .._xdp.limits import xdp_limits
+from .._xdp.drivers import xdp_limits
 from . import resolve
 from .drivers import driver, resets_device
 from .irq_plan import Place, Requirement, place, share_out
@@ -37,12 +37,12 @@ _HOST = "host"
 
 @dataclass(frozen=True)
 class Target:
-    """A NIC and what is asked of it.
+    """A NIC and what is requested of it.
 
     Attributes:
         touched: Whether it is to be brought there now; others only take their share of the CPUs.
         owns_rules: Whether the flow rules within the request's locations are known to be ours.
-        released: Whether it is put back to what it was, so that its interrupts are anybody's again.
+        released: Whether its original values are restored, so that its interrupts are anybody's again.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Table(list):
 
 
 def plan(targets: Sequence[Target], state: HostState, only: Collection[str] | None = None) -> list[Change]:
-    """Return the steps from what the NICs are to what is asked of them.
+    """Return the steps from what the NICs are to what is requested of them.
 
     One NIC after the other, so that a bond never loses all of its members at once.
 
@@ -75,7 +75,7 @@ def plan(targets: Sequence[Target], state: HostState, only: Collection[str] | No
         only: Names of the NICs to plan for; None for all.
 
     Raises:
-        Impossible: Interrupts cannot be placed, which ``_nic_limits.faults`` finds before anything is changed.
+        Impossible: Interrupts cannot be placed, which ``limits.faults`` finds before anything is changed.
     """
     places = placements(targets, state)
     reasons = [reason for one in places.values() for reason in one.reasons]
@@ -99,7 +99,7 @@ def plan(targets: Sequence[Target], state: HostState, only: Collection[str] | No
 
 
 def placements(targets: Sequence[Target], state: HostState) -> dict[str, Place]:
-    """Return where the interrupts of each NIC that asks for it go, whatever happens to their number meanwhile."""
+    """Return where the interrupts go of each NIC whose request places them, whatever their number becomes meanwhile."""
     requirements = [
         Requirement(target.name, resolve.interrupting_queues(target.request, nic), target.request.irq, nic.node)
         for target in targets
@@ -144,7 +144,7 @@ def previous(request: Request, nic: NicState, state: HostState) -> Request:
 
 
 def fitted(request: Request, nic: NicState) -> Request:
-    """Return a request for what was seen once, for a NIC whose number of queues may have changed since."""
+    """Return a request for original values, for a NIC whose number of queues may have changed since."""
     irq = request.irq
     if irq is None or irq.placement is None or len(irq.placement) in (1, resolve.interrupting_queues(request, nic)):
         return request
@@ -154,7 +154,7 @@ def fitted(request: Request, nic: NicState) -> Request:
 def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
     """Return what an operator should know of each NIC."""
     places = placements(targets, state)
-    reported = {}
+    by_nic = {}
     for target in targets:
         nic = state.nics[target.name]
         said = list(places[target.name].notes) if target.name in places else []
@@ -163,8 +163,8 @@ def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
         limits = xdp_limits(nic.settings.driver)
         if limits.redirects_by_cpu and resolve.receive_queues(target.request, nic) < len(state.topology.online):
             said.append("fewer queues than CPUs: XDP loses packets that the other CPUs redirect to it")
-        reported[target.name] = said
-    return reported
+        by_nic[target.name] = said
+    return by_nic
 
 
 def hardware(request: Request, nic: NicState) -> Iterator[Change]:
@@ -234,7 +234,7 @@ def _spread(request: Request, nic: NicState, reset: bool) -> Iterator[Change]:
 
 
 def _spreads_alike(requested: Rss, now: Sequence[int], after: Sequence[int] | None, queues: int) -> bool:
-    """Whether a table does what is asked. The order of buckets says nothing unless it was asked for.
+    """Whether a table does what is requested. The order of buckets says nothing unless it is requested.
 
     igb spreads by blocks (0, 0, 1, 1) where others alternate (0, 1, 0, 1); each is as even as the other.
     """

@@ -19,7 +19,7 @@ from .state import read_nic
 
 
 def record(name: str, host: Host) -> dict[str, Any]:
-    """Return the state of a NIC of this network namespace, with the kernel that told it.
+    """Return the state of a NIC of this network namespace, with the kernel that reported it.
 
     Raises:
         Impossible: There is no such interface, or it cannot be read.
@@ -37,6 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print all that the kernel and the driver tell of a NIC, as JSON."""
+    """Print all that the kernel and the driver report of a NIC, as JSON."""
     sys.stdout.write(json.dumps(record(options.nic, Host()), indent=2) + "\n")
     return 0

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._linux.ethtool import Count, FlowRule
-from .._xdp.limits import xdp_limits
+from .._xdp.drivers import xdp_limits
 from .drivers import members
 from .request import MAXIMUM, Request, Rss
 from .state import NicState
@@ -21,7 +21,7 @@ _OWN_RULES = 64  # flow rules that are ours where nothing else is said: the last
 
 
 def channels(request: Request, nic: NicState) -> dict[str, int]:
-    """Return the wanted channels, with ``max`` in numbers: all but those that an attached XDP program needs."""
+    """Return the desired channels, with ``max`` in numbers: all but those that an attached XDP program needs."""
     limits = nic.settings.channels or {}
     desired = {}
     for kind, value in request.channels.items():
@@ -33,7 +33,7 @@ def channels(request: Request, nic: NicState) -> dict[str, int]:
 
 
 def rings(request: Request, nic: NicState) -> dict[str, int | bool]:
-    """Return the wanted rings, with ``max`` in numbers."""
+    """Return the desired rings, with ``max`` in numbers."""
     limits = nic.settings.rings or {}
     desired: dict[str, int | bool] = {}
     for kind, value in request.rings.items():
@@ -45,7 +45,7 @@ def rings(request: Request, nic: NicState) -> dict[str, int | bool]:
 
 
 def features(request: Request, nic: NicState) -> dict[str, bool]:
-    """Return the wanted features by the kernel's names.
+    """Return the desired features by the kernel's names.
 
     A word for a group speaks of those of its members that can be switched, as it does for ethtool(8).
     """
@@ -86,7 +86,7 @@ def interrupting_queues(request: Request, nic: NicState) -> int:
 
 
 def indirection(requested: Rss, buckets: int) -> tuple[int, ...]:
-    """Return the indirection table that is asked for."""
+    """Return the indirection table that is requested."""
     if requested.table is not None:
         return requested.table
     if requested.equal is not None:
@@ -127,7 +127,7 @@ def own_rules(request: Request, nic: NicState) -> dict[int, FlowRule]:
 
 
 def flow_rules(request: Request, nic: NicState) -> dict[int, FlowRule]:
-    """Return the rules that are asked for; those without a location take the first free ones of ours."""
+    """Return the rules that are requested; those without a location take the first free ones of ours."""
     rules = request.flow_rules or ()
     first, last = locations(request, nic)
     taken = {rule.location for rule in rules}
@@ -141,7 +141,7 @@ def flow_rules(request: Request, nic: NicState) -> dict[int, FlowRule]:
 
 
 def flows_of_queue(request: Request, nic: NicState) -> int | None:
-    """Return how many flows each receive queue is to remember; None where nothing is asked."""
+    """Return how many flows each receive queue is to hold; None where nothing is requested."""
     total = request.rps.flow_entries if request.rps else None
     if total is None:
         return None

@@ -32,7 +32,7 @@ class NicState:
         node: Its NUMA node; None where it is unknown.
         xps: CPUs by transmit queue; empty for a NIC of one queue, where there is nothing to choose.
         rps: CPUs by receive queue.
-        rfs: Flows that each receive queue remembers.
+        rfs: Flows that each receive queue holds.
         irqs: Those that the driver has requested.
         members: Of a bond, by name.
         rdma: The driver that holds its channels; None where none does.
@@ -107,7 +107,7 @@ class HostState:
     Attributes:
         nics: By name.
         default_affinity: CPUs that interrupts get where nobody says otherwise.
-        sock_flow_entries: Flows that all sockets remember together (RFS); None where the kernel lacks it.
+        sock_flow_entries: Flows that all sockets hold together (RFS); None where the kernel lacks it.
     """
 
     nics: Mapping[str, NicState]
@@ -169,7 +169,7 @@ def write_rps(host: Host, name: str, queue: str, cpus: Iterable[int]) -> None:
 
 
 def write_rfs(host: Host, name: str, queue: str, entries: int) -> None:
-    """Choose how many flows a queue remembers."""
+    """Choose how many flows a queue holds."""
     host.write_attribute(f"{NETWORK}/{name}/queues/{queue}/rps_flow_cnt", str(entries))
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Whether a host drifted from its whole plan: what each module would say in check mode, asked in one process."""
+"""Whether a host drifted from its whole plan: what each module would answer in check mode, in one process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .._agent import module as agent_module
 from .._agent.reapply import REAPPLIERS
 from .._boot import driver_module, kernel_args_module, sysctl_module
 from .._core.converge import CoreError, Invalid
-from .._core.module import Answer, Ask
+from .._core.module import Answer, Responder
 from .._core.system import Host
 from .._cpu import module as cpu_module
-from .._guard import guard
+from .._guard import outcome, record
 from .._hugepages import module as hugepages_module
 from .._nic import module as nic_module
 from . import module as preflight_module
@@ -31,12 +31,12 @@ class Component:
 
     Attributes:
         options: The argument specification of its module.
-        ask: What the module answers.
+        answer: What the module answers.
         rules: Conditions on several options, as ``ArgumentSpecValidator`` takes them.
     """
 
     options: Mapping[str, Any]
-    ask: Ask
+    answer: Responder
     rules: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,21 +95,21 @@ def check_drift(requested: Mapping[str, Mapping[str, Any]], host: Host) -> dict[
         options = dict(requested[name])
         if name == "kernel_args":
             options["arguments"] = [*options.get("arguments", ()), *boot_arguments]
-        found[name] = _ask(name, component, options, host)
+        found[name] = _drift(name, component, options, host)
         boot_arguments += found[name].facts.get("boot_arguments", ())
     return found
 
 
 def _guards(host: Host) -> Drift:
     try:
-        return Drift(changes=[guard.summary(one) for one in guard.report(host, REAPPLIERS, check=True)])
+        return Drift(changes=[record.summary(one) for one in outcome.report(host, REAPPLIERS, check=True)])
     except CoreError as error:
         return Drift(reasons=[str(error)])
 
 
-def _ask(name: str, component: Component, options: Mapping[str, Any], host: Host) -> Drift:
+def _drift(name: str, component: Component, options: Mapping[str, Any], host: Host) -> Drift:
     try:
-        answer = component.ask(_validated(name, component, options), host, True)
+        answer = component.answer(_validated(name, component, options), host, True)
     except CoreError as error:
         return Drift(reasons=[str(error)])
     return Drift(_changes(answer), _reasons(answer), answer.facts, answer.warnings)

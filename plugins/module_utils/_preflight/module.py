@@ -16,8 +16,10 @@ from .._core.module import Answer
 from .._core.system import Host
 from .._cpu.module import ASSIGNMENT
 from .._hugepages.module import RESERVATIONS
-from .._xdp.plan import MODES, PIN_ROOT
-from .preflight import DEFAULT_FEATURES, FEATURES, check, from_options, read
+from .._xdp.request import MODES, PIN_ROOT
+from .limits import check
+from .request import DEFAULT_FEATURES, FEATURES, from_options
+from .state import read
 
 PORT = {
     "port": {"type": "int", "required": True},
@@ -91,7 +93,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def answer(options: Mapping[str, Any], host: Host, _check: bool) -> Answer:
-    """Hold the host against what it will be asked for; nothing is ever changed."""
+    """Hold the host against what will be requested of it; nothing is ever changed."""
     needs = from_options(options)
     findings = check(needs, read(host, needs, options["container_label"], options["docker_socket"]))
     errors = sum(finding.severity == ERROR for finding in findings)

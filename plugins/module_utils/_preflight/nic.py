@@ -23,9 +23,9 @@ from .._nic.irq_plan import Topology
 from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
-from .._xdp.limits import Device, obstacles
-from .._xdp.plan import PIN_ROOT, Desired
+from .._xdp.drivers import Device, obstacles
 from .._xdp.program import XdpProgram
+from .._xdp.request import PIN_ROOT, Desired
 
 NOTHING = Request()
 # x86 has 256 vectors for each CPU; what exceptions and the kernel's own interrupts leave is a little more than this.
@@ -52,7 +52,7 @@ class Nic:
     """A network interface as it is, and what it is to become.
 
     Attributes:
-        declared: What the ``nic`` module will be asked for.
+        declared: What will be requested of the ``nic`` module.
         xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot tell.
         foreign: Programs attached that are not ours.
         iommu: Type of its IOMMU domain, such as ``DMA-FQ`` or ``identity``; None without an IOMMU.
@@ -119,7 +119,7 @@ class NicSnapshot:
 
 
 def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -> NicSnapshot:
-    """Look at the interfaces that matter."""
+    """Read the interfaces that matter."""
     if not desired and not requests:
         return NicSnapshot()
     declared, states = _read_declared(host, requests)
@@ -133,7 +133,7 @@ def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -
             state = states.get(link.name) or read_nic(host, link, table)
             nics.append(_read_nic(host, state, declared.get(link.name, NOTHING), attached.get(link.name)))
         except OSError as error:
-            if error.errno != errno.ENODEV:  # containers come and go while we look
+            if error.errno != errno.ENODEV:  # containers come and go while we read
                 raise
     return NicSnapshot(
         nics,
@@ -173,10 +173,10 @@ def check_xdp(desired: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
     for one in obstacles(nic.device, desired.mode):
         yield Finding(ERROR, subject, one.found, one.limit, one.remedy)
     if desired.mode == "native":
-        yield from _advise_xdp(subject, nic, cpus)
+        yield from _xdp_hints(subject, nic, cpus)
 
 
-def _advise_xdp(subject: str, nic: Nic, cpus: int) -> Iterator[Finding]:
+def _xdp_hints(subject: str, nic: Nic, cpus: int) -> Iterator[Finding]:
     device = nic.device
     if device.xdp_features is None:
         remedy = "nothing: attaching will show it"
@@ -209,12 +209,12 @@ def _check_irqbalance(found: irqbalance.State) -> Iterator[Finding]:
             WARNING,
             "irqbalance",
             "runs, and not under systemd",
-            "told to leave placed IRQs alone",
+            "set to leave placed IRQs alone",
             "end it, or start it by its unit, to which nic adds the IRQs that it places",
         )
     elif found.command:
         remedy = "nothing: nic adds the IRQs that it places to its unit"
-        yield Finding(INFO, "irqbalance", "installed", "told to leave placed IRQs alone", remedy)
+        yield Finding(INFO, "irqbalance", "installed", "set to leave placed IRQs alone", remedy)
 
 
 def _check_vectors(seen: NicSnapshot) -> Iterator[Finding]:
@@ -253,8 +253,8 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
     try:
         found = Nics(requests, save=False, lenient=True).read(host)
     except CoreError:
-        return {}, {}  # the nic module itself is asked elsewhere, and says why
-    return {target.name: target.request for target in found.targets}, found.host.nics
+        return {}, {}  # refusals.py reports why
+    return {target.name: target.request for target in found.targets}, found.current.nics
 
 
 def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | None) -> Nic:
@@ -274,4 +274,4 @@ def _foreign(host: Host, desired: Xdp) -> list[str]:
     try:
         return [str(one) for one in XdpProgram(ours).read(host).foreign]
     except CoreError:
-        return []  # whoever may not ask for programs is told so as a finding of its own
+        return []  # who may not list programs gets a finding of its own

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Attaching XDP programs so that no packet passes without one, and so that what was before can be put back."""
+"""Attaching XDP programs so that no packet passes without one, and so that what was before can be restored."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from .._core.system import Host
 from .._core.versions import kernel_version
 from .._linux import bpf, netlink
 from .._linux.bpf import Program
+from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .plan import DIRECTORY_MODE, Attachment, Desired, State, fits, program_name, stale_maps
+from .plan import fits, program_name, stale_maps
+from .request import DIRECTORY_MODE, Desired
+from .state import Attachment, State
 
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
 
 
 class Undo:
-    """What puts things back, last step first."""
+    """The steps that restore what was, last one first."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[str, Callable[[], None]]] = []
@@ -38,11 +41,11 @@ class Undo:
         self._steps.append((what, opposite))
 
     def on_success(self, step: Callable[[], None]) -> None:
-        """Note what is cleared away once nothing will be put back."""
+        """Note what is cleared away once nothing will be undone."""
         self._finally.append(step)
 
     def run(self) -> list[str]:
-        """Put everything back; return what could not be."""
+        """Undo every step; return those that could not be undone."""
         failed = []
         for what, step in reversed(self._steps):
             try:
@@ -51,8 +54,8 @@ class Undo:
                 failed.append(f"{what} ({error})")
         return failed
 
-    def forget(self) -> None:
-        """Keep what was done."""
+    def accept(self) -> None:
+        """Let what was done stand, and clear away what undoing it would have needed."""
         for step in self._finally:
             step()
 
@@ -63,7 +66,7 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
     if source is None or link is None:
         raise AssertionError("validate() lets no attachment through without an object and an interface")
     name = program_name(desired, state)
-    opened = held.enter_context(bpf.Object(source.content, desired.object))
+    opened = held.enter_context(BpfObject(source.content, desired.object))
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()
@@ -131,11 +134,11 @@ def _attach_by_netlink(program: int, desired: Desired, link: Link, old: int | No
     with step(f"attach in {desired.mode} mode"):
         netlink.set_xdp(link.index, program, desired.mode, old)
     back = -1 if old is None else old
-    undo.add("put back the program before", _call(netlink.set_xdp, link.index, back, desired.mode, program))
+    undo.add("restore the program before", _call(netlink.set_xdp, link.index, back, desired.mode, program))
 
 
 def _release(one: Attachment, desired: Desired, link: Link, undo: Undo, held: ExitStack) -> None:
-    """Detach a program so that it can be put back."""
+    """Detach a program so that it can be attached again."""
     program = held.enter_context(bpf.program_by_id(one.program.id))
     if one.link_id is None:
         with step(f"detach {one}"):
@@ -189,7 +192,7 @@ def remove_stale_maps(desired: Desired, state: State) -> None:
 
 
 def detach(host: Host, desired: Desired, state: State) -> None:
-    """Detach our program and remove its pins and documents."""
+    """Detach our program and remove its pins and state files."""
     try:
         if state.ours and state.link:
             with step(f"detach {state.ours}"):

@@ -17,10 +17,10 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
 from .._core.system import Host
-from .._linux import bpf, netlink
+from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
-from .plan import PIN_ROOT, pin_directory, policy_state_file
 from .prefix import Prefix, parse_prefix
+from .request import PIN_ROOT, pin_directory, policy_state_file
 
 KIND = "xdp_map"
 # enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
@@ -39,13 +39,13 @@ _log = logging.getLogger("tripod-host")
 
 @dataclass(frozen=True)
 class Policy:
-    """What is asked.
+    """What is requested.
 
     Attributes:
         entries: Action by prefix.
         mode: ``exact`` makes the entries the whole of the owner's; ``present`` adds or changes them and leaves its
             others; ``absent`` removes them, whatever their action.
-        state_files: Directory of what was asked of the host; None keeps no document of it.
+        state_directory: Directory of the host's state files; None writes none.
     """
 
     interface: str
@@ -53,11 +53,11 @@ class Policy:
     entries: Mapping[Prefix, str] = field(default_factory=dict)
     mode: str = "exact"
     pin_root: str = PIN_ROOT
-    state_files: str | None = None
+    state_directory: str | None = None
 
     @property
     def state_file(self) -> str:
-        """Name of the document."""
+        """Name of the state file."""
         return policy_state_file(self.interface)
 
 
@@ -68,7 +68,7 @@ class Tables:
     Attributes:
         rules: Owner and action by prefix, all owners'.
         layouts: Layout of each map by IP version.
-        state_file: What was asked of this interface before.
+        state_file: What was requested of this interface before.
     """
 
     rules: Mapping[Prefix, tuple[str, str]]
@@ -113,7 +113,7 @@ class XdpMap:
     """The resource for ``converge``.
 
     Args:
-        policy: What is asked; reading needs the interface and the pin root in it.
+        policy: What is requested; reading needs the interface and the pin root in it.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -142,13 +142,13 @@ class XdpMap:
                             f"values, not an ACL (lpm_trie, {_KEY_BYTES[version]}, {_RULE_BYTES}): attach the program "
                             "that belongs to this collection"
                         )
-                    for key, value in bpf.items(descriptor, layout).items():
+                    for key, value in bpf_map.items(descriptor, layout).items():
                         owner = _OWNER_NAMES.get(value[1], str(value[1]))
                         rules[Prefix.from_key(key)] = (owner, _ACTION_NAMES.get(value[0], str(value[0])))
                     layouts[version] = layout
             except OSError as error:
                 raise Impossible(_unreadable(path, self._policy.interface, error)) from error
-        directory = self._policy.state_files
+        directory = self._policy.state_directory
         state_file = None if directory is None else state_store.load(host, self._policy.state_file, directory)
         return Tables(rules, layouts, state_file)
 
@@ -177,7 +177,7 @@ class XdpMap:
         findings.raise_if_any(Impossible, f"{desired.interface}: nothing was changed")
 
     def plan(self, desired: Policy, state: Tables) -> list[Change]:
-        """Return removals, then additions and changes, so that a nearly full map has room; then the document's."""
+        """Return removals, then additions and changes, so that a nearly full map has room; then the state file's."""
         target = _target(desired, state)
         own = own_entries(desired, state)
         removed = [(prefix, action, None) for prefix, action in own.items() if prefix not in target]
@@ -189,7 +189,7 @@ class XdpMap:
         return changes + _plan_state_file(desired, state, target)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Write the changes in batches; where that fails, put back the entries touched."""
+        """Write the changes in batches; where that fails, restore the entries touched."""
         entries = entry_changes(changes)
         done: list[Change] = []
         with ExitStack() as held:
@@ -201,30 +201,30 @@ class XdpMap:
                         self._write(descriptor, version, group)
             except OSError as error:
                 for version, descriptor in maps.items():
-                    self._put_back(descriptor, _of(version, done))
+                    self._restore(descriptor, _of(version, done))
                 reason = error.strerror
                 raise ApplyFailed(
                     f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
                 ) from error
-        if self._policy.state_files and len(changes) > len(entries):
+        if self._policy.state_directory and len(changes) > len(entries):
             body = changes[-1].after
             if body is None:
-                state_store.discard(host, self._policy.state_file, self._policy.state_files)
+                state_store.discard(host, self._policy.state_file, self._policy.state_directory)
             else:
                 state_file = state_store.StateFile(self._policy.state_file, KIND, body)
-                state_store.store(host, state_file, self._policy.state_files)
+                state_store.store(host, state_file, self._policy.state_directory)
 
     def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
         removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]
         entries = [self._entry(change.path[-1], change.after) for change in changes if change.after is not None]
         if removed:
-            bpf.delete(descriptor, removed)
-        if entries and bpf.update(descriptor, entries) < len(entries):
+            bpf_map.delete(descriptor, removed)
+        if entries and bpf_map.update(descriptor, entries) < len(entries):
             raise OSError(errno.ENOSPC, f"{_MAP_NAMES[version]} is full, another owner adds entries at the same time")
 
-    def _put_back(self, descriptor: int, changes: Sequence[Change]) -> None:
-        bpf.delete(descriptor, [parse_prefix(one.path[-1]).key for one in changes if one.before is None])
-        bpf.update(descriptor, [self._entry(one.path[-1], one.before) for one in changes if one.before is not None])
+    def _restore(self, descriptor: int, changes: Sequence[Change]) -> None:
+        bpf_map.delete(descriptor, [parse_prefix(one.path[-1]).key for one in changes if one.before is None])
+        bpf_map.update(descriptor, [self._entry(one.path[-1], one.before) for one in changes if one.before is not None])
 
     def _entry(self, text: str, action: str) -> tuple[bytes, bytes]:
         prefix = parse_prefix(text)
@@ -232,7 +232,7 @@ class XdpMap:
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
-    """Bring the inventory's entries to what a document's body asks; ``only`` names the interfaces concerned.
+    """Bring the inventory's entries to what a state file's body requests; ``only`` names the interfaces concerned.
 
     Maps live as long as their pins, which a reboot ends. An interface that is absent now is left out.
     """
@@ -251,7 +251,7 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
 
 
 def request_body(policy: Policy, entries: Mapping[Prefix, str]) -> dict[str, Any]:
-    """Return what ``replay`` takes to make these the owner's entries."""
+    """Return what ``reapply`` takes to make these the owner's entries."""
     return {
         "interface": policy.interface,
         "pin_root": policy.pin_root,
@@ -260,7 +260,7 @@ def request_body(policy: Policy, entries: Mapping[Prefix, str]) -> dict[str, Any
 
 
 def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:
-    """Return the changes that concern entries, without the document's, which is last."""
+    """Return the changes that concern entries, without the state file's, which is last."""
     return [change for change in changes if len(change.path) == _ENTRY_PATH]
 
 
@@ -293,8 +293,8 @@ def _additions(policy: Policy) -> list[Change]:
 
 
 def _plan_state_file(desired: Policy, state: Tables, target: Mapping[Prefix, str]) -> list[Change]:
-    """Return the change of the document, which holds all entries of the owner."""
-    if desired.state_files is None:
+    """Return the change of the state file, which holds all entries of the owner."""
+    if desired.state_directory is None:
         return []
     if not target:
         held = state.state_file

@@ -34,7 +34,7 @@ class Prefix(NamedTuple):
 
     @classmethod
     def from_key(cls, key: bytes) -> Prefix:
-        """Read a trie's key; its size tells the IP version."""
+        """Read a trie's key; its size says which IP version."""
         return cls(4 if len(key) == 8 else 6, key[4:], _LENGTH.unpack_from(key)[0])
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""An XDP program on an interface: attached by a pinned bpf_link, replaced without a gap, its maps kept."""
+"""An XDP program on an interface: attached by a pinned bpf_link, replaced without a gap, its maps preserved."""
 
 from __future__ import annotations
 
@@ -19,43 +19,19 @@ from .._core import state_store
 from .._core.converge import ApplyFailed, Change, CoreError, Impossible, Invalid, Outcome, converge
 from .._core.system import Host
 from .._core.versions import kernel_version
-from .._linux import bpf, netlink
+from .._linux import bpf, libbpf, netlink
 from .._linux.bpf import Map, Program, XdpLink
+from .._linux.bpf_object import BpfObject
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
-from . import plan, saved
+from . import limits, plan, saved
 from .attach import Undo, attach, detach, remove_stale_maps
-from .limits import Device
-from .plan import (
-    KIND,
-    MODES,
-    PIN_ROOT,
-    STATE_DIRECTORY,
-    Attachment,
-    Desired,
-    Source,
-    State,
-    desired_permissions,
-    facts,
-    pin_directory,
-    request,
-    touches_traffic,
-)
+from .drivers import Device
+from .plan import desired_permissions, state_file_body, touches_traffic
+from .request import KIND, Desired
+from .state import Attachment, Source, State
 
-__all__ = [
-    "KIND",
-    "MODES",
-    "PIN_ROOT",
-    "STATE_DIRECTORY",
-    "Attachment",
-    "Desired",
-    "Source",
-    "State",
-    "XdpProgram",
-    "facts",
-    "pin_directory",
-    "reapply",
-]
+__all__ = ["KIND", "XdpProgram", "reapply"]
 
 _OLDEST_KERNEL = (5, 7)  # IFLA_XDP_EXPECTED_FD: before it nothing can be replaced without a race
 
@@ -66,14 +42,14 @@ class XdpProgram:
     """The resource for ``converge``.
 
     Args:
-        desired: What is asked; reading needs the names and paths in it.
+        desired: What is requested; reading needs the names and paths in it.
     """
 
     def __init__(self, desired: Desired) -> None:
         self._desired = desired
 
     def read(self, host: Host) -> State:
-        """Read interface, pins, document and object file."""
+        """Read interface, pins, state file and object file."""
         try:
             return self._read(host)
         except OSError as error:
@@ -86,8 +62,8 @@ class XdpProgram:
         link = netlink.link(desired.interface)
         interfaces = {one.index: one.name for one in netlink.links()}
         obstacles = _obstacles(host, desired.pin_root)
-        state_file, policy = _read_document(host, desired), host.exists(desired.state_files[1])
-        if bpf.missing_library():
+        state_file, policy = _read_state_file(host, desired), host.exists(desired.state_files[1])
+        if libbpf.missing_library():
             return State(link, interfaces, state_file=state_file, policy=policy, obstacles=obstacles)
         pinned_link, pinned_program, maps = _read_pins(desired.pins)
         attachments = _attachments(link, pinned_link, pinned_program)
@@ -107,14 +83,14 @@ class XdpProgram:
 
     def validate(self, desired: Desired, state: State) -> None:
         """Raise with every reason at once, each with its remedy."""
-        plan.validate(desired, state)
+        limits.validate(desired, state)
 
     def plan(self, desired: Desired, state: State) -> list[Change]:
-        """Return the steps to the wanted attachment."""
+        """Return the steps to the desired attachment."""
         return plan.plan(desired, state)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Carry out the plan whole, or put back what was."""
+        """Carry out the plan whole, or restore what was."""
         desired = self._desired
         state = self.read(host)
         if not desired.present:
@@ -126,13 +102,13 @@ class XdpProgram:
                 self._attach_or_adjust(host, state, changes, undo, held)
             except (CoreError, OSError) as error:
                 left = undo.run()
-                outcome = "what was before is back" if not left else "not put back: " + "; ".join(left)
+                outcome = "what was before is back" if not left else "not restored: " + "; ".join(left)
                 more = error.facts if isinstance(error, CoreError) else {}
                 raise ApplyFailed(f"{desired.interface}: {error}; {outcome}", **more) from error
             except BaseException:
                 undo.run()
                 raise
-        undo.forget()
+        undo.accept()
         remove_stale_maps(desired, state)
 
     def _attach_or_adjust(
@@ -149,13 +125,13 @@ class XdpProgram:
         for path, (group, mode) in desired_permissions(desired, state).items():
             os.chown(path, 0, group)
             os.chmod(path, mode)
-        _write_document(host, desired, state, program)
+        _write_state_file(host, desired, state, program)
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
-    """Bring a program to an interface as a document's body asks; ``only`` names the interfaces concerned.
+    """Bring a program to an interface as a state file's body requests; ``only`` names the interfaces concerned.
 
-    Hardware that is absent now is left out. The guard's bodies ask for an attachment as it was kept.
+    Hardware that is absent now is left out. The guard's bodies request an attachment as it was saved.
 
     Raises:
         Impossible: The NIC goes by another name now, which its pins and policy do not.
@@ -173,7 +149,7 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
         return Outcome([], None, checked=check)
     if link.name != name:
         raise Impossible(
-            f"the NIC at {body['bus_address']}, {name} when its XDP program was asked for, is now {link.name}: run the "
+            f"the NIC at {body['bus_address']}, {name} when its XDP program was requested, is now {link.name}: run the "
             f"playbook with that name, or let systemd.link(5) keep the old one"
         )
     desired = Desired(
@@ -190,7 +166,7 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
 
 
 def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
-    """Return the link that a document means: hardware by its place, as names change with drivers."""
+    """Return the link that a state file means: hardware by its place, as names change with drivers."""
     if body["bus_address"] is None:
         return next((one for one in table if one.name == body["interface"]), None)
     there = [one for one in table if (one.bus, one.bus_address) == (body["bus"], body["bus_address"])]
@@ -200,7 +176,7 @@ def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
 
 def _obstacles(host: Host, pin_root: str) -> list[str]:
     reasons = []
-    library = bpf.missing_library()
+    library = libbpf.missing_library()
     if library:
         reasons.append(library)
     release = platform.release()
@@ -226,11 +202,11 @@ def _on_bpffs(host: Host, path: str) -> bool:
     return best[1] == "bpf"
 
 
-def _read_document(host: Host, desired: Desired) -> Mapping[str, Any] | None:
+def _read_state_file(host: Host, desired: Desired) -> Mapping[str, Any] | None:
     state_file = state_store.load(host, desired.state_file, desired.state_directory)
     if state_file and state_file.kind == KIND:
         return state_file.body
-    # One that is damaged differs from every document, so that it is written anew.
+    # One that is damaged differs from every other, so that it is written anew.
     return {} if host.exists(desired.state_files[0]) else None
 
 
@@ -241,7 +217,7 @@ def _read_source(host: Host, path: str) -> Source:
         return Source(error=f"object {path} cannot be read: {error.strerror}; build and copy it there first")
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        with bpf.Object(content, path) as opened:
+        with BpfObject(content, path) as opened:
             return Source(sha256, opened.xdp_programs(), opened.maps(), content)
     except Invalid as error:
         return Source(sha256, error=f"{error}; {len(content)} bytes, SHA-256 {sha256}: copy it again or rebuild it")
@@ -313,6 +289,6 @@ def _read_device(link: Link) -> Device:
     return Device.of(link, settings, netlink.xdp_features(link.index), link.mtu, channels, on.__contains__)
 
 
-def _write_document(host: Host, desired: Desired, state: State, program: Program) -> None:
-    body = {**request(desired, state), "loaded": {"id": program.id, "tag": program.tag}}
+def _write_state_file(host: Host, desired: Desired, state: State, program: Program) -> None:
+    body = {**state_file_body(desired, state), "loaded": {"id": program.id, "tag": program.tag}}
     state_store.store(host, state_store.StateFile(desired.state_file, KIND, body), desired.state_directory)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What is attached, kept for as long as a guard is armed: the very programs and maps, not the files they came from.
+"""What is attached, saved for as long as a guard is armed: the very programs and maps, not the files they came from.
 
 The object may have been overwritten, its map entries were never in a file, and another owner's program cannot be
-loaded again at all. A pin of each keeps them alive, and so a revert takes nothing but them.
+loaded again at all. A second pin of each keeps them alive, and so a revert takes nothing but them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from typing import Any
 
 from .._core.converge import ApplyFailed, Change, NotConverged, Outcome
 from .._core.system import Host
-from .._guard.guard import Guard, Restore, protect
+from .._guard.arm import Guard, protect
+from .._guard.record import Restore
 from .._linux import bpf, netlink
 from .attach import step
-from .plan import DIRECTORY_MODE, KIND, Desired, State, touches_traffic
+from .plan import touches_traffic
+from .request import DIRECTORY_MODE, KIND, Desired
+from .state import State
 
 _MIRROR = "pins"  # beside the programs, which are named after their mode
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
@@ -34,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SavedProgram:
+class SavedAttachment:
     """What was pinned.
 
     Attributes:
@@ -57,7 +60,7 @@ class Protection:
 
     Args:
         host: The machine.
-        desired: What is asked of the interface.
+        desired: What is requested of the interface.
         mode: ``auto``, ``always`` or ``never``.
         timeout: Seconds in which the change has to be confirmed.
     """
@@ -67,25 +70,25 @@ class Protection:
         self.guard: Guard | None = None
 
     def __call__(self, changes: Sequence[Change], state: State) -> None:
-        """Keep what is attached, and arm the guard where one is needed."""
+        """Save what is attached, and arm the guard where one is needed."""
         if self._mode == "never" or not touches_traffic(changes):
             return
         desired = self._desired
-        kept = keep(desired, state)
+        saved = save(desired, state)
         try:
             self.guard = protect(
                 self._host,
                 KIND,
                 [desired.interface],
-                [Restore(KIND, kept.body)],
+                [Restore(KIND, saved.body)],
                 self._mode,
                 self._timeout,
                 desired.state_files,
-                kept.paths,
+                saved.paths,
             )
         finally:
             if self.guard is None:
-                kept.drop()
+                saved.drop()
 
     @property
     def facts(self) -> dict[str, Any] | None:
@@ -93,7 +96,7 @@ class Protection:
         return self.guard.facts if self.guard else None
 
 
-def keep(desired: Desired, state: State) -> SavedProgram:
+def save(desired: Desired, state: State) -> SavedAttachment:
     """Pin what is attached, and what is pinned, a second time.
 
     Raises:
@@ -105,9 +108,9 @@ def keep(desired: Desired, state: State) -> SavedProgram:
     attached: list[dict[str, Any]] = []
     pinned = desired.pins in state.permissions
     if not state.attachments and not pinned:
-        return SavedProgram(_body(desired, state, directory, attached), [])
+        return SavedAttachment(_body(desired, state, directory, attached), [])
     try:
-        with step(f"keep in {directory} what is attached to {desired.interface}"):
+        with step(f"save in {directory} what is attached to {desired.interface}"):
             os.makedirs(directory, DIRECTORY_MODE)
             for one in state.attachments:
                 files.append(f"{directory}/{one.mode}")
@@ -121,9 +124,9 @@ def keep(desired: Desired, state: State) -> SavedProgram:
                 files.append(f"{directory}/{_MIRROR}/{name}")
                 os.link(f"{desired.pins}/{name}", files[-1])
     except ApplyFailed:
-        SavedProgram({}, [*files, *reversed(directories)]).drop()
+        SavedAttachment({}, [*files, *reversed(directories)]).drop()
         raise
-    return SavedProgram(_body(desired, state, directory, attached), [*files, *reversed(directories)])
+    return SavedAttachment(_body(desired, state, directory, attached), [*files, *reversed(directories)])
 
 
 def _body(desired: Desired, state: State, directory: str, attached: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _body(desired: Desired, state: State, directory: str, attached: Sequence[Map
 
 
 def restore(body: Mapping[str, Any], host: Host, check: bool = False) -> Outcome:
-    """Bring an interface and its pins back to what was kept.
+    """Bring an interface and its pins back to what was saved.
 
     Raises:
         ApplyFailed: The kernel refused a step.
@@ -152,7 +155,7 @@ def restore(body: Mapping[str, Any], host: Host, check: bool = False) -> Outcome
     name = body["interface"]
     link = netlink.link(name)
     if link is None:
-        _log.warning("%s is gone: its XDP program is not put back", name)
+        _log.warning("%s is gone: its XDP program is not restored", name)
         return Outcome([], None, checked=check)
     desired = _saved_programs(body)
     changes = [
@@ -162,7 +165,7 @@ def restore(body: Mapping[str, Any], host: Host, check: bool = False) -> Outcome
     ]
     if check:
         return Outcome(changes, None, checked=True)
-    with step(f"bring {name} back to what was attached before"):
+    with step(f"restore what was attached to {name} before"):
         if changes:
             _attach(body, link, desired)
         _mirror(body)
@@ -240,9 +243,9 @@ def _link_id(path: str) -> int | None:
 
 
 def _mirror(body: Mapping[str, Any]) -> None:
-    """Make the pins the same objects as the kept ones, each in one step for those who open its path."""
-    pins, kept = body["pins"], f"{body['kept']}/{_MIRROR}"
-    desired = list(_files(kept))
+    """Make the pins the same objects as the saved ones, each in one step for those who open its path."""
+    pins, saved = body["pins"], f"{body['kept']}/{_MIRROR}"
+    desired = list(_files(saved))
     for name in list(_files(pins)):
         if name not in desired:
             os.unlink(f"{pins}/{name}")
@@ -251,9 +254,9 @@ def _mirror(body: Mapping[str, Any]) -> None:
             os.mkdir(directory, DIRECTORY_MODE)
     for name in desired:
         path, new = f"{pins}/{name}", f"{pins}/{name}~"
-        if os.path.exists(path) and os.path.samefile(path, f"{kept}/{name}"):
+        if os.path.exists(path) and os.path.samefile(path, f"{saved}/{name}"):
             continue
-        os.link(f"{kept}/{name}", new)
+        os.link(f"{saved}/{name}", new)
         os.rename(new, path)
     for path, (group, mode) in body["permissions"].items():
         if os.path.exists(path):

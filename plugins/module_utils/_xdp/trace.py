@@ -25,14 +25,14 @@ from typing import Any
 
 from .._core.converge import ApplyFailed, Impossible
 from .._core.system import Host
-from .._linux import bpf
+from .._linux import bpf, libbpf
 
 TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 LONGEST = 3600  # seconds
 ACTIONS = ("aborted", "drop", "pass", "tx", "redirect")  # enum xdp_action of linux/bpf.h
 _KEYS = 8192  # distinct (event, device, action, error, ...); what does not fit is counted as lost
 _COMMON_FIELD = re.compile(r"^\s*field:.*\b(\w+)(?:\[\w*\])?;\s*offset:", re.MULTILINE)
-_NO_MAP = 0x7FFFFFFF  # what the kernel tells of a redirection without a map
+_NO_MAP = 0x7FFFFFFF  # what the kernel reports of a redirection without a map
 _PERMISSION = (errno.EPERM, errno.EACCES)
 
 
@@ -91,7 +91,7 @@ class Count:
         ifindex, to_ifindex: Interface indices as the kernel gave them; 0 where it gave none.
         action: Number the program returned.
         error: Error number, positive; 0 where there was none.
-        program: Id of the program; 0 where the tracepoint does not tell.
+        program: Id of the program; 0 where the tracepoint does not say.
         map: Id of the map that was redirected by; 0 where there was none.
     """
 
@@ -141,7 +141,7 @@ def obstacles(host: Host) -> list[str]:
             "RHEL); if the archive has only a newer one, boot that kernel first. A kernel that you build yourself "
             "carries them with CONFIG_IKHEADERS=m"
         )
-    refused = None if bpf.missing_library() else bpf.refusal(bpf.PROGRAM_TYPE_TRACEPOINT)
+    refused = None if libbpf.missing_library() else bpf.refusal(bpf.PROGRAM_TYPE_TRACEPOINT)
     if refused:
         reasons.append(_no_permission(host, refused))
     if _events_directory(host) is None:
@@ -212,7 +212,7 @@ def source(fields: Mapping[str, set[str]]) -> str:
 
 
 def describe(count: Count, names: Mapping[int, str], programs: Mapping[int, str]) -> dict[str, Any]:
-    """Return a count in words, ready for JSON; None where the event does not tell.
+    """Return a count in words, ready for JSON; None where the event does not say.
 
     Args:
         count: What was counted.
@@ -315,7 +315,7 @@ def _loaded(text: str) -> Iterator[Any]:
     """Compile, load and attach; bcc says what is wrong on standard error, which is moved into the exception."""
     bcc = importlib.import_module("bcc")
     with tempfile.TemporaryFile() as said:
-        kept = os.dup(2)
+        standard_error = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
             program = bcc.BPF(text=text)
@@ -324,8 +324,8 @@ def _loaded(text: str) -> Iterator[Any]:
             words = said.read().decode(errors="replace").strip()
             raise ApplyFailed(f"bcc cannot count XDP events: {error}", bcc=words, source=text) from error
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
     try:
         yield program
     finally:

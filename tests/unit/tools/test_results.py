@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tools.results import read
 
 OUTPUT = """
@@ -32,3 +34,28 @@ def test_the_closing_lines_of_several_runs_add_up():
     results = read("1675 passed in 23.69s\n#12 5.2 ==== 266 passed, 1 skipped in 56.63s ====\n")
     assert results.closing == ["1675 passed in 23.69s", "266 passed, 1 skipped in 56.63s"]
     assert (results.passed, results.failed, results.skipped) == (1941, 0, 1)
+
+
+def test_a_test_takes_what_its_fixtures_and_its_call_take():
+    results = read(
+        "============================= slowest durations ==============================\n"
+        "42.10s call     ../../tests/metal/test_vm.py::test_one[a b]\n"
+        "\x1b[1m3.40s setup    ../../tests/metal/test_vm.py::test_one[a b]\n"
+        "1.25s teardown tests/unit/test_two.py::test_two\n"
+        "\n(32 durations < 1s hidden.)\n"
+        "    12.00s call of something else\n"
+    )
+    assert results.seconds == {
+        "../../tests/metal/test_vm.py::test_one[a b]": pytest.approx(45.5),
+        "tests/unit/test_two.py::test_two": 1.25,
+    }
+
+
+def test_go_tells_of_its_slow_tests_too():
+    log = "ok  \ttripod/x\t12.64s\n--- PASS: TestOne (12.50s)\n    --- PASS: TestOne/part (12.00s)\n"
+    assert read(log).seconds == {"TestOne": 12.5}
+
+
+def test_tests_that_were_left_out_are_counted_apart():
+    results = read("=========== 41 passed, 1 skipped, 37 deselected in 311.39s (0:05:11) ===========\n")
+    assert (results.passed, results.failed, results.skipped, results.deselected) == (41, 0, 1, 37)

@@ -1,18 +1,21 @@
-"""The VM's pure parts: the command line, the archive of the guest's files, the inventory."""
+"""The VM without its QEMU: the command line, the archive of the guest's files, the inventory, what is said to QEMU."""
 
 from __future__ import annotations
 
 import io
+import json
 import re
+import socket
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tools.console import Failure
-from tools.vm import base, hardware
+from tools.vm import base, hardware, qmp, snapshots
 from tools.vm.machine import Machine, inventory
 
 DESCRIPTORS = {nic.name: [f"@{nic.name}.{queue}@" for queue in range(nic.queues)] for nic in hardware.NICS}
@@ -60,6 +63,13 @@ def test_ssh_is_forwarded_from_the_loopback_alone():
 def test_every_queue_of_every_tap_is_handed_over():
     text = " ".join(values(command(), "-netdev"))
     assert all(mark in text for marks in DESCRIPTORS.values() for mark in marks)
+
+
+def test_the_disk_is_one_that_holds_snapshots():
+    [disk] = values(command(), "-blockdev")
+    assert disk.startswith("qcow2,node-name=disk,")
+    assert "file.filename=/checkout/vm1/disk.qcow2" in disk
+    assert "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3" in values(command(), "-device")
 
 
 def test_the_control_socket_has_a_short_path():
@@ -137,3 +147,94 @@ def test_the_inventory_speaks_for_itself():
 def test_a_name_that_would_leave_its_directory_is_refused(name):
     with pytest.raises(Failure, match="cannot name a VM"):
         Machine(name)
+
+
+class Peer(threading.Thread):
+    """Speaks QEMU's side of the control socket, for one connection after another.
+
+    Attributes:
+        heard: Each command with its arguments.
+    """
+
+    def __init__(self, directory, answers):
+        super().__init__(daemon=True)
+        self.heard = []
+        self._answers = answers
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(directory / "qmp.sock"))
+        self._server.listen()
+        self.start()
+
+    def run(self):
+        while True:
+            connection, _address = self._server.accept()
+            with connection, connection.makefile("rw", encoding="utf-8") as stream:
+                self._say(stream, {"QMP": {}})
+                while line := stream.readline():
+                    asked = json.loads(line)
+                    self.heard.append((asked["execute"], asked["arguments"]))
+                    self._say(stream, {"event": "ALWAYS"})
+                    answers = self._answers.get(asked["execute"], [{}])
+                    self._say(stream, {"return": answers.pop(0) if len(answers) > 1 else answers[0]})
+
+    @staticmethod
+    def _say(stream, what):
+        stream.write(json.dumps(what) + "\n")
+        stream.flush()
+
+
+@pytest.fixture
+def peer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # A socket's path may only be 107 bytes long.
+
+    def make(jobs=(), tags=()):
+        nodes = [
+            {"node-name": "#block1"},
+            {"node-name": "disk", "image": {"snapshots": [{"name": tag} for tag in tags]}},
+        ]
+        return Peer(Path(), {"query-jobs": [[one] for one in jobs], "query-named-block-nodes": [nodes]})
+
+    return make
+
+
+def commands(peer):
+    return [name for name, _arguments in peer.heard if name != "qmp_capabilities"]
+
+
+def test_a_job_is_waited_for_and_forgotten(peer, tmp_path):
+    qemu = peer([{"id": "snapshot-save", "status": "running"}, {"id": "snapshot-save", "status": "concluded"}])
+    qmp.run_job(tmp_path, "snapshot-save", tag="one")
+    assert commands(qemu) == ["snapshot-save", "query-jobs", "query-jobs", "job-dismiss"]
+    assert ("snapshot-save", {"job-id": "snapshot-save", "tag": "one"}) in qemu.heard
+
+
+def test_a_job_that_fails_says_why(peer, tmp_path):
+    peer([{"id": "snapshot-load", "status": "concluded", "error": "no room"}])
+    with pytest.raises(Failure, match="QEMU's 'snapshot-load' failed: no room"):
+        qmp.run_job(tmp_path, "snapshot-load")
+
+
+def test_a_job_that_does_not_end_is_given_up(peer, tmp_path, monkeypatch):
+    monkeypatch.setattr(qmp, "JOB_SECONDS", 0.2)
+    peer([{"id": "snapshot-load", "status": "running"}])
+    with pytest.raises(Failure, match=r"'snapshot-load' is still running after 0\.2 s"):
+        qmp.run_job(tmp_path, "snapshot-load")
+
+
+def test_a_tag_that_is_taken_stands_for_the_new_snapshot(peer, tmp_path):
+    done = [{"id": name, "status": "concluded"} for name in ("snapshot-delete", "snapshot-save")]
+    qemu = peer(done, tags=["one"])
+    snapshots.save(tmp_path, "one")
+    assert [name for name in commands(qemu) if name.startswith("snapshot")] == ["snapshot-delete", "snapshot-save"]
+
+
+def test_a_snapshot_that_is_not_there_is_told_with_those_that_are(peer, tmp_path):
+    qemu = peer(tags=["one", "two"])
+    with pytest.raises(Failure, match="has no snapshot three: there is one, two"):
+        snapshots.load(tmp_path, "three")
+    assert commands(qemu) == ["query-named-block-nodes"]
+
+
+def test_a_vm_that_is_off_has_no_memory_to_keep():
+    with pytest.raises(Failure, match="the VM nobody is off, and has no memory to keep: start it first"):
+        Machine("nobody").snapshot("one")

@@ -1,4 +1,4 @@
-"""One instance of a service, which can be told from its pid file."""
+"""One instance of a service, which its pid file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents are replayed in order, each for itself."""
+"""State files are reapplied in order, each for itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store
 
 
 class Recorder:
-    """Replays by noting what was asked; a body's ``change`` is what differs, its ``error`` what is raised."""
+    """Reapplies by noting what was requested; a body's ``change`` is what differs, its ``error`` what is raised."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, bool, object]] = []
@@ -73,10 +73,10 @@ def test_a_body_of_another_make_fails_by_itself(host, recorder):
     state_store.store(made, StateFile("a", "first", {"nothing": "of ours"}))
     results = reapply(made, reappliers={"first": recorder})
     assert [one.state for one in results] == ["failed", "converged"]
-    assert results[0].error == "its document is not understood: KeyError('name')"
+    assert results[0].error == "its state file is not understood: KeyError('name')"
 
 
-def test_what_is_unknown_or_damaged_is_told(host, recorder):
+def test_what_is_unknown_or_damaged_is_reported(host, recorder):
     made = host(("a", "later", {}))
     made.write_atomically(state_store.path("torn"), '{"format": 1, "ki')
     results = reapply(made, reappliers={"first": recorder})
@@ -85,7 +85,7 @@ def test_what_is_unknown_or_damaged_is_told(host, recorder):
     assert "/etc/tripod/host.d/torn.json cannot be understood: run the playbook" in results[1].error
 
 
-def test_a_replay_can_be_for_some_kinds_and_some_interfaces(host, recorder):
+def test_reapplying_can_be_for_some_kinds_and_some_interfaces(host, recorder):
     made = host(("a", "first", {}), ("b", "second", {}))
     reapply(made, check=True, kinds=("second",), only={"ens1"}, reappliers={"first": recorder, "second": recorder})
     assert recorder.calls == [("b", True, {"ens1"})]
@@ -95,19 +95,19 @@ def test_the_table_says_what_differs_and_what_failed(host, recorder):
     made = host(("nic", "first", {"change": 512}), ("xdp-ens1", "first", {"error": "no such object"}))
     results = reapply(made, check=True, reappliers={"first": recorder})
     assert table(results) == (
-        "SUBJECT   STATE\n"
+        "RESOURCE  STATE\n"
         "nic       differs\n"
         "  nic ring rx: 256 -> 512\n"
         "xdp-ens1  failed\n"
         "  no such object\n"
     )  # fmt: skip
-    assert table([]) == "nothing was asked of this host\n"
+    assert table([]) == "nothing is requested of this host\n"
     reported = json.loads(as_json(results))
     assert reported[0]["diff"] == {"before": {"nic": {"ring": {"rx": 256}}}, "after": {"nic": {"ring": {"rx": 512}}}}
     assert (reported[1]["state"], reported[1]["error"]) == ("failed", "no such object")
 
 
-def test_a_link_kind_is_one_that_can_be_replayed():
+def test_a_link_kind_is_one_that_can_be_reapplied():
     assert set(LINK_KINDS) < set(REAPPLIERS)
 
 

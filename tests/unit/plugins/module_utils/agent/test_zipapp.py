@@ -75,7 +75,7 @@ def test_the_agent_needs_nothing_beyond_the_standard_library():
     assert imported <= sys.stdlib_module_names
 
 
-def test_a_source_that_is_missing_is_told(tmp_path):
+def test_a_source_that_is_missing_is_reported(tmp_path):
     with pytest.raises(Impossible, match=r"holds no _agent/nothing\.py: install the collection again"):
         sources("_agent/nothing.py")
 

@@ -1,4 +1,4 @@
-"""A CPU plan brought to a host with two nodes: planned, applied to its files, booted, replayed and taken back."""
+"""A CPU plan brought to a host with two nodes: planned, applied to its files, booted, reapplied and removed."""
 
 from __future__ import annotations
 
@@ -12,59 +12,14 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     converge,
     describe,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.plan import parse_request, resolve
-from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.resource import (
-    CpuIsolation,
-    disagreements,
-    reapply,
-    reboot_reasons,
-)
+from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.changes import disagreements, reboot_reasons
+from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.plan import resolve
+from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.request import parse_request
+from ansible_collections.tripod.baremetal.plugins.module_utils._cpu.resource import CpuIsolation, reapply
 
-CPU, NODE = "/sys/devices/system/cpu", "/sys/devices/system/node"
+from .lab import CPU, GOVERNORS, IRQ, LAB, LINKS, NODE, WORKQUEUE
+
 DROP_IN, STATE_FILE = "/etc/systemd/system.conf.d/tripod.conf", "/etc/tripod/host.d/cpu_isolation.json"
-IRQ, WORKQUEUE = "/proc/irq/default_smp_affinity", "/sys/devices/virtual/workqueue/cpumask"
-PCI = "/sys/devices/pci0000:80/0000:80:00.0/0000:81:00.0"
-VIRTIO = "/sys/devices/pci0000:00/0000:00:05.0"
-# Recorded from Debian 13 (Linux 6.12) with two sockets of two cores; the governors are those of acpi-cpufreq.
-LAB = {
-    f"{NODE}/online": "0-1\n",
-    f"{NODE}/node0/cpulist": "0-1\n",
-    f"{NODE}/node0/distance": "10 21\n",
-    f"{NODE}/node0/meminfo": "Node 0 MemTotal:        2030324 kB\nNode 0 MemFree:         1737732 kB\n",
-    f"{NODE}/node1/cpulist": "2-3\n",
-    f"{NODE}/node1/distance": "21 10\n",
-    f"{NODE}/node1/meminfo": "Node 1 MemTotal:        2015232 kB\nNode 1 MemFree:         1737732 kB\n",
-    f"{CPU}/online": "0-3\n",
-    f"{CPU}/isolated": "\n",
-    f"{CPU}/nohz_full": "(null)\n",
-    **{f"{CPU}/cpu{cpu}/topology/thread_siblings_list": f"{cpu}\n" for cpu in range(4)},
-    "/proc/sys/kernel/osrelease": "6.12.9-amd64\n",
-    "/proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz-6.12.9-amd64 root=LABEL=ROOT ro console=ttyS0\n",
-    "/proc/1/status": "Name:\tsystemd\nCpus_allowed:\tf\nCpus_allowed_list:\t0-3\n",
-    "/run/systemd/system/made": "",
-    "/boot/config-6.12.9-amd64": "CONFIG_CPU_ISOLATION=y\nCONFIG_NO_HZ_FULL=y\nCONFIG_RCU_NOCB_CPU=y\n",
-    IRQ: "f\n",
-    WORKQUEUE: "f\n",
-    f"{PCI}/numa_node": "1\n",
-    f"{PCI}/net/ens1/address": "52:54:00:00:00:01\n",
-    f"{VIRTIO}/numa_node": "-1\n",
-    f"{VIRTIO}/virtio1/net/enp0s5/address": "52:54:00:00:00:02\n",
-    "/sys/devices/virtual/net/lo/address": "00:00:00:00:00:00\n",
-}
-LINKS = {
-    "/sys/class/net/ens1": f"../../..{PCI}/net/ens1",
-    "/sys/class/net/enp0s5": f"../../..{VIRTIO}/virtio1/net/enp0s5",
-    "/sys/class/net/lo": "../../devices/virtual/net/lo",
-    "/sys/bus/pci/devices/0000:81:00.0": f"../../../..{PCI}",
-}
-GOVERNORS = {
-    f"{CPU}/cpu{cpu}/cpufreq/{name}": text
-    for cpu in range(4)
-    for name, text in (
-        ("scaling_governor", "schedutil\n" if cpu else "performance\n"),
-        ("scaling_available_governors", "performance schedutil\n"),
-    )
-}
 FLAGS = ["managed_irq", "nohz_full", "rcu_nocbs"]
 OPTIONS = {
     "housekeeping": "0-1",
@@ -100,7 +55,7 @@ def boot(host, arguments=BOOTED, manager="0-1", nohz_full="2-3", workqueues="3")
         host.path(path).write_text(text)
 
 
-def looked_at(host, **options):
+def found_on(host, **options):
     request = parse_request({**OPTIONS, **options})
     state = CpuIsolation(request).read(host)
     plan = resolve(request, state.topology, Findings())
@@ -111,7 +66,7 @@ def lines(outcome):
     return [describe(change) for change in outcome.changes if change.path[0] != "state file"]
 
 
-def test_a_plan_reaches_systemd_and_interrupts_at_once_and_is_remembered(lab):
+def test_a_plan_reaches_systemd_and_interrupts_at_once_and_is_saved(lab):
     done = bring(lab)
     assert lines(done) == ["systemd CPUAffinity: absent -> 0-1", "irq default_smp_affinity: 0-3 -> 0-1"]
     assert lab.read(IRQ) == "3"
@@ -130,46 +85,46 @@ def test_a_plan_reaches_systemd_and_interrupts_at_once_and_is_remembered(lab):
     assert not bring(lab).changed
 
 
-def test_check_mode_foretells_and_touches_nothing(lab):
-    foretold = bring(lab, check=True)
+def test_check_mode_predicts_and_touches_nothing(lab):
+    predicted = bring(lab, check=True)
     assert lab.read(IRQ) == "f"
     assert not lab.exists(DROP_IN)
-    assert foretold.changes == bring(lab).changes
+    assert predicted.changes == bring(lab).changes
 
 
 def test_what_a_boot_brings_is_seen_in_the_running_system(lab):
     bring(lab)
-    reasons, disagree = looked_at(lab)
-    assert [reason.split(" is wanted, ")[0] for reason in reasons[:-1]] == [
+    reasons, disagree = found_on(lab)
+    assert [reason.split(" is requested, ")[0] for reason in reasons[:-1]] == [
         f"boot argument {token}" for token in BOOTED.split()
     ]
-    assert "systemd runs on CPUs 0-3, and 0-1 are wanted" in reasons[-1]
+    assert "systemd runs on CPUs 0-3, and 0-1 are requested" in reasons[-1]
     assert disagree == []
     boot(lab)
-    assert looked_at(lab) == ([], [])
+    assert found_on(lab) == ([], [])
     assert not bring(lab).changed
 
 
-def test_another_plan_needs_another_boot(lab):
+def test_another_plan_requires_another_reboot(lab):
     boot(lab)
-    reasons, _disagree = looked_at(lab, housekeeping="0-2", assignments=[])
+    reasons, _disagree = found_on(lab, housekeeping="0-2", assignments=[])
     assert reasons[0] == (
-        "boot argument isolcpus=managed_irq,3 is wanted, the kernel runs with isolcpus=managed_irq,2-3"
+        "boot argument isolcpus=managed_irq,3 is requested, the kernel runs with isolcpus=managed_irq,2-3"
     )
-    assert "systemd runs on CPUs 0-1, and 0-2 are wanted" in reasons[-1]
+    assert "systemd runs on CPUs 0-1, and 0-2 are requested" in reasons[-1]
 
 
-def test_arguments_that_do_not_do_what_they_say_are_told_and_need_no_boot(lab):
+def test_arguments_that_do_not_do_what_they_say_are_reported_and_require_no_reboot(lab):
     boot(lab, BOOTED + " irqaffinity=3", nohz_full="(null)")
-    reasons, disagree = looked_at(lab)
+    reasons, disagree = found_on(lab)
     assert reasons == []
     assert disagree[0].startswith("the kernel was booted with irqaffinity=0-1 and also irqaffinity=3")
     assert "has it on none" in disagree[1]
     boot(lab, "isolcpus=domain,2-3 irqaffinity=0-1")
-    assert "the kernel was booted for domain on CPUs 2-3" in looked_at(lab, isolation=["domain"])[1][0]
+    assert "the kernel was booted for domain on CPUs 2-3" in found_on(lab, isolation=["domain"])[1][0]
 
 
-def test_kernel_work_is_moved_only_where_no_boot_is_due(lab):
+def test_kernel_work_is_moved_only_where_no_reboot_is_required(lab):
     done = bring(lab)
     assert [change for change in done.changes if change.path[0] == "workqueue"] == []
     boot(lab, workqueues="f")
@@ -188,10 +143,10 @@ def test_without_systemd_there_is_no_drop_in_and_no_reason_of_its(machine):
     host = machine({path: text for path, text in LAB.items() if not path.startswith("/run")}, LINKS)
     assert lines(bring(host)) == ["irq default_smp_affinity: 0-3 -> 0-1"]
     assert not host.exists(DROP_IN)
-    assert [reason for reason in looked_at(host)[0] if "systemd" in reason] == []
+    assert [reason for reason in found_on(host)[0] if "systemd" in reason] == []
 
 
-def test_a_drop_in_edited_by_hand_is_written_again(lab):
+def test_a_drop_in_edited_by_hand_is_rewritten(lab):
     bring(lab)
     lab.write_atomically(DROP_IN, lab.read(DROP_IN) + "\nCPUAffinity=3\n")
     assert lines(bring(lab)) == ["systemd CPUAffinity: edited by hand -> 0-1"]
@@ -205,7 +160,7 @@ def test_a_host_without_these_settings_has_none_of_them_planned(machine):
     assert [change.path for change in remove(host).changes] == [("state file", "cpu_isolation")]
 
 
-def test_the_governor_is_set_on_every_cpu_and_put_back(machine):
+def test_the_governor_is_set_on_every_cpu_and_restored(machine):
     host = machine({**LAB, **GOVERNORS}, LINKS)
     assert lines(bring(host, governor="performance"))[-1] == "governor cpu3: schedutil -> performance"
     assert [host.read(f"{CPU}/cpu{cpu}/cpufreq/scaling_governor") for cpu in range(4)] == ["performance"] * 4
@@ -217,7 +172,7 @@ def test_the_governor_is_set_on_every_cpu_and_put_back(machine):
     ]
 
 
-def test_a_governor_that_is_not_asked_for_is_left_alone(machine):
+def test_a_governor_that_is_not_requested_is_left_alone(machine):
     host = machine({**LAB, **GOVERNORS}, LINKS)
     assert [line for line in lines(bring(host)) if "governor" in line] == []
     assert "governors" not in json.loads(host.read(STATE_FILE))["original"]
@@ -240,24 +195,15 @@ def test_a_governor_that_is_not_there_has_those_that_are_named(machine):
         bring(host, governor="powersave")
 
 
-def test_without_its_configuration_the_kernel_tells_by_a_file(machine):
+def test_without_its_configuration_the_kernel_shows_it_by_a_file(machine):
     bare = {path: text for path, text in LAB.items() if not path.startswith("/boot")}
     assert bring(machine(bare, LINKS), check=True).changed
 
 
-def test_a_kernel_without_tickless_cpus_is_told(machine):
+def test_a_kernel_without_tickless_cpus_is_reported(machine):
     bare = {path: text for path, text in LAB.items() if path != f"{CPU}/nohz_full" and not path.startswith("/boot")}
     with pytest.raises(Impossible, match="CONFIG_NO_HZ_FULL"):
         bring(machine(bare, LINKS))
-
-
-@pytest.mark.parametrize(
-    ("nic", "node"),
-    [("ens1", 1), ("0000:81:00.0", 1), ("52:54:00:00:00:01", 1), ("52:54:00:00:00:02", None), ("lo", None)],
-)
-def test_a_nic_has_a_place_whatever_it_is_called_by(lab, nic, node):
-    request = parse_request({"isolated": "3", "assignments": [{"name": "a", "cores": 1, "nic": nic}]})
-    assert CpuIsolation(request).read(lab).topology.nics == {nic: node}
 
 
 def test_a_nic_that_is_not_there_has_no_place(lab):
@@ -265,15 +211,10 @@ def test_a_nic_that_is_not_there_has_no_place(lab):
         bring(lab, assignments=[{"name": "a", "cores": 1, "nic": "ens9"}])
 
 
-def test_a_cpu_that_tells_no_siblings_is_a_core_of_its_own(machine):
-    host = machine({path: text for path, text in LAB.items() if "/cpu3/" not in path}, LINKS)
-    assert CpuIsolation(None).read(host).topology.cores == [frozenset({cpu}) for cpu in range(4)]
-
-
-def test_absence_puts_back_what_was_first_and_touches_nothing_else(lab):
+def test_absence_restores_the_original_values_and_touches_nothing_else(lab):
     bring(lab)
     boot(lab)
-    bring(lab, housekeeping="0", assignments=[])  # what was found first stays the original
+    bring(lab, housekeeping="0", assignments=[])  # what was saved first stays the original
     assert lines(remove(lab)) == ["systemd CPUAffinity: 0 -> absent", "irq default_smp_affinity: 0 -> 0-3"]
     assert lab.read(IRQ) == "f"
     assert not lab.exists(DROP_IN)
@@ -285,15 +226,15 @@ def test_a_host_without_a_plan_of_ours_stays_as_it_is(lab):
     assert remove(lab).changes == []
 
 
-def test_a_document_is_replayed_to_the_same_state(lab):
+def test_a_state_file_is_reapplied_to_the_same_state(lab):
     bring(lab)
     body = {key: value for key, value in json.loads(lab.read(STATE_FILE)).items() if key not in ("format", "kind")}
     boot(lab, workqueues="f")
     lab.path(IRQ).write_text("f\n")
-    foretold = reapply(body, lab, check=True)
+    predicted = reapply(body, lab, check=True)
     assert lab.read(IRQ) == "f"
     done = reapply(body, lab)
-    assert done.changes == foretold.changes
+    assert done.changes == predicted.changes
     assert lines(done) == ["irq default_smp_affinity: 0-3 -> 0-1", "workqueue cpumask: 0-3 -> 0-1"]
     assert not reapply(body, lab).changed
 
@@ -305,7 +246,7 @@ def test_a_link_that_comes_up_concerns_no_cpu(lab):
     assert lab.read(IRQ) == "f"
 
 
-def test_a_replay_leaves_out_cpus_that_went_away_and_says_so(lab, caplog):
+def test_reapplying_leaves_out_cpus_that_went_away_and_says_so(lab, caplog):
     bring(lab)
     before = lab.read(STATE_FILE)
     lab.path(f"{CPU}/online").write_text("0-2\n")

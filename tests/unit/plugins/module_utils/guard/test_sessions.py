@@ -44,7 +44,7 @@ def controller(*arguments):
         pytest.param(
             [INIT, ("sshd-session", ["sshd-session: admin"], []), SHELL, MODULE], Session(SSH, ENDS), id="OpenSSH 9.8"
         ),
-        pytest.param([INIT, SSHD, MODULE], Session(SSH), id="sshd that tells nothing"),
+        pytest.param([INIT, SSHD, MODULE], Session(SSH), id="sshd that says nothing"),
         pytest.param(
             [INIT, SSHD, SHELL, controller("/usr/bin/python3", "/usr/bin/ansible-playbook", "site.yml"), DIRECT],
             Session(LOCAL),

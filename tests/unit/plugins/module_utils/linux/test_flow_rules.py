@@ -126,7 +126,7 @@ def test_a_foreign_rule_of_an_unknown_type_is_still_one():
     assert r.decode_rule(bytes(spec)) == FlowRule("type 0x13", {}, 1, 0, 5)
 
 
-def test_rules_are_told_in_words():
+def test_rules_are_shown_in_words():
     assert str(FlowRule("udp4", {"dst_port": "4791"}, 3, 0, 7)) == "udp4 dst_port 4791 -> queue 3 at 7"
     assert str(FlowRule("tcp4", {}, 1, 2)) == "tcp4 -> queue 1 of VF 2"
     assert str(FlowRule("tcp4", {})) == "tcp4 -> drop"

@@ -44,7 +44,7 @@ def test_a_unit_says_what_the_mount_is():
     ]
 
 
-def test_a_document_holds_it_whole():
+def test_a_state_file_holds_it_whole():
     assert Mount.from_body(LARGE.as_body()) == LARGE
 
 

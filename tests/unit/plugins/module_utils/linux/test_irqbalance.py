@@ -32,7 +32,7 @@ SYSTEMD = {"/run/systemd/system/anything": ""}
         ),
     ],
 )
-def test_what_irqbalance_was_told(machine, files, expected):
+def test_how_irqbalance_is_set_up(machine, files, expected):
     assert read(machine(files)) == expected
 
 

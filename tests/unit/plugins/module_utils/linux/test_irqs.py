@@ -1,4 +1,4 @@
-"""Interrupts found through a device, and told apart by what drivers call them."""
+"""Interrupts found through a device, and their queues by what drivers call them."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Stubborn(Host):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EACCES])
-def test_an_interrupt_that_the_kernel_manages_stays_and_is_told_of(number):
+def test_an_interrupt_that_the_kernel_manages_stays_and_is_reported(number):
     assert not move(Stubborn(number), Irq(36, "virtio1-req.0"), frozenset([0]))
 
 

@@ -15,7 +15,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.flow_rules
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink_socket import NetlinkError
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.rxnfc import Rss
 
-# Offsets in struct ethtool_rxnfc, as a C compiler tells them.
+# Offsets in struct ethtool_rxnfc, as a C compiler gives them.
 FLOW_SPEC, LOCATION, COUNT, LOCATIONS = 16, 176, 184, 188
 RXFH_BYTES = 24
 SYMMETRIC = 1
@@ -159,7 +159,7 @@ def test_only_what_is_given_of_rss_changes(nic, given, table, key, function):
     assert (nic.table, nic.key, nic.function, nic.transformation) == (table, key, function, SYMMETRIC)
 
 
-def test_a_table_that_the_driver_refuses_is_told_in_short(nic):
+def test_a_table_that_the_driver_refuses_is_reported_in_short(nic):
     with pytest.raises(ApplyFailed, match=r"^ens1: RSS table of 4 entries up to queue 9: Invalid argument \(EINVAL\)$"):
         r.set_rss("ens1", table=[9, 1, 1, 1])
 

@@ -13,7 +13,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.topology i
     Cpus,
     Hugepages,
     Kernel,
-    LiveDoor,
+    LiveProbe,
     Node,
     read_cpus,
     read_kernel,
@@ -244,7 +244,7 @@ def test_loopback_is_no_nic_and_one_that_went_meanwhile_is_left_out(host):
 
 
 def test_this_machine_can_be_read():
-    found = topology.read(Host(), LiveDoor())
+    found = topology.read(Host(), LiveProbe())
     assert sorted(cpu for node in found["nodes"] for cpu in node["cpus"]) == found["cpus"]["online"]
     assert found["kernel"]["release"]
     assert all(nic["name"] != "lo" for nic in found["nics"])

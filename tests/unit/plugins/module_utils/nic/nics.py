@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.irq_plan import Topology
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import Target
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import HostState, NicState
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "nic"
@@ -37,6 +37,6 @@ def host(*nics, **more):
 
 
 def target(state, **options):
-    """Return a NIC with what is asked of it, in the words of the module's options."""
+    """Return a NIC with what is requested of it, in the words of the module's options."""
     flags = {key: options.pop(key) for key in ("touched", "owns_rules", "released") if key in options}
     return Target(state.name, parse({"name": state.name, **options}), **flags)

@@ -105,7 +105,7 @@ def test_a_second_nic_uses_the_second_threads_of_loaded_cores():
     assert found["ens2"] == ["8", "9", "10", "11"]
 
 
-def test_queues_that_share_a_core_are_told_of():
+def test_queues_that_share_a_core_are_reported():
     notes = {
         nic: one.notes
         for nic, one in place(VM, [Requirement("ens1", 2, Irq(), 1), Requirement("ens2", 4, Irq(), 1)]).items()

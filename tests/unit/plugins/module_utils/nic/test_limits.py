@@ -71,7 +71,7 @@ def test_nothing_stands_in_the_way_of_nothing(driver):
         (
             "ixgbe",
             {"flow_rules": [{"flow_type": "udp4", "queue": 1}]},
-            "ens1: flow rules need ntuple, which is off: ask for features.ntuple too",
+            "ens1: flow rules need ntuple, which is off: request features.ntuple too",
         ),
         (
             "i40e",
@@ -221,7 +221,7 @@ class TestRefusals:
         assert refusals(nic("i40e"), **requested, owns_rules=True) == []
 
     def test_rules_that_are_as_asked_are_ours(self):
-        """The run before may have ended between the rules and the document."""
+        """The run before may have ended between the rules and the state file."""
         rules = FlowRules(8192, (FlowRule("udp4", {"dst_port": "4791"}, 3, location=7),))
         same = [{"flow_type": "udp4", "match": {"dst_port": 4791}, "queue": 3, "location": 7}]
         assert refusals(nic("i40e", flow_rules=rules), flow_rules=same, flow_rule_locations="7-9") == []
@@ -274,7 +274,7 @@ class TestRefusals:
     def test_an_irqbalance_that_no_drop_in_reaches(self):
         stray = {"irqbalance": irqbalance.State(stray=True)}
         [reason] = refusals(nic("igb"), stray, irq={"placement": "local"})
-        assert reason.endswith("it cannot be told to keep off interrupts that are placed: stop it")
+        assert reason.endswith("nothing keeps it off interrupts that are placed: stop it")
         assert refusals(nic("igb"), stray, mtu=1500) == []
 
 
@@ -282,6 +282,6 @@ def test_a_nic_that_shows_its_rss_only_once_opened_is_opened_first():
     state = nic("vmxnet3")
     closed = replace(state, link=replace(state.link, up=False), settings=replace(state.settings, rss=None))
     assert limits(closed, rss={"equal": 2}, up=True) == []
-    assert limits(closed, rss={"equal": 2}) == ["ens2: vmxnet3 has no RSS to set until it is opened: ask for up too"]
+    assert limits(closed, rss={"equal": 2}) == ["ens2: vmxnet3 has no RSS to set until it is opened: request up too"]
     opened = replace(closed, link=replace(state.link, up=True))
     assert limits(opened, rss={"equal": 2}, up=True) == ["ens2: vmxnet3 has no RSS to set"]

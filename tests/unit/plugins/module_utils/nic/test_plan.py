@@ -1,4 +1,4 @@
-"""The steps from recorded NICs to what is asked of them."""
+"""The steps from recorded NICs to what is requested of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irq
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Count, FlowRule, FlowRules
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic import plan as nic_plan
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import Table, fitted, notes, previous
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq, Request, Rps, Rss, parse
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq, Request, Rps, Rss
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import NicState
 
 from .nics import DRIVERS, TOPOLOGY, host, nic, target
@@ -379,7 +380,7 @@ class TestQueuesOfTheStack:
     def test_the_table_of_all_sockets_is_never_shrunk(self):
         assert "host" not in " ".join(steps(VETH, {"sock_flow_entries": 65536}, rps={"flow_entries": 4}))
 
-    def test_queues_to_come_remember_flows_too(self):
+    def test_queues_to_come_hold_flows_too(self):
         lines = steps(IGB, channels={"combined": 8}, rps={"cpus": "1", "flow_entries": 800})
         assert "ens1 rps rx-7: none -> 1" in lines
         assert "ens1 rfs rx-7: 0 -> 128" in lines
@@ -391,7 +392,7 @@ class TestTheWayBack:
         back = previous(parse({"name": "ens1", "channels": {"combined": 8}}), custom, host(custom))
         assert back == Request(channels={"combined": 4}, rss=Rss(table=(0, 0, 0, 1) * 32))
 
-    def test_a_nic_without_a_table_has_none_to_put_back(self):
+    def test_a_nic_without_a_table_has_none_to_restore(self):
         state = nic("virtio_net")
         assert previous(parse({"name": "x", "channels": {"combined": 2}}), state, host(state)) == Request(
             channels={"combined": 4}
@@ -427,7 +428,7 @@ class TestTheWayBack:
         assert back.rss == Rss(key=IXGBE.settings.rss.key, function="toeplitz")
 
 
-def test_an_operator_is_told_what_to_know():
+def test_what_an_operator_should_know_is_reported():
     closed = replace(nic("igb", up=False), irqs=())
     few = [target(I40E, channels={"combined": 2}), target(closed, irq={"placement": "local"}), target(VETH)]
     assert notes(few, host(I40E, closed, VETH)) == {

@@ -1,4 +1,4 @@
-"""What one look at several parts of a plan makes of their answers."""
+"""What the drift check makes of the answers of several components."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ AS_PLANNED = {"changed": False, "changes": []}
 
 
 @pytest.fixture
-def parts(monkeypatch, tmp_path):
-    """Return a way to look at parts that give the answers named; what each was asked is in ``asked``."""
+def components(monkeypatch, tmp_path):
+    """Return a way to check components that give the answers named, and what was requested of each."""
 
-    def looked(answers, plan):
+    def checked(answers, plan):
         requested = {}
 
-        def part(name, answer):
-            def ask(options, _host, check):
+        def component(name, answer):
+            def respond(options, _host, check):
                 assert check, "a drift check changes nothing"
                 requested[name] = options
                 if isinstance(answer, Exception):
@@ -28,31 +28,31 @@ def parts(monkeypatch, tmp_path):
                 return answer
 
             spec = {"arguments": {"type": "list", "elements": "str"}, "count": {"type": "int", "default": 7}}
-            return Component(spec, ask)
+            return Component(spec, respond)
 
-        monkeypatch.setattr(drift, "COMPONENTS", {name: part(name, answer) for name, answer in answers.items()})
+        monkeypatch.setattr(drift, "COMPONENTS", {name: component(name, answer) for name, answer in answers.items()})
         return check_drift(plan, Host(root=str(tmp_path))), requested
 
-    return looked
+    return checked
 
 
-def test_options_are_completed_and_converted_as_for_the_module(parts):
-    found, requested = parts({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {"count": "3", "arguments": "a,b"}})
+def test_options_are_completed_and_converted_as_for_the_module(components):
+    found, requested = components({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {"count": "3", "arguments": "a,b"}})
     assert requested == {"sysctl": {"count": 3, "arguments": ["a", "b"]}}
     assert not any(one.drifted for one in found.values())
-    assert parts({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {}})[1]["sysctl"]["count"] == 7
+    assert components({"sysctl": Answer(AS_PLANNED)}, {"sysctl": {}})[1]["sysctl"]["count"] == 7
 
 
-def test_what_a_boot_is_to_bring_stands_behind_the_own_arguments(parts):
+def test_what_a_boot_is_to_bring_stands_behind_the_own_arguments(components):
     answers = {
         "cpu_isolation": Answer({**AS_PLANNED, "boot_arguments": ["nohz_full=2-3"]}),
         "hugepages": Answer({**AS_PLANNED, "boot_arguments": ["hugepages=1"]}),
         "kernel_args": Answer(AS_PLANNED),
     }
     plan = {"cpu_isolation": {}, "hugepages": {}, "kernel_args": {"arguments": ["skew_tick=1"]}}
-    assert parts(answers, plan)[1]["kernel_args"]["arguments"] == ["skew_tick=1", "nohz_full=2-3", "hugepages=1"]
+    assert components(answers, plan)[1]["kernel_args"]["arguments"] == ["skew_tick=1", "nohz_full=2-3", "hugepages=1"]
     del plan["cpu_isolation"]
-    assert parts(answers, plan)[1]["kernel_args"]["arguments"] == ["skew_tick=1", "hugepages=1"]
+    assert components(answers, plan)[1]["kernel_args"]["arguments"] == ["skew_tick=1", "hugepages=1"]
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_what_a_boot_is_to_bring_stands_behind_the_own_arguments(parts):
         (Impossible("ring 9 is too small"), [], ["ring 9 is too small"]),
     ],
 )
-def test_whatever_keeps_a_host_from_its_plan_is_drift(parts, answer, changes, reasons):
-    found = parts({"nic": answer}, {"nic": {}})[0]["nic"]
+def test_whatever_keeps_a_host_from_its_plan_is_drift(components, answer, changes, reasons):
+    found = components({"nic": answer}, {"nic": {}})[0]["nic"]
     assert found.drifted
     assert (list(found.changes), list(found.reasons)) == (changes, reasons)
 
 
-def test_malformed_options_are_drift_that_names_part_and_option(parts):
-    found, requested = parts({"nic": Answer(AS_PLANNED)}, {"nic": {"count": "many", "ring": 1}})
+def test_malformed_options_are_drift_that_names_component_and_option(components):
+    found, requested = components({"nic": Answer(AS_PLANNED)}, {"nic": {"count": "many", "ring": 1}})
     assert requested == {}
     assert found["nic"].drifted
     assert "nic: " in found["nic"].reasons[0]

@@ -17,7 +17,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import net
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Feature
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.irq_plan import Topology
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import parse
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import NicState
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight import nic as preflight_nic
@@ -159,7 +159,7 @@ def test_an_operator_hears_what_is_worth_knowing():
     ]
 
 
-def test_a_quiet_host_gives_no_advice():
+def test_a_quiet_host_gives_no_warnings():
     assert warnings(nic("igb", iommu="identity"), irqbalance=linux_irqbalance.State(stray=True)) == []
 
 
@@ -269,7 +269,7 @@ def test_a_declaration_finds_its_nic_however_it_is_named(machine, monkeypatch):
     Kernel(monkeypatch, one)
     request = parse({"pci": one.state.pci, "mtu": 9000})
     targets = SimpleNamespace(
-        targets=[SimpleNamespace(name=one.name, request=request)], host=SimpleNamespace(nics={one.name: one.state})
+        targets=[SimpleNamespace(name=one.name, request=request)], current=SimpleNamespace(nics={one.name: one.state})
     )
     monkeypatch.setattr(Nics, "read", lambda _self, _host: targets)
     (read,) = read_nics(machine(), [], [request]).nics

@@ -7,7 +7,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import Bpffs, BpffsState, PinRoot
 
-WANTED = PinRoot("/sys/fs/bpf", "/sys/fs/bpf/tripod", 10002)
+DESIRED = PinRoot("/sys/fs/bpf", "/sys/fs/bpf/tripod", 10002)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ WANTED = PinRoot("/sys/fs/bpf", "/sys/fs/bpf/tripod", 10002)
 def test_reads_what_paths_lead_into(tmp_path, mounts, mounted):
     host = Host(tmp_path)
     host.write_atomically("/proc/mounts", mounts)
-    assert Bpffs(WANTED).read(host).mounted is mounted
+    assert Bpffs(DESIRED).read(host).mounted is mounted
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_reads_what_paths_lead_into(tmp_path, mounts, mounted):
     ],
 )
 def test_plans_only_what_differs(state, steps):
-    assert [change.path[1] for change in Bpffs(WANTED).plan(WANTED, state)] == steps
+    assert [change.path[1] for change in Bpffs(DESIRED).plan(DESIRED, state)] == steps
 
 
 def test_refuses_a_directory_elsewhere():

@@ -23,12 +23,12 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     reapply,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import PIN_ROOT
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import PIN_ROOT
 
 
-def policy(entries: dict[str, str], mode: str = "exact", state_files: str | None = None) -> Policy:
+def policy(entries: dict[str, str], mode: str = "exact", state_directory: str | None = None) -> Policy:
     parsed = {parse_prefix(text): action for text, action in entries.items()}
-    return Policy("ens1", entries=parsed, mode=mode, state_files=state_files)
+    return Policy("ens1", entries=parsed, mode=mode, state_directory=state_directory)
 
 
 def tables(rules: dict[str, tuple[str, str]], most: int = 4) -> Tables:
@@ -128,27 +128,27 @@ def body(entries: dict[str, str]) -> dict[str, object]:
         ("absent", {"::/0": "pass"}, {"::/0": "pass"}, {"10.0.0.0/8": "drop"}),
     ],
 )
-def test_the_document_holds_all_entries_of_the_inventory(mode, entries, held, after):
+def test_the_state_file_holds_all_entries_of_the_inventory(mode, entries, held, after):
     desired = policy(entries, mode, "/etc/tripod/host.d")
     state_file = None if held is None else StateFile("xdp_map-ens1", "xdp_map", body(held))
     state = replace(tables(HELD), state_file=state_file)
     change = XdpMap(desired).plan(desired, state)[-1]
     assert (change.path, change.after) == (("state file", "xdp_map-ens1"), body(after))
-    kept = StateFile("xdp_map-ens1", "xdp_map", body(after))
-    again = replace(tables({prefix: ("inventory", action) for prefix, action in after.items()}), state_file=kept)
+    saved = StateFile("xdp_map-ens1", "xdp_map", body(after))
+    again = replace(tables({prefix: ("inventory", action) for prefix, action in after.items()}), state_file=saved)
     assert XdpMap(desired).plan(desired, again) == []
 
 
-def test_a_policy_without_entries_leaves_no_document():
-    desired = policy({}, state_files="/etc/tripod/host.d")
-    kept = StateFile("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
+def test_a_policy_without_entries_leaves_no_state_file():
+    desired = policy({}, state_directory="/etc/tripod/host.d")
+    saved = StateFile("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
     assert XdpMap(desired).plan(desired, tables({})) == []
-    assert XdpMap(desired).plan(desired, replace(tables({}), state_file=kept)) == [
-        Change(("state file", "xdp_map-ens1"), kept.body, None)
+    assert XdpMap(desired).plan(desired, replace(tables({}), state_file=saved)) == [
+        Change(("state file", "xdp_map-ens1"), saved.body, None)
     ]
 
 
-def test_an_interface_that_is_absent_is_left_out_of_a_replay():
+def test_an_interface_that_is_absent_is_left_out_of_a_reapply():
     outcome = reapply({**body({"10.0.0.0/8": "drop"}), "interface": "nosuchnic0"}, Host())
     assert (outcome.changed, outcome.checked) == (False, False)
     assert not reapply(body({"10.0.0.0/8": "drop"}), Host(), only={"ens2"}).changed

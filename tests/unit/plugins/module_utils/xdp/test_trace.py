@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, Impossible
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, libbpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.trace import (
     Count,
     describe,
@@ -58,7 +58,7 @@ TRACEFS = {f"{EVENTS}/xdp_exception/format": EXCEPTION, f"{EVENTS}/xdp_devmap_xm
 def release(monkeypatch):
     """A host whose kernel is a distribution's, lets programs load, and whose Python has bcc."""
     monkeypatch.setattr(platform, "release", lambda: "6.12.9-amd64")
-    monkeypatch.setattr(bpf, "missing_library", lambda: None)
+    monkeypatch.setattr(libbpf, "missing_library", lambda: None)
     monkeypatch.setattr(bpf, "refusal", lambda _type: None)
     monkeypatch.setattr(importlib, "import_module", lambda _name: None)
     return "6.12.9-amd64"
@@ -145,7 +145,7 @@ def test_a_kernel_without_xdp_events_is_too_old(machine, release):
         ("xdp_cpumap_enqueue", 4, 0, ("redirect", None), "queue of the target was full"),
     ],
 )
-def test_a_count_is_told_in_words(event, action, error, reported, reason):
+def test_a_count_is_reported_in_words(event, action, error, reported, reason):
     count = Count(event, ifindex=2, action=action, error=error, to_ifindex=3, map=0, program=7, packets=5)
     described = describe(count, {2: "ens1"}, {7: "tripod_xdp"})
     assert (described["action"], described["error"]) == reported
@@ -206,7 +206,7 @@ def test_counts_are_read_when_the_time_is_over(machine, release, monkeypatch):
     assert bcc.cleaned
 
 
-def test_what_the_compiler_says_is_told(machine, release, monkeypatch):
+def test_what_the_compiler_says_is_reported(machine, release, monkeypatch):
     bcc = Bcc(Exception("Failed to compile BPF module <text>"))
     monkeypatch.setattr(importlib, "import_module", lambda _name: bcc)
     host = machine({**TRACEFS, f"/lib/modules/{release}/build/Makefile": ""})

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no compatibility is promised to code outside it.
+"""Container images named after what goes into them."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._core import state_store
+from .._core.converge import ApplyFailed, Change, Findings, Invalid
+from .._core.system import Host
+from .build_context import digest_context
+from .engine_client import LABEL, OWNER, EngineClient, log_tail
+
+
+@dataclass(frozen=True)
+class Build:
+    """One image.
+
+    Attributes:
+        name: Repository, without tag.
+        context: Directory of the build context.
+        inputs: What else decides the result, such as the base image's ID; part of the digest.
+        target: Stage to end with; the last where None.
+        args: Build arguments.
+        args_from: Build arguments whose value is the reference of another image of the list.
+        extra_files: Name in the context to path on the builder.
+        export_from: A file in the image that is needed outside of it.
+        export_to: Where to; ``{tag}`` stands for the image's tag.
+    """
+
+    name: str
+    context: str
+    inputs: Sequence[str] = ()
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    args_from: Mapping[str, str] = field(default_factory=dict)
+    extra_files: Mapping[str, str] = field(default_factory=dict)
+    export_from: str | None = None
+    export_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """A build whose content was digested: its reference and where its export goes."""
+
+    build: Build
+    reference: str
+    export_to: str | None
+
+
+def name_builds(builds: Sequence[Build]) -> dict[str, Named]:
+    """Return the builds by repository, each with a tag that is the digest of all that goes into it.
+
+    Raises:
+        Invalid: A context or extra file is missing, or a name is there twice; all reasons at once.
+    """
+    findings = Findings()
+    named: dict[str, Named] = {}
+    for index, build in enumerate(builds):
+        where = f"images[{index}] ({build.name})"
+        if build.name in named:
+            findings.add(f"{where}: the name is there twice")
+        if not Path(build.context, "Dockerfile").is_file():
+            findings.add(f"{where}: no Dockerfile in {build.context}")
+            continue
+        missing = [path for path in build.extra_files.values() if not Path(path).is_file()]
+        for path in missing:
+            findings.add(f"{where}: {path} does not exist on the builder")
+        if missing:
+            continue
+        for other in build.args_from.values():
+            if other not in named:
+                findings.add(f"{where}: needs {other}, which must come before it in the list")
+        extra = [f"{name}={Path(path).read_bytes().hex()}" for name, path in sorted(build.extra_files.items())]
+        tag = digest_context(build.context, [*build.inputs, *extra]).tag
+        named[build.name] = Named(build, f"{build.name}:{tag}", build.export_to and build.export_to.format(tag=tag))
+    findings.raise_if_any(Invalid, "images cannot be built")
+    return named
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """IDs by reference (None where absent) and the exports that exist."""
+
+    ids: Mapping[str, str | None]
+    exported: frozenset[str]
+
+
+class Images:
+    """Resource: every image of the list exists, and so does each exported file.
+
+    Args:
+        engine: Where they are stored.
+        named: From ``name_builds``.
+        only: Repositories to build; all of the list where empty.
+    """
+
+    def __init__(self, engine: EngineClient, named: Mapping[str, Named], only: Sequence[str] = ()) -> None:
+        self.engine = engine
+        self.named = named
+        self.only = frozenset(only or named)
+
+    def read(self, host: Host) -> ImageState:
+        """Return which images and exports are there."""
+        ids = {item.reference: self.engine.image_id(item.reference) for item in self.named.values()}
+        exports = (item.export_to for item in self.named.values())
+        return ImageState(ids, frozenset(path for path in exports if path and host.exists(path)))
+
+    def validate(self, desired: Any, state: ImageState) -> None:
+        """Accept: the list was validated when it was named."""
+
+    def plan(self, desired: Any, state: ImageState) -> list[Change]:
+        """Return one step per missing image and per missing export."""
+        changes = []
+        for name, item in self.named.items():
+            if name not in self.only:
+                continue
+            if state.ids[item.reference] is None:
+                changes.append(Change(("image", name), None, item.reference))
+            if item.export_to and item.export_to not in state.exported:
+                changes.append(Change(("export", name), None, item.export_to))
+        return changes
+
+    def apply(self, host: Host, changes: Sequence[Change]) -> None:
+        """Build and export, in the list's order."""
+        client = self.engine.require()
+        from docker.errors import DockerException
+
+        for change in changes:
+            item = self.named[change.path[1]]
+            try:
+                if change.path[0] == "image":
+                    self._build(client, item, build_limits(host))
+                else:
+                    _export(client, item, host)
+            except DockerException as error:
+                raise ApplyFailed(f"{change.path[0]} {item.reference}: the Docker Engine answers: {error}") from error
+
+    def _build(self, client: Any, item: Named, limits: Mapping[str, str]) -> None:
+        build = item.build
+        arguments = {**build.args, **{key: self.named[name].reference for key, name in build.args_from.items()}}
+        lines: list[str] = []
+        with _context(build) as path:
+            answers = client.build(
+                path=path,
+                tag=item.reference,
+                buildargs=arguments,
+                target=build.target or "",
+                labels={LABEL: OWNER},
+                network_mode="host",
+                container_limits=dict(limits),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for answer in answers:
+                lines.append(answer.get("stream", "").rstrip())
+                if "error" in answer:
+                    shown = log_tail("\n".join(line for line in lines if line))
+                    raise ApplyFailed(f"building {item.reference} failed: {answer['error'].strip()}\n{shown}")
+
+
+def build_limits(host: Host) -> dict[str, str]:
+    """Return what holds the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
+    plan = state_store.load(host, "cpu_isolation")
+    return {"cpusetcpus": plan.body["housekeeping"]} if plan else {}
+
+
+@contextmanager
+def _context(build: Build) -> Iterator[str]:
+    """Give the build's context, with its extra files, without writing into the source tree."""
+    if not build.extra_files:
+        yield build.context
+        return
+    with tempfile.TemporaryDirectory(prefix="tripod-context-") as directory:
+        shutil.copytree(build.context, directory, dirs_exist_ok=True)
+        for name, path in build.extra_files.items():
+            shutil.copyfile(path, os.path.join(directory, name))
+        yield directory
+
+
+def _export(client: Any, item: Named, host: Host) -> None:
+    """Copy a file out of an image by way of a container that never runs."""
+    container = client.create_container(item.reference, command=["unused"])["Id"]
+    try:
+        chunks, _stat = client.get_archive(container, item.build.export_from)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile(archive.getmembers()[0])
+            if member is None:
+                raise ApplyFailed(f"{item.reference}: {item.build.export_from} is not a file")
+            content = member.read()
+    finally:
+        client.remove_container(container)
+    host.write_bytes_atomically(str(item.export_to), content)

@@ -1,0 +1,98 @@
+"""Images named after their content."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Invalid, converge
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.engine_client import EngineClient
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.image_build import (
+    Build,
+    Images,
+    ImageState,
+    build_limits,
+    name_builds,
+)
+
+
+@pytest.fixture
+def context(tmp_path):
+    def make(name, dockerfile="FROM scratch\n"):
+        directory = tmp_path / name
+        directory.mkdir(exist_ok=True)
+        (directory / "Dockerfile").write_text(dockerfile)
+        return str(directory)
+
+    return make
+
+
+def tag(builds, name):
+    return name_builds(builds)[name].reference
+
+
+def test_same_content_same_name(context):
+    builds = [Build("app/web", context("web"), inputs=["sha256:1"])]
+    assert tag(builds, "app/web") == tag(builds, "app/web")
+
+
+def test_every_input_gives_another_name(context, tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("one")
+    plain = tag([Build("app/web", context("web"))], "app/web")
+    based = tag([Build("app/web", context("web"), inputs=["sha256:1"])], "app/web")
+    bundled = tag([Build("app/web", context("web"), extra_files={"ca.pem": str(bundle)})], "app/web")
+    bundle.write_text("two")
+    rebundled = tag([Build("app/web", context("web"), extra_files={"ca.pem": str(bundle)})], "app/web")
+    changed = tag([Build("app/web", context("web", "FROM scratch\nUSER 1\n"))], "app/web")
+    assert len({plain, based, bundled, rebundled, changed}) == 5
+
+
+def test_every_reason_comes_at_once(context, tmp_path):
+    builds = [
+        Build("app/a", str(tmp_path / "nowhere")),
+        Build("app/b", context("b"), extra_files={"x": "/nonexistent/x"}),
+        Build("app/c", context("c"), args_from={"BASE": "app/later"}),
+        Build("app/c", context("c")),
+    ]
+    with pytest.raises(Invalid) as caught:
+        name_builds(builds)
+    for words in ("no Dockerfile", "/nonexistent/x", "must come before", "twice"):
+        assert words in str(caught.value)
+
+
+def test_plans_what_is_missing_and_requested(context):
+    named = name_builds(
+        [
+            Build("app/web", context("web")),
+            Build("app/bpf", context("bpf"), export_from="/o", export_to="/cache/{tag}.o"),
+        ]
+    )
+    web, bpf = named["app/web"].reference, named["app/bpf"].reference
+    images = Images(EngineClient(None), named)
+
+    def plan(state, only=()):
+        return [change.path for change in Images(EngineClient(None), named, only).plan(None, state)]
+
+    nothing = ImageState({web: None, bpf: None}, frozenset())
+    assert plan(nothing) == [("image", "app/web"), ("image", "app/bpf"), ("export", "app/bpf")]
+    assert plan(nothing, ["app/web"]) == [("image", "app/web")]
+    built = ImageState({web: "sha256:1", bpf: "sha256:2"}, frozenset())
+    assert plan(built) == [("export", "app/bpf")]
+    done = ImageState(built.ids, frozenset([named["app/bpf"].export_to]))
+    assert images.plan(None, done) == []
+
+
+def test_without_an_engine_it_plans_and_does_not_build(context, tmp_path):
+    named = name_builds([Build("app/web", context("web"))])
+    images = Images(EngineClient(None, "no Docker Engine answers: gone"), named)
+    assert converge(images, None, Host(tmp_path), check=True).changed
+    with pytest.raises(Impossible, match=r"no Docker Engine answers: gone.*docker_engine"):
+        converge(images, None, Host(tmp_path))
+
+
+def test_a_build_keeps_to_the_housekeeping_cpus_of_a_builder_with_a_plan(tmp_path):
+    host = Host(tmp_path)
+    assert build_limits(host) == {}
+    state_store.store(host, state_store.StateFile("cpu_isolation", "cpu_isolation", {"housekeeping": "0-1,8"}))
+    assert build_limits(host) == {"cpusetcpus": "0-1,8"}

@@ -1,0 +1,21 @@
+"""What is said by libbpf and the verifier."""
+
+from __future__ import annotations
+
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf_object
+
+LOG = """libbpf: prog 'x': BPF program load failed: Permission denied
+libbpf: prog 'x': -- BEGIN PROG LOAD LOG --
+0: R1=ctx() R10=fp0
+0: (bf) r0 = r9
+R9 !read_ok
+processed 1 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+-- END PROG LOAD LOG --
+libbpf: prog 'x': failed to load: -13
+"""
+
+
+def test_the_verifiers_reason_is_in_the_summary():
+    summary = bpf_object._summary([LOG])
+    assert "R9 !read_ok" in summary
+    assert "processed" not in summary
