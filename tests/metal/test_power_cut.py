@@ -88,7 +88,7 @@ CUTS = {
         proof="grep -c tripod.power_cut=1 /etc/default/grub.d/zz-tripod.cfg; "
         "grep -q tripod.power_cut=1 /boot/grub/grub.cfg && echo in the menu; find /boot/grub -name 'grub.cfg.*'",
         desired="1 in the menu",
-        complaint="a reboot is needed",
+        complaint="a reboot is required",
     ),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.full
 LOOK = ("playbooks/provision.yml", "--tags", "preflight")
-TASK = "tripod.baremetal.preflight : Look at the host before anything is changed"
+TASK = "tripod.baremetal.preflight : Check the host before anything is changed"
 
 
 def look(playbook, fails=False, **variables):

@@ -96,12 +96,12 @@ def test_a_readme_has_every_part_of_a_specification() -> None:
             },
         },
     }
-    page = role_docs.readme("paint", entry, ["tripod.baremetal.tripod"])
+    page = role_docs.readme("paint", entry, ["tripod.baremetal.common"])
     assert page.startswith("<!-- Made by")
     for part in (
         "# tripod.baremetal.paint\n\nPaint the rack.\n\nPaints it.\n\nIn one coat.\n",
         "```yaml\n- hosts: all\n```",
-        "- [nic](../nic/README.md), as cables hang there.\n\n[tripod](../tripod/README.md) comes along by itself.\n",
+        "- [nic](../nic/README.md), as cables hang there.\n\n[common](../common/README.md) comes along by itself.\n",
         "| `paint_timeout` | int, seconds | `60` | How long it dries. |",
         "| `paint_coats` | list of dict | below | What to paint. In order. |",
         '- colour: "{{ tripod_app_name }}"\n    thickness: one tenth of a millimetre\n',
@@ -112,7 +112,7 @@ def test_a_readme_has_every_part_of_a_specification() -> None:
     ):
         assert part in page
     assert "Nothing." not in page
-    assert "Nothing. [tripod]" in role_docs.readme("paint", {**entry, "seealso": []}, ["tripod.baremetal.tripod"])
+    assert "Nothing. [common]" in role_docs.readme("paint", {**entry, "seealso": []}, ["tripod.baremetal.common"])
     assert "None of its own." in role_docs.readme("paint", {**entry, "options": {}}, [])
 
 
@@ -145,7 +145,7 @@ def test_an_example_runs_the_role_after_what_must_come_before(role: str) -> None
     [play] = plays(role)
     order = roles_of(play)
     # The shared values are seen in whichever role reads them.
-    assert role in order or role == "tripod"
+    assert role in order or role == "common"
     assert out_of_order(order) == []
     missing = [
         f"{name} without {first}"

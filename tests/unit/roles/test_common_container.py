@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 ROOT = Path(__file__).resolve().parents[3]
-ROLE = ROOT / "roles" / "container"
+ROLE = ROOT / "roles" / "common_container"
 SERVICES = ["postgres", "flask-backend", "go-backend", "webui"]
 PLAN = {
     "default": {"cpuset_cpus": "0-1", "cpuset_mems": "0-1"},
@@ -67,7 +67,7 @@ def test_the_role_is_the_only_place_where_containers_are_started():
         for task in yaml.safe_load(path.read_text()) or []
         if task.get("community.docker.docker_container", {}).get("state", "") not in ("absent", "")
     ]
-    assert starters == [Path("roles/container/tasks/main.yml")]
+    assert starters == [Path("roles/common_container/tasks/main.yml")]
 
 
 def test_the_services_are_deployed_under_a_plan():
