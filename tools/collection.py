@@ -85,15 +85,18 @@ def published(address: str) -> str:
         Failure: Nobody else could follow it, or it carries credentials.
     """
     parts = urllib.parse.urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or any(c in address for c in ' "\\'):
-        raise Failure(f"--repository {address}: name where everybody finds the sources, e.g. https://HOST/OWNER/NAME")
+    odd = any(character in address for character in ' "\\')
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or odd:
+        raise Failure(
+            "--repository: name where everybody finds the sources, without credentials: https://HOST/OWNER/NAME"
+        )
     return address
 
 
 def main() -> int:
     """Build the artefact into ``build/``."""
-    parser = argparse.ArgumentParser(prog="python3 -m tools.collection", description=main.__doc__)
-    parser.add_argument("--repository", metavar="URL", help="where the sources are published, which the artefact then says")
+    parser = argparse.ArgumentParser(prog="python3 -m tools.collection", description="Build the artefact into build/.")
+    parser.add_argument("--repository", metavar="URL", help="where the sources are published; the artefact names it")
     options = parser.parse_args()
     repository = published(options.repository) if options.repository else None
     bootstrap()

@@ -183,7 +183,8 @@ def _importer() -> str:
         if complaints := [line for line in output.splitlines() if line.startswith(("WARNING", "ERROR", "CRITICAL"))]:
             raise Failure("\n    ".join(["galaxy-importer says (see .cache/logs/importer.log):", *complaints]))
         contents = json.loads(Path(scratch, "importer_result.json").read_text(encoding="utf-8"))["contents"]
-        return f"galaxy-importer, {sum(found['content_type'] in ('module', 'role') for found in contents)} modules and roles"
+        found = sum(content["content_type"] in ("module", "role") for content in contents)
+        return f"galaxy-importer, {found} modules and roles"
 
 
 def _artefact() -> str:
