@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal test-metal-full test-newcomer bench vm build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal test-metal-full test-newcomer bench vm docs build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,8 +53,13 @@ bench: ## Figures beside those of peers, as ratios: policy entries, the cost of 
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot NAME TAG" ...)
 	@$(PYTHON) -m tools.vm $(or $(ARGS),status)
 
-build: ## Build the collection's artefact into build/
-	@$(PYTHON) -m tools.collection
+docs: ## Write the roles' READMEs from their specifications, and build the documents' site into build/docs/
+	@$(PYTHON) -m tools.bootstrap --test
+	@.venv/bin/python -m tools.role_docs
+	@.venv/bin/python -m tools.pages
+
+build: ## Build the collection's artefact into build/ (ARGS="--repository URL" to publish it)
+	@$(PYTHON) -m tools.collection $(ARGS)
 
 clean: ## Remove what the tools made in this checkout
 	rm -rf .venv .cache build

@@ -1,14 +1,20 @@
-"""The collection as others get it: a copy of the tracked tree, and the artefact built from that."""
+"""The collection as others get it: a copy of the tracked tree, and the artefact built from that.
+
+``python3 -m tools.collection [--repository URL]``
+"""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
+import tempfile
+import urllib.parse
 from pathlib import Path
 
 from .bootstrap import bootstrap
-from .console import Failure, guarded, step
-from .paths import COLLECTIONS, ROOT, VENV
+from .console import Failure, guarded, say, step
+from .paths import CACHE, COLLECTIONS, ROOT, VENV
 from .run import logged
 
 
@@ -50,33 +56,55 @@ def link_dependencies(tree: Path) -> None:
             (tree / "ansible_collections" / namespace.name).symlink_to(namespace)
 
 
-def build(source: Path, out: Path) -> Path:
+def build(source: Path, out: Path, repository: str | None = None, log: str = "build") -> Path:
     """Build the artefact of an exported tree and return its path.
 
     Args:
         source: What ``export`` returned.
         out: The directory for the artefact; created, and an artefact of the same version replaced.
+        repository: Where the sources are published. Servers of collections take no artefact without it, hosts do.
+        log: The name of the log.
     """
     out.mkdir(parents=True, exist_ok=True)
-    command: list[str | Path] = [
-        VENV / "bin" / "ansible-galaxy",
-        "collection",
-        "build",
-        "--force",
-        "--output-path",
-        out,
-        source,
-    ]
-    logged("build", command)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="build-") as scratch:
+        tree = Path(scratch, "tree")
+        # Others read the exported tree meanwhile.
+        shutil.copytree(source, tree, ignore=shutil.ignore_patterns(".git"))
+        if repository is not None:
+            with (tree / "galaxy.yml").open("a", encoding="utf-8") as galaxy:
+                galaxy.write(f'repository: "{repository}"\n')
+        command: list[str | Path] = [VENV / "bin" / "ansible-galaxy", "collection", "build", "--force"]
+        logged(log, [*command, "--output-path", out, tree])
     return max(out.glob("tripod-baremetal-*.tar.gz"), key=lambda path: path.stat().st_mtime)
+
+
+def published(address: str) -> str:
+    """Return an address that the artefact may name.
+
+    Raises:
+        Failure: Nobody else could follow it, or it carries credentials.
+    """
+    parts = urllib.parse.urlsplit(address)
+    odd = any(character in address for character in ' "\\')
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or odd:
+        raise Failure(
+            "--repository: name where everybody finds the sources, without credentials: https://HOST/OWNER/NAME"
+        )
+    return address
 
 
 def main() -> int:
     """Build the artefact into ``build/``."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools.collection", description="Build the artefact into build/.")
+    parser.add_argument("--repository", metavar="URL", help="where the sources are published; the artefact names it")
+    options = parser.parse_args()
+    repository = published(options.repository) if options.repository else None
     bootstrap()
     with step("the collection's artefact") as done:
-        artefact = build(export(ROOT / ".cache" / "export"), ROOT / "build")
+        artefact = build(export(CACHE / "export"), ROOT / "build", repository)
         done(str(artefact.relative_to(ROOT)))
+    if repository is None:
+        say('hosts install it as it is; a server of collections wants to know of its sources: ARGS="--repository URL"')
     return 0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine
+from . import engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
@@ -110,7 +110,8 @@ def _style() -> str:
     logged("style", [BIN / "yamllint", "--strict", "."], append=True, lines=30)
     logged("style", [BIN / "antsibull-changelog", "lint"], append=True)
     logged("style", ["shellcheck", ".ci/run"], append=True)
-    return "ruff, yamllint, antsibull-changelog, shellcheck"
+    logged("style", [BIN / "reuse", "lint"], append=True, lines=30)
+    return "ruff, yamllint, antsibull-changelog, shellcheck, reuse"
 
 
 def _export() -> str:
@@ -162,6 +163,29 @@ def _docs() -> str:
     child.pop("ANSIBLE_CONFIG")
     logged("docs", [*command, "."], cwd=_copy(), env=child, lines=30)
     return "antsibull-docs"
+
+
+def _pages() -> str:
+    return f"{pages.build(_copy(), CACHE / 'pages')} pages"
+
+
+def _importer() -> str:
+    """Let galaxy-importer take the artefact, as a server of collections would before it publishes it."""
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="importer-") as scratch:
+        # It must name its sources, and these are the checkout. Whoever publishes it names where they are published.
+        artefact = build(_copy(), Path(scratch), ROOT.as_uri(), log="importer")
+        # ansible-lint has a stage of its own, and is stricter there.
+        settings = {"GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "false", "HOME": scratch, "TMPDIR": scratch}
+        child = environment() | settings
+        child.pop("ANSIBLE_CONFIG")
+        command: list[str | Path] = [BIN / "python", "-m", "galaxy_importer.main", artefact]
+        output = logged("importer", command, cwd=Path(scratch), env=child, append=True, lines=30)
+        # It goes on where it only warns, and ends with success.
+        if complaints := [line for line in output.splitlines() if line.startswith(("WARNING", "ERROR", "CRITICAL"))]:
+            raise Failure("\n    ".join(["galaxy-importer says (see .cache/logs/importer.log):", *complaints]))
+        contents = json.loads(Path(scratch, "importer_result.json").read_text(encoding="utf-8"))["contents"]
+        found = sum(content["content_type"] in ("module", "role") for content in contents)
+        return f"galaxy-importer, {found} modules and roles"
 
 
 def _artefact() -> str:
@@ -268,6 +292,12 @@ def _go_backend() -> str:
     logged(name, run, append=True, lines=60)
     logged(name, [*docker, "image", "rm", image], append=True)
     return "passed, on the kernel too"
+
+
+def _examples() -> str:
+    with _root_environment() as words:
+        logged("examples", [*words, BIN / "pytest", "tests/examples"], lines=80)
+    return ""
 
 
 def _integration() -> str:
@@ -407,7 +437,10 @@ STAGES = (
     ),
     Stage("sanity", "gates", _sanity, minutes=4, after=("export",)),
     Stage("docs", "gates", _docs, minutes=1, after=("export",)),
+    Stage("pages", "gates", _pages, minutes=1.5, after=("export",)),
+    Stage("importer", "gates", _importer, minutes=1, after=("export",)),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
+    Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",)),
     Stage("integration", "integration", _integration, minutes=4, after=("xdp-object",), alone=True),
     Stage(
         "metal-full",

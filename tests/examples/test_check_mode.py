@@ -1,0 +1,119 @@
+"""Each example as an operator would try it first: copied, and run in check mode, where nothing of ours is yet.
+
+The example's hosts are this machine, in namespaces with a NIC of each name that the example gives. What such a NIC or
+this kernel has not got is left out of what is requested; unit tests hold the examples' NICs against recorded ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import examples
+from tests.support.machine import Machine
+
+ROOT = Path(__file__).resolve().parents[2]
+# Settings that a veth NIC has.
+OF_A_VETH = {"name", "up", "mtu", "txqueuelen", "features", "irq", "xps"}
+GRUB = """\
+GRUB_CMDLINE_LINUX_DEFAULT=quiet
+GRUB_DEVICE=LABEL=ROOT
+GRUB_DISABLE_LINUX_UUID=true
+GRUB_DISABLE_OS_PROBER=true
+"""
+SECONDS = 600
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with a boot loader, whose /sys shows its own NICs only."""
+    assert os.geteuid() == 0, "the examples are run in namespaces: run these tests as root"
+    boot = tmp_path / "boot"
+    (boot / "grub").mkdir(parents=True)
+    for name in ("vmlinuz", "initrd.img"):
+        (boot / f"{name}-6.1.0-28-amd64").touch()
+    made = Machine()
+    try:
+        own_sys = (
+            "mkdir /run/sys; mount --rbind /sys/fs /run/sys; mount -t sysfs sysfs /sys; mount --rbind /run/sys /sys/fs"
+        )
+        made.run("sh", "-ec", own_sys)
+        made.run("mount", "--bind", str(boot), "/boot")
+        made.run("sh", "-ec", 'mkdir -p /etc/default/grub.d; echo "$1" >/etc/default/grub', "sh", GRUB)
+        made.run("grub-mkconfig", "-o", "/boot/grub/grub.cfg")
+        yield made
+    finally:
+        made.close()
+
+
+def stand_ins(name: str) -> dict[str, Any]:
+    """Return an inventory that makes this machine of an example's hosts."""
+    hosts = {}
+    for host, said in examples.variables(name).items():
+        requested = [{key: nic[key] for key in nic if key in OF_A_VETH} for nic in said.get("nic_interfaces", [])]
+        hosts[host] = {
+            "ansible_connection": "local",
+            "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "nic_interfaces": requested,
+            # For the others a kernel must have been built.
+            "cpu_isolation_isolation": ["managed_irq"],
+        }
+        if "xdp_object" in said:
+            hosts[host]["xdp_object"] = os.environ["TRIPOD_XDP_OBJECT"]
+    return {"tripod": {"hosts": hosts}}
+
+
+def state(machine: Machine) -> dict[str, Any]:
+    """Return what a run could change."""
+    links = {link["ifname"]: (link["mtu"], link["txqlen"], link["flags"]) for link in machine.ip("link", "show")}
+    return {
+        "links": links,
+        "etc": machine.run("find", "/run/upper", "-type", "f", "-exec", "sha256sum", "{}", "+"),
+        "boot": machine.run("sha256sum", "/boot/grub/grub.cfg"),
+        "pages": machine.run("cat", "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"),
+        "interval": machine.run("cat", "/proc/sys/vm/stat_interval"),
+        "ours": machine.run("sh", "-c", "ls -d /usr/local/lib/tripod /var/lib/tripod /run/tripod-* 2>&1 || true"),
+    }
+
+
+@pytest.mark.parametrize("name", examples.NAMES)
+def test_an_example_runs_in_check_mode_and_changes_nothing(name: str, machine: Machine, tmp_path: Path) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(examples.FOLDER / name, copy)
+    (tmp_path / "here.json").write_text(json.dumps(stand_ins(name)), encoding="utf-8")
+    said = examples.variables(name)
+    for number, nic in enumerate(sorted(set().union(*map(examples.nics, said.values())))):
+        machine.cable(nic, f"far{number}", queues=4)
+    before = state(machine)
+
+    playbook = [str(Path(sys.executable).with_name("ansible-playbook")), examples.playbooks()[name]]
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "ANSIBLE_CONFIG"},
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
+        "ANSIBLE_NOCOLOR": "1",
+        "PWD": str(copy),
+    }
+    done = subprocess.run(
+        [*machine.within[:-1], f"--wd={copy}", *playbook, "-i", "hosts.yml", "-i", "../here.json", "--check", "--diff"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=0 +failed=0 ", done.stdout, re.MULTILINE)
+    assert {host for host, changed in recap if int(changed)} == said.keys(), done.stdout
+    assert state(machine) == before
+    original = {path.relative_to(examples.FOLDER / name) for path in (examples.FOLDER / name).rglob("*")}
+    assert {path.relative_to(copy) for path in copy.rglob("*")} == original
