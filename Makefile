@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal test-metal-full bench vm docs build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal test-metal-full test-newcomer bench vm docs build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, a reboot, 
 
 test-metal-full: ## All tests on that host, the whole site on it, power cuts (takes an hour and more)
 	@$(PYTHON) -m tools.check metal-full $(ARGS)
+
+test-newcomer: ## The README's test command on a clean Debian (ARGS="--debian bookworm unit gates" chooses release and groups)
+	@$(PYTHON) -m tools.newcomer $(ARGS)
 
 bench: ## Figures beside those of peers, as ratios: policy entries, the cost of a run without changes
 	@$(PYTHON) -m tools.check bench $(ARGS)

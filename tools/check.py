@@ -27,11 +27,11 @@ from .vm.machine import Machine
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
     "gates": ["shellcheck"],
-    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "python3-pyroute2"],
+    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "procps", "python3-pyroute2"],
     "metal": VM_TOOLS,
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
-    "site": ["bpftool", "chromium", "iproute2"],
+    "site": ["bpftool", "chromium", "iproute2", "procps"],
 }
 # Four containers in an emulated machine take longer than all the rest; figures are for those who compare.
 LONG = {"metal-full": "make test-metal-full", "bench": "make bench"}
@@ -237,9 +237,6 @@ def check(groups: Sequence[str], keep_going: bool = False, minutes: float | None
     needed = {stage.group for stage in stages}
     if needed - {"gates", "unit"} and sudo_needs_password():
         raise Failure("the tests need root and sudo asks for a password: run 'sudo -v' first, or run them as root")
-    stands = engine.site_remains()
-    if stands:
-        say(f"a site is on this machine ({', '.join(stands)}): it is tested as it stands, and stays")
     bootstrap(test=True)
     tools = sorted({tool for group in needed for tool in HOST_TOOLS.get(group, ())})
     with step("host tools") as done:
@@ -247,21 +244,35 @@ def check(groups: Sequence[str], keep_going: bool = False, minutes: float | None
         done(", ".join(tools) or "none needed")
     if "services" in needed:
         require_space(8 * 2**30, "building the images")
-    engine_was_there = engine.answers()
+    uses_engine = bool(needed - {"gates", "unit"})
+    engine_was_there = not uses_engine or engine.answers()
+    stands: list[str] | None = None
     vm = Machine("metal")
     vm_was_there = vm.exists
     records: list[Record] = []
     clean = False
     try:
+        stands = _standing_site() if uses_engine else []
         records = run_stages(stages, keep_going)
     finally:
         allow_children()
-        torn_down = bool(stands) or needed <= {"gates", "unit"} or _site_passed(records)
+        # Where nobody could look, there may be one.
+        torn_down = stands is None or bool(stands) or not uses_engine or _site_passed(records)
         # Its scenario removes it, unless it was ended in the middle.
         clean = vm_was_there or not vm.exists or _tidied("remove the VM that the tests made", vm.destroy)
         clean &= _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
     summarise(stages, records, time.monotonic() - begin, minutes)
     return 0 if clean and len(records) == len(stages) and not any(record.error for record in records) else 1
+
+
+def _standing_site() -> list[str]:
+    if engine.sleeps():
+        with step("start the Docker Engine, to see whether what it holds is a site's"):
+            engine.start()
+    stands = engine.site_remains()
+    if stands:
+        say(f"a site is on this machine ({', '.join(stands)}): it is tested as it stands, and stays")
+    return stands
 
 
 def _site_passed(records: Sequence[Record]) -> bool:
@@ -272,8 +283,8 @@ def _site_passed(records: Sequence[Record]) -> bool:
 def _clean_up(teardown: bool, stop_engine: bool) -> bool:
     """Leave nothing behind that runs; return whether that went well."""
     well = True
-    if teardown and engine.answers():
-        # There was no site before, so the data is the tests' as well.
+    if teardown and _engine_runs():
+        # There was no site before, which was seen and not only not seen, so the data is the tests' as well.
         playbook: list[str | Path] = [
             VENV / "bin" / "ansible-playbook",
             "playbooks/teardown.yml",
@@ -281,16 +292,24 @@ def _clean_up(teardown: bool, stop_engine: bool) -> bool:
             "teardown_data=true",
         ]
         well &= _tidied("tear down what the tests made", lambda: logged("teardown", playbook))
-    if stop_engine and engine.answers():
+    if stop_engine and _engine_runs():
         well &= _tidied("stop the Docker Engine that the tests started", engine.stop)
     return well
+
+
+def _engine_runs() -> bool:
+    try:
+        return engine.answers()
+    except Failure as failure:  # It runs, and what follows is to say what that prevents.
+        say(f"cleaning up: {failure}")
+        return True
 
 
 def _tidied(what: str, act: Callable[[], object]) -> bool:
     try:
         with step(what):
             act()
-    except Failure as failure:  # The summary, and what else is to be stopped, are still to come.
+    except (Failure, OSError) as failure:  # The summary, and what else is to be stopped, are still to come.
         say(f"cleaning up: {failure}")
         return False
     return True

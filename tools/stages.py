@@ -74,6 +74,7 @@ _HANDED_ON = {
     "TRIPOD_BASE",
     "TRIPOD_GUARD_TRIALS",
     "TRIPOD_METAL_PLAYBOOK",
+    "TRIPOD_SITE_IS_THE_TESTS",
     "TRIPOD_XDP_OBJECT",
     "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
@@ -309,7 +310,7 @@ def _site() -> str:
     # Somebody's site is tried as it stands, and stays, with its data. Only where there is none is one made and removed.
     stands = engine.site_remains()
     steps = ("converge", "idempotence", "verify") if stands else ("test",)
-    with _root_environment() as words:
+    with _root_environment(TRIPOD_SITE_IS_THE_TESTS="" if stands else "1") as words:
         for number, verb in enumerate(steps):
             logged("site", [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
         if not stands:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 from tests.support.site import NETNS, NIC, PINS, ROOT, docker, playbook, result
 
 LABEL = "label=org.tripod.collection"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_tests_own_site() -> None:
+    told = os.environ.get("TRIPOD_SITE_IS_THE_TESTS") == "1"
+    assert told, "a teardown follows, with data: run 'make test-site', which looks first whether a site stands here"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,9 @@ def test_no_process_of_ours_runs():
 
 
 def test_a_second_teardown_finds_nothing_and_leaves_what_is_not_ours():
-    volume, network = docker("volume", "create", "bystander-data"), "bystander-network"
+    # Names that nobody else has: the volume is removed at the end.
+    network = f"bystander-{os.getpid()}"
+    volume = docker("volume", "create", network)
     docker("network", "create", network)
     try:
         done = playbook("playbooks/teardown.yml", "-e", "teardown_data=true")

@@ -127,10 +127,16 @@ def mirror(archive: str) -> str:
         return given
     words = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
     told = subprocess.run(words, capture_output=True, text=True, check=False).stdout
-    found = [uri for label, _bar, uri in (line.partition("|") for line in told.splitlines()) if label == archive]
-    if not found:
-        raise Failure(f"apt knows no archive {archive}: run 'apt-get update', or name a mirror of it in {variable}")
-    return found[0].rstrip("/")
+    lines = (line.partition("|") for line in reversed(told.splitlines()))
+    known = {label: uri for label, _bar, uri in lines if label}  # the first of each
+    if archive in known:
+        return known[archive].rstrip("/")
+    if not known:
+        raise Failure(f"apt has fetched no package lists yet: run 'apt-get update', or name a mirror in {variable}")
+    raise Failure(
+        f"apt has package lists of {', '.join(sorted(known))}, and none of {archive}: add that archive to the host's "
+        f"package sources and run 'apt-get update', or name a mirror of it in {variable}"
+    )
 
 
 @contextlib.contextmanager
@@ -197,7 +203,7 @@ def _make_qemu(scratch: Path) -> None:
 def _guest_recipe() -> str:
     """Return all that decides what the guest is, but for the key and the packages' versions."""
     content = hashlib.sha256(guest_archive("")).hexdigest()
-    return "\n".join([content, SUITE, LABEL, DISK, _BOOT, *_guest_words(Path()), *_guest_sources()])
+    return "\n".join([content, SUITE, LABEL, DISK, _BOOT, *_guest_words(Path()), *sources(SUITE)])
 
 
 def _files(tree: Path) -> list[Path]:
@@ -210,7 +216,7 @@ def _make_guest(scratch: Path) -> None:
         logged("vm-guest", ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tripod-vm", "-f", key])
         (scratch / "guest.tar").write_bytes(guest_archive(key.with_suffix(".pub").read_text(encoding="ascii")))
         root = scratch / "root"
-        logged("vm-guest", [*as_root(), "mmdebstrap", *_guest_words(scratch), SUITE, root, *_guest_sources()], lines=30)
+        logged("vm-guest", [*as_root(), "mmdebstrap", *_guest_words(scratch), SUITE, root, *sources(SUITE)], lines=30)
         # mmdebstrap leaves "uninitialized", which would make systemd ask its first-boot questions on the console.
         logged("vm-guest", [*as_root(), "truncate", "--size=0", root / "etc/machine-id"], append=True)
         shutil.copy(root / "etc/ssh/ssh_host_ed25519_key.pub", scratch / "host_key.pub")
@@ -225,8 +231,9 @@ def _make_guest(scratch: Path) -> None:
         logged("vm-guest", mkrescue, append=True)
 
 
-def _guest_sources() -> list[str]:
-    suites = [(DEBIAN, SUITE), (DEBIAN, f"{SUITE}-updates"), (SECURITY, f"{SUITE}-security")]
+def sources(release: str) -> list[str]:
+    """Return a release's package sources, at the mirrors that this host uses."""
+    suites = [(DEBIAN, release), (DEBIAN, f"{release}-updates"), (SECURITY, f"{release}-security")]
     return [f"deb {mirror(label)} {suite} main" for label, suite in suites]
 
 

@@ -125,7 +125,14 @@ def test_a_named_mirror_comes_before_that_of_apt(monkeypatch):
 
 def test_without_a_mirror_the_way_out_is_told(monkeypatch):
     apt(monkeypatch, "Ubuntu|http://mirror.test/ubuntu/")
-    with pytest.raises(Failure, match=r"apt knows no archive Debian-Security: .* TRIPOD_DEBIAN_SECURITY_MIRROR"):
+    told = r"lists of Ubuntu, and none of Debian-Security: add that archive .* TRIPOD_DEBIAN_SECURITY_MIRROR"
+    with pytest.raises(Failure, match=told):
+        base.mirror("Debian-Security")
+
+
+def test_before_the_first_update_another_way_out_is_told(monkeypatch):
+    apt(monkeypatch)
+    with pytest.raises(Failure, match=r"no package lists yet: run 'apt-get update'"):
         base.mirror("Debian-Security")
 
 

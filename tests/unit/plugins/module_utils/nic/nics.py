@@ -21,9 +21,9 @@ TOPOLOGY = Topology(
 )
 
 
-def nic(driver, /, **changes):
+def nic(recorded, /, **changes):
     """Return a recorded NIC, with parts of it changed: of the link, the settings, or the whole."""
-    state = NicState.from_json(json.loads((FIXTURES / f"{driver}.json").read_text(encoding="utf-8"))["nic"])
+    state = NicState.from_json(json.loads((FIXTURES / f"{recorded}.json").read_text(encoding="utf-8"))["nic"])
     for part in ("link", "settings"):
         held = getattr(state, part)
         own = {key: changes.pop(key) for key in list(changes) if hasattr(held, key) and not hasattr(state, key)}
