@@ -34,13 +34,7 @@ def build(copy: Path, out: Path) -> int:
             index.write("\n" + (source / CONFIGURATION / "menu.md").read_text(encoding="utf-8"))
         _reference(copy, source)
         shutil.rmtree(out, ignore_errors=True)
-        sphinx: list[str | Path] = [
-            VENV / "bin" / "sphinx-build",
-            "--fail-on-warning",
-            "--keep-going",
-            "--builder",
-            "html",
-        ]
+        sphinx: list[str | Path] = [VENV / "bin" / "sphinx-build", "--fail-on-warning", "--keep-going", "--quiet"]
         sphinx += ["--conf-dir", source / CONFIGURATION, "--doctree-dir", Path(scratch, "doctrees"), source, out]
         logged(LOG, sphinx, append=True, lines=40)
     return sum(1 for _page in out.rglob("*.html"))
@@ -52,12 +46,9 @@ def _reference(copy: Path, source: Path) -> None:
     reference = source / "reference"
     # antsibull-docs wants that nobody else writes there.
     reference.mkdir(mode=0o700)
-    antsibull: list[str | Path] = [
-        VENV / "bin" / "antsibull-docs",
-        "--config-file",
-        source / CONFIGURATION / "antsibull-docs.cfg",
-    ]
-    antsibull += ["collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", reference]
+    settings = source / CONFIGURATION / "antsibull-docs.cfg"
+    antsibull: list[str | Path] = [VENV / "bin" / "antsibull-docs", "--config-file", settings, "collection"]
+    antsibull += ["--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", reference]
     logged(LOG, [*antsibull, "tripod.baremetal"], env=child, lines=40)
 
 

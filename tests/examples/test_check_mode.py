@@ -68,8 +68,6 @@ def stand_ins(name: str) -> dict[str, Any]:
             # For the others a kernel must have been built.
             "cpu_isolation_isolation": ["managed_irq"],
         }
-        if "xdp_object" in said:
-            hosts[host]["xdp_object"] = os.environ["TRIPOD_XDP_OBJECT"]
     return {"tripod": {"hosts": hosts}}
 
 
@@ -90,11 +88,14 @@ def state(machine: Machine) -> dict[str, Any]:
 def test_an_example_runs_in_check_mode_and_changes_nothing(name: str, machine: Machine, tmp_path: Path) -> None:
     copy = tmp_path / "site"
     shutil.copytree(examples.FOLDER / name, copy)
+    # In check mode it may still be missing.
+    if compiled := os.environ.get("TRIPOD_XDP_OBJECT"):
+        shutil.copy(compiled, copy / "tripod_xdp.bpf.o")
     (tmp_path / "here.json").write_text(json.dumps(stand_ins(name)), encoding="utf-8")
     said = examples.variables(name)
     for number, nic in enumerate(sorted(set().union(*map(examples.nics, said.values())))):
         machine.cable(nic, f"far{number}", queues=4)
-    before = state(machine)
+    before, files = state(machine), set(copy.rglob("*"))
 
     playbook = [str(Path(sys.executable).with_name("ansible-playbook")), examples.playbooks()[name]]
     environment = {
@@ -115,5 +116,4 @@ def test_an_example_runs_in_check_mode_and_changes_nothing(name: str, machine: M
     recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=0 +failed=0 ", done.stdout, re.MULTILINE)
     assert {host for host, changed in recap if int(changed)} == said.keys(), done.stdout
     assert state(machine) == before
-    original = {path.relative_to(examples.FOLDER / name) for path in (examples.FOLDER / name).rglob("*")}
-    assert {path.relative_to(copy) for path in copy.rglob("*")} == original
+    assert set(copy.rglob("*")) == files
