@@ -101,6 +101,12 @@ def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str], sink: IO[bytes
         _children.add(child)
     try:
         return child.wait()
+    except BaseException:
+        # Told to end in the middle of it. The child's session is its own, so that no signal of the terminal reaches it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
+        raise
     finally:
         with _children_lock:
             _children.discard(child)
