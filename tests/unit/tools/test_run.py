@@ -10,12 +10,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 PARENT = """\
-import signal, sys
+import signal, sys, threading, time
 from pathlib import Path
 from tools import run
 run.LOGS = Path(sys.argv[1])
 signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
-script = "trap 'echo told >told; exit' TERM; echo $$ >pid; while :; do sleep 0.1; done"
+
+def tell():
+    while not (run.LOGS / "runs").exists() or not run._children:
+        time.sleep(0.01)
+    (run.LOGS / "pid").write_text(str(next(iter(run._children)).pid))
+
+threading.Thread(target=tell).start()
+script = "trap 'echo told >told; exit' TERM; touch runs; while :; do sleep 0.1; done"
 run.logged("child", ["sh", "-c", script], cwd=run.LOGS)
 """
 
