@@ -37,7 +37,7 @@ BLOCKED = {4: "203.0.113.66", 6: "2001:db8:bad::66"}
 OTHER = {4: "192.0.2.77", 6: "2001:db8:77::77"}
 # With which a frame ends that is sent behind all others, so that they were all seen to when it has arrived.
 FENCE = {4: "192.0.2.1", 6: "2001:db8:77::1"}
-SILENCE = 5.0  # seconds in which a fence has to arrive
+SILENCE = 30.0  # seconds in which a fence has to arrive, on a busy machine too
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 ICMP_ECHO = {4: (f.ICMP, 8), 6: (f.ICMPV6, 128)}
 
