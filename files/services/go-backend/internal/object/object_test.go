@@ -1,13 +1,18 @@
 package object_test
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 
 	"tripod/go-backend/internal/bpftest"
 	"tripod/go-backend/internal/object"
@@ -62,14 +67,63 @@ func TestMapValuesHaveTheSizesOfTheStructs(t *testing.T) {
 }
 
 func TestUnusableObjects(t *testing.T) {
-	damaged := filepath.Join(t.TempDir(), "damaged.o")
-	if err := os.WriteFile(damaged, []byte("\x7fELF and no more"), 0o600); err != nil {
+	write := func(name string, content []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{damaged, filepath.Join(t.TempDir(), "absent.o"), t.TempDir(), "/proc/self/exe"} {
-		if _, err := object.Load(path); !errors.Is(err, object.ErrUnusable) {
-			t.Errorf("%s: %v, want %v", path, err, object.ErrUnusable)
+	huge := write("huge.o", nil)
+	if err := os.Truncate(huge, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	for path, says := range map[string]string{
+		write("damaged.o", []byte("\x7fELF and no more")): "put the object there again",
+		write("empty.o", nil):                             "put the object there again",
+		filepath.Join(t.TempDir(), "absent.o"):            "no such file",
+		t.TempDir():                                       "no regular file",
+		// Would be waited for, or read, for ever.
+		pipe:         "no regular file",
+		"/dev/zero":  "no regular file",
+		huge:         "more than",
+		"/bin/true":  "",
+		"/proc/self": "no regular file",
+	} {
+		if _, err := object.Load(path); !errors.Is(err, object.ErrUnusable) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want it to say %q", path, err, says)
 		}
+	}
+}
+
+func TestCompressedSectionsAreRefused(t *testing.T) {
+	content, err := os.ReadFile(bpftest.Object(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := elf.NewFile(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, section := range file.Sections {
+		if section.Name == ".BTF" {
+			// sh_flags in the headers of 64 bytes each, and the section begins with a header that claims 1 TiB.
+			at := binary.LittleEndian.Uint64(content[40:]) + uint64(64*i) + 8
+			binary.LittleEndian.PutUint64(content[at:], uint64(elf.SHF_COMPRESSED))
+			header := binary.LittleEndian.AppendUint64(nil, uint64(elf.COMPRESS_ZLIB))
+			copy(content[section.Offset:], binary.LittleEndian.AppendUint64(header, 1<<40))
+		}
+	}
+	path := filepath.Join(t.TempDir(), "object.o")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := object.Load(path); !errors.Is(err, object.ErrUnusable) || !strings.Contains(err.Error(), "compressed") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -82,6 +136,11 @@ func TestFileIsReadAgainOnlyWhenItChanges(t *testing.T) {
 	file := object.Open(path)
 	if _, err := file.Object(); !errors.Is(err, object.ErrUnusable) {
 		t.Fatalf("absent file: %v", err)
+	}
+	// What the kernel defines has its names without any object, and the rest numbers.
+	names, err := file.Names()
+	if !errors.Is(err, object.ErrUnusable) || names.Verdicts.Name(1) != "drop" || names.Reasons.Name(2) != "unknown_2" {
+		t.Errorf("without any object: %v, %v", names, err)
 	}
 	// As an installer does: written beside, then renamed over.
 	install := func(content []byte) {
@@ -103,6 +162,15 @@ func TestFileIsReadAgainOnlyWhenItChanges(t *testing.T) {
 	install(content[:len(content)/2])
 	if _, err := file.Object(); !errors.Is(err, object.ErrUnusable) {
 		t.Errorf("truncated file: %v", err)
+	}
+	if names, err := file.Names(); !errors.Is(err, object.ErrUnusable) || names.Reasons.Name(2) != "acl_drop" {
+		t.Errorf("names after the file was damaged: %v, %v", names, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := file.Names(); !errors.Is(err, object.ErrUnusable) || names.Reasons.Name(2) != "acl_drop" {
+		t.Errorf("names after the file was removed: %v, %v", names, err)
 	}
 	install(content)
 	if again, err := file.Object(); err != nil || again == first {
