@@ -3,12 +3,14 @@ package object
 
 import (
 	"bytes"
-	"debug/elf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -32,7 +34,10 @@ func PolicyNames() []string {
 }
 
 // maxSize is far above any object (bytes); a file beyond it is something else, and is not read into memory.
-const maxSize = 32 << 20
+const maxSize = 4 << 20
+
+// digestName is how the host names an object; the path in use is a link to one.
+var digestName = regexp.MustCompile(`^([0-9a-f]{64})\.bpf\.o$`)
 
 // The object's macros, which leave no mark in BTF; Load checks what follows from them.
 const (
@@ -95,9 +100,19 @@ type Object struct {
 
 // Load parses the object at path and checks that its layout is the one this package was written for.
 func Load(path string) (*Object, error) {
-	content, err := readFile(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w: put the object there again", ErrUnusable, err)
+	}
+	content, err := readFile(target)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w: put the object there again", ErrUnusable, err)
+	}
+	if name := digestName.FindStringSubmatch(filepath.Base(target)); name != nil {
+		if digest := fmt.Sprintf("%x", sha256.Sum256(content)); digest != name[1] {
+			return nil, fmt.Errorf("%w: %s has the SHA-256 digest %s, which is not its name: put the object there again",
+				ErrUnusable, target, digest)
+		}
 	}
 	return parse(path, content)
 }
@@ -130,7 +145,7 @@ func readFile(path string) ([]byte, error) {
 func parse(path string, content []byte) (*Object, error) {
 	o := &Object{Path: path}
 	err := rescue.Do("object "+path, func() (err error) {
-		if err := checkELF(content); err != nil {
+		if err := checkBounds(content); err != nil {
 			return err
 		}
 		o.spec, err = ebpf.LoadCollectionSpecFromReader(bytes.NewReader(content))
@@ -143,20 +158,6 @@ func parse(path string, content []byte) (*Object, error) {
 		return nil, fmt.Errorf("%w %s: use object and go-backend from one release: %w", ErrUnusable, path, err)
 	}
 	return o, nil
-}
-
-// checkELF refuses sections that would be larger in memory than in the file.
-func checkELF(content []byte) error {
-	file, err := elf.NewFile(bytes.NewReader(content))
-	if err != nil {
-		return err
-	}
-	for _, section := range file.Sections {
-		if section.Flags&elf.SHF_COMPRESSED != 0 {
-			return fmt.Errorf("section %q is compressed, which no object of ours has", section.Name)
-		}
-	}
-	return nil
 }
 
 // Spec returns a copy of the collection, for the caller to change and load.
