@@ -27,7 +27,7 @@ type Health struct {
 	reason, notes string
 }
 
-// Check looks. It returns why the service cannot do its work, or nil, and what is out of order beside that.
+// Check returns why the service cannot do its work now, or nil, and notes on what is out of order beside that.
 type Check func(context.Context) (notes string, err error)
 
 // SurveyCheck is the Check of what lies under root, named after the object file.
@@ -71,7 +71,7 @@ func (h *Health) Refresh(ctx context.Context) error {
 	}
 	if notes != h.notes {
 		h.notes = notes
-		h.log.WarnContext(ctx, "out of order, though no reason to be unhealthy", "what", notes)
+		h.log.WarnContext(ctx, "notes changed; none is a reason to be unhealthy", "notes", notes)
 	}
 	for _, service := range []string{"", tripodv1.BackendService_ServiceDesc.ServiceName} {
 		h.SetServingStatus(service, state)

@@ -157,7 +157,7 @@ func (r Root) reports(ctx context.Context, names []string) []Report {
 	})
 }
 
-// report reads one interface, and tells whether it is worth a second look.
+// report reads one interface, and tells whether that is the last word.
 func (r Root) report(name string) (Report, bool) {
 	report, done := Report{Name: name}, false
 	err := rescue.Do("interface "+name, func() error {
