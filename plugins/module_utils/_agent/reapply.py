@@ -72,17 +72,21 @@ class Result:
         kind: Which resource it speaks of; "" where that cannot be told.
         changes: What was changed or, when checking, would be.
         error: Why it could not be applied, or checked.
+        absent: Whether what it speaks of does not exist now.
     """
 
     name: str
     kind: str
     changes: Sequence[Change] = ()
     error: str | None = None
+    absent: bool = False
 
     @property
     def state(self) -> str:
-        """``converged``, ``differs`` or ``failed``."""
-        return "failed" if self.error else "differs" if self.changes else "converged"
+        """``converged``, ``differs``, ``absent`` or ``failed``."""
+        if self.error:
+            return "failed"
+        return "absent" if self.absent else "differs" if self.changes else "converged"
 
 
 def reapply(
@@ -136,7 +140,7 @@ def _reapply(
         # Written by another version, or by hand; only the traceback shows where it failed.
         log.debug("%s", state_file.name, exc_info=True)
         return Result(state_file.name, state_file.kind, error=f"its state file is not understood: {error!r}")
-    return Result(state_file.name, state_file.kind, tuple(outcome.changes))
+    return Result(state_file.name, state_file.kind, tuple(outcome.changes), absent=outcome.absent)
 
 
 def _names(host: Host, directory: str) -> list[str]:
@@ -153,9 +157,9 @@ def log_results(results: Sequence[Result]) -> None:
 
 
 def exit_status(results: Sequence[Result]) -> int:
-    """Return the worst: something failed, something differs, or all is as requested."""
+    """Return the worst: something failed, something differs or is absent, or all is as requested."""
     states = {result.state for result in results}
-    return FAILED if "failed" in states else DIFFERS if "differs" in states else CONVERGED
+    return FAILED if "failed" in states else DIFFERS if states & {"differs", "absent"} else CONVERGED
 
 
 def table(results: Sequence[Result]) -> str:
@@ -247,7 +251,8 @@ def run_apply(options: argparse.Namespace) -> int:
 def run_status(options: argparse.Namespace) -> int:
     """Say of every resource whether it is as requested, and what differs.
 
-    The exit status is 0 where all is as requested, 2 where something differs, 1 where something cannot be checked.
+    The exit status is 0 where all is as requested, 2 where something differs or is absent, 1 where something cannot be
+    checked.
     """
     results = reapply(Host(), options.state_dir, check=True, kinds=options.kind, only=options.interface)
     sys.stdout.write(as_json(results) if options.json else table(results))

@@ -70,11 +70,13 @@ class Outcome:
         changes: The plan, in the order it is carried out.
         state: The resource's state after the call; before it, in check mode.
         checked: True where nothing was applied because the caller only checks.
+        absent: True where what is to be changed does not exist now, so that nothing was compared.
     """
 
     changes: Sequence[Change]
     state: Any
     checked: bool = False
+    absent: bool = False
 
     @property
     def changed(self) -> bool:

@@ -56,6 +56,7 @@ class Nic:
         xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot tell.
         foreign: Programs attached that are not ours.
         iommu: Type of its IOMMU domain, such as ``DMA-FQ`` or ``identity``; None without an IOMMU.
+        table: All links of the host.
     """
 
     state: NicState
@@ -63,6 +64,7 @@ class Nic:
     xdp_features: Sequence[str] | None = None
     foreign: Sequence[str] = ()
     iommu: str | None = None
+    table: Sequence[netlink.Link] = ()
 
     @property
     def name(self) -> str:
@@ -88,7 +90,9 @@ class Nic:
     @property
     def device(self) -> Device:
         """What decides whether it runs a program."""
-        return Device.of(self.state.link, self.state.settings, self.xdp_features, self.mtu, self.channels, self.is_on)
+        return Device.of(
+            self.state.link, self.state.settings, self.xdp_features, self.mtu, self.channels, self.is_on, self.table
+        )
 
     def is_on(self, feature: str) -> bool:
         """Whether an offload is to be on; the kernel's name."""
@@ -131,7 +135,7 @@ def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -
             continue
         try:
             state = states.get(link.name) or read_nic(host, link, table)
-            nics.append(_read_nic(host, state, declared.get(link.name, NOTHING), attached.get(link.name)))
+            nics.append(_read_nic(host, state, declared.get(link.name, NOTHING), attached.get(link.name), table))
         except OSError as error:
             if error.errno != errno.ENODEV:  # containers come and go while we read
                 raise
@@ -257,7 +261,9 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
     return {target.name: target.request for target in found.targets}, found.current.nics
 
 
-def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | None) -> Nic:
+def _read_nic(
+    host: Host, state: NicState, declared: Request, desired: Xdp | None, table: Sequence[netlink.Link]
+) -> Nic:
     features = netlink.xdp_features(state.link.index)
     iommu = read_iommu(host, state.pci) if state.pci else None
     return Nic(
@@ -266,6 +272,7 @@ def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | Non
         None if features is None else sorted(features),
         _foreign(host, desired) if desired and state.link.xdp.mode else (),
         iommu["type"] if iommu else None,
+        table,
     )
 
 

@@ -45,6 +45,23 @@ class BpffsState:
     mode: int | None = None
 
 
+def on_bpffs(host: Host, path: str) -> bool:
+    """Whether what is below a path is on a BPF file system."""
+    return mount_over(host, path)[1] == "bpf"
+
+
+def mount_over(host: Host, path: str) -> tuple[str, str]:
+    """Return the mount point that a path is on, and the type of its file system; both are "" where there is none."""
+    best = ("", "")
+    for line in (host.read("/proc/self/mountinfo") or "").splitlines():
+        fields = line.split()
+        point, kind = fields[4], fields[fields.index("-") + 1]
+        # The last of equal mount points is on top.
+        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best
+
+
 class Bpffs:
     """Resource: bpffs is mounted and holds the pin root."""
 

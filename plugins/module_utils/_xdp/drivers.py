@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._linux.ethtool import Settings
 from .._linux.netlink import Link
+from .placement import Placement, lower_name, misplaced
 
 LRO, HARDWARE_GRO = "rx-lro", "rx-gro-hw"
 _HEADROOM = 256  # XDP_PACKET_HEADROOM
@@ -121,6 +122,8 @@ class Device:
         merging: The offloads that are on and merge packets, of LRO and HARDWARE_GRO; False for one that is fixed.
         channels: In use, by kind, but for those of no queue.
         most_channels: The largest maximum of these.
+        misplaced: Why a program would not see what arrives, whatever its mode.
+        lower: Name of the device that carries it, where it is one of several on it.
     """
 
     name: str
@@ -131,6 +134,8 @@ class Device:
     merging: Mapping[str, bool] = field(default_factory=dict)
     channels: Mapping[str, int] = field(default_factory=dict)
     most_channels: int = 0
+    misplaced: Sequence[Placement] = ()
+    lower: str | None = None
 
     @classmethod
     def of(
@@ -141,6 +146,7 @@ class Device:
         mtu: int,
         channels: Mapping[str, int],
         on: Callable[[str], bool],
+        table: Sequence[Link] = (),
     ) -> Device:
         """Return a NIC as it is, or is to become.
 
@@ -151,6 +157,7 @@ class Device:
             mtu: In bytes.
             channels: In use, by kind.
             on: Whether an offload is on, by the kernel's name.
+            table: All links of its network namespace.
         """
         counts = (settings.channels or {}).items()
         return cls(
@@ -162,6 +169,8 @@ class Device:
             {name: settings.features[name].changeable for name in (LRO, HARDWARE_GRO) if on(name)},
             {kind: count for kind, count in channels.items() if kind != "other"},
             max((count.maximum for kind, count in counts if kind != "other"), default=0),
+            tuple(misplaced(link, table)),
+            lower_name(link, table),
         )
 
     @property
@@ -183,24 +192,37 @@ class Device:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What keeps a NIC from a program: what was found, what is needed, and the way out."""
+    """What keeps a NIC from a program: what was found, what is needed, and the way out.
+
+    Attributes:
+        blind: Whether one that runs all the same sees too little.
+    """
 
     found: str
     limit: str
     remedy: str
+    blind: bool = False
 
     def __str__(self) -> str:
         return f"{self.found}; needed: {self.limit}: {self.remedy}"
 
 
-def obstacles(device: Device, mode: str) -> Iterator[Obstacle]:
-    """Yield everything that stands between a NIC and a program in a mode."""
+def obstacles(device: Device, mode: str, fragments: bool = False) -> Iterator[Obstacle]:
+    """Yield everything that stands between a NIC and a program in a mode.
+
+    Args:
+        device: The NIC.
+        mode: ``native``, ``generic`` or ``offload``.
+        fragments: Whether the program takes packets in several buffers (``xdp.frags``).
+    """
+    for one in device.misplaced:
+        yield Obstacle(one.found, one.limit, f"use {one.remedy}", one.blind)
     features = device.xdp_features
     if mode == "offload" and features is not None and "hw-offload" not in features:
         yield Obstacle(f"{device.label} runs no program on the NIC", "hw-offload", "choose mode native or generic")
     if mode == "native":
         yield from _unsupported(device)
-        yield from _frames(device)
+        yield from _frames(device, fragments)
         yield from _queues(device)
 
 
@@ -214,13 +236,15 @@ def _unsupported(device: Device) -> Iterator[Obstacle]:
             "make the pair with the same number of queues on both ends",
         )
     else:
-        remedy = "choose mode generic, which is slower, or another NIC"
+        remedy = f"choose mode generic, which is slower, or {device.lower or 'another NIC'}"
         yield Obstacle(f"{device.label} without native XDP", "native XDP", remedy)
 
 
-def _frames(device: Device) -> Iterator[Obstacle]:
+def _frames(device: Device, fragments: bool) -> Iterator[Obstacle]:
     most = device.limits.mtu
-    if device.mtu > most:
+    # A driver that hands over frames in several buffers knows its own limit, and says it in words when it refuses.
+    in_pieces = fragments and (device.xdp_features is None or "rx-sg" in device.xdp_features)
+    if device.mtu > most and not in_pieces:
         remedy = f"mtu: {most} in nic_interfaces, or 'ip link set {device.name} mtu {most}'"
         yield Obstacle(f"MTU {device.mtu}", f"at most {most} for {device.label}", remedy)
     if LRO in device.merging:
