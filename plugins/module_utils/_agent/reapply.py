@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
+from .._core.names import interface_fault, path_fault
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
 from .._guard.outcome import expire
@@ -45,7 +46,7 @@ def _reapply_xdp(
 ) -> Outcome:
     # Where no service manager runs, nobody else mounts it at boot.
     pins = bpffs.PinRoot(bpffs.MOUNT, body["pin_root"], body["pin_group"])
-    if not check and not bpffs.Bpffs(pins).read(host).mounted:
+    if not check and not bpffs.on_bpffs(host, pins.path) and not bpffs.Bpffs(pins).read(host).mounted:
         converge(bpffs.Bpffs(pins), pins, host)
     return program.reapply(body, host, check, only)
 
@@ -206,11 +207,29 @@ class _FormerName(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def interface(text: str) -> str:
+    """Return an interface's name, for argparse."""
+    fault = interface_fault(text)
+    if fault:
+        raise argparse.ArgumentTypeError(f"{text!r} {fault}, which no name of an interface does")
+    return text
+
+
+def path(text: str) -> str:
+    """Return a path, for argparse."""
+    fault = path_fault(text)
+    if fault:
+        raise argparse.ArgumentTypeError(f"{text!r} {fault}")
+    return text
+
+
 def add_state_dir(parser: argparse.ArgumentParser) -> None:
     """Declare where the state files are."""
     directory = state_store.DIRECTORY
-    parser.add_argument("--state-dir", default=directory, help="where the state files are (%(default)s)")
-    parser.add_argument("--documents", dest="state_dir", default=directory, action=_FormerName, help=argparse.SUPPRESS)
+    parser.add_argument("--state-dir", default=directory, type=path, help="where the state files are (%(default)s)")
+    parser.add_argument(
+        "--documents", dest="state_dir", default=directory, type=path, action=_FormerName, help=argparse.SUPPRESS
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +238,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind", action="append", choices=list(REAPPLIERS), help="only this kind of state file; repeatable"
     )
-    parser.add_argument("--interface", action="append", help="only what concerns this interface; repeatable")
+    parser.add_argument(
+        "--interface", action="append", type=interface, help="only what concerns this interface; repeatable"
+    )
 
 
 def add_status_arguments(parser: argparse.ArgumentParser) -> None:

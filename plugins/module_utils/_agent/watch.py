@@ -29,7 +29,7 @@ from .._core.system import Host
 from .._guard.outcome import expire
 from .._linux import netlink
 from .daemon import end_on_request, single_instance
-from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, reapply
+from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, path, reapply
 
 PID_FILE = "/run/tripod-watch/watch.pid"
 QUIET = 0.3  # seconds without news of a link before it is checked
@@ -326,7 +326,7 @@ def guard_clock(host: Host, ended: threading.Event) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host watch``."""
     add_state_dir(parser)
-    parser.add_argument("--pid-file", default=PID_FILE, help="noted and locked while running (%(default)s)")
+    parser.add_argument("--pid-file", default=PID_FILE, type=path, help="noted and locked while running (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> NoReturn:

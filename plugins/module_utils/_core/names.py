@@ -26,29 +26,30 @@ def interface_name(text: object, where: str = "interface") -> str:
     Raises:
         Invalid: No interface can have this name; the message says why.
     """
-    reason = _interface_fault(text)
+    reason = interface_fault(text)
     if reason:
         raise Invalid(
-            f"{where}: {text!r} is no name of an interface: {reason}; give a name that 'ip link' shows, 1 to "
+            f"{where}: {text!r} {reason}, which no name of an interface does: give one that 'ip link' shows, of 1 to "
             f"{INTERFACE_BYTES} bytes without space, '/', ':' and '~'"
         )
     return str(text)
 
 
-def _interface_fault(text: object) -> str | None:
+def interface_fault(text: object) -> str | None:
+    """Return why no interface can have this name, as what the name is or has; None where one can."""
     if not isinstance(text, str) or not text:
-        return "it is empty"
+        return "is empty"
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError:
-        return "it is not UTF-8"
+        return "is not UTF-8"
     if size > INTERFACE_BYTES:
-        return f"it has {size} bytes"
+        return f"has {size} bytes"
     if text in (".", ".."):
-        return "it names a directory"
-    # The kernel takes none of the first two; the third marks what is half done among our pins.
+        return "is a directory"
+    # The kernel takes neither of the first two; the third marks what is half done among our pins.
     bad = [one for one in text if one in "/:~" or one.isspace() or not one.isprintable()]
-    return f"it has {bad[0]!r} in it" if bad else None
+    return f"has {bad[0]!r} in it" if bad else None
 
 
 def absolute_path(text: object, where: str = "path") -> str:
@@ -64,24 +65,25 @@ def absolute_path(text: object, where: str = "path") -> str:
         Invalid: It is relative, has ``..`` in it, ends with a slash, or holds a character that mount tables, units or
             shells write in another way.
     """
-    reason = _path_fault(text)
+    reason = path_fault(text)
     if reason:
         raise Invalid(
-            f"{where}: {text!r} is no path that can be used here: {reason}; give an absolute path of letters, digits "
-            "and '. _ - + @ : = , ~', without '..' and without a slash at its end"
+            f"{where}: {text!r} {reason}: give an absolute path of letters, digits and '. _ - + @ : = , ~', "
+            "without '..' and without a slash at its end"
         )
     return str(text)
 
 
-def _path_fault(text: object) -> str | None:
+def path_fault(text: object) -> str | None:
+    """Return why a path cannot be used, as what it is or has; None where it can."""
     if not isinstance(text, str) or not text:
-        return "it is empty"
+        return "is empty"
     if not text.startswith("/"):
-        return "it is not absolute"
+        return "is not absolute"
     if os.path.normpath(text) != text or text.startswith("//"):
-        return f"it is another way to write {os.path.normpath('/' + text.lstrip('/'))}"
+        return f"is another way to write {os.path.normpath('/' + text.lstrip('/'))}"
     odd = _ODD.search(text)
-    return f"it has {odd.group()!r} in it" if odd else None
+    return f"has {odd.group()!r} in it" if odd else None
 
 
 def refuse_symlinks(host: Host, path: str, where: str = "path") -> None:
