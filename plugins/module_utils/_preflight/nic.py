@@ -24,6 +24,7 @@ from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
 from .._xdp.drivers import Device, obstacles
+from .._xdp.placement import unfiltered_ports
 from .._xdp.program import XdpProgram
 from .._xdp.request import PIN_ROOT, Desired
 
@@ -151,9 +152,10 @@ def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -
 def check_nics(desired: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
     """Return what stands in the way of XDP, and what an operator should know of the NICs."""
     by_name = {nic.name: nic for nic in seen.nics}
+    chosen = [one.interface for one in desired]
     for one in desired:
         if one.interface in by_name:
-            yield from check_xdp(one, by_name[one.interface], len(seen.topology.online))
+            yield from check_xdp(one, by_name[one.interface], len(seen.topology.online), chosen)
     for nic in seen.nics:
         yield from _warnings(nic, seen)
     yield from _check_vectors(seen)
@@ -161,18 +163,28 @@ def check_nics(desired: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
         yield from _check_irqbalance(seen.irqbalance)
 
 
-def check_xdp(desired: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
+def check_xdp(desired: Xdp, nic: Nic, cpus: int, chosen: Sequence[str] = ()) -> Iterator[Finding]:
     """Return what stands between an interface and its program.
 
     Args:
         desired: The program.
         nic: The interface.
         cpus: Online CPUs.
+        chosen: Names of all interfaces that are to get a program.
     """
     subject = f"XDP on {nic.name}"
     for foreign in nic.foreign:
         yield Finding(
             ERROR, subject, f"{foreign} is attached", "no program of others", "detach it, or replace it on purpose"
+        )
+    ports = unfiltered_ports(nic.state.link, nic.table, chosen)
+    if ports:
+        yield Finding(
+            ERROR,
+            subject,
+            f"one port of a bond or team, whose other ports ({', '.join(ports)}) pass everything",
+            "a program on each port, or on all of them at once",
+            f"add {', '.join(ports)} to xdp_interfaces, or give the bond instead",
         )
     for one in obstacles(nic.device, desired.mode):
         yield Finding(ERROR, subject, one.found, one.limit, one.remedy)
