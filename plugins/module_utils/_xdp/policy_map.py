@@ -22,7 +22,7 @@ from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
 from .identity import Identity, identify
 from .prefix import Prefix, parse_prefix
-from .request import PIN_ROOT, pin_directory, policy_state_file
+from .request import CAPABILITIES_WORDS, PIN_ROOT, pin_directory, policy_state_file
 
 KIND = "xdp_map"
 # enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
@@ -142,8 +142,8 @@ class XdpMap:
             return identify(host, self._policy.interface, self._policy.pin_root)
         except OSError as error:
             raise Impossible(
-                f"{self._policy.interface}: what runs on it cannot be read: {error}; run as root, outside of 'ip netns "
-                "exec', which hides /sys/fs/bpf"
+                f"{self._policy.interface}: what runs on it cannot be read: {error}; run as {CAPABILITIES_WORDS}, "
+                "outside of 'ip netns exec', which hides /sys/fs/bpf"
             ) from error
 
     def unproven(self, host: Host) -> str | None:

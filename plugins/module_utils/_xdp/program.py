@@ -22,6 +22,7 @@ from .._core.versions import kernel_version
 from .._linux import bpf, libbpf, netlink
 from .._linux.bpf import Map, Program
 from .._linux.bpf_object import BpfObject
+from .._linux.capabilities import missing
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
 from . import limits, plan, saved
@@ -31,7 +32,7 @@ from .bpffs import on_bpffs as _on_bpffs
 from .drivers import Device
 from .identity import Identity, identify, maps_of, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
-from .request import KIND, Desired
+from .request import CAPABILITIES, CAPABILITIES_WORDS, KIND, Desired
 from .state import Source, State
 
 __all__ = ["KIND", "XdpProgram", "reapply"]
@@ -57,7 +58,7 @@ class XdpProgram:
             return self._read(host)
         except OSError as error:
             raise Impossible(
-                f"{self._desired.interface}: its XDP state cannot be read: {error}; run as root"
+                f"{self._desired.interface}: its XDP state cannot be read: {error}; run as {CAPABILITIES_WORDS}"
             ) from error
 
     def _read(self, host: Host) -> State:
@@ -67,7 +68,7 @@ class XdpProgram:
         interfaces = {one.index: one.name for one in table}
         state_file, policy = _read_state_file(host, desired), host.exists(desired.state_files[1])
         desired, other_pins = _place(host, desired, state_file)
-        obstacles = _obstacles(host, desired.pin_root)
+        obstacles = _obstacles(host, desired)
         if libbpf.missing_library():
             return State(link, interfaces, state_file=state_file, policy=policy, obstacles=obstacles)
         source = _read_source(host, desired.object) if desired.present else None
@@ -185,8 +186,13 @@ def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
     return next((one for one in there if (one.permanent_mac or one.mac) == body["mac"]), there[0] if there else None)
 
 
-def _obstacles(host: Host, pin_root: str) -> list[str]:
-    reasons = []
+def _obstacles(host: Host, desired: Desired) -> list[str]:
+    pin_root, reasons = desired.pin_root, []
+    groups = {os.getegid(), *os.getgroups()}
+    lacking = missing(host, CAPABILITIES if desired.pin_group not in groups else CAPABILITIES[:-1])
+    if lacking:
+        # The kernel would take some steps, and refuse the one that proves them.
+        reasons.append(f"this process lacks {', '.join(lacking)}: run as {CAPABILITIES_WORDS}")
     library = libbpf.missing_library()
     if library:
         reasons.append(library)

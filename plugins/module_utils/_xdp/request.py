@@ -16,6 +16,9 @@ PIN_ROOT = "/sys/fs/bpf/tripod"
 STATE_DIRECTORY = state_store.DIRECTORY
 MODES = ("native", "generic", "offload")
 DIRECTORY_MODE = 0o750
+# BPF and PERFMON would load a program; to open one, a map or a link by its number takes SYS_ADMIN.
+CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "CHOWN")
+CAPABILITIES_WORDS = "root with the capabilities SYS_ADMIN, NET_ADMIN and, for pin_group, CHOWN"
 
 
 def pin_directory(pin_root: str, interface: str) -> str:
