@@ -118,6 +118,9 @@ def reapply(
     ):
         if kinds is not None and state_file.kind not in kinds:
             continue
+        about = state_file.body.get("interface")
+        if only is not None and about is not None and about not in only:
+            continue  # it is not compared, so nothing is said of it
         if state_file.kind not in reappliers:
             reason = f"this agent knows no state files of kind {state_file.kind!r}: apply the host_agent role again"
             results.append(Result(state_file.name, state_file.kind, error=reason))

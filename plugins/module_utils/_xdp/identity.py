@@ -12,7 +12,7 @@ modules, agent, drift check and preflight give one answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._core.converge import Impossible
@@ -27,7 +27,11 @@ from .request import pin_directory
 LINK, PROGRAM, MAPS = "link", "prog", "maps"
 HALF = "~"  # a replacement that a killed run did not finish ends with it
 _KIND_WORDS = {"program": "program", "map": "map", "link": "bpf_link"}
-_DESCRIBE = {"program": bpf.program_info, "map": bpf.map_info, "link": bpf.xdp_link_info}
+_DESCRIBE: Mapping[str, Callable[[int], Program | Map | XdpLink | None]] = {
+    "program": bpf.program_info,
+    "map": bpf.map_info,
+    "link": bpf.xdp_link_info,
+}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def misplaced(link: Link, table: Sequence[Link]) -> Iterator[Placement]:
             "an Ethernet header, which the program reads",
             f"{_below(link, table)}; the program sees the outer addresses there",
         )
-    elif link.kind in _SWITCHES:
+    elif link.kind is not None and link.kind in _SWITCHES:
         ports = [one.name for one in table if one.master == link.index]
         instead = f"each port: {', '.join(ports)}" if ports else "each of its ports, of which there are none yet"
         yield Placement(
