@@ -46,6 +46,7 @@ def _limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     yield from _link_limits(request, nic)
     yield from _spread_limits(request, nic)
     yield from _rule_limits(request, nic)
+    yield from _irq_limits(request, nic)
     if (request.xps is not None or request.rps is not None) and not nic.rps:
         yield "its queues are not below /sys/class/net: this is the sysfs of another network namespace"
         return
@@ -187,6 +188,16 @@ def _rule_limits(request: Request, nic: NicState) -> Iterator[str]:
             yield f"flow_rules[{number}]: location {rule.location} is not in {first}-{last}, our part of the table"
         if rule.queue is not None and rule.queue >= queues:
             yield f"flow_rules[{number}]: queue {rule.queue}; the last of {queues} is {queues - 1}"
+
+
+def _irq_limits(request: Request, nic: NicState) -> Iterator[str]:
+    unknown = resolve.unknown_irqs(nic)
+    if request.irq is not None and unknown and all(irq.queue is None for irq in nic.irqs):
+        yield (
+            f"irq: which queue each of its interrupts serves is not known: the kernel does not tell (Linux 6.8 or newer "
+            f"does for some drivers), and {_driver(nic)} is not known to name any {', '.join(unknown)}: leave irq out, "
+            "and place them by hand"
+        )
 
 
 def _xps_limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:

@@ -23,6 +23,8 @@ from typing import Any
 from .._core.converge import Change, Impossible
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
+from .._linux.irq_names import OTHER
+from .._linux.irqs import Irq as IrqState
 from .._xdp.drivers import xdp_limits
 from . import resolve
 from .drivers import driver, resets_device
@@ -160,11 +162,27 @@ def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
         said = list(places[target.name].notes) if target.name in places else []
         if target.request.irq is not None and nic.pci and not nic.irqs and not nic.link.up:
             said.append("it is down, so it has no interrupts yet; they are placed when it comes up")
+        if target.request.irq is not None:
+            said += _interrupts_left(nic)
         limits = xdp_limits(nic.settings.driver)
         if limits.redirects_by_cpu and resolve.receive_queues(target.request, nic) < len(state.topology.online):
             said.append("fewer queues than CPUs: XDP loses packets that the other CPUs redirect to it")
         by_nic[target.name] = said
     return by_nic
+
+
+def _interrupts_left(nic: NicState) -> Iterator[str]:
+    unknown = resolve.unknown_irqs(nic)
+    if unknown:
+        yield (
+            f"interrupts {', '.join(unknown)} stay where they are: what they serve is not known, as the kernel does not "
+            f"tell and {nic.settings.driver or 'its driver'} is not known to name any so"
+        )
+    if nic.shares_irqs:
+        yield (
+            f"its interrupts are those of {nic.pci}, which other devices share; they stay where they are: place those "
+            "by hand, or use another NIC"
+        )
 
 
 def hardware(request: Request, nic: NicState) -> Iterator[Change]:
@@ -275,7 +293,7 @@ def _ban(targets: Sequence[Target], places: Mapping[str, Place], state: HostStat
         for target in targets
         if target.name in places and not target.released
         for irq in state.nics[target.name].irqs
-        if irq.movable and _destination(irq.queue, places[target.name]) is not None
+        if irq.movable and _destination(irq, places[target.name]) is not None
     }
     if placed != set(state.irqbalance.banned or ()):
         describe = irqbalance.describe
@@ -287,7 +305,7 @@ def _irqs(request: Request, nic: NicState, destination: Place) -> Iterator[Chang
         return
     covered = set()
     for irq in nic.irqs:
-        cpus = _destination(irq.queue, destination)
+        cpus = _destination(irq, destination)
         covered.add(irq.queue)
         if cpus is not None and irq.movable and irq.cpus != cpus:
             yield Change((nic.name, "irq", irq.name), format_cpulist(irq.cpus), format_cpulist(cpus))
@@ -301,10 +319,10 @@ def _irqs(request: Request, nic: NicState, destination: Place) -> Iterator[Chang
             yield Change((nic.name, "irq", f"queue {queue}"), None, format_cpulist(cpus))
 
 
-def _destination(queue: int | None, destination: Place) -> frozenset[int] | None:
-    if queue is None:
-        return destination.other
-    return destination.queues[queue] if queue < len(destination.queues) else None
+def _destination(irq: IrqState, destination: Place) -> frozenset[int] | None:
+    if irq.queue is None:
+        return destination.other if irq.serves == OTHER else None
+    return destination.queues[irq.queue] if irq.queue < len(destination.queues) else None
 
 
 def _xps(request: Request, nic: NicState, state: HostState, destination: Place | None) -> Iterator[Change]:
@@ -366,7 +384,7 @@ def _table_now(nic: NicState) -> dict[str, Any]:
 
 def _irqs_now(nic: NicState, default: frozenset[int]) -> Irq | None:
     by_queue = {irq.queue: irq.cpus for irq in nic.irqs if irq.queue is not None}
-    others = [irq.cpus for irq in nic.irqs if irq.queue is None]
+    others = [irq.cpus for irq in nic.irqs if irq.serves == OTHER]
     if not by_queue:  # closed: this is what they will get when it is opened
         return Irq((default,), other=default) if default else None
     return Irq(tuple(by_queue[queue] for queue in sorted(by_queue)), other=others[0] if others else None)

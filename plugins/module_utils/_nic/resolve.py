@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._linux.ethtool import Count, FlowRule
+from .._linux.irq_names import UNKNOWN
 from .._xdp.drivers import xdp_limits
 from .drivers import members
 from .request import MAXIMUM, Request, Rss
@@ -83,6 +84,11 @@ def interrupting_queues(request: Request, nic: NicState) -> int:
     if seen and after == counts(nic.settings.channels):
         return max(seen) + 1
     return after.get("combined", 0) + max(after.get("rx", 0), after.get("tx", 0)) or len(seen) or 1
+
+
+def unknown_irqs(nic: NicState) -> list[str]:
+    """Return the names of interrupts of which neither the kernel nor a known name says what they serve."""
+    return [irq.name for irq in nic.irqs if irq.serves == UNKNOWN]
 
 
 def indirection(requested: Rss, buckets: int) -> tuple[int, ...]:
