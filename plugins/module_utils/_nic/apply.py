@@ -70,7 +70,8 @@ def place(host: Host, step: Change, nic: NicState | None) -> list[str]:
     name, section = step.path[0], step.path[1]
     try:
         if name == "irqbalance":
-            irqbalance.ban(host, parse_cpulist(step.after or ""))
+            renewed = section == "command"
+            irqbalance.ban(host, (irqbalance.read(host).banned if renewed else parse_cpulist(step.after or "")) or ())
         elif name == "host":
             host.write_attribute(SOCK_FLOW_ENTRIES, str(step.after))
         elif section == "irq":

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.cpulist import format_cpulist
+from .._linux import irqbalance
 from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
 from . import resolve
 from .drivers import FEATURES, Driver, driver, members
@@ -31,6 +32,12 @@ def faults(targets: Sequence[Target], state: HostState) -> tuple[list[str], list
     if state.irqbalance.stray and any(target.request.irq for target in targets):
         refusals.append(
             "irqbalance runs, but not by systemd, so nothing keeps it off interrupts that are placed: stop it"
+        )
+    later = state.irqbalance.overridden
+    if later and any(target.request.irq for target in targets):
+        refusals.append(
+            f"{later} is read after {irqbalance.DROP_IN} and starts irqbalance without the bans of interrupts that are "
+            f"placed: give it a name that comes before {irqbalance.DROP_IN.rpartition('/')[2]}"
         )
     return limits, refusals
 

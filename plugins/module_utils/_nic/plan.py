@@ -298,6 +298,8 @@ def _ban(targets: Sequence[Target], places: Mapping[str, Place], state: HostStat
     if placed != set(state.irqbalance.banned or ()):
         describe = irqbalance.describe
         yield Change(("irqbalance", "banned"), describe(state.irqbalance.banned), describe(placed))
+    elif state.irqbalance.outdated:
+        yield Change(("irqbalance", "command"), state.irqbalance.outdated, state.irqbalance.command)
 
 
 def _irqs(request: Request, nic: NicState, destination: Place) -> Iterator[Change]:
