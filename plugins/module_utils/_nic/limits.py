@@ -223,7 +223,9 @@ def _xps_limits(request: Request, nic: NicState, state: HostState) -> Iterator[s
 def _rps_limits(request: Request, state: HostState) -> Iterator[str]:
     requested = request.rps or Rps()
     offline = (requested.cpus or frozenset()) - set(state.topology.online)
-    isolated = (requested.cpus or frozenset()) & set(state.topology.isolated)
+    topology = state.topology
+    without = topology.isolated if topology.without_rps is None else topology.without_rps
+    isolated = (requested.cpus or frozenset()) & set(without)
     if offline:
         yield f"rps.cpus names CPUs {format_cpulist(offline)}, which are not online"
     if isolated:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.cpulist import format_cpulist, format_mask, parse_cpulist, parse_mask
 from .._core.system import Host
+from .._cpu.reserved import read_reserved
 from .._linux import ethtool, irqbalance, irqs
 from .._linux.irqs import Irq
 from .._linux.netlink import Link, XdpState
@@ -130,9 +131,10 @@ def read_host(host: Host, links: Iterable[Link], table: Sequence[Link]) -> HostS
         links: The NICs.
         table: All links.
     """
+    cpus = read_cpus(host)
     return HostState(
         nics={link.name: read_nic(host, link, table) for link in links},
-        topology=Topology.of(read_cpus(host), read_nodes(host)),
+        topology=Topology.of(cpus, read_nodes(host), read_reserved(host, cpus)),
         default_affinity=frozenset(parse_mask(host.read(DEFAULT_AFFINITY) or "0")),
         sock_flow_entries=host.read_int(SOCK_FLOW_ENTRIES),
         irqbalance=irqbalance.read(host),
