@@ -49,14 +49,14 @@ class Names:
     source: str = ""
 
 
-# What most drivers do, with the interface's name or the driver's before it: igb, igc, ixgbe, ixgbevf, i40e, iavf, ice,
-# idpf, fm10k, bnxt_en, tg3, ena, vmxnet3, nfp, hns3, otx2, liquidio, enic, alx, fbnic, xgbe, txgbe, ngbe, stmmac, tsnep.
+# What most drivers do, with the interface's name or the driver's before it: igb, igc, ixgbe, ixgbevf, i40e, iavf,
+# ice, idpf, fm10k, bnxt_en, tg3, ena, vmxnet3, nfp, hns3, otx2, liquidio, enic, alx, fbnic, xgbe, txgbe, ngbe, stmmac, tsnep.
 _ANY_QUEUES = (
     r"(?P<way>tx-?rx|rx-?tx)-?(?P<number>\d+(-\d+)*)$",
     r"(?P<way>rx|tx)-(?P<number>\d+)$",
 )
-# The classifier's and the control queue of i40e and ice are queues of nobody else. What is after them: igb and others
-# leave vectors unused; i40e, ice; iavf, idpf; ice's time stamps; ena, gve; mana; nfp; enic; tsnep, niu; virtio; vmxnet3.
+# The classifier's queue of i40e and the control queue of ice carry no packets. After them: igb and others leave
+# vectors unused; i40e, ice; iavf, idpf; ice's time stamps; ena, gve; mana; nfp; enic; tsnep, niu; virtio; vmxnet3.
 _ANY_OTHERS = (
     r"(fdir|ctrl)-tx-?rx-\d+$|-unused$|:misc$|-misc-|:mbx$|[-_]mailbox|:ll_ts$|-(mgmnt|mgmt)\b|_hwc@|-(lsc|exn)$"
     r"|-(err|notify)$|-mac$|:(mac|mif|syserr|wol|lpi)$|-config$|-event-\d+$|-aenq|adminq|-ptp$|-aux$|[-_]async\d*@"
@@ -87,9 +87,7 @@ NAMES: dict[str, Names] = {
     ),
     "fsl_enetc": Names(others=r"-vfmsg$", source="freescale/enetc/enetc.c, enetc_setup_irqs()"),
     "fsl_enetc_vf": Names(source="freescale/enetc/enetc.c, enetc_setup_irqs()"),
-    "funeth": Names(
-        (r"-(?P<way>q)\[(?P<number>\d+)\]$",), source="fungible/funcore/fun_queue.c, fun_request_irq()"
-    ),
+    "funeth": Names((r"-(?P<way>q)\[(?P<number>\d+)\]$",), source="fungible/funcore/fun_queue.c, fun_request_irq()"),
     "gve": Names(
         (r"-(?P<way>ntfy-blk)(?P<number>\d+)@", r"-(?P<way>ntfy-block\.)(?P<number>\d+)$"),
         kept=True,
@@ -124,7 +122,9 @@ NAMES: dict[str, Names] = {
         source="cavium/thunder/nicvf_main.c, nicvf_register_interrupts()",
     ),
     "octeon_ep": Names(
-        (r"-(?P<way>q)(?P<number>\d+)$",), others=r"-epf_", source="marvell/octeon_ep/octep_main.c, octep_request_irqs()"
+        (r"-(?P<way>q)(?P<number>\d+)$",),
+        others=r"-epf_",
+        source="marvell/octeon_ep/octep_main.c, octep_request_irqs()",
     ),
     "octeon_ep_vf": Names((r"-(?P<way>q)(?P<number>\d+)$",), source="marvell/octeon_ep_vf/octep_vf_main.c"),
     "qede": Names((r"-(?P<way>fp)-(?P<number>\d+)$",), source="qlogic/qede/qede_main.c, qede_setup_irqs()"),

@@ -107,7 +107,7 @@ def _start(host: Host) -> str | None:
 
 
 def _drop_ins(host: Host) -> list[tuple[str, list[str]]]:
-    """Return its drop-ins in the order that systemd reads them, with the commands of each; the first of a name counts."""
+    """Return its drop-ins in the order of systemd, with the commands of each; the first of a name counts."""
     found: dict[str, str] = {}
     for directory in _UNITS:
         for name in host.list(f"{directory}/{UNIT}.d"):

@@ -16,7 +16,7 @@ from typing import Any
 from .._core.converge import ApplyFailed
 from .._core.cpulist import format_cpulist, parse_cpulist
 from .._core.system import Host
-from .irq_names import IDLE, OTHER, QUEUE, UNKNOWN, Owner, sort_out
+from .irq_names import IDLE, OTHER, QUEUE, Owner, sort_out
 from .netlink_socket import GENERIC, NetlinkError, Socket, attribute, generic, generic_attributes, read_int, u32
 
 PROC = "/proc/irq"

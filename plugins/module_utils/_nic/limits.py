@@ -13,7 +13,7 @@ from typing import Any
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
 from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
-from . import resolve
+from . import coalesce, resolve
 from .drivers import FEATURES, Driver, driver, members
 from .plan import Target, placements
 from .request import MAXIMUM, Request, Rps, Rss
@@ -47,6 +47,7 @@ def _limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     yield from _ring_limits(request, nic)
     settings = nic.settings
     yield from _unknown("coalesce", request.coalesce, settings.coalesce, nic)
+    yield from coalesce.faults(request.coalesce, settings)
     yield from _unknown("pause", request.pause, settings.pause, nic)
     yield from _unknown("private flags", request.private_flags, settings.private_flags, nic)
     yield from _feature_limits(request, nic)
@@ -77,6 +78,12 @@ def _channel_limits(request: Request, nic: NicState) -> Iterator[str]:
     for kind in request.channels:
         if kind in counts and after[kind] > counts[kind].maximum:
             yield f"{after[kind]} {kind} channels > hardware maximum {counts[kind].maximum}"
+    apart = driver(nic.settings.driver).channels_apart and after.get("combined")
+    if request.channels and apart and (after.get("rx") or after.get("tx")):
+        yield (
+            f"combined channels beside rx and tx ones: {_driver(nic)} has either; "
+            "request combined 0, or rx 0 and tx 0, too"
+        )
     if request.channels and counts and not after.get("combined"):
         yield from (
             f"no {way} channel would be left: at least one is needed" for way in ("rx", "tx") if not after.get(way)
@@ -143,7 +150,9 @@ def _spread_limits(request: Request, nic: NicState) -> Iterator[str]:
     if rss is None and (requested.spreads or requested.key or requested.function):
         yield f"{_driver(nic)} has no RSS to set" + (" until it is opened: request up too" if closed else "")
     elif rss is not None:
-        yield from _table_limits(requested, len(rss.table), resolve.receive_queues(request, nic), nic)
+        yield from _table_limits(
+            requested, resolve.buckets_after(request, nic), resolve.receive_queues(request, nic), nic
+        )
         if requested.key is not None and len(requested.key) != len(rss.key):
             yield f"an RSS key of {len(requested.key)} bytes; {_driver(nic)} takes {len(rss.key) or 'none'}"
         if requested.function is not None and rss.functions and requested.function not in rss.functions:
@@ -201,7 +210,7 @@ def _irq_limits(request: Request, nic: NicState) -> Iterator[str]:
     unknown = resolve.unknown_irqs(nic)
     if request.irq is not None and unknown and all(irq.queue is None for irq in nic.irqs):
         yield (
-            f"irq: which queue each of its interrupts serves is not known: the kernel does not tell (Linux 6.8 or newer "
+            "irq: which queue each of its interrupts serves is not known: the kernel does not tell (Linux 6.8 or newer "
             f"does for some drivers), and {_driver(nic)} is not known to name any {', '.join(unknown)}: leave irq out, "
             "and place them by hand"
         )
@@ -268,15 +277,18 @@ def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bo
     after, counts = resolve.channels_after(request, nic), nic.settings.channels or {}
     if recount and driver(nic.settings.driver).xdp_holds_channels:
         yield f"{_driver(nic)} changes no channels under XDP"
-    for kind in ("combined", "tx") if recount and limits.spares_half else ():
+    for kind in ("combined", "tx") if recount and limits.spares_half and not limits.counts_spare else ():
         if kind in counts and after[kind] > counts[kind].maximum // 2:
             yield f"{after[kind]} {kind} channels > {counts[kind].maximum // 2}, half of them, as XDP needs the others"
     if recount and limits.same_queues and after.get("rx") != after.get("tx"):
         yield f"{after.get('rx')} rx and {after.get('tx')} tx channels, but XDP needs as many of both"
     if recount and limits.only_combined and (after.get("rx") or after.get("tx")):
         yield "separate rx and tx channels, but XDP needs combined ones"
-    if request.mtu is not None and request.mtu > max(limits.mtu, nic.link.mtu):
-        yield f"MTU {request.mtu} > {limits.mtu}, the most that XDP takes in {_driver(nic)}"
+    flags = {**(nic.settings.private_flags or {}), **request.private_flags}
+    most = limits.largest_mtu(flags.get("legacy-rx", False))
+    mtu = nic.link.mtu if request.mtu is None else request.mtu
+    if mtu > most and (request.mtu is not None or "legacy-rx" in request.private_flags) and mtu > _mtu_now(nic, limits):
+        yield f"MTU {mtu} > {most}, the most that XDP takes in {_driver(nic)}"
     desired = resolve.features(request, nic)
     if desired.get(LRO):
         yield f"{LRO} merges packets, which XDP cannot see"
@@ -286,3 +298,9 @@ def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bo
 
 def _driver(nic: NicState) -> str:
     return nic.settings.driver or "its driver"
+
+
+def _mtu_now(nic: NicState, limits: XdpLimits) -> int:
+    """Return the MTU up to which nothing gets worse: what runs with more than the limit runs with fragments."""
+    fits = nic.link.mtu <= limits.largest_mtu((nic.settings.private_flags or {}).get("legacy-rx", False))
+    return 0 if fits else nic.link.mtu

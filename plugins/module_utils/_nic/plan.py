@@ -28,6 +28,7 @@ from .._linux.irqs import Irq as IrqState
 from .._xdp.drivers import xdp_limits
 from . import resolve
 from .drivers import driver, resets_device
+from .hints import hints
 from .irq_plan import Place, Requirement, place, share_out
 from .request import AUTO, OFF, Irq, Request, Rps, Rss, rule_body
 from .state import HostState, NicState
@@ -56,6 +57,8 @@ class Target:
 
 class Table(list):
     """An indirection table, shown by what it does rather than by its hundreds of buckets."""
+
+    brief = True  # in a diff, too
 
     def __str__(self) -> str:
         shares = Counter(self)
@@ -162,27 +165,12 @@ def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
         said = list(places[target.name].notes) if target.name in places else []
         if target.request.irq is not None and nic.pci and not nic.irqs and not nic.link.up:
             said.append("it is down, so it has no interrupts yet; they are placed when it comes up")
-        if target.request.irq is not None:
-            said += _interrupts_left(nic)
+        said += hints(target.request, nic)
         limits = xdp_limits(nic.settings.driver)
         if limits.redirects_by_cpu and resolve.receive_queues(target.request, nic) < len(state.topology.online):
             said.append("fewer queues than CPUs: XDP loses packets that the other CPUs redirect to it")
         by_nic[target.name] = said
     return by_nic
-
-
-def _interrupts_left(nic: NicState) -> Iterator[str]:
-    unknown = resolve.unknown_irqs(nic)
-    if unknown:
-        yield (
-            f"interrupts {', '.join(unknown)} stay where they are: what they serve is not known, as the kernel does not "
-            f"tell and {nic.settings.driver or 'its driver'} is not known to name any so"
-        )
-    if nic.shares_irqs:
-        yield (
-            f"its interrupts are those of {nic.pci}, which other devices share; they stay where they are: place those "
-            "by hand, or use another NIC"
-        )
 
 
 def hardware(request: Request, nic: NicState) -> Iterator[Change]:
@@ -237,8 +225,9 @@ def _spread(request: Request, nic: NicState, reset: bool) -> Iterator[Change]:
     if rss is not None and requested.spreads:
         queues = resolve.receive_queues(request, nic)
         # After a change of channels the driver has spread the table evenly over the new ones.
-        now = tuple(bucket % queues for bucket in range(len(rss.table))) if reset else rss.table
-        after = None if requested.default else resolve.indirection(requested, len(rss.table))
+        buckets = resolve.buckets_after(request, nic)
+        now = tuple(bucket % queues for bucket in range(buckets)) if reset else rss.table
+        after = None if requested.default else resolve.indirection(requested, buckets)
         if not _spreads_alike(requested, now, after, queues):
             yield Change((name, "rss", "table"), Table(now), DEFAULT if after is None else Table(after))
     if rss is not None and requested.key is not None and requested.key != rss.key:

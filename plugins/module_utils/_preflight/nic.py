@@ -23,7 +23,7 @@ from .._nic.irq_plan import Topology
 from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
-from .._xdp.drivers import Device, obstacles
+from .._xdp.drivers import Around, Device, obstacles
 from .._xdp.program import XdpProgram
 from .._xdp.request import PIN_ROOT, Desired
 
@@ -56,6 +56,7 @@ class Nic:
         xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot tell.
         foreign: Programs attached that are not ours.
         iommu: Type of its IOMMU domain, such as ``DMA-FQ`` or ``identity``; None without an IOMMU.
+        around: What else uses its queues.
     """
 
     state: NicState
@@ -63,6 +64,7 @@ class Nic:
     xdp_features: Sequence[str] | None = None
     foreign: Sequence[str] = ()
     iommu: str | None = None
+    around: Around = field(default_factory=Around)
 
     @property
     def name(self) -> str:
@@ -88,7 +90,8 @@ class Nic:
     @property
     def device(self) -> Device:
         """What decides whether it runs a program."""
-        return Device.of(self.state.link, self.state.settings, self.xdp_features, self.mtu, self.channels, self.is_on)
+        link, settings, flags = self.state.link, self.state.settings, self.declared.private_flags
+        return Device.of(link, settings, self.xdp_features, self.mtu, self.channels, self.is_on, self.around, flags)
 
     def is_on(self, feature: str) -> bool:
         """Whether an offload is to be on; the kernel's name."""
@@ -266,6 +269,7 @@ def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | Non
         None if features is None else sorted(features),
         _foreign(host, desired) if desired and state.link.xdp.mode else (),
         iommu["type"] if iommu else None,
+        Around.read(host, state.name),
     )
 
 

@@ -26,7 +26,7 @@ from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
 from . import limits, plan, saved
 from .attach import Undo, attach, detach, remove_stale_maps
-from .drivers import Device
+from .drivers import Around, Device
 from .plan import desired_permissions, state_file_body, touches_traffic
 from .request import KIND, Desired
 from .state import Attachment, Source, State
@@ -77,7 +77,7 @@ class XdpProgram:
             state_file=state_file,
             policy=policy,
             source=_read_source(host, desired.object) if desired.present else None,
-            device=_read_device(link) if link else Device(desired.interface),
+            device=_read_device(host, link) if link else Device(desired.interface),
             obstacles=obstacles,
         )
 
@@ -282,11 +282,12 @@ def _permissions(desired: Desired) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _read_device(link: Link) -> Device:
+def _read_device(host: Host, link: Link) -> Device:
     settings = read_settings(link.name)
     channels = {kind: count.current for kind, count in (settings.channels or {}).items()}
     on = {name for name, feature in settings.features.items() if feature.active}
-    return Device.of(link, settings, netlink.xdp_features(link.index), link.mtu, channels, on.__contains__)
+    features, around = netlink.xdp_features(link.index), Around.read(host, link.name)
+    return Device.of(link, settings, features, link.mtu, channels, on.__contains__, around)
 
 
 def _write_state_file(host: Host, desired: Desired, state: State, program: Program) -> None:

@@ -80,7 +80,10 @@ SEEN = {
     ),
     "myri10ge": ("ens1", {"ens1:slice-0": 0, "ens1:slice-1": 1}),
     "nfp": ("ens1", {"ens1-lsc": OTHER, "ens1-exn": OTHER, "ens1-rxtx-0": 0, "ens1-rxtx-1": 1}),
-    "nicvf": ("ens1", {"ens1-rxtx-0": 0, "ens1-rxtx-1": 1, "ens1-sq-0": IDLE, "ens1-rbdr-0": IDLE, "NICVF Mbox": OTHER}),
+    "nicvf": (
+        "ens1",
+        {"ens1-rxtx-0": 0, "ens1-rxtx-1": 1, "ens1-sq-0": IDLE, "ens1-rbdr-0": IDLE, "NICVF Mbox": OTHER},
+    ),
     "octeon_ep": ("ens1", {"ens1-epf_ire_rint": OTHER, "ens1-q0": 0, "ens1-q1": 1}),
     "octeon_ep_vf": ("ens1", {"ens1-q0": 0, "ens1-q1": 1}),
     "qlcnic": ("ens1", {"qlcnic-MB": OTHER, "ens1-tx-0-rx-0": 0, "ens1-rx-1": 1, "ens1-rx-2": 2}),
@@ -115,7 +118,12 @@ def names_of(count):
     ("driver", "names", "used", "queues"),
     [
         ("mlx5_core", names_of(4), 2, [None, 0, 1, None, None]),
-        ("virtio_net", ["virtio3-config", "virtio3-input.0", "virtio3-output.0", "virtio3-input.1"], 1, [None, 0, 0, None]),
+        (
+            "virtio_net",
+            ["virtio3-config", "virtio3-input.0", "virtio3-output.0", "virtio3-input.1"],
+            1,
+            [None, 0, 0, None],
+        ),
         ("mana", ["mana_hwc@pci:1", "mana_q0@pci:1", "mana_q1@pci:1"], 1, [None, 0, None]),
         ("gve", [f"gve-ntfy-blk{number}@{PCI}" for number in range(4)], 1, [0, None, 0, None]),
         # Reports fewer channels than it uses under SR-IOV, so their number says nothing of its vectors.
@@ -128,7 +136,12 @@ def test_vectors_that_outlive_their_channels_are_idle(driver, names, used, queue
 
 def test_one_name_for_all_is_told_by_order_where_the_number_of_queues_is_known():
     names = ["eth0"] * 4
-    assert sort_out(names, Owner("atlantic", "eth0", queues=2)) == [(QUEUE, 0), (QUEUE, 1), (OTHER, None), (OTHER, None)]
+    assert sort_out(names, Owner("atlantic", "eth0", queues=2)) == [
+        (QUEUE, 0),
+        (QUEUE, 1),
+        (OTHER, None),
+        (OTHER, None),
+    ]
     assert sort_out(names, Owner("atlantic", "eth0")) == [(UNKNOWN, None)] * 4
 
 

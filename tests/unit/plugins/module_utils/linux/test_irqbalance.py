@@ -70,7 +70,9 @@ UNITS = {**SYSTEMD, UNIT: DEBIAN}
             id="the first of a name counts",
         ),
         pytest.param(
-            {OLD: render(COMMAND, [3])}, State(COMMAND, frozenset([3]), outdated=COMMAND), id="at its place of version 1.0"
+            {OLD: render(COMMAND, [3])},
+            State(COMMAND, frozenset([3]), outdated=COMMAND),
+            id="at its place of version 1.0",
         ),
         pytest.param({EDITED: "[Service]\nExecStart=\n"}, State(None), id="no command is left"),
     ],

@@ -230,7 +230,9 @@ def sockets(*lists, distances=DISTANCES):
         pytest.param(("0-1", "", ""), "0-1", DISTANCES, "0-1", id="the nearest that has CPUs"),
         pytest.param(("0-1", "2-3", ""), "0-1", DISTANCES, "0-1", id="the nearest that has CPUs online"),
         pytest.param(("0-1", "2-3", "4-5"), "0-3", DISTANCES, "2-3", id="all of its own are offline"),
-        pytest.param(("0-1", "2-3", ""), "0-3", [[10, 20, 20], [20, 10, 20], [20, 20, 10]], "0-3", id="as near as each"),
+        pytest.param(
+            ("0-1", "2-3", ""), "0-3", [[10, 20, 20], [20, 10, 20], [20, 20, 10]], "0-3", id="as near as each"
+        ),
         pytest.param(("0-1", "2-3", ""), "0-3", [[], [], []], "0-3", id="a kernel that names no distances"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, describe
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Change, Impossible, describe, diff
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqbalance
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Count, FlowRule, FlowRules
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import XdpState
@@ -444,3 +444,9 @@ def test_what_a_first_opening_brings_is_the_default_to_go_back_to():
     request = parse({"name": "ens2", "up": True, "rss": {"weights": [1, 1]}})
     back = parse({"name": "ens2", "up": False, "rss": {"default": True}})
     assert previous(request, closed, host(closed)) == replace(back, name=None)
+
+
+def test_a_table_is_a_line_in_a_diff():
+    shown = diff([Change(("ens1", "rss", "table"), Table([0, 1] * 64), Table([0] * 128))])
+    assert shown["before"]["ens1"]["rss"]["table"] == "128 buckets over queues 0-1"
+    assert shown["after"]["ens1"]["rss"]["table"] == "128 buckets over queues 0"
