@@ -49,8 +49,8 @@ class Names:
     source: str = ""
 
 
-# What most drivers do, with the interface's name or the driver's before it: igb, igc, ixgbe, ixgbevf, i40e, iavf,
-# ice, idpf, fm10k, bnxt_en, tg3, ena, vmxnet3, nfp, hns3, otx2, liquidio, enic, alx, fbnic, xgbe, txgbe, ngbe, stmmac, tsnep.
+# What most drivers do, with the interface's name or the driver's before it: igb, igc, ixgbe, ixgbevf, i40e, iavf, ice,
+# idpf, fm10k, bnxt_en, tg3, ena, vmxnet3, nfp, hns3, otx2, liquidio, enic, alx, fbnic, xgbe, txgbe, ngbe, stmmac.
 _ANY_QUEUES = (
     r"(?P<way>tx-?rx|rx-?tx)-?(?P<number>\d+(-\d+)*)$",
     r"(?P<way>rx|tx)-(?P<number>\d+)$",
