@@ -19,8 +19,8 @@ description:
     core before second hardware threads are used, spread over the NICs of a node; isolated CPUs, those of the CPU
     plan or of the kernel's boot arguments, are used only where they are named. A NIC of a node without CPUs is served
     from the nearest that has some. irqbalance, where systemd runs it, is kept off them.
-  - Which queue an interrupt serves is read from the kernel, or else from its driver's names. One whose name is not known
-    stays where it is, with a warning; where no queue is known at all, O(nics[].irq) is refused.
+  - Which queue an interrupt serves is read from the kernel, or else from its driver's names. One whose name is not
+    known stays where it is, with a warning; where no queue is known at all, O(nics[].irq) is refused.
   - What is requested is saved in C(/etc/tripod/host.d/nic.json) with the PCI address and the MAC, and with the original
     values, those before the first change. C(tripod-host) reapplies it at boot, at link-up and after a driver was loaded
     anew.

@@ -54,14 +54,15 @@ class Names:
 _ANY_QUEUES = (
     r"(?P<way>tx-?rx|rx-?tx)-?(?P<number>\d+(-\d+)*)$",
     r"(?P<way>rx|tx)-(?P<number>\d+)$",
+    r"-(?P<way>rx|tx)$",  # forcedeth, of one queue
 )
 # The classifier's queue of i40e and the control queue of ice carry no packets. After them: igb and others leave
 # vectors unused; i40e, ice; iavf, idpf; ice's time stamps; ena, gve; mana; nfp; enic; tsnep, niu; virtio; vmxnet3.
 _ANY_OTHERS = (
     r"(fdir|ctrl)-tx-?rx-\d+$|-unused$|:misc$|-misc-|:mbx$|[-_]mailbox|:ll_ts$|-(mgmnt|mgmt)\b|_hwc@|-(lsc|exn)$"
-    r"|-(err|notify)$|-mac$|:(mac|mif|syserr|wol|lpi)$|-config$|-event-\d+$|-aenq|adminq|-ptp$|-aux$|[-_]async\d*@"
+    r"|-(err|notify)$|-mac$|:(mac|mif|syserr|wol|lpi)$|-config$|-event-\d+$|-aenq|adminq|-ptp$|-aux$|-other$|[-_]async\d*@"
 )
-_ANY_IDLE = r"^irdma-|^bnxt_re|^bnxt_qplib|^mlx4-ib|^ocrdma"
+_ANY_IDLE = r"^irdma-|^i40iw|^bnxt_re|^bnxt_qplib|^mlx4-ib|^ocrdma|^qedr|^hns-(aeq|ceq|abn)"
 ANY_DRIVER = Names(source="intel/igb/igb_main.c, igb_request_msix(), and most others")
 
 # drivers/net/ethernet/... in the Linux tree, 6.12
@@ -73,6 +74,12 @@ NAMES: dict[str, Names] = {
     ),
     "bnx2": Names((r"(?P<way>-)(?P<number>\d+)$",), bare=True, source="broadcom/bnx2.c, bnx2_enable_msix()"),
     "bnx2x": Names((r"-(?P<way>fp)-(?P<number>\d+)$",), source="broadcom/bnx2x/bnx2x_cmn.c, bnx2x_req_msix_irqs()"),
+    "cxgb3": Names(
+        (r"^(?P<nic>.+)(?P<way>-)(?P<number>\d+)$",),
+        others=r"^[0-9a-f]{4}:[0-9a-f:.]+$",
+        bare=True,
+        source="chelsio/cxgb3/cxgb3_main.c, name_msix_vecs()",
+    ),
     "cxgb4": Names(
         (r"^(?P<nic>.+)-(?P<way>rx)(?P<number>\d+)$",),
         others=r"-fweventq$",
@@ -127,7 +134,11 @@ NAMES: dict[str, Names] = {
         source="marvell/octeon_ep/octep_main.c, octep_request_irqs()",
     ),
     "octeon_ep_vf": Names((r"-(?P<way>q)(?P<number>\d+)$",), source="marvell/octeon_ep_vf/octep_vf_main.c"),
-    "qede": Names((r"-(?P<way>fp)-(?P<number>\d+)$",), source="qlogic/qede/qede_main.c, qede_setup_irqs()"),
+    "qede": Names(
+        (r"-(?P<way>fp)-(?P<number>\d+)$",),
+        others=r"^sp-\d+-",
+        source="qlogic/qede/qede_main.c, qede_setup_irqs(); qlogic/qed/qed_main.c, qed_slowpath_irq_req()",
+    ),
     "qlcnic": Names(
         (r"-tx-0-(?P<way>rx)-(?P<number>\d+)$",),
         others=r"^qlcnic-mb$",

@@ -92,9 +92,9 @@ def read(
         return ()
     owner = owner or Owner()
     owner = replace(owner, ports=max(len(host.list(f"{device}/net")), 1))
-    found = _told_apart(by_name([irq for number in _numbers(host, device) if (irq := _read(host, number))], owner))
-    told = {irq.number: queues[irq.number] for irq in found if queues and irq.number in queues}
-    return tuple(_as_told(irq, told) for irq in found) if told else tuple(found)
+    found = _distinct(by_name([irq for number in _numbers(host, device) if (irq := _read(host, number))], owner))
+    reported = {irq.number: queues[irq.number] for irq in found if queues and irq.number in queues}
+    return tuple(_as_reported(irq, reported) for irq in found) if reported else tuple(found)
 
 
 def by_name(irqs: Sequence[Irq], owner: Owner | None = None) -> list[Irq]:
@@ -181,7 +181,7 @@ def _read(host: Host, number: int) -> Irq | None:
     )
 
 
-def _told_apart(irqs: Sequence[Irq]) -> list[Irq]:
+def _distinct(irqs: Sequence[Irq]) -> list[Irq]:
     """Return interrupts with names of their own, as some drivers give one name to all."""
     seen: Counter[str] = Counter()
     named = []
@@ -191,7 +191,7 @@ def _told_apart(irqs: Sequence[Irq]) -> list[Irq]:
     return named
 
 
-def _as_told(irq: Irq, queues: Mapping[int, int]) -> Irq:
+def _as_reported(irq: Irq, queues: Mapping[int, int]) -> Irq:
     """Return an interrupt as the kernel tells, who knows all that serve queues; only for the others names speak."""
     if irq.number in queues:
         return _serving(irq, QUEUE, queues[irq.number])

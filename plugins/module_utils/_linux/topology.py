@@ -244,7 +244,7 @@ def read_nic(host: Host, probe: Probe, link: netlink.Link) -> dict[str, Any]:
 
 def read_irqs(
     host: Host,
-    told: Callable[[int], Mapping[int, int] | None],
+    reported: Callable[[int], Mapping[int, int] | None],
     link: netlink.Link,
     settings: ethtool.Settings,
     receive_queues: int | None,
@@ -253,7 +253,7 @@ def read_irqs(
 
     Args:
         host: The machine.
-        told: Returns queues by interrupt for an interface's index, where the kernel says.
+        reported: Returns queues by interrupt for an interface's index, where the kernel says.
         link: The interface.
         settings: What its driver says.
         receive_queues: How many it has in use; None where it is not known.
@@ -264,7 +264,7 @@ def read_irqs(
     counts = {kind: count.current for kind, count in (settings.channels or {}).items()}
     in_use = counts.get("combined", 0) + max(counts.get("rx", 0), counts.get("tx", 0)) or receive_queues or None
     owner = irq_names.Owner(settings.driver, link.name, queues=in_use)
-    return irqs.read(host, device, told(link.index), owner)
+    return irqs.read(host, device, reported(link.index), owner)
 
 
 def read_iommu(host: Host, pci_address: str) -> dict[str, Any] | None:

@@ -24,6 +24,9 @@ SEEN = {
     "bnx2": ("ens1", {"ens1-0": 0, "ens1-1": 1}),
     "bnx2x": ("ens1", {"ens1": OTHER, "ens1-fp-0": 0, "ens1-fp-1": 1}),
     "bnxt_en": ("ens1", {"ens1-TxRx-0": 0, "ens1-TxRx-1": 1, f"bnxt_re-nq-1@{PCI}": IDLE}),
+    "cxgb3": ("ens1", {"0000:18:00.0": OTHER, "ens1-0": 0, "ens1-1": 1, "ens2-2": IDLE}),
+    "forcedeth": ("eth0", {"eth0-rx": 0, "eth0-tx": 0, "eth0-other": OTHER}),
+    "qede": ("ens3", {"sp-0-18:00.00": OTHER, "ens3-fp-0": 0, "ens3-fp-1": 1}),
     "cxgb4": (
         "ens1f4",
         {
