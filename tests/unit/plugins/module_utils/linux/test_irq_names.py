@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irq_names import (
     IDLE,
@@ -17,7 +19,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irqs impor
 PCI = "pci:0000:18:00.0"
 # Driver: its interface, and each name with the queue, or with what it is for. From the sources that NAMES says, and for
 # those that it does not list from intel/*/*_main.c, broadcom/bnxt/bnxt.c, netronome/nfp/nfp_net_common.c and the like.
-SEEN = {
+SEEN: dict[str, tuple[str, dict[str, Any]]] = {
     "alx": ("ens1", {"ens1": OTHER, "ens1-TxRx-0": 0, "ens1-rx-1": 0, "ens1-unused": OTHER}),
     "be2net": ("ens1", {"ens1-q0": 0, "ens1-q1": 1, "ens1-q10": 2}),
     "bna": ("ens1", {"bna": OTHER, "ens1 TXQ 0": 0, "ens1 CQ 0": 0, "ens1 CQ 1": 1}),
