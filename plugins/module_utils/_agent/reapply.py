@@ -14,11 +14,11 @@ import json
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .._core import lock, state_store
-from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
+from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, diff
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
 from .._guard.outcome import expire
@@ -27,6 +27,8 @@ from .._nic import resource as nic
 from .._xdp import bpffs, policy_map, program
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
+# What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
+FAILURES = "/run/tripod/failures.json"
 
 log = logging.getLogger("tripod-host")
 
@@ -72,16 +74,20 @@ class Result:
         kind: Which resource it speaks of; "" where that cannot be told.
         changes: What was changed or, when checking, would be.
         error: Why it could not be applied, or checked.
+        failures: Where a part of it could: why the rest could not, by the first words of a change's path.
     """
 
     name: str
     kind: str
     changes: Sequence[Change] = ()
     error: str | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
-        """``converged``, ``differs`` or ``failed``."""
+        """``converged``, ``differs``, ``degraded`` where a part cannot be as requested, or ``failed``."""
+        if self.failures:
+            return "degraded"
         return "failed" if self.error else "differs" if self.changes else "converged"
 
 
@@ -118,6 +124,11 @@ def reapply(
             results.append(Result(state_file.name, state_file.kind, error=reason))
             continue
         results.append(_reapply(reappliers[state_file.kind], state_file, host, check, only))
+    known = _load_failures(host)
+    if check:
+        results = [_with_failures(result, known.get(result.name, {})) for result in results]
+    else:
+        _store_failures(host, known, results, only)
     if kinds is None:
         damaged = [name for name in _names(host, directory) if name not in state_files]
         reason = "cannot be understood: run the playbook that wrote it again"
@@ -130,6 +141,9 @@ def _reapply(
 ) -> Result:
     try:
         outcome = one(state_file.body, host, check, only)
+    except Incomplete as error:
+        changes = tuple(error.outcome.changes)
+        return Result(state_file.name, state_file.kind, changes, str(error), error.failures)
     except (CoreError, OSError) as error:
         return Result(state_file.name, state_file.kind, error=str(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -137,6 +151,44 @@ def _reapply(
         log.debug("%s", state_file.name, exc_info=True)
         return Result(state_file.name, state_file.kind, error=f"its state file is not understood: {error!r}")
     return Result(state_file.name, state_file.kind, tuple(outcome.changes))
+
+
+def _with_failures(result: Result, known: Mapping[str, str]) -> Result:
+    """Return what was checked with what the last reapply failed at, as far as that is not right by now."""
+    paths = [" ".join(change.path) for change in result.changes]
+    open_ = {what: why for what, why in known.items() if any(f"{path} ".startswith(f"{what} ") for path in paths)}
+    if (result.error and not result.failures) or not open_:
+        return result
+    failures = {**open_, **result.failures}
+    return replace(result, error="; ".join(failures.values()), failures=failures)
+
+
+def _load_failures(host: Host) -> dict[str, dict[str, str]]:
+    try:
+        known = json.loads(host.read(FAILURES) or "{}")
+        return {name: dict(failures) for name, failures in known.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}  # it is only what ``status`` adds
+
+
+def _store_failures(
+    host: Host, known: Mapping[str, Mapping[str, str]], results: Sequence[Result], only: Collection[str] | None
+) -> None:
+    kept = {name: dict(failures) for name, failures in known.items()}
+    for result in results:
+        before = kept.pop(result.name, {})
+        untried = {what: why for what, why in before.items() if only is not None and what not in only}
+        if now := {**untried, **result.failures}:
+            kept[result.name] = now
+    if kept == known:
+        return
+    try:
+        if kept:
+            host.write_atomically(FAILURES, json.dumps(kept, indent=2) + "\n")
+        else:
+            host.remove(FAILURES)
+    except OSError as error:
+        log.warning("%s: %s; status will not show what failed", FAILURES, error.strerror)
 
 
 def _names(host: Host, directory: str) -> list[str]:
@@ -155,7 +207,7 @@ def log_results(results: Sequence[Result]) -> None:
 def exit_status(results: Sequence[Result]) -> int:
     """Return the worst: something failed, something differs, or all is as requested."""
     states = {result.state for result in results}
-    return FAILED if "failed" in states else DIFFERS if "differs" in states else CONVERGED
+    return FAILED if states & {"failed", "degraded"} else DIFFERS if "differs" in states else CONVERGED
 
 
 def table(results: Sequence[Result]) -> str:
@@ -167,7 +219,7 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         lines.append(f"{result.name:{width}}  {result.state}")
         lines += [f"  {describe(change)}" for change in result.changes]
-        lines += [f"  {result.error}"] if result.error else []
+        lines += [f"  {line}" for line in result.failures.values() or filter(None, [result.error])]
     return "\n".join(lines) + "\n"
 
 
@@ -181,6 +233,7 @@ def as_json(results: Sequence[Result]) -> str:
             "changes": [describe(change) for change in result.changes],
             "diff": diff(result.changes),
             "error": result.error,
+            "failures": dict(result.failures),
         }
         for result in results
     ]

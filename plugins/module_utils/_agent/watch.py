@@ -293,7 +293,9 @@ class Watch:
                 log.info("%s: reapplying what differs", why)
                 results = reapply(self.host, self.directory, kinds=kinds, only=only)
         self._log_results(results)
-        failed = any(result.error for result in results)
+        failing = {result.kind for result in results if result.error}
+        of_host = failing & (set(REAPPLIERS) - set(LINK_KINDS))
+        failed = bool(failing - of_host)
         now = time.monotonic()
         for name in self.links.names if everything else due:
             if acted or failed:
@@ -302,7 +304,11 @@ class Watch:
                     self.schedule.retry(name, "failed before")
             else:
                 self.schedule.converged(name, now)
-        self.schedule.forget(set(due) - self.links.names)
+        self.schedule.forget(set(due) - self.links.names - {EVERYTHING})
+        # What belongs to no link, such as huge pages, is tried again with everything.
+        if of_host:
+            self.schedule.acted(EVERYTHING, now)
+            self.schedule.retry(EVERYTHING, "failed before")
 
     def _log_results(self, results: list[Result]) -> None:
         for result in results:

@@ -45,6 +45,19 @@ class NotConverged(CoreError):
     """Every step was accepted, yet reading back shows another state."""
 
 
+class Incomplete(CoreError):
+    """Some of several things cannot be brought to what is requested of them; the others were, or would be.
+
+    Attributes:
+        outcome: What was done, or would be.
+        failures: Why not, by the first words of a change's path, such as ``ens1`` or ``pages 1 1G``.
+    """
+
+    def __init__(self, outcome: Outcome, failures: Mapping[str, str]) -> None:
+        super().__init__("; ".join(failures.values()), failures=dict(failures))
+        self.outcome, self.failures = outcome, failures
+
+
 @dataclass(frozen=True)
 class Change:
     """One step of a plan.

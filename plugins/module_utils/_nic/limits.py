@@ -14,7 +14,7 @@ from .._core.cpulist import format_cpulist
 from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
 from . import resolve
 from .drivers import FEATURES, Driver, driver, members
-from .plan import Target, placements
+from .plan import Target, placements, reasons_against
 from .request import MAXIMUM, Request, Rps, Rss
 from .state import HostState, NicState
 
@@ -27,8 +27,9 @@ def faults(targets: Sequence[Target], state: HostState) -> tuple[list[str], list
             nic = state.nics[target.name]
             limits += [f"{nic.name}: {reason}" for reason in _limits(target.request, nic, state)]
             refusals += [f"{nic.name}: {reason}" for reason in _refusals(target, nic)]
-    limits += [reason for one in placements(targets, state).values() for reason in one.reasons]
-    if state.irqbalance.stray and any(target.request.irq for target in targets):
+    places = placements(targets, state)
+    limits += [reason for target in targets if target.touched for reason in reasons_against(target, places)]
+    if state.irqbalance.stray and any(target.request.irq for target in targets if target.touched):
         refusals.append(
             "irqbalance runs, but not by systemd, so nothing keeps it off interrupts that are placed: stop it"
         )

@@ -90,7 +90,7 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
         raise
     disruptive = [describe(change) for change in outcome.changes if change.disrupts]
     results = {"disruptive": disruptive, "guard": _guard_facts(armed), "nics": facts(outcome.state)}
-    return Answer(exit_arguments(outcome, **results))
+    return Answer(exit_arguments(outcome, **results), resource.warnings)
 
 
 def _guard_facts(armed: Sequence[arm.Guard | None]) -> dict[str, Any] | None:

@@ -117,16 +117,10 @@ class HostState:
     irqbalance: irqbalance.State = field(default_factory=irqbalance.State)
 
 
-def read_host(host: Host, links: Iterable[Link], table: Sequence[Link]) -> HostState:
-    """Return the state of some NICs and of what they share.
-
-    Args:
-        host: The machine.
-        links: The NICs.
-        table: All links.
-    """
+def read_host(host: Host, nics: Mapping[str, NicState]) -> HostState:
+    """Return the state of some NICs, which are read already, and of what they share."""
     return HostState(
-        nics={link.name: read_nic(host, link, table) for link in links},
+        nics=nics,
         topology=Topology.of(read_cpus(host), read_nodes(host)),
         default_affinity=frozenset(parse_mask(host.read(DEFAULT_AFFINITY) or "0")),
         sock_flow_entries=host.read_int(SOCK_FLOW_ENTRIES),
