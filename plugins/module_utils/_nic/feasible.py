@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .limits import faults
@@ -52,7 +53,7 @@ def _parts(request: Request, online: frozenset[int]) -> Iterator[_Part]:
     yield from _given(request, "up")
     yield from _by_key(request, "private_flags")
     if request.channels:
-        yield lambda met: replace(met, channels=request.channels)  # they depend on each other
+        yield _with(channels=request.channels)  # they depend on each other
     yield from _by_key(request, "rings")
     yield from _given(request, "mtu")
     for section in ("coalesce", "features", "pause"):
@@ -60,23 +61,31 @@ def _parts(request: Request, online: frozenset[int]) -> Iterator[_Part]:
     yield from _given(request, "txqueuelen")
     yield from _rss(request)
     if request.flow_rules is not None:
-        yield lambda met: replace(met, flow_rules=request.flow_rules, locations=request.locations)
+        yield _with(flow_rules=request.flow_rules, locations=request.locations)
     if request.irq is not None:
         # Where a CPU of several went offline, the others serve; that the whole cannot be met is found after that.
-        yield lambda met: replace(met, irq=_within(request.irq, online))
-        yield lambda met: replace(met, irq=request.irq)
-    yield from _given(request, "xps")
-    yield from _given(request, "rps")
+        yield _with(irq=_within(request.irq, online))
+    for name in ("irq", "xps", "rps"):
+        yield from _given(request, name)
+
+
+def _with(**parts: Any) -> _Part:
+    return lambda met: replace(met, **parts)
 
 
 def _given(request: Request, name: str) -> Iterator[_Part]:
     if getattr(request, name) is not None:
-        yield lambda met: replace(met, **{name: getattr(request, name)})
+        yield _with(**{name: getattr(request, name)})
 
 
 def _by_key(request: Request, section: str) -> Iterator[_Part]:
     for key, value in getattr(request, section).items():
-        yield lambda met, key=key, value=value: replace(met, **{section: {**getattr(met, section), key: value}})
+        yield partial(_add, section=section, more={key: value})
+
+
+def _add(met: Request, section: str, more: dict[str, Any]) -> Request:
+    merged: dict[str, Any] = {section: {**getattr(met, section), **more}}
+    return replace(met, **merged)
 
 
 def _rss(request: Request) -> Iterator[_Part]:
@@ -85,14 +94,21 @@ def _rss(request: Request) -> Iterator[_Part]:
         return
     if rss.spreads:
         spread = {"equal": rss.equal, "weights": rss.weights, "table": rss.table, "default": rss.default}
-        yield lambda met: replace(met, rss=replace(met.rss or Rss(), **spread))
+        yield partial(_add_rss, more=spread)
     for name in ("key", "function"):
         if getattr(rss, name) is not None:
-            yield lambda met, name=name: replace(met, rss=replace(met.rss or Rss(), **{name: getattr(rss, name)}))
+            yield partial(_add_rss, more={name: getattr(rss, name)})
     for flow_type, letters in rss.hash_fields.items():
-        yield lambda met, more={flow_type: letters}: replace(
-            met, rss=replace(met.rss or Rss(), hash_fields={**(met.rss or Rss()).hash_fields, **more})
-        )
+        yield partial(_add_hash, more={flow_type: letters})
+
+
+def _add_rss(met: Request, more: dict[str, Any]) -> Request:
+    return replace(met, rss=replace(met.rss or Rss(), **more))
+
+
+def _add_hash(met: Request, more: dict[str, str]) -> Request:
+    rss = met.rss or Rss()
+    return replace(met, rss=replace(rss, hash_fields={**rss.hash_fields, **more}))
 
 
 def _within(irq: Irq | None, online: frozenset[int]) -> Irq:

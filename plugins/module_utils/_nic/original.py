@@ -63,16 +63,14 @@ def fitted(request: Request, nic: NicState) -> Request:
     """Return a request for original values, for a NIC whose queues and limits may have changed since."""
     settings = nic.settings
     counts = {"channels": settings.channels or {}, "rings": settings.rings or {}}
-    request = replace(
-        request,
-        **{
-            section: {
-                kind: MAXIMUM if kind in known and 0 < known[kind].maximum < value else value
-                for kind, value in getattr(request, section).items()
-            }
-            for section, known in counts.items()
-        },
-    )
+    held: dict[str, Any] = {
+        section: {
+            kind: MAXIMUM if kind in known and 0 < known[kind].maximum < value else value
+            for kind, value in getattr(request, section).items()
+        }
+        for section, known in counts.items()
+    }
+    request = replace(request, **held)
     queues = resolve.receive_queues(request, nic)
     rss, irq, xps = request.rss, request.irq, request.xps
     buckets = len(settings.rss.table) if settings.rss else 0

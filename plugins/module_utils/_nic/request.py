@@ -156,8 +156,8 @@ _WHOLE = ("up", "mtu", "txqueuelen", "channels", "rss", "flow_rules", "locations
 
 def overlaid(below: Request, above: Request) -> Request:
     """Return what two requests for one NIC come to: where both speak of a setting, the upper one decides."""
-    merged = {name: {**getattr(below, name), **getattr(above, name)} for name in _BY_KEY}
-    whole = {name: getattr(below, name) for name in _WHOLE if not _speaks_of(above, name)}
+    merged: dict[str, Any] = {name: {**getattr(below, name), **getattr(above, name)} for name in _BY_KEY}
+    whole: dict[str, Any] = {name: getattr(below, name) for name in _WHOLE if not _speaks_of(above, name)}
     return replace(above, **merged, **whole)
 
 

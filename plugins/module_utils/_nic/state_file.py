@@ -223,7 +223,7 @@ def forgetting(host: Host) -> list[Request]:
     return requests + [Request(**_named(key), present=False) for key in alone]
 
 
-def _named(key: str) -> dict[str, str]:
+def _named(key: str) -> dict[str, Any]:
     """Return how a key of the state file names a NIC; see ``key_of``."""
     address, _blank, mac = key.partition(" ")
     if not _ADDRESS.fullmatch(address):
