@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from .._boot import sysctl_resource as sysctl
 from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, diff
 from .._core.system import Host
@@ -57,6 +58,7 @@ def _reapply_xdp(
 REAPPLIERS: Mapping[str, Reapply] = {
     cpu_isolation.KIND: cpu_isolation.reapply,
     hugepages.KIND: hugepages.reapply,
+    sysctl.KIND: sysctl.reapply,
     nic.KIND: nic.reapply,
     program.KIND: _reapply_xdp,
     policy_map.KIND: policy_map.reapply,
@@ -111,6 +113,10 @@ def reapply(
     """
     reappliers = REAPPLIERS if reappliers is None else reappliers
     state_files = {one.name: one for one in state_store.load_all(host, directory)}
+    # Variables are in a file that others read too, and in none of ours.
+    variables = sysctl.saved(host) if directory == state_store.DIRECTORY and sysctl.KIND in reappliers else None
+    if variables:
+        state_files[variables.name] = variables
     results = []
     order = list(reappliers)
     for state_file in sorted(

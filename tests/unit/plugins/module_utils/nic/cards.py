@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqs, netlink
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Count
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic import apply, resource
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse_all
@@ -32,11 +33,11 @@ class Cards:
         self.unreadable = {}
         self.sent = []
         self.topology = TOPOLOGY
-        monkeypatch.setattr(resource.netlink, "links", lambda: [one.link for one in self.nics.values()])
+        monkeypatch.setattr(netlink, "links", lambda: [one.link for one in self.nics.values()])
         monkeypatch.setattr(
             resource, "pci_addresses", lambda host, table: {one.name: self.nics[one.name].pci for one in table}
         )
-        monkeypatch.setattr(resource.netlink, "link", lambda name: self.nics[name].link)
+        monkeypatch.setattr(netlink, "link", lambda name: self.nics[name].link)
         for module in (resource, apply):
             monkeypatch.setattr(module, "read_nic", self.read)
         monkeypatch.setattr(
@@ -46,7 +47,7 @@ class Cards:
             monkeypatch.setitem(
                 apply._SETTERS, section, lambda link, values, section=section: self.set(link, section, values)
             )
-        monkeypatch.setattr(apply.irqs, "move", self.move)
+        monkeypatch.setattr(irqs, "move", self.move)
 
     def read(self, host, link, table=()):
         if link.name in self.unreadable:

@@ -16,8 +16,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     describe,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqs
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Settings
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic import apply, resource
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic import resource
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse_all
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state_file import forgetting
 
@@ -177,7 +178,7 @@ class TestOnlyWhatIsListedIsCompared:
         first = cards.nics["ens1"].irqs[1].cpus
         real = cards.move
         stubborn = {irq.number for irq in cards.nics["ens1"].irqs}
-        monkeypatch.setattr(apply.irqs, "move", lambda host, irq, cpus: irq.number in stubborn or real(host, irq, cpus))
+        monkeypatch.setattr(irqs, "move", lambda host, irq, cpus: irq.number in stubborn or real(host, irq, cpus))
         # A slot before that of the other chooses its CPUs first.
         cards.nics["ens2"] = replace(cards.nics["ens2"], pci="0000:01:00.0")
         cards.bring({"name": "ens2", "channels": {"combined": 4}, "irq": {"placement": "local"}})
