@@ -132,7 +132,7 @@ class Nics:
                 body = saved[0] if saved else state.body
                 # The originals are written already, and what is saved now must differ from that.
                 store(host, body, replace(state, state_file=before or state.state_file), self._stuck)
-            self._settle(host)
+            self._note_left(host)
         except (CoreError, OSError) as error:
             facts = error.facts if isinstance(error, CoreError) else {}
             stands = [describe(change) for change in applied]
@@ -256,7 +256,7 @@ class Nics:
                 applied.append(step)
                 self._stuck.update((state.keys[step.path[0]], name) for name in stuck)
 
-    def _settle(self, host: Host) -> None:
+    def _note_left(self, host: Host) -> None:
         """Find what did not become as requested and is no reason to fail."""
         state = self.read(host)
         for step in _steps(state, self._only):
