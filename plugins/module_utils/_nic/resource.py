@@ -102,6 +102,11 @@ class Nics:
             f"{entry.link.name}: {', '.join(names)} requested of it by itself before is replaced by that of its bond"
             for entry, _remaining, names in superseded(state)
         ]
+        self.warnings += [
+            f"{target.name}: not restored: {_joined(state.unmet[target.name])}"
+            for target in state.targets
+            if target.released and state.unmet.get(target.name)
+        ]
         limits, refusals = nic_limits.faults(state.targets, state.current)
         missing = [] if self._lenient else list(state.missing)
         kind = Invalid if state.twice else Impossible if missing or limits else Refused
@@ -194,9 +199,11 @@ class Nics:
         speaking = claims(entries, nics)
         # In one order for the whole list and for a part of it, as earlier NICs choose their CPUs first.
         targets = sorted(claimed(speaking, nics, keys, body, self._lenient), key=lambda target: keys[target.name])
-        if self._each:
-            for place, target in enumerate(targets):
-                targets[place], unmet[target.name] = feasible(target, current)
+        for at, target in enumerate(targets):
+            # An original value that this host can no longer have does not keep the others from being restored; what
+            # is refused for somebody else's sake waits until that is seen to.
+            if self._each or (target.released and not nic_limits.faults([target], current)[1]):
+                targets[at], unmet[target.name] = feasible(target, current)
         return State(
             current,
             tuple(targets),

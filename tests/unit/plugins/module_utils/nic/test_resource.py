@@ -288,3 +288,18 @@ class TestARunThatFailsHalfWay:
         requests = forgetting(cards.host)
         converge(resource.Nics(requests), requests, cards.host)
         assert saved(cards) == {}
+
+
+def test_an_original_that_cannot_be_had_any_more_does_not_keep_the_others_from_being_restored(cards):
+    first = {irq.number: frozenset([31]) for irq in cards.nics["ens1"].irqs}
+    moved = tuple(replace(irq, cpus=first[irq.number]) for irq in cards.nics["ens1"].irqs)
+    cards.nics["ens1"] = replace(cards.nics["ens1"], irqs=moved)
+    cards.bring({"name": "ens1", "rings": {"rx": 512}, "irq": {"placement": "local"}})
+    cards.topology = replace(cards.topology, online=list(range(31)))
+    requests = parse_all([{"name": "ens1", "state": "absent"}])
+    found = resource.Nics(requests)
+    converge(found, requests, cards.host)
+    assert cards.rings("ens1")["rx"] == 256
+    assert saved(cards) == {}
+    [warning] = found.warnings
+    assert warning.startswith("ens1: not restored: ens1: irq.other names CPUs 31, which are not online")
