@@ -65,7 +65,7 @@ class KernelArguments:
             _store(host, render_drop_in(self._desired, retired) if retired else text)
             try:
                 self._regenerate(host, retired)
-            except CoreError:
+            except (CoreError, OSError):
                 _store(host, before)
                 raise
         _store(host, text)

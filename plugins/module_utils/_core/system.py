@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
+
+_PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 
 class Host:
@@ -97,7 +100,8 @@ class Host:
         """
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        self._remove_leftovers(target)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -112,10 +116,32 @@ class Host:
             raise
         self._sync_directory(target.parent)
 
+    def prove_writable(self, path: str) -> None:
+        """Raise where a file could not be replaced: for what changes other things before it may write the file.
+
+        Raises:
+            OSError: The file system is full or read-only, or it is forbidden.
+        """
+        directory = self.path(path).parent
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{self.path(path).name}.") as file:
+            file.write(b"\0" * _PROOF_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
         target = self.path(path)
         target.unlink(missing_ok=True)
+
+    @staticmethod
+    def _remove_leftovers(target: Path) -> None:
+        """Remove what processes left that were killed before they could replace the file."""
+        pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w{{8}}")
+        for name in os.listdir(target.parent):
+            found = pattern.fullmatch(name)
+            if found and not os.path.exists(f"/proc/{found[1]}"):
+                target.with_name(name).unlink(missing_ok=True)
 
     @staticmethod
     def _sync_directory(directory: Path) -> None:
