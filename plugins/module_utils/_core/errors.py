@@ -33,10 +33,10 @@ def _place(error: OSError) -> str:
 
 
 def _remedy(number: int | None, place: str) -> str:
-    if number in _FULL:
-        where = f" ('df {os.path.dirname(place)}' shows it)" if place else ""
-        return f"its file system is full: free some space{where}"
-    if number == errno.EROFS:
+    # Of interrupts, rings and programs the kernel says the same, and means no disk.
+    if number in _FULL and place and not place.startswith(_KERNELS):
+        return f"its file system is full: free some space ('df {os.path.dirname(place)}' shows it)"
+    if number == errno.EROFS and place:
         if place.startswith(_KERNELS):
             return "it is mounted read-only here, as in a container: run on the host, or where it can be written"
         return "its file system is mounted read-only: mount it writable ('mount -o remount,rw')"

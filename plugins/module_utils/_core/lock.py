@@ -87,7 +87,7 @@ def changing(host: Host, check: bool) -> Iterator[Host]:
     if check or place in _module_holds:
         yield host
         return
-    with alone(host):
+    with alone(host, PATIENCE):
         _module_holds.add(place)
         try:
             yield host

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
@@ -77,11 +79,12 @@ class Host:
         Raises:
             OSError: The kernel refused; the number says why.
         """
-        descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-        try:
-            os.write(descriptor, text.encode("utf-8"))
-        finally:
-            os.close(descriptor)
+        with _naming(path):
+            descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, text.encode("utf-8"))
+            finally:
+                os.close(descriptor)
 
     def write_atomically(self, path: str, text: str, mode: int = 0o644) -> None:
         """Replace a text file; see ``write_bytes_atomically``."""
@@ -98,7 +101,10 @@ class Host:
             mode: Permission bits, which the new content has from its first moment.
             owner: User and group id; by default this process's.
         """
-        target = self.path(path)
+        with _naming(path):
+            self._replace(self.path(path), content, mode, owner)
+
+    def _replace(self, target: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers(target)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.")
@@ -123,11 +129,12 @@ class Host:
             OSError: The file system is full or read-only, or it is forbidden.
         """
         directory = self.path(path).parent
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{self.path(path).name}.") as file:
-            file.write(b"\0" * _PROOF_BYTES)
-            file.flush()
-            os.fsync(file.fileno())
+        with _naming(path):
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{self.path(path).name}.{os.getpid()}.") as file:
+                file.write(b"\0" * _PROOF_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
 
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
@@ -150,3 +157,13 @@ class Host:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let an error name the file that is meant: writing names none, and making a temporary one names that."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise

@@ -18,7 +18,7 @@ def failure(number: int, path: str | None = None) -> OSError:
     ("error", "user", "words"),
     [
         (failure(errno.ENOSPC, "/boot/x"), 0, "/boot/x: No space left on device: its file system is full: free some"),
-        (failure(errno.EDQUOT), 0, "its file system is full: free some space"),
+        (failure(errno.EDQUOT, "/srv/x"), 0, "its file system is full: free some space ('df /srv' shows it)"),
         (failure(errno.EROFS, "/boot/x"), 0, "mounted read-only: mount it writable ('mount -o remount,rw')"),
         (
             failure(errno.EROFS, "/sys/x"),
@@ -40,3 +40,8 @@ def test_root_is_not_sent_to_become_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for number in (errno.EACCES, errno.EPERM, errno.EROFS):
         assert "run as root" not in in_words(failure(number, "/sys/x"))
+
+
+@pytest.mark.parametrize("error", [failure(errno.ENOSPC), failure(errno.ENOSPC, "/proc/irq/30/smp_affinity_list")])
+def test_what_is_no_disk_is_not_called_full(error):
+    assert "full" not in in_words(error)
