@@ -14,7 +14,6 @@ import errno
 from collections.abc import Mapping, Sequence
 
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Refused
-from .._core.errors import reason
 from .._core.system import Host
 from . import sysctl_limits, sysctl_plan
 from .sysctl_state import FILE, SysctlState, live_path, read_state
@@ -45,16 +44,8 @@ class Sysctls:
         return sysctl_plan.plan(desired, state)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Write the file, then the live values, all of them or none.
-
-        The file comes first as it saves original values, and may be refused where the live values are not. What is no
-        longer requested stays in it until its original value is restored.
-        """
+        """Write the live values, all of them or none, then the file."""
         state = self.read(host)
-        before = host.read(FILE)
-        retired = {name: value for name, value in (state.file or {}).items() if name not in self._desired}
-        if any(change.path[0] == FILE for change in changes) and (self._desired or retired):
-            host.write_atomically(FILE, sysctl_plan.file_text({**self._desired, **retired}, state))
         done: list[Change] = []
         for change in (one for one in changes if one.path[0] == "live"):
             try:
@@ -62,18 +53,12 @@ class Sysctls:
             except OSError as error:
                 left = _restore(host, done)
                 outcome = "the previous values are restored" if not left else f"not restored: {', '.join(left)}"
-                if not left:
-                    _store(host, before)
                 raise ApplyFailed(f"{change.path[1]} = {change.after}: {_why(error)}; {outcome}") from error
             done.append(change)
-        _store(host, sysctl_plan.file_text(self._desired, state) if self._desired else None)
-
-
-def _store(host: Host, text: str | None) -> None:
-    if text is None:
-        host.remove(FILE)
-    elif host.read(FILE) != text.rstrip("\n"):
-        host.write_atomically(FILE, text.rstrip("\n") + "\n")
+        if self._desired:
+            host.write_atomically(FILE, sysctl_plan.file_text(self._desired, state))
+        else:
+            host.remove(FILE)
 
 
 def _restore(host: Host, done: Sequence[Change]) -> list[str]:
@@ -89,4 +74,4 @@ def _restore(host: Host, done: Sequence[Change]) -> list[str]:
 def _why(error: OSError) -> str:
     if error.errno in (errno.EINVAL, errno.ERANGE):
         return f"the kernel does not take this value ({error.strerror})"
-    return reason(error)
+    return f"{error.strerror}; run as root" if error.errno in (errno.EACCES, errno.EPERM) else str(error.strerror)

@@ -10,10 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .errors import in_words
 from .system import Host
-
-_BRIEF = 120  # characters
 
 
 class CoreError(Exception):
@@ -132,58 +129,22 @@ def converge(
         CoreError: The request is malformed, impossible or refused (nothing was changed), a step
             failed, or the host disagrees after every step was accepted.
     """
-    try:
-        state = resource.read(host)
-        resource.validate(desired, state)
-        changes = resource.plan(desired, state)
-        if check or not changes:
-            return Outcome(changes, state, checked=check)
-        if before_apply:
-            before_apply(changes, state)
-    except OSError as error:
-        raise Impossible(f"{in_words(error)}; nothing was changed") from error
-    try:
-        resource.apply(host, changes)
-    except CoreError as error:
-        error.facts.setdefault("standing", _standing(resource, desired, host, changes))
-        raise
-    except OSError as error:
-        standing = _standing(resource, desired, host, changes)
-        raise ApplyFailed(f"{in_words(error)}; {_what_stands(standing)}", standing=standing) from error
-    try:
-        reached = resource.read(host)
-        left = resource.plan(desired, reached)
-    except OSError as error:
-        raise NotConverged(f"applied, but it cannot be read back: {in_words(error)}") from error
+    state = resource.read(host)
+    resource.validate(desired, state)
+    changes = resource.plan(desired, state)
+    if check or not changes:
+        return Outcome(changes, state, checked=check)
+    if before_apply:
+        before_apply(changes, state)
+    resource.apply(host, changes)
+    reached = resource.read(host)
+    left = resource.plan(desired, reached)
     if left:
         raise NotConverged(
             "applied, but the host disagrees when read back: " + "; ".join(describe(change) for change in left),
             remaining=[describe(change) for change in left],
         )
     return Outcome(changes, reached)
-
-
-def _standing(resource: Resource, desired: Any, host: Host, changes: Sequence[Change]) -> list[str] | None:
-    """Return those steps of a plan that failed half way which are done and stay; None where nothing can be read."""
-    try:
-        left = {change.path for change in resource.plan(desired, resource.read(host))}
-    except (CoreError, OSError):
-        return None
-    return [_brief(change) for change in changes if change.path not in left]
-
-
-def _brief(change: Change) -> str:
-    """Return a change without values that are whole files or tables."""
-    line = describe(change)
-    return line if len(line) <= _BRIEF and "\n" not in line else f"{' '.join(change.path)}: changed"
-
-
-def _what_stands(standing: Sequence[str] | None) -> str:
-    if standing is None:
-        return "what was changed before that cannot be read now"
-    if not standing:
-        return "nothing was changed"
-    return f"changed before that, and left so: {'; '.join(standing)}; run again once that is mended"
 
 
 def describe(change: Change) -> str:

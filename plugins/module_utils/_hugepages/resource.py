@@ -10,7 +10,6 @@ Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Li
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,6 @@ from typing import Any
 
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
-from .._core.errors import reason
 from .._core.sizes import human_size, parse_size, size_token
 from .._core.state_store import StateFile
 from .._core.system import Host
@@ -69,8 +67,6 @@ class Hugepages:
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Carry out the plan; pages that cannot be had now are an error, or wait for a reboot that will bring them."""
         state = self.read(host)
-        if self._desired.save:
-            host.prove_writable(state_store.path(KIND))
         self._fill(host, [change for change in changes if change.path[0] == "pages"], state)
         desired = {mount.path: mount for mount in self._desired.mounts} if self._desired.present else {}
         units = {mount.unit: mount for mount in desired.values()}
@@ -114,21 +110,6 @@ class Hugepages:
         raise ApplyFailed(f"huge pages: {'; '.join(short.reasons)}; {outcome}", reasons=short.reasons)
 
 
-def resolved(desired: Desired, host: Host) -> Desired:
-    """Return what is requested with mounts at the paths that symbolic links lead to.
-
-    The kernel's list of mounts names those, and systemd takes no other; by the link's name nothing would ever seem to
-    be mounted, and each run would mount once more.
-    """
-    root = os.path.realpath(host.root)
-
-    def real(path: str) -> str:
-        place = os.path.realpath(host.path(path))
-        return f"/{os.path.relpath(place, root)}" if os.path.commonpath([root, place]) == root else path
-
-    return replace(desired, mounts=[replace(mount, path=real(mount.path)) for mount in desired.mounts])
-
-
 def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
     """Converge, and report of pools that wait for a reboot only what they really got."""
     outcome = converge(Hugepages(desired), desired, host, check=check)
@@ -152,7 +133,7 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
     """
     if only is not None:
         return Outcome((), None, checked=check)
-    desired = resolved(replace(Desired.from_body(body), save=False), host)
+    desired = replace(Desired.from_body(body), save=False)
     there = Hugepages(Desired(save=False)).read(host).pools
     kept = tuple(one for one in desired.reservations if (one.node, one.size) in there)
     for one in desired.reservations:
@@ -232,4 +213,4 @@ def _write(host: Host, path: str, text: str) -> None:
     try:
         host.write_attribute(path, text)
     except OSError as error:
-        raise ApplyFailed(f"{path}: writing {text}: {reason(error)}") from error
+        raise ApplyFailed(f"{path}: writing {text}: {error.strerror}; run as root") from error

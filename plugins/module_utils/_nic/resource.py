@@ -13,7 +13,6 @@ from typing import Any
 
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
-from .._core.errors import in_words
 from .._core.system import Host
 from .._guard.record import Restore
 from .._linux import netlink
@@ -59,7 +58,7 @@ class Nics:
         try:
             return self._read(host)
         except OSError as error:
-            raise Impossible(f"the NICs cannot be read: {in_words(error)}") from error
+            raise Impossible(f"the NICs cannot be read: {error}; run as root") from error
 
     def validate(self, desired: Sequence[Request], state: State) -> None:
         """Raise with every reason at once."""
