@@ -95,13 +95,14 @@ def main() -> int:
         return 1
     ended = threading.Event()
     threading.Thread(target=_watch, args=(ended,), daemon=True).start()
+    status = 0
     for command in commands:
-        if (status := run(command, ended)) or ended.is_set():
-            return status or 1
+        if not status and not ended.is_set():
+            status = run(command, ended)
     remaining = [] if leaves else _wait_for_others()
     for line in remaining:
         print(f"newcomer: still runs, and should have been stopped: {line}", flush=True)
-    return 1 if remaining else 0
+    return status or int(bool(remaining) or ended.is_set())
 
 
 if __name__ == "__main__":

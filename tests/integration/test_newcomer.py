@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACES = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
 # In the background, with nobody's output: as a daemon that a command started and forgot.
@@ -21,9 +23,10 @@ def run(*words: str) -> tuple[int, str]:
         return process.wait(60), process.stdout.read()
 
 
-def test_a_process_that_a_command_left_running_fails_the_run():
-    status, said = run("--", "sh", "-c", FORGETS)
-    assert status == 1
+@pytest.mark.parametrize(("own", "expected"), [(0, 1), (3, 3)], ids=["good", "failed"])
+def test_a_process_that_a_command_left_running_fails_the_run(own, expected):
+    status, said = run("--", "sh", "-c", f"{FORGETS} exit {own}")
+    assert status == expected
     assert "still runs, and should have been stopped" in said
     assert "sleep 600" in said
 
