@@ -53,10 +53,12 @@ def others() -> list[str]:
             continue
         try:
             words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            name, _, rest = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if words:  # one that has ended has none
-            found.append(f"{entry.name} {words}")
+        # No command line is no sign of an end: for a moment of its exec a living process has none either.
+        if rest.split()[0] not in ("Z", "X"):
+            found.append(f"{entry.name} {words or name.partition('(')[2]}")
     return found
 
 
