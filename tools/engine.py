@@ -61,6 +61,22 @@ try:
 except FileNotFoundError:
     pass
 """
+# Empty directories are nobody's: a module that was ended, or had its state file removed again, leaves them.
+_LIST_FILLED = """\
+import os, sys
+
+def refuse(error):
+    raise error
+
+def filled(path):
+    return not os.path.isdir(path) or any(files for _path, _directories, files in os.walk(path, onerror=refuse))
+
+try:
+    names = os.listdir(sys.argv[1])
+except FileNotFoundError:
+    names = []
+print(*sorted(name for name in names if filled(os.path.join(sys.argv[1], name))), sep="\\n")
+"""
 
 
 def answers() -> bool:
@@ -78,7 +94,7 @@ def site_remains() -> list[str]:
     Raises:
         Failure: They cannot be looked at.
     """
-    found = [f"{SITE_DIRECTORY}/{name}" for name in _listed(SITE_DIRECTORY)]
+    found = [f"{SITE_DIRECTORY}/{name}" for name in _listed(SITE_DIRECTORY, _LIST_FILLED)]
     filters = urllib.parse.quote(json.dumps({"label": [LABEL]}))
     containers = _ask(f"/containers/json?all=true&filters={filters}")
     volumes = _ask(f"/volumes?filters={filters}")
@@ -169,8 +185,8 @@ def _data() -> Path:
         raise Failure(f"{CONFIGURATION} does not tell where the engine's data is: {error}") from error
 
 
-def _listed(directory: Path) -> list[str]:
-    words = [*as_root(), sys.executable, "-I", "-c", _LIST, str(directory)]
+def _listed(directory: Path, program: str = _LIST) -> list[str]:
+    words = [*as_root(), sys.executable, "-I", "-c", program, str(directory)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"{directory} cannot be read: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")

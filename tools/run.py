@@ -88,22 +88,30 @@ def logged(
 
 
 def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str], sink: IO[bytes]) -> int:
-    with _children_lock:
-        if _stopping.is_set():
-            raise Stopped(f"{words[0]} was not started any more")
-        try:
-            # A session of its own, so that its descendants can be ended with it, by its number.
-            child = subprocess.Popen(
-                words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
-            )
-        except OSError as error:
-            raise Failure(f"cannot run {words[0]}: {error.strerror}") from error
-        _children.add(child)
+    child = None
     try:
-        return child.wait()
-    finally:
         with _children_lock:
-            _children.discard(child)
+            if _stopping.is_set():
+                raise Stopped(f"{words[0]} was not started any more")
+            try:
+                # A session of its own, so that its descendants can be ended with it, by its number.
+                child = subprocess.Popen(
+                    words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+                )
+            except OSError as error:
+                raise Failure(f"cannot run {words[0]}: {error.strerror}") from error
+            _children.add(child)
+        return child.wait()
+    except BaseException:
+        if child is not None:  # this process is told to end, of which no signal tells another session
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGTERM)
+            child.wait()
+        raise
+    finally:
+        if child is not None:
+            with _children_lock:
+                _children.discard(child)
 
 
 _children: set[subprocess.Popen[bytes]] = set()

@@ -13,13 +13,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import examples
-from tests.support.machine import Machine
+from tests.support.machine import Machine, on_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 # Settings that a veth NIC has.
@@ -34,15 +35,16 @@ SECONDS = 600
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def machine() -> Iterator[Machine]:
     """A machine with a boot loader, whose /sys shows its own NICs only."""
     assert os.geteuid() == 0, "the examples are run in namespaces: run these tests as root"
-    boot = tmp_path / "boot"
-    (boot / "grub").mkdir(parents=True)
-    for name in ("vmlinuz", "initrd.img"):
-        (boot / f"{name}-6.1.0-28-amd64").touch()
-    made = Machine()
-    try:
+    with ExitStack() as stack:
+        boot = stack.enter_context(on_disk())
+        (boot / "grub").mkdir()
+        for name in ("vmlinuz", "initrd.img"):
+            (boot / f"{name}-6.1.0-28-amd64").touch()
+        made = Machine()
+        stack.callback(made.close)
         own_sys = (
             "mkdir /run/sys; mount --rbind /sys/fs /run/sys; mount -t sysfs sysfs /sys; mount --rbind /run/sys /sys/fs"
         )
@@ -51,8 +53,6 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         made.run("sh", "-ec", 'mkdir -p /etc/default/grub.d; echo "$1" >/etc/default/grub', "sh", GRUB)
         made.run("grub-mkconfig", "-o", "/boot/grub/grub.cfg")
         yield made
-    finally:
-        made.close()
 
 
 def stand_ins(name: str) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.paths import CACHE
+from tests.support.machine import on_disk
 
 DEFAULTS = """\
 GRUB_DEFAULT=0
@@ -72,10 +71,8 @@ class Machine:
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    # Not below /tmp, which may be a tmpfs, as Debian 13's is: no /boot is on one, and grub-probe finds no device of it.
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="grub-") as place:
-        yield Machine(Path(place))
+    with on_disk() as place:
+        yield Machine(place)
 
 
 def test_grub_takes_arguments_in_order_and_loses_them_again(machine: Machine) -> None:

@@ -239,8 +239,8 @@ class Plain(random.Random):
     def random(self) -> float:
         return 1.0
 
-    def choice(self, options):
-        return options[0]
+    def choice(self, seq):
+        return seq[0]
 
     def randrange(self, start, stop=None, step=1):
         return 0 if stop is None else start

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.modules import Run, run_module
+from tools.paths import CACHE
 
 
 def eventually(true: Callable[[], Any], seconds: float) -> float:
@@ -20,6 +23,14 @@ def eventually(true: Callable[[], Any], seconds: float) -> float:
         assert time.monotonic() - begin < seconds, f"not within {seconds} s"
         time.sleep(0.1)
     return time.monotonic() - begin
+
+
+@contextmanager
+def on_disk() -> Iterator[Path]:
+    """Yield a directory for a /boot: /tmp may be a tmpfs, as Debian 13's is, and of that grub-probe finds no device."""
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="tests-") as place:
+        yield Path(place)
 
 
 class Machine:

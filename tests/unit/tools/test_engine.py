@@ -85,8 +85,16 @@ def test_a_site_is_seen_without_the_docker_command(api):
 
 
 def test_the_secrets_that_a_teardown_left_are_a_sites(place, api):
-    (place / "etc" / "secrets").mkdir(parents=True)
+    (place / "etc" / "secrets" / "postgres").mkdir(parents=True)
+    (place / "etc" / "secrets" / "postgres" / "password").touch()
     assert engine.site_remains() == [f"{place}/etc/secrets"]
+
+
+def test_directories_that_hold_nothing_are_no_site(place, api):
+    (place / "etc" / "host.d").mkdir(parents=True)
+    assert engine.site_remains() == []
+    (place / "etc" / "host.d" / "nic.json").touch()
+    assert engine.site_remains() == [f"{place}/etc/host.d"]
 
 
 @pytest.mark.parametrize("path", ["/containers/json", "/volumes"])
