@@ -53,7 +53,7 @@ def others() -> list[str]:
             continue
         try:
             words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            name, _, rest = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+            name, _bracket, rest = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
         except (FileNotFoundError, ProcessLookupError):
             continue
         # No command line is no sign of an end: for a moment of its exec a living process has none either.
