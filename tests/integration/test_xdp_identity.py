@@ -151,6 +151,20 @@ def test_the_maps_of_a_detached_program_are_not_taken_from_a_strangers_pin(cable
     assert dropped(cable, desired)
 
 
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_a_dead_link_beside_a_program_attached_by_netlink_is_cleared(cable, desired, policy, mode):
+    with bpf.pinned(f"{desired.pins}/link") as link, bpf.pinned(f"{desired.pins}/prog") as program:
+        bpf.detach_link(link)
+        netlink.set_xdp(netlink.link(NIC).index, program, "native")
+    assert not XdpProgram(desired).read(Host()).foreign
+    chosen = replace(desired, mode=mode)
+    run(chosen)
+    assert netlink.link(NIC).xdp.mode == mode
+    assert os.path.exists(f"{desired.pins}/link") is (mode == "generic")
+    assert not run(chosen).changed
+    assert dropped(cable, chosen)
+
+
 def test_half_a_replacement_is_finished(cable, desired, policy):
     """As a run leaves it that is killed between pinning a new link and giving it its name."""
     for name in ("link", "prog"):

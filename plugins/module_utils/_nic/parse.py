@@ -32,7 +32,10 @@ def parse_all(options: Sequence[Mapping[str, Any]]) -> list[Request]:
     wrong = Findings()
     requests = []
     for number, option in enumerate(options):
-        label = str(next((option[key] for key in ("name", "pci", "mac") if option.get(key)), f"nics[{number}]"))
+        keys = [key for key in ("name", "pci", "mac") if option.get(key)]
+        label = (
+            str(option[keys[0]]) if keys and not interface_fault(option.get("name") or "none") else f"nics[{number}]"
+        )
         requests.append(_Reader(label, wrong).request(option))
     wrong.raise_if_any(Invalid, "nothing was changed")
     return requests

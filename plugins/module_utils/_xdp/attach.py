@@ -98,6 +98,8 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
         old = held.enter_context(bpf.program_by_id(ours.program.id))
         if ours.link_id is None:
             _attach_by_netlink(program, desired, link, old, undo)
+            if LINK in state.strays:
+                undo.on_success(_call(os.unlink, f"{desired.pins}/{LINK}"))
         else:
             # By its number: what is pinned under its name can be another by now.
             descriptor = held.enter_context(bpf.link_by_id(ours.link_id))
@@ -175,13 +177,15 @@ def _release(one: Attachment, desired: Desired, link: Link, undo: Undo, held: Ex
 
 
 def _restore_link(program: int, index: int, mode: str, path: str) -> None:
-    status = os.stat(path)
+    status = os.stat(path) if os.path.exists(path) else None
     descriptor = bpf.create_xdp_link(program, index, mode)
     try:
-        os.unlink(path)
+        if status:
+            os.unlink(path)
         bpf.pin(descriptor, path)
-        os.chown(path, status.st_uid, status.st_gid)
-        os.chmod(path, status.st_mode & 0o7777)
+        if status:
+            os.chown(path, status.st_uid, status.st_gid)
+            os.chmod(path, status.st_mode & 0o7777)
     finally:
         os.close(descriptor)
 
@@ -205,11 +209,8 @@ def pin(descriptor: int, path: str, undo: Undo) -> None:
 
 
 def clear_pins(desired: Desired, state: State) -> None:
-    """Remove the pins of maps that the object has not, of a link that holds nothing, and halves of replacements."""
-    paths = [*stale_maps(desired, state), *(f"{desired.pins}/{half}" for half in state.halves)]
-    if state.strays.get(LINK, ("", ""))[1] is None:
-        paths.append(f"{desired.pins}/{LINK}")
-    for path in paths:
+    """Remove the pins of maps that the object has not, and halves of replacements."""
+    for path in [*stale_maps(desired, state), *(f"{desired.pins}/{half}" for half in state.halves)]:
         if os.path.exists(path):
             os.unlink(path)
 

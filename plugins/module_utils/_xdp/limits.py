@@ -106,7 +106,7 @@ def _foreign_pins(desired: Desired, state: State) -> list[str]:
             f"{desired.interface} has pins in {desired.pins}, where its state file says that it was attached, and in "
             f"{state.other_pins}: remove the second, or move the first aside"
         )
-    if state.strange:
+    if state.strange and not desired.present:
         names = ", ".join(state.strange)
         holds.append(f"{desired.pins} holds {names}, which nobody pinned for an interface: move that elsewhere")
     held = state.pinned_link

@@ -91,6 +91,22 @@ def test_reapplying_can_be_for_some_kinds_and_some_interfaces(host, recorder):
     assert recorder.calls == [("b", True, {"ens1"})]
 
 
+def test_what_is_not_compared_is_not_called_converged(host, recorder):
+    made = host(*((name, "first", {"interface": name}) for name in ("ens1", "ens2")), ("nics", "first", {}))
+    results = reapply(made, check=True, only={"ens2"}, reappliers={"first": recorder})
+    assert [one.name for one in results] == ["ens2", "nics"]
+
+
+def test_what_speaks_of_something_absent_is_absent(host):
+    results = reapply(
+        host(("a", "first", {})), check=True, reappliers={"first": lambda *_: Outcome([], None, absent=True)}
+    )
+    assert [one.state for one in results] == ["absent"]
+    assert exit_status(results) == 2
+    assert "a         absent" in table(results)
+    assert json.loads(as_json(results))[0]["state"] == "absent"
+
+
 def test_the_table_says_what_differs_and_what_failed(host, recorder):
     made = host(("nic", "first", {"change": 512}), ("xdp-ens1", "first", {"error": "no such object"}))
     results = reapply(made, check=True, reappliers={"first": recorder})
