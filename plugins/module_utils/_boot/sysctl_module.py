@@ -22,7 +22,6 @@ OPTIONS: dict[str, Any] = {"variables": {"type": "dict", "required": True}}
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring the variables to their values."""
     desired = parse(options["variables"])
-    resource = Sysctls(desired)
-    outcome = converge(resource, desired, host, check=check)
+    outcome = converge(Sysctls(desired), desired, host, check=check)
     overridden = warnings(outcome.state, desired)
-    return Answer(exit_arguments(outcome, overridden=overridden), [*overridden, *resource.warnings])
+    return Answer(exit_arguments(outcome, overridden=overridden), overridden)

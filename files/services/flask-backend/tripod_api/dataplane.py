@@ -70,23 +70,21 @@ class Dataplane:
                 ),
             )
         except Unavailable:
-            return {"reachable": False, "status": "unreachable", "interfaces": [], "problems": []}
+            return {"reachable": False, "status": "unreachable", "interfaces": []}
         try:
-            stats = self._stats()
+            interfaces = list(self._stats().interfaces)
         except Unavailable:
-            stats = backend_pb2.StatsResponse()
+            interfaces = []
         return {
             "reachable": True,
             "status": health_pb2.HealthCheckResponse.ServingStatus.Name(health.status).lower(),
             "interfaces": [
-                {"name": entry.name, "mode": entry.mode, "program": _program(entry.program)}
-                for entry in stats.interfaces
+                {"name": entry.name, "mode": entry.mode, "program": _program(entry.program)} for entry in interfaces
             ],
-            "problems": _problems(stats),
         }
 
     def stats(self) -> dict[str, Any]:
-        """Return the counters of every interface that has any to give, and what is wrong with the others."""
+        """Return the counters of every interface."""
         stats = self._stats()
         return {
             "timestamp": stats.timestamp.ToJsonString(),
@@ -107,7 +105,6 @@ class Dataplane:
                 }
                 for entry in stats.interfaces
             ],
-            "problems": _problems(stats),
         }
 
     def trace(self, interface: str, frame: bytes) -> dict[str, Any]:
@@ -188,15 +185,5 @@ def _program(program: backend_pb2.Program) -> dict[str, Any]:
     return {"id": program.id, "name": program.name, "tag": program.tag}
 
 
-def _problems(stats: backend_pb2.StatsResponse) -> list[dict[str, Any]]:
-    return [
-        {"interface": entry.interface or None, "state": entry.state, "problem": entry.problem}
-        for entry in stats.problems
-    ]
-
-
 def _verdict(verdict: backend_pb2.Verdict) -> str:
-    # A number without a name must not cost the caller all the others; the kernel's are lower by one.
-    if verdict not in backend_pb2.Verdict.values():
-        return f"unknown_{verdict - 1}"
     return backend_pb2.Verdict.Name(verdict).removeprefix("VERDICT_").lower()

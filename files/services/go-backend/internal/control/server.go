@@ -67,26 +67,42 @@ func (s *Server) ProcessData(ctx context.Context, request *tripodv1.DataRequest)
 	return response, nil
 }
 
-// GetStats returns the counters of every interface that carries a program of ours, and what is wrong with the others.
+// GetStats returns the counters of every interface that carries a program of ours.
 func (s *Server) GetStats(ctx context.Context, _ *tripodv1.StatsRequest) (*tripodv1.StatsResponse, error) {
-	response := &tripodv1.StatsResponse{Timestamp: timestamppb.New(time.Now())}
-	survey := dataplane.Take(ctx, s.root, s.file)
-	for _, report := range survey.Interfaces {
-		if report.Runs() && report.Counted {
-			response.Interfaces = append(response.Interfaces, interfaceStats(report, survey.Names))
-		}
+	names, err := s.root.Interfaces()
+	if err != nil {
+		return nil, s.fail("GetStats", err)
 	}
-	for _, problem := range survey.Problems {
-		response.Problems = append(response.Problems, &tripodv1.Problem{
-			Interface: problem.Interface, State: string(problem.State), Problem: problem.Text,
-		})
+	response := &tripodv1.StatsResponse{Timestamp: timestamppb.New(time.Now())}
+	for _, name := range names {
+		stats, err := s.interfaceStats(ctx, name)
+		if errors.Is(err, dataplane.ErrNotAttached) {
+			s.log.DebugContext(ctx, "left out of the statistics", "interface", name, "reason", err)
+			continue
+		}
+		if err != nil {
+			return nil, s.fail("GetStats", err)
+		}
+		response.Interfaces = append(response.Interfaces, stats)
 	}
 	return response, nil
 }
 
-func interfaceStats(report dataplane.Report, names object.Names) *tripodv1.InterfaceStats {
-	stats := &tripodv1.InterfaceStats{Name: report.Name, Mode: report.Program.Mode, Program: program(report.Program)}
-	for _, count := range report.Counts {
+func (s *Server) interfaceStats(ctx context.Context, name string) (*tripodv1.InterfaceStats, error) {
+	found, err := s.root.Interface(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := found.Counters()
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.file.Object()
+	if err != nil {
+		return nil, err
+	}
+	stats := &tripodv1.InterfaceStats{Name: name, Mode: found.Program.Mode, Program: program(found.Program)}
+	for _, count := range counts {
 		stats.Counters = append(stats.Counters, &tripodv1.Counter{
 			Verdict: verdict(count.Verdict),
 			Reason:  names.Reasons.Name(count.Reason),
@@ -94,7 +110,7 @@ func interfaceStats(report dataplane.Report, names object.Names) *tripodv1.Inter
 			Bytes:   count.Bytes,
 		})
 	}
-	return stats
+	return stats, nil
 }
 
 // fail turns an error into a status, and logs what is the host's fault rather than the caller's.
@@ -105,7 +121,7 @@ func (s *Server) fail(method string, err error) error {
 		code = codes.InvalidArgument
 	case errors.Is(err, dataplane.ErrNotAttached):
 		code = codes.NotFound
-	case errors.Is(err, tracer.ErrStale), errors.Is(err, object.ErrUnusable), errors.Is(err, dataplane.ErrDamaged):
+	case errors.Is(err, tracer.ErrStale), errors.Is(err, object.ErrUnusable):
 		code = codes.FailedPrecondition
 	}
 	if code == codes.Internal || code == codes.FailedPrecondition {
