@@ -257,7 +257,7 @@ def check(groups: Sequence[str], keep_going: bool = False, minutes: float | None
     finally:
         allow_children()
         # Where nobody could look, there may be one.
-        torn_down = stands is None or bool(stands) or not uses_engine or _site_passed(records)
+        torn_down = stands is None or bool(stands) or not uses_engine or _site_removed(records)
         # Its scenario removes it, unless it was ended in the middle.
         clean = vm_was_there or not vm.exists or _tidied("remove the VM that the tests made", vm.destroy)
         clean &= _clean_up(teardown=not torn_down, stop_engine=not engine_was_there)
@@ -275,9 +275,14 @@ def _standing_site() -> list[str]:
     return stands
 
 
-def _site_passed(records: Sequence[Record]) -> bool:
-    # The site's own tests end with its teardown.
-    return any(record.stage.name == "site" and record.error is None for record in records)
+def _site_removed(records: Sequence[Record]) -> bool:
+    # The site's own tests end with its teardown, unless they took what this run had left for somebody's site.
+    passed = any(record.stage.name == "site" and record.error is None for record in records)
+    try:
+        return passed and not engine.site_remains()
+    except Failure as failure:
+        say(f"cleaning up: {failure}")
+        return False
 
 
 def _clean_up(teardown: bool, stop_engine: bool) -> bool:
