@@ -186,6 +186,12 @@ reasons:
   returned: failure
   type: list
   elements: str
+stands:
+  description: What a run that failed half way had changed before, and left so; the original values are saved.
+  type: list
+  elements: str
+  returned: when a step failed
+  sample: ["pages 0 2M: 8 -> 64"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

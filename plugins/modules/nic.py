@@ -16,12 +16,20 @@ description:
     ring beyond the hardware's maximum to a feature that is fixed, is reported at once for all NICs, before anything is
     changed. Afterwards everything is read back.
   - Interrupts are placed from the topology. Those of a NIC's queues go to CPUs of its NUMA node, one queue for each
-    core before second hardware threads are used, spread over the NICs of a node; isolated CPUs are used only where
-    they are named. irqbalance, where systemd runs it, is kept off them.
+    core before second hardware threads are used, spread over the NICs of a node; isolated CPUs, those of the CPU
+    plan or of the kernel's boot arguments, are used only where they are named. A NIC of a node without CPUs is served
+    from the nearest that has some. irqbalance, where systemd runs it, is kept off them.
+  - Which queue an interrupt serves is read from the kernel, or else from its driver's names. One whose name is not
+    known stays where it is, with a warning; where no queue is known at all, O(nics[].irq) is refused.
   - What is requested is saved in C(/etc/tripod/host.d/nic.json) with the PCI address and the MAC, and with the original
     values, those before the first change. C(tripod-host) reapplies it at boot, at link-up and after a driver was loaded
     anew.
-  - NICs that are not listed stay as they are, and saved if they were.
+  - NICs that are not listed stay as they are, and saved if they were. Only those that are listed are compared.
+  - Each setting of a NIC has one owner. A bond that is listed takes the settings that are given for it from what is
+    saved for a member by itself, with a warning; a member that is listed goes before its bond. Both in one list are
+    refused.
+  - Original values are saved before the first change. A run that fails half way reports what stands, and
+    O(state=absent) restores it.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -345,6 +353,12 @@ reasons:
   elements: str
   returned: failure
   sample: ["ens1: rx ring 8192 > hardware maximum 4096"]
+stands:
+  description: What a run that failed half way had changed before, and left so; the original values are saved.
+  type: list
+  elements: str
+  returned: when a step failed
+  sample: ["ens1 rings rx: 256 -> 512"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -17,6 +17,9 @@ description:
     changed. What the kernel shows afterwards is compared with what was requested.
   - A variable that is no longer requested gets its original value, from before this module first set it, unless
     somebody gave it another one since.
+  - Variables that exclude each other, such as C(vm.dirty_bytes) and C(vm.dirty_ratio), are one setting. Both at once
+    are refused, and the original of both is restored. Switches for several, such as C(kernel.watchdog), come first.
+  - An original value that the kernel does not take back is a warning.
 extends_documentation_fragment:
   - tripod.baremetal.attributes
 options:

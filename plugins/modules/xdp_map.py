@@ -24,7 +24,7 @@ extends_documentation_fragment:
 requirements:
   - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
   - A program attached by M(tripod.baremetal.xdp_program)
-  - root, or the capability BPF
+  - root with the capabilities SYS_ADMIN and NET_ADMIN
 options:
   interface:
     description: Name of the interface.

@@ -29,10 +29,13 @@ requirements:
   - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
   - Linux 5.7 or newer; a C(bpf_link) needs 5.9, older kernels are served by netlink
   - A BPF file system at O(pin_root)
-  - root, or the capabilities BPF and NET_ADMIN
+  - root with the capabilities SYS_ADMIN, NET_ADMIN and, for O(pin_group), CHOWN
 options:
   interface:
-    description: Name of the interface.
+    description:
+      - Name of the interface, 1 to 15 bytes without space, C(/), C(:) and C(~).
+      - Devices on which a program does not see what arrives are refused, with the device to use instead. These are
+        devices without an Ethernet header such as tun and WireGuard, bridges, VRFs, ifbs and ipvlans in mode l3s.
     type: str
     required: true
   state:
@@ -61,7 +64,10 @@ options:
     choices: [native, generic, offload]
     default: native
   pin_root:
-    description: Directory on a BPF file system below which is a directory for each interface. Made where it is absent.
+    description:
+      - Directory on a BPF file system below which is a directory for each interface. Made where it is absent.
+      - It leads through no symbolic link and is not the BPF file system itself.
+      - With O(state=detached) the place that the state file names counts.
     type: path
     default: /sys/fs/bpf/tripod
   pin_group:
@@ -72,8 +78,8 @@ options:
     default: "0"
   incompatible_maps:
     description:
-      - What to do where a pinned map's type, key size, value size, flags or number of entries differ from the new
-        object's.
+      - What to do where a pinned map's type, key size, value size, flags, number of entries or the meaning of its keys
+        and values (names, offsets and types in their BTF) differ from the new object's.
       - V(fail) names each map and difference and changes nothing.
       - V(recreate) makes such maps anew; their entries are lost.
     type: str

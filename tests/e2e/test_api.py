@@ -12,7 +12,15 @@ from tests.support.site import API, METRICS, ROOT, WEB, Client, login
 
 
 @pytest.mark.parametrize(
-    "url", [f"{API}/healthz", f"{API}/readyz", f"{WEB}/healthz", f"{METRICS}/healthz", f"{METRICS}/metrics"]
+    "url",
+    [
+        f"{API}/healthz",
+        f"{API}/readyz",
+        f"{WEB}/healthz",
+        f"{METRICS}/healthz",
+        f"{METRICS}/readyz",
+        f"{METRICS}/metrics",
+    ],
 )
 def test_says_that_it_lives(url):
     assert requests.get(url, timeout=5).status_code == 200

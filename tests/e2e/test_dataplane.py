@@ -33,6 +33,14 @@ def test_is_attached_native_and_pinned():
     assert {path.name for path in (PINS / NIC).iterdir()} >= {"link", "prog", "maps"}
 
 
+def test_nothing_is_out_of_order(api):
+    status, stats = (api("GET", f"/dataplane/{page}").json() for page in ("status", "stats"))
+    assert status["status"] == "serving"
+    for answer in (status, stats):
+        assert NIC in [one["name"] for one in answer["interfaces"]]
+        assert [one for one in answer["problems"] if one["interface"] in (None, NIC)] == []
+
+
 @pytest.mark.parametrize(
     ("source", "counted"),
     [

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     Impossible,
+    Incomplete,
     Invalid,
     Outcome,
     converge,
@@ -166,6 +167,27 @@ def test_a_reapply_goes_on_without_a_nic_that_is_gone(host: Host, caplog: pytest
         nic.reapply(state_file.body, host)
     assert seen(host)["mtu"] == 1400
     assert "left out: there is no NIC of name peer0" in caplog.text
+
+
+def test_one_nic_whose_request_can_no_longer_be_met_leaves_the_other_at_its_own(host: Host) -> None:
+    bring(host, {"name": NIC, **PLAN}, {"name": "peer0", "mtu": 9000, "channels": {"rx": 2, "tx": 2}, "up": True})
+    desired = seen(host)
+    state_file = state_store.load(host, "nic")
+    assert state_file is not None
+    run("ip", "link", "del", NIC)
+    # The hardware of today has fewer queues than that of the request, and the peer comes down.
+    four, one = (("numrxqueues", count, "numtxqueues", count) for count in ("4", "1"))
+    run("ip", "link", "add", NIC, *four, "type", "veth", "peer", "name", "peer0", *one)
+    run("ip", "link", "set", NIC, "up")
+    for check in (True, False):
+        with pytest.raises(Incomplete) as caught:
+            nic.reapply(state_file.body, host, check=check)
+        assert list(caught.value.failures) == ["peer0"]
+        assert "peer0: 2 rx channels > hardware maximum 1" in caught.value.failures["peer0"]
+    assert seen(host) == desired
+    [peer] = lab.ip("link", "show", "dev", "peer0")
+    assert (peer["mtu"], "UP" in peer["flags"]) == (9000, True), "it has all that can be met"
+    assert state_store.load(host, "nic") == state_file
 
 
 def test_a_nic_that_is_gone_can_be_forgotten(host: Host) -> None:

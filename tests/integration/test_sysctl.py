@@ -59,3 +59,29 @@ def test_names_that_there_are_not_are_reported_together(machine: Machine) -> Non
     )
     assert len(refused.result["reasons"]) == 3
     assert live(machine) == before
+
+
+def test_counterparts_of_this_kernel_come_and_go(machine: Machine) -> None:
+    names = ("vm.overcommit_kbytes", "vm.overcommit_ratio")
+    if machine.run("sysctl", "--values", "vm.overcommit_memory").strip() == "2":
+        pytest.skip("this machine commits no more than these two say, so they cannot be tried on it")
+
+    def both() -> list[str]:
+        return machine.run("sysctl", "--values", *names).split()
+
+    before = both()
+    if before[0] != "0":
+        pytest.skip(f"{names[0]} of this machine is {before[0]}: somebody uses it")
+    try:
+        machine.module("sysctl", variables={names[0]: 4000000})
+        assert both() == ["4000000", "0"]
+        refused = machine.module("sysctl", variables={names[1]: 60, "net.ipv4.ip_default_ttl": 1000})
+        assert "the previous values are restored" in refused.result["msg"]
+        assert both() == ["4000000", "0"]
+        assert not machine.module("sysctl", variables={names[1]: 60}).failed
+        assert both() == ["0", "60"]
+    finally:
+        dropped = machine.module("sysctl", variables={})
+    assert not dropped.failed
+    assert both() == before
+    assert machine.run("find", "/etc/sysctl.d", "-name", "*tripod*") == ""

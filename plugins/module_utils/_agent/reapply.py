@@ -14,11 +14,13 @@ import json
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from .._boot import sysctl_resource as sysctl
 from .._core import lock, state_store
-from .._core.converge import Change, CoreError, Outcome, converge, describe, diff
+from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, diff
+from .._core.names import interface_fault, path_fault
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
 from .._guard.outcome import expire
@@ -27,6 +29,8 @@ from .._nic import resource as nic
 from .._xdp import bpffs, policy_map, program
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
+# What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
+FAILURES = "/run/tripod/failures.json"
 
 log = logging.getLogger("tripod-host")
 
@@ -45,7 +49,7 @@ def _reapply_xdp(
 ) -> Outcome:
     # Where no service manager runs, nobody else mounts it at boot.
     pins = bpffs.PinRoot(bpffs.MOUNT, body["pin_root"], body["pin_group"])
-    if not check and not bpffs.Bpffs(pins).read(host).mounted:
+    if not check and not bpffs.on_bpffs(host, pins.path) and not bpffs.Bpffs(pins).read(host).mounted:
         converge(bpffs.Bpffs(pins), pins, host)
     return program.reapply(body, host, check, only)
 
@@ -55,6 +59,7 @@ def _reapply_xdp(
 REAPPLIERS: Mapping[str, Reapply] = {
     cpu_isolation.KIND: cpu_isolation.reapply,
     hugepages.KIND: hugepages.reapply,
+    sysctl.KIND: sysctl.reapply,
     nic.KIND: nic.reapply,
     program.KIND: _reapply_xdp,
     policy_map.KIND: policy_map.reapply,
@@ -72,17 +77,25 @@ class Result:
         kind: Which resource it speaks of; "" where that cannot be told.
         changes: What was changed or, when checking, would be.
         error: Why it could not be applied, or checked.
+        absent: Whether what it speaks of does not exist now.
+        failures: Where a part of it could: why the rest could not, by the first words of a change's path.
     """
 
     name: str
     kind: str
     changes: Sequence[Change] = ()
     error: str | None = None
+    absent: bool = False
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
-        """``converged``, ``differs`` or ``failed``."""
-        return "failed" if self.error else "differs" if self.changes else "converged"
+        """``converged``, ``differs``, ``absent``, ``degraded`` where a part cannot be as requested, or ``failed``."""
+        if self.failures:
+            return "degraded"
+        if self.error:
+            return "failed"
+        return "absent" if self.absent else "differs" if self.changes else "converged"
 
 
 def reapply(
@@ -105,6 +118,10 @@ def reapply(
     """
     reappliers = REAPPLIERS if reappliers is None else reappliers
     state_files = {one.name: one for one in state_store.load_all(host, directory)}
+    # Variables are in a file that others read too, and in none of ours.
+    variables = sysctl.saved(host) if directory == state_store.DIRECTORY and sysctl.KIND in reappliers else None
+    if variables:
+        state_files[variables.name] = variables
     results = []
     order = list(reappliers)
     for state_file in sorted(
@@ -118,6 +135,11 @@ def reapply(
             results.append(Result(state_file.name, state_file.kind, error=reason))
             continue
         results.append(_reapply(reappliers[state_file.kind], state_file, host, check, only))
+    known = _load_failures(host)
+    if check:
+        results = [_with_failures(result, known.get(result.name, {})) for result in results]
+    else:
+        _store_failures(host, known, results, only)
     if kinds is None:
         damaged = [name for name in _names(host, directory) if name not in state_files]
         reason = "cannot be understood: run the playbook that wrote it again"
@@ -130,13 +152,54 @@ def _reapply(
 ) -> Result:
     try:
         outcome = one(state_file.body, host, check, only)
+    except Incomplete as error:
+        changes = tuple(error.outcome.changes)
+        return Result(state_file.name, state_file.kind, changes, str(error), error.failures)
     except (CoreError, OSError) as error:
         return Result(state_file.name, state_file.kind, error=str(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         # Written by another version, or by hand; only the traceback shows where it failed.
         log.debug("%s", state_file.name, exc_info=True)
         return Result(state_file.name, state_file.kind, error=f"its state file is not understood: {error!r}")
-    return Result(state_file.name, state_file.kind, tuple(outcome.changes))
+    return Result(state_file.name, state_file.kind, tuple(outcome.changes), absent=outcome.absent)
+
+
+def _with_failures(result: Result, known: Mapping[str, str]) -> Result:
+    """Return what was checked with what the last reapply failed at, as far as that is not right by now."""
+    paths = [" ".join(change.path) for change in result.changes]
+    open_ = {what: why for what, why in known.items() if any(f"{path} ".startswith(f"{what} ") for path in paths)}
+    if (result.error and not result.failures) or not open_:
+        return result
+    failures = {**open_, **result.failures}
+    return replace(result, error="; ".join(failures.values()), failures=failures)
+
+
+def _load_failures(host: Host) -> dict[str, dict[str, str]]:
+    try:
+        known = json.loads(host.read(FAILURES) or "{}")
+        return {name: dict(failures) for name, failures in known.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}  # it is only what ``status`` adds
+
+
+def _store_failures(
+    host: Host, known: Mapping[str, Mapping[str, str]], results: Sequence[Result], only: Collection[str] | None
+) -> None:
+    kept = {name: dict(failures) for name, failures in known.items()}
+    for result in results:
+        before = kept.pop(result.name, {})
+        untried = {what: why for what, why in before.items() if only is not None and what not in only}
+        if now := {**untried, **result.failures}:
+            kept[result.name] = now
+    if kept == known:
+        return
+    try:
+        if kept:
+            host.write_atomically(FAILURES, json.dumps(kept, indent=2) + "\n")
+        else:
+            host.remove(FAILURES)
+    except OSError as error:
+        log.warning("%s: %s; status will not show what failed", FAILURES, error.strerror)
 
 
 def _names(host: Host, directory: str) -> list[str]:
@@ -153,9 +216,11 @@ def log_results(results: Sequence[Result]) -> None:
 
 
 def exit_status(results: Sequence[Result]) -> int:
-    """Return the worst: something failed, something differs, or all is as requested."""
+    """Return the worst: something failed, something differs or is absent, or all is as requested."""
     states = {result.state for result in results}
-    return FAILED if "failed" in states else DIFFERS if "differs" in states else CONVERGED
+    if states & {"failed", "degraded"}:
+        return FAILED
+    return DIFFERS if states & {"differs", "absent"} else CONVERGED
 
 
 def table(results: Sequence[Result]) -> str:
@@ -167,7 +232,7 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         lines.append(f"{result.name:{width}}  {result.state}")
         lines += [f"  {describe(change)}" for change in result.changes]
-        lines += [f"  {result.error}"] if result.error else []
+        lines += [f"  {line}" for line in result.failures.values() or filter(None, [result.error])]
     return "\n".join(lines) + "\n"
 
 
@@ -181,6 +246,7 @@ def as_json(results: Sequence[Result]) -> str:
             "changes": [describe(change) for change in result.changes],
             "diff": diff(result.changes),
             "error": result.error,
+            "failures": dict(result.failures),
         }
         for result in results
     ]
@@ -202,11 +268,29 @@ class _FormerName(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def interface(text: str) -> str:
+    """Return an interface's name, for argparse."""
+    fault = interface_fault(text)
+    if fault:
+        raise argparse.ArgumentTypeError(f"{text!r} {fault}, which no name of an interface does")
+    return text
+
+
+def path(text: str) -> str:
+    """Return a path, for argparse."""
+    fault = path_fault(text)
+    if fault:
+        raise argparse.ArgumentTypeError(f"{text!r} {fault}")
+    return text
+
+
 def add_state_dir(parser: argparse.ArgumentParser) -> None:
     """Declare where the state files are."""
     directory = state_store.DIRECTORY
-    parser.add_argument("--state-dir", default=directory, help="where the state files are (%(default)s)")
-    parser.add_argument("--documents", dest="state_dir", default=directory, action=_FormerName, help=argparse.SUPPRESS)
+    parser.add_argument("--state-dir", default=directory, type=path, help="where the state files are (%(default)s)")
+    parser.add_argument(
+        "--documents", dest="state_dir", default=directory, type=path, action=_FormerName, help=argparse.SUPPRESS
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -215,7 +299,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind", action="append", choices=list(REAPPLIERS), help="only this kind of state file; repeatable"
     )
-    parser.add_argument("--interface", action="append", help="only what concerns this interface; repeatable")
+    parser.add_argument(
+        "--interface", action="append", type=interface, help="only what concerns this interface; repeatable"
+    )
 
 
 def add_status_arguments(parser: argparse.ArgumentParser) -> None:
@@ -247,7 +333,8 @@ def run_apply(options: argparse.Namespace) -> int:
 def run_status(options: argparse.Namespace) -> int:
     """Say of every resource whether it is as requested, and what differs.
 
-    The exit status is 0 where all is as requested, 2 where something differs, 1 where something cannot be checked.
+    The exit status is 0 where all is as requested, 2 where something differs or is absent, 1 where something cannot be
+    checked.
     """
     results = reapply(Host(), options.state_dir, check=True, kinds=options.kind, only=options.interface)
     sys.stdout.write(as_json(results) if options.json else table(results))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._core.converge import Change, Findings, Impossible, Invalid, Refused, describe
+from .._core.names import path_fault
 from .._core.state_store import DIRECTORY
 from .._core.system import Host
 from .._guard.record import records, summary
@@ -55,6 +56,18 @@ class Request:
     state_dir: str = DIRECTORY
     run_directory: str = RUN
     log_directory: str = LOG
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Its paths, by the name of the option."""
+        return {
+            "path": self.path,
+            "command": self.command,
+            "python": self.python,
+            "state_dir": self.state_dir,
+            "run_dir": self.run_directory,
+            "log_dir": self.log_directory,
+        }
 
     @property
     def services(self) -> list[Service]:
@@ -130,16 +143,15 @@ class HostAgent:
         """Raise where the request cannot be written into a unit, or the host cannot do it."""
         findings = Findings()
         for name, value in (
-            ("path", desired.path),
-            ("python", desired.python),
             ("label", desired.label),
-            ("state_dir", desired.state_dir),
+            *desired.paths.items(),
         ):
             if not _PLAIN.fullmatch(value):
                 findings.add(f"{name} {value!r} holds a character other than letters, digits and _.,:=@/+-")
-        for name, value in (("path", desired.path), ("command", desired.command), ("python", desired.python)):
-            if not value.startswith("/"):
-                findings.add(f"{name} {value!r} is not absolute")
+        for name, value in desired.paths.items():
+            fault = path_fault(value)
+            if fault and _PLAIN.fullmatch(value):  # a character that is none of these is reported above
+                findings.add(f"{name} {value!r} {fault}")
         if state.manager == "systemd" and desired.run_directory != RUN:
             findings.add(f"run_dir {desired.run_directory}: systemd makes the agent's directories in {RUN}")
         findings.raise_if_any(Invalid, "nothing was changed")

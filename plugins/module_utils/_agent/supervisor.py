@@ -26,6 +26,7 @@ from .._deploy.engine_socket import DEFAULT_SOCKET
 from .daemon import end_on_request, single_instance
 from .engine_api import Container, EngineApi, EngineError, Event
 from .ledger import Ledger, verdict
+from .reapply import path
 
 LABEL = "org.tripod.collection=tripod.baremetal"
 PID_FILE = "/run/tripod-keep/keep.pid"
@@ -154,7 +155,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host keep``."""
     parser.add_argument("--label", default=LABEL, help="containers to supervise, as key=value (%(default)s)")
     parser.add_argument("--socket", default=DEFAULT_SOCKET, help="Unix socket of the engine (%(default)s)")
-    parser.add_argument("--pid-file", default=PID_FILE, help="noted and locked while running (%(default)s)")
+    parser.add_argument("--pid-file", default=PID_FILE, type=path, help="noted and locked while running (%(default)s)")
     parser.add_argument("--state-file", default=STATE_FILE, help="what operators stopped (%(default)s)")
 
 

@@ -29,7 +29,7 @@ from .._core.system import Host
 from .._guard.outcome import expire
 from .._linux import netlink
 from .daemon import end_on_request, single_instance
-from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, reapply
+from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, path, reapply
 
 PID_FILE = "/run/tripod-watch/watch.pid"
 QUIET = 0.3  # seconds without news of a link before it is checked
@@ -293,7 +293,9 @@ class Watch:
                 log.info("%s: reapplying what differs", why)
                 results = reapply(self.host, self.directory, kinds=kinds, only=only)
         self._log_results(results)
-        failed = any(result.error for result in results)
+        failing = {result.kind for result in results if result.error}
+        of_host = failing & (set(REAPPLIERS) - set(LINK_KINDS))
+        failed = bool(failing - of_host)
         now = time.monotonic()
         for name in self.links.names if everything else due:
             if acted or failed:
@@ -302,7 +304,11 @@ class Watch:
                     self.schedule.retry(name, "failed before")
             else:
                 self.schedule.converged(name, now)
-        self.schedule.forget(set(due) - self.links.names)
+        self.schedule.forget(set(due) - self.links.names - {EVERYTHING})
+        # What belongs to no link, such as huge pages, is tried again with everything.
+        if of_host:
+            self.schedule.acted(EVERYTHING, now)
+            self.schedule.retry(EVERYTHING, "failed before")
 
     def _log_results(self, results: list[Result]) -> None:
         for result in results:
@@ -326,7 +332,7 @@ def guard_clock(host: Host, ended: threading.Event) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host watch``."""
     add_state_dir(parser)
-    parser.add_argument("--pid-file", default=PID_FILE, help="noted and locked while running (%(default)s)")
+    parser.add_argument("--pid-file", default=PID_FILE, type=path, help="noted and locked while running (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> NoReturn:

@@ -22,6 +22,7 @@ OPTIONS: dict[str, Any] = {"variables": {"type": "dict", "required": True}}
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring the variables to their values."""
     desired = parse(options["variables"])
-    outcome = converge(Sysctls(desired), desired, host, check=check)
+    resource = Sysctls(desired)
+    outcome = converge(resource, desired, host, check=check)
     overridden = warnings(outcome.state, desired)
-    return Answer(exit_arguments(outcome, overridden=overridden), overridden)
+    return Answer(exit_arguments(outcome, overridden=overridden), [*overridden, *resource.warnings])

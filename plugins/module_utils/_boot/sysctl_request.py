@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.converge import Findings, Invalid
+from .sysctl_groups import contradictions
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w.:@/-]*", re.ASCII)
 _SWAP = str.maketrans("./", "/.")
@@ -34,6 +35,8 @@ def parse(values: Mapping[str, Any]) -> dict[str, str]:
             findings.add(f"{name}: {value!r} is no value; give a number or one line of text, fields parted by blanks")
         else:
             parsed[name] = str(int(value)) if isinstance(value, bool) else folded(str(value))
+    for reason in contradictions(parsed):
+        findings.add(reason)
     findings.raise_if_any(Invalid, "sysctl: nothing was changed")
     return parsed
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._core.system import Host
+from .sysctl_groups import companions
 from .sysctl_request import canonical, folded, swapped
 
 FILE = "/etc/sysctl.d/60-tripod.conf"
@@ -22,6 +23,7 @@ _DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/u
 _LAST = "/etc/sysctl.conf"
 _LINE = re.compile(r"^\s*-?\s*([^#;=\s][^=]*?)\s*=\s*(.*?)\s*$")
 _ORIGINAL = re.compile(r"^# before: (\S+) = (.*)$")
+_BEGUN = re.compile(r"^# begun: (\S+) = (.*)$")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class SysctlState:
         fixed: Names of those that can only be read.
         file: Values in our file; None where there is no file.
         original: Values from before our first write, as far as they are saved.
+        begun: Values that a run began to write and did not come to save.
+        text: What our file holds; None where there is none of ours.
         foreign: Whether a file of our file's name is somebody else's.
         later: By name, the file that is read after ours and its other value.
     """
@@ -43,6 +47,8 @@ class SysctlState:
     original: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
     later: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    begun: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
 
 
 def read_state(host: Host, names: Iterable[str]) -> SysctlState:
@@ -51,14 +57,18 @@ def read_state(host: Host, names: Iterable[str]) -> SysctlState:
     foreign = text is not None and not text.startswith(MARK)
     ours = text if text is not None and not foreign else None
     held = dict(_settings(ours)) if ours is not None else None
-    concerned = sorted({*names, *(held or ())})
+    begun = dict(_commented(_BEGUN, ours or ""))
+    named = {*names, *(held or ()), *begun}
+    concerned = sorted(named.union(*map(companions, named)))
     return SysctlState(
-        live={name: _live(host, name) for name in concerned},
+        live={name: read_live(host, name) for name in concerned},
         fixed=frozenset(name for name in concerned if _is_fixed(host, name)),
         file=held,
-        original=dict(_originals(ours or "")),
+        original=dict(_commented(_ORIGINAL, ours or "")),
         foreign=foreign,
         later=dict(_later(host, concerned)),
+        begun=begun,
+        text=ours,
     )
 
 
@@ -67,7 +77,8 @@ def live_path(name: str) -> str:
     return f"{_LIVE}/{swapped(name)}"
 
 
-def _live(host: Host, name: str) -> str | None:
+def read_live(host: Host, name: str) -> str | None:
+    """Return a variable's value, blanks folded; None where there is none that can be read."""
     try:
         text = host.read(live_path(name))
     except OSError:  # A directory, or one that can only be written, such as vm.compact_memory.
@@ -86,9 +97,9 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
             yield canonical(found[1]), folded(found[2])
 
 
-def _originals(text: str) -> Iterator[tuple[str, str]]:
+def _commented(form: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
-        if found := _ORIGINAL.match(line):
+        if found := form.match(line):
             yield found[1], found[2]
 
 

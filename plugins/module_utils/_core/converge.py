@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .system import Host
+
+# Characters up to which a body, and a value in it, is shown whole; and places of a body that are named.
+_LINE, _SHORT, _PLACES = 160, 60, 6
 
 
 class CoreError(Exception):
@@ -45,6 +48,19 @@ class NotConverged(CoreError):
     """Every step was accepted, yet reading back shows another state."""
 
 
+class Incomplete(CoreError):
+    """Some of several things cannot be brought to what is requested of them; the others were, or would be.
+
+    Attributes:
+        outcome: What was done, or would be.
+        failures: Why not, by the first words of a change's path, such as ``ens1`` or ``pages 1 1G``.
+    """
+
+    def __init__(self, outcome: Outcome, failures: Mapping[str, str]) -> None:
+        super().__init__("; ".join(failures.values()), failures=dict(failures))
+        self.outcome, self.failures = outcome, failures
+
+
 @dataclass(frozen=True)
 class Change:
     """One step of a plan.
@@ -70,11 +86,13 @@ class Outcome:
         changes: The plan, in the order it is carried out.
         state: The resource's state after the call; before it, in check mode.
         checked: True where nothing was applied because the caller only checks.
+        absent: True where what is to be changed does not exist now, so that nothing was compared.
     """
 
     changes: Sequence[Change]
     state: Any
     checked: bool = False
+    absent: bool = False
 
     @property
     def changed(self) -> bool:
@@ -148,8 +166,31 @@ def converge(
 
 
 def describe(change: Change) -> str:
-    """Return one readable line for a change: ``ens1 ring rx: 512 -> 4096``."""
+    """Return one readable line for a change: ``ens1 ring rx: 512 -> 4096``; for a state file, what differs in it."""
+    before, after = change.before, change.after
+    bodies = [value for value in (before, after) if isinstance(value, Mapping)]
+    if bodies and max(len(str(body)) for body in bodies) > _LINE:
+        if before is None or after is None:
+            return f"{' '.join(change.path)}: {'removed' if after is None else 'new'}, with {', '.join(bodies[0])}"
+        if len(bodies) == 2:
+            places = list(_differences(before, after))
+            more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
+            return f"{' '.join(change.path)}: {', '.join(places[:_PLACES])}{more}"
     return f"{' '.join(change.path)}: {_show(change.before)} -> {_show(change.after)}"
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield where two bodies differ, each place with both values if they are short."""
+    for key in [*before, *(key for key in after if key not in before)]:
+        old, new, place = before.get(key), after.get(key), f"{path}{key}"
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{place} ")
+        elif len(_show(old)) + len(_show(new)) > _SHORT:
+            yield f"{place}: {'new' if old is None else 'removed' if new is None else 'changed'}"
+        else:
+            yield f"{place}: {_show(old)} -> {_show(new)}"
 
 
 def _show(value: Any) -> str:
@@ -171,7 +212,7 @@ def _place(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         return
     for name in path[:-1]:
         tree = tree.setdefault(name, {})
-    tree[path[-1]] = value
+    tree[path[-1]] = str(value) if getattr(value, "brief", False) else value
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.converge import Findings
 from .._core.cpulist import format_cpulist
+from .._linux.numa import nearest_cpus
 from .._linux.topology import Node
 from .limits import check_apart, check_listed, check_online, check_shares
 from .request import ISOLATION, OTHERS, Assignment, Cpus, Request
@@ -197,7 +198,9 @@ def _node(one: Assignment, topology: Topology, wrong: Findings) -> int | None:
     if node is None and len(known) > 1:
         wrong.add(f"{one.name}: the hardware does not say which node NIC {one.nic} is at; give node instead")
         return -1
-    return node
+    near = set() if node is None else nearest_cpus(topology.nodes, node, topology.online)
+    # A NIC of a node without CPUs is served by the nearest that has some.
+    return next((place.id for place in topology.nodes if near & set(place.cpus)), node)
 
 
 def _cpuset(cpus: Collection[int], nodes: Sequence[Node]) -> dict[str, str]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 import string
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._core.converge import ApplyFailed, Change, Findings, Invalid, Refused
+from .._core.names import path_fault
 from .._core.system import Host
 
 MODE = 0o400
@@ -212,7 +212,7 @@ def _malformed(secret: Secret) -> Iterator[str]:
     if not secret.copies:
         yield "no copy is named, so nobody could read it; name at least one path"
     for copy in secret.copies:
-        if not os.path.isabs(copy.path) or os.path.normpath(copy.path) != copy.path:
+        if path_fault(copy.path):
             yield f"path {copy.path} is not absolute and plain"
         if copy.owner < 0 or copy.group < 0:
             yield f"{copy.path}: owner {copy.owner} and group {copy.group} must be numeric ids, 0 or more"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.converge import ApplyFailed, Change, CoreError, Findings, Impossible, Invalid, Refused
+from .._core.names import INTERFACE_BYTES, interface_fault
 from .._core.system import Host
 
 try:
@@ -33,7 +34,6 @@ else:
 IFF_UP = 1
 IFA_F_NODAD = 0x02
 SCOPE_LINK = 253
-NAME_LIMIT = 15  # IFNAMSIZ less the final NUL
 MTU_RANGE = (68, 65535)
 QUEUE_RANGE = (1, 4096)  # the kernel's limit for rtnl_create_link()
 NETNS_DIRECTORY = "/run/netns"
@@ -249,8 +249,9 @@ class VethPair:
     def _validate_request(self, desired: Pair) -> None:
         wrong = Findings()
         for option, name in (("name", self.name), ("peer", self.peer)):
-            if not 1 <= len(name) <= NAME_LIMIT or name in (".", "..") or any(c in "/:" or c.isspace() for c in name):
-                wrong.add(f"{option} '{name}' is no interface name: 1 to {NAME_LIMIT} characters, no '/', ':' or space")
+            fault = interface_fault(name)
+            if fault:
+                wrong.add(f"{option} '{name}' is no interface name, it {fault}: 1 to {INTERFACE_BYTES} bytes, no '/:~'")
         if self.netns is not None and (not self.netns or "/" in self.netns or self.netns in (".", "..")):
             wrong.add(f"peer_netns '{self.netns}' is no namespace name (a file name below {NETNS_DIRECTORY})")
         if self.name == self.peer and not self.netns:

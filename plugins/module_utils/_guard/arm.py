@@ -21,6 +21,7 @@ from typing import Any
 
 from .._core import state_store
 from .._core.converge import Findings, Invalid, Refused
+from .._core.names import interface_fault
 from .._core.system import Host
 from .._linux import linkstate, netlink
 from .._linux.detached import Running, find_running, wait
@@ -199,7 +200,9 @@ def check_request(interfaces: Collection[str], timeout: float, subject: str) -> 
     table = {one.name for one in netlink.links()} if interfaces else set()
     findings = Findings()
     for name in sorted(set(interfaces) - table):
-        findings.add(f"interface {name} does not exist; there are {', '.join(sorted(table))}")
+        fault = interface_fault(name)
+        words = f"{name!r} {fault}" if fault else f"{name} does not exist"
+        findings.add(f"interface {words}; there are {', '.join(sorted(table))}")
     if not _NAME.fullmatch(subject):
         findings.add(f"subject {subject!r} is not 1 to 40 letters, digits, dots, dashes or underscores")
     if not _SHORTEST <= timeout <= _LONGEST:

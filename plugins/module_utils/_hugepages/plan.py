@@ -31,6 +31,15 @@ def plan(desired: Desired, state: HugepageState) -> list[Change]:
     ]
 
 
+def with_originals(desired: Desired, state: HugepageState) -> StateFile | None:
+    """Return the state file as it must be before the first step: original values outlive a run that fails half way."""
+    if not desired.save or not desired.present or desired.nothing:
+        return None
+    held = Desired.from_body(state.state_file.body) if state.state_file else Desired(keep=desired.keep)
+    before = StateFile(KIND, KIND, {**held.as_body(), "original": _original(desired, state)})
+    return None if before == state.state_file else before
+
+
 def boot_arguments(desired: Desired, state: HugepageState) -> list[str]:
     """Return the ordered boot arguments that reserve at boot the pages of the sizes for which that is requested."""
     if not desired.present:

@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._core.names import path_fault
 from .._core.sizes import human_size, parse_size, size_token
 from .._linux.hugetlbfs import Mount
 
 GIB = 1 << 30
 TRANSPARENT_KEYS = ("enabled", "defrag")
-_SAFE_PATH = re.compile(r"(?:/[\w.:@+-]+)+")
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,8 @@ def faults(desired: Desired) -> Iterator[str]:
     for path in sorted({path for path in paths if paths.count(path) > 1}):
         yield f"{path} is to be mounted twice: give each mount a path of its own"
     for mount in desired.mounts:
-        if not _SAFE_PATH.fullmatch(mount.path):
-            yield f"{mount.path}: a mount point is an absolute path of letters, digits and . : @ + - _"
+        fault = "is the root" if mount.path == "/" else path_fault(mount.path)
+        if fault:
+            yield f"{mount.path} {fault}: a mount point is an absolute path of letters, digits and . : @ + - _, no '..'"
         if mount.limit is not None and mount.limit % mount.size:
             yield f"{mount.path}: limit {mount.limit} is no multiple of its pages of {human_size(mount.size)}"

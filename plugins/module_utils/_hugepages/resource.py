@@ -16,7 +16,19 @@ from dataclasses import replace
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
+from .._core.converge import (
+    ApplyFailed,
+    Change,
+    CoreError,
+    Findings,
+    Impossible,
+    Incomplete,
+    Invalid,
+    Outcome,
+    Refused,
+    converge,
+    describe,
+)
 from .._core.sizes import human_size, parse_size, size_token
 from .._core.state_store import StateFile
 from .._core.system import Host
@@ -24,6 +36,7 @@ from .._linux import hugetlbfs
 from .._linux.hugetlbfs import Mount
 from .._linux.topology import NODES, TRANSPARENT
 from . import limits, plan
+from .feasible import feasible
 from .plan import sizes_awaiting_reboot
 from .request import Desired, faults
 from .state import KIND, HugepageState, PoolKey, pool_path, read_memory, read_state
@@ -37,16 +50,24 @@ _PAUSES = (0.1, 0.2, 0.4, 0.8)
 _log = logging.getLogger(__name__)
 
 
+class _Undone(ApplyFailed):
+    """A step failed, and those before it are undone."""
+
+
 class Hugepages:
     """The resource for ``converge``.
 
     Args:
         desired: What is requested; reading needs the pools and paths in it.
+        each: Whether each pool, mode and mount is brought as far as it can be, whatever becomes of the others;
+            ``failures`` then says why those could not, by the first words of a change's path.
+        leave: Mounts and units by path that are left as they are.
     """
 
-    def __init__(self, desired: Desired) -> None:
-        self._desired = desired
+    def __init__(self, desired: Desired, each: bool = False, leave: Collection[str] = ()) -> None:
+        self._desired, self._each, self._leave = desired, each, leave
         self._waiting: set[PoolKey] = set()
+        self.failures: dict[str, str] = {}
 
     def read(self, host: Host) -> HugepageState:
         """Read pools, memory, modes, mounts and the state file."""
@@ -62,32 +83,58 @@ class Hugepages:
 
     def plan(self, desired: Desired, state: HugepageState) -> list[Change]:
         """Return the steps: pages to free first, large pages before small ones, the state file last."""
-        return plan.plan(desired, state)
+        left = {*self.failures, *self._leave}
+        return [change for change in plan.plan(desired, state) if _what(change) not in left]
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Carry out the plan; pages that cannot be had now are an error, or wait for a reboot that will bring them."""
         state = self.read(host)
-        self._fill(host, [change for change in changes if change.path[0] == "pages"], state)
+        before = plan.with_originals(self._desired, state)
+        applied: list[Change] = []
+        try:
+            if before:
+                state_store.store(host, before)
+            self._fill(host, [change for change in changes if change.path[0] == "pages"], state)
+            applied += [change for change in changes if change.path[0] == "pages"]
+            for change in (one for one in changes if one.path[0] != "pages"):
+                try:
+                    self._carry_out(host, change, state)
+                except (CoreError, OSError) as error:
+                    if not self._each:
+                        raise
+                    self.failures[_what(change)] = f"{_what(change)}: {error}"
+                else:
+                    applied.append(change)
+        except _Undone as error:
+            if before:
+                _restore_state_file(host, state)
+            raise ApplyFailed(str(error), **error.facts) from error
+        except (CoreError, OSError) as error:
+            raise _half_way(error, applied) from error
+        if self._each:
+            for change in self.plan(self._desired, self.read(host)):
+                self.failures[_what(change)] = f"{describe(change)}: accepted, and read back as before"
+
+    def _carry_out(self, host: Host, change: Change, state: HugepageState) -> None:
         desired = {mount.path: mount for mount in self._desired.mounts} if self._desired.present else {}
         units = {mount.unit: mount for mount in desired.values()}
-        for change in changes:
-            what = change.path[0]
-            if what == "transparent":
-                _write(host, f"{TRANSPARENT}/{change.path[1]}", change.after)
-            elif what == "mount":
-                _mount(state, change, desired.get(change.path[1]))
-            elif what == "unit" and change.after:
-                hugetlbfs.write_unit(host, units[change.path[1]])
-            elif what == "unit":
-                hugetlbfs.remove_unit(host, change.path[1])
-            elif what == "state file" and change.after is None:
-                state_store.discard(host, KIND)
-            elif what == "state file":
-                state_store.store(host, StateFile(KIND, KIND, change.after))
+        what = change.path[0]
+        if what == "transparent":
+            _write(host, f"{TRANSPARENT}/{change.path[1]}", change.after)
+        elif what == "mount":
+            _mount(state, change, desired.get(change.path[1]))
+        elif what == "unit" and change.after:
+            hugetlbfs.write_unit(host, units[change.path[1]])
+        elif what == "unit":
+            hugetlbfs.remove_unit(host, change.path[1])
+        elif what == "state file" and change.after is None:
+            state_store.discard(host, KIND)
+        elif what == "state file":
+            state_store.store(host, StateFile(KIND, KIND, change.after))
 
     def _fill(self, host: Host, changes: Sequence[Change], state: HugepageState) -> None:
         done: list[Change] = []
-        short = Findings()
+        short: dict[str, str] = {}
         awaited = sizes_awaiting_reboot(self._desired, state)
         for change in changes:
             key = (int(change.path[1]), parse_size(change.path[2]))
@@ -95,30 +142,40 @@ class Hugepages:
             try:
                 reached = _resize(host, state.numa, key, change.after, self._desired.drop_caches)
             except ApplyFailed as error:
-                short.add(str(error))
+                short[_what(change)] = str(error)
+                if self._each:
+                    continue
                 break
             if reached == change.after:
                 continue
             if key[1] in awaited and reached < change.after:
                 self._waiting.add(key)
             else:
-                short.add(_shortfall(host, key, change.after, reached, self._desired, state))
-        if not short.reasons:
+                short[_what(change)] = _shortfall(host, key, change.after, reached, self._desired, state)
+        if self._each:
+            # What could be had is kept: part of the pages is more than none.
+            self.failures.update(short)
+            return
+        if not short:
             return
         left = _restore(host, state.numa, done)
         outcome = "the previous counts are restored" if not left else "not restored: " + "; ".join(left)
-        raise ApplyFailed(f"huge pages: {'; '.join(short.reasons)}; {outcome}", reasons=short.reasons)
+        reasons = list(short.values())
+        kind = ApplyFailed if left else _Undone
+        raise kind(f"huge pages: {'; '.join(reasons)}; {outcome}", reasons=reasons)
 
 
 def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
     """Converge, and report of pools that wait for a reboot only what they really got."""
-    outcome = converge(Hugepages(desired), desired, host, check=check)
-    if not outcome.state.waiting:
-        return outcome
+    return _reached(converge(Hugepages(desired), desired, host, check=check))
+
+
+def _reached(outcome: Outcome, short: Collection[PoolKey] = ()) -> Outcome:
+    partial = {*outcome.state.waiting, *short}
     changes = []
     for change in outcome.changes:
         key = (int(change.path[1]), parse_size(change.path[2])) if change.path[0] == "pages" else None
-        if key in outcome.state.waiting:
+        if key in partial:
             change = replace(change, after=outcome.state.pools[key].reserved)
         if change.before != change.after:
             changes.append(change)
@@ -126,20 +183,56 @@ def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
-    """Bring the host to what a state file's body requests.
+    """Bring the host to what a state file's body requests, each pool, mode and mount as far as it can be.
 
     Nodes and page sizes that the machine no longer has are left out and logged. Huge pages belong to no interface, so
     nothing is done where only some interfaces are to be reapplied.
+
+    Raises:
+        Incomplete: Some of it could not be brought.
     """
     if only is not None:
         return Outcome((), None, checked=check)
     desired = replace(Desired.from_body(body), save=False)
-    there = Hugepages(Desired(save=False)).read(host).pools
-    kept = tuple(one for one in desired.reservations if (one.node, one.size) in there)
+    state = Hugepages(desired).read(host)
+    kept = tuple(one for one in desired.reservations if (one.node, one.size) in state.pools)
     for one in desired.reservations:
         if one not in kept:
             _log.warning("huge pages of %s on node %d are left out: not there now", size_token(one.size), one.node)
-    return bring(replace(desired, reservations=kept), host, check=check)
+    met, unmet = feasible(replace(desired, reservations=kept), state)
+    # A mount that cannot be met is not one that is no longer requested.
+    kept_mounts = [mount for mount in desired.mounts if mount not in met.mounts]
+    leave = [what for mount in kept_mounts for what in (f"mount {mount.path}", f"unit {mount.unit}")]
+    resource = Hugepages(met, each=True, leave=leave)
+    outcome = converge(resource, met, host, check=check)
+    failures = {**unmet, **resource.failures}
+    if not failures:
+        return _reached(outcome)
+    short = [key for key in state.pools if f"pages {key[0]} {size_token(key[1])}" in failures]
+    failed = {what for what in failures if not what.startswith("pages ")}
+    outcome = replace(outcome, changes=[change for change in outcome.changes if _what(change) not in failed])
+    raise Incomplete(_reached(outcome, () if check else short), failures)
+
+
+def _half_way(error: Exception, applied: Sequence[Change]) -> ApplyFailed:
+    facts = error.facts if isinstance(error, CoreError) else {}
+    stands = [describe(change) for change in applied]
+    words = f"what was changed before stands: {'; '.join(stands)}" if stands else "nothing else was changed"
+    return ApplyFailed(
+        f"{error}; {words}; the original values are saved, and state: absent restores them",
+        **{**facts, "stands": stands},
+    )
+
+
+def _restore_state_file(host: Host, state: HugepageState) -> None:
+    if state.state_file:
+        state_store.store(host, state.state_file)
+    else:
+        state_store.discard(host, KIND)
+
+
+def _what(change: Change) -> str:
+    return " ".join(change.path)
 
 
 def _resize(host: Host, numa: bool, key: PoolKey, count: int, drop_caches: bool) -> int:

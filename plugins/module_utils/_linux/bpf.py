@@ -11,8 +11,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from .btf import Btf
 from .libbpf import check, library
 
 PROGRAM_TYPE_TRACEPOINT, PROGRAM_TYPE_XDP = 5, 6
@@ -22,6 +24,12 @@ _F_REPLACE = 4
 _XDP_FLAGS = {"generic": 2, "native": 4, "offload": 8}
 _NAME_BYTES = 16
 NAME_LIMIT = _NAME_BYTES - 1  # the kernel cuts names of programs and maps
+_KINDS = {
+    "anon_inode:bpf-prog": "program",
+    "anon_inode:bpf-map": "map",
+    "anon_inode:bpf-link": "link",
+    "anon_inode:bpf_link": "link",
+}
 MAP_TYPES = [
     "unspec",
     "hash",
@@ -77,13 +85,19 @@ class Program:
 
 @dataclass(frozen=True)
 class MapLayout:
-    """What must be equal for a program to use an existing map; sizes in bytes."""
+    """What must be equal for a program to use an existing map; sizes in bytes.
+
+    Attributes:
+        key, value: What the bytes mean, as ``Btf.describe`` says it; None where the map does not say.
+    """
 
     type: str
     key_size: int
     value_size: int
     max_entries: int
     flags: int
+    key: str | None = None
+    value: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,25 @@ class _MapInfo(ctypes.Structure):
         ("max_entries", ctypes.c_uint32),
         ("map_flags", ctypes.c_uint32),
         ("name", ctypes.c_char * _NAME_BYTES),
+        ("ifindex", ctypes.c_uint32),
+        ("btf_vmlinux_value_type_id", ctypes.c_uint32),
+        ("netns_dev", ctypes.c_uint64),
+        ("netns_ino", ctypes.c_uint64),
+        ("btf_id", ctypes.c_uint32),
+        ("btf_key_type_id", ctypes.c_uint32),
+        ("btf_value_type_id", ctypes.c_uint32),
+        ("btf_vmlinux_id", ctypes.c_uint32),
+    ]
+
+
+class _BtfInfo(ctypes.Structure):
+    _fields_ = [
+        ("btf", ctypes.c_uint64),
+        ("btf_size", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("name", ctypes.c_uint64),
+        ("name_len", ctypes.c_uint32),
+        ("kernel_btf", ctypes.c_uint32),
     ]
 
 
@@ -167,6 +200,15 @@ def pinned(path: str) -> Any:
         OSError: Nothing is pinned there, or it may not be opened.
     """
     return _closing(check(library().bpf_obj_get(os.fsencode(path))))
+
+
+def kind(descriptor: int) -> str:
+    """Return what a descriptor is of: ``program``, ``map``, ``link``; "" for anything else.
+
+    The kernel describes each kind in another structure and does not say in which, so this is asked first of what others
+    may have pinned.
+    """
+    return _KINDS.get(os.readlink(f"/proc/self/fd/{descriptor}"), "")
 
 
 def program_by_id(number: int) -> Any:
@@ -216,8 +258,42 @@ def program_info(descriptor: int) -> Program:
 def map_info(descriptor: int) -> Map:
     """Describe a map."""
     info = _info(descriptor, _MapInfo())
-    layout = MapLayout(map_type(info.type), info.key_size, info.value_size, info.max_entries, info.map_flags)
+    types = _types(info.btf_id) if info.btf_id else None
+    layout = MapLayout(
+        map_type(info.type),
+        info.key_size,
+        info.value_size,
+        info.max_entries,
+        info.map_flags,
+        meaning(types, info.btf_key_type_id),
+        meaning(types, info.btf_value_type_id),
+    )
     return Map(info.id, info.name.decode(), layout)
+
+
+def meaning(types: Btf | None, number: int) -> str | None:
+    """Return a type's layout as text; None where there is no such type, or it cannot be understood."""
+    if types is None or not number:
+        return None
+    try:
+        return types.describe(number)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=64)  # all maps of an object share one, and numbers are not used twice
+def _types(number: int) -> Btf | None:
+    try:
+        with _closing(check(library().bpf_btf_get_fd_by_id(number))) as descriptor:
+            size = _info(descriptor, _BtfInfo()).btf_size
+            raw = ctypes.create_string_buffer(size)
+            _info(descriptor, _BtfInfo(btf=ctypes.addressof(raw), btf_size=size))
+    except FileNotFoundError:  # gone since the map was described
+        return None
+    try:
+        return Btf(raw.raw)
+    except ValueError:
+        return None
 
 
 def xdp_link_info(descriptor: int) -> XdpLink | None:

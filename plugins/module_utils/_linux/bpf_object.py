@@ -12,8 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable
 
 from .._core.converge import ApplyFailed, Invalid
-from .bpf import PROGRAM_TYPE_XDP, MapLayout, map_type
+from .bpf import PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
+from .btf import Btf
+from .elf import first_entries
 from .libbpf import check, library, messages
+
+_FRAGMENTS = b"xdp.frags"  # the section's name is how libbpf, too, knows it
 
 
 class _OpenOptions(ctypes.Structure):
@@ -45,6 +49,11 @@ class BpfObject:
             for one in self._walk("map")
             if not library().bpf_map__is_internal(one)
         }
+        try:
+            self._entries = first_entries(content)
+        except ValueError as error:
+            library().bpf_object__close(self._object)
+            raise Invalid(f"{name} is not a BPF object that can be read: {error}") from error
 
     def __enter__(self) -> BpfObject:
         return self
@@ -63,8 +72,18 @@ class BpfObject:
         """Return the names of its XDP programs."""
         return [name for name, one in self._programs.items() if library().bpf_program__type(one) == PROGRAM_TYPE_XDP]
 
+    def takes_fragments(self) -> list[str]:
+        """Return the names of its XDP programs that take packets in several buffers (``xdp.frags``)."""
+        section = library().bpf_program__section_name
+        return [name for name in self.xdp_programs() if section(self._programs[name]).startswith(_FRAGMENTS)]
+
+    def program_arrays(self) -> list[str]:
+        """Return the names of its maps that the object itself fills with programs, for tail calls."""
+        return sorted(self._entries)
+
     def maps(self) -> dict[str, MapLayout]:
         """Return the layout of its maps by name, without those the compiler makes for global data."""
+        types = self._types()
         return {
             name: MapLayout(
                 map_type(library().bpf_map__type(one)),
@@ -72,15 +91,26 @@ class BpfObject:
                 library().bpf_map__value_size(one),
                 library().bpf_map__max_entries(one),
                 library().bpf_map__map_flags(one),
+                meaning(types, library().bpf_map__btf_key_type_id(one)),
+                meaning(types, library().bpf_map__btf_value_type_id(one)),
             )
             for name, one in self._maps.items()
         }
+
+    def _types(self) -> Btf | None:
+        held = library().bpf_object__btf(self._object)
+        size = ctypes.c_uint32()
+        raw = held and library().btf__raw_data(held, ctypes.byref(size))
+        try:
+            return Btf(ctypes.string_at(raw, size.value)) if raw else None
+        except ValueError:
+            return None
 
     def load(self, program: str, reused: Mapping[str, int]) -> None:
         """Verify and load one program with its maps.
 
         Args:
-            program: Its name; other programs of the object are left out.
+            program: Its name; other programs of the object are left out, but for those that its maps name.
             reused: Descriptors of existing maps, by map name, to be used in place of new ones.
 
         Raises:
@@ -88,8 +118,9 @@ class BpfObject:
                 ``verifier_log`` holds all of them.
         """
         with messages() as said:
+            needed = {program}.union(*self._entries.values())
             for name, one in self._programs.items():
-                check(library().bpf_program__set_autoload(one, name == program))
+                check(library().bpf_program__set_autoload(one, name in needed))
             for name, one in self._maps.items():
                 # Pins are made by the caller, all or none; libbpf would make them one by one.
                 check(library().bpf_map__set_pin_path(one, None))

@@ -18,10 +18,13 @@ from .._core.system import Host
 from .systemd import in_charge, systemctl
 
 UNIT = "irqbalance.service"
-DROP_IN = f"/run/systemd/system/{UNIT}.d/50-tripod.conf"
+# Its name sorts after that of what "systemctl edit" writes, override.conf: the last ExecStart counts.
+DROP_IN = f"/run/systemd/system/{UNIT}.d/zz-tripod.conf"
+_OLD_DROP_IN = f"/run/systemd/system/{UNIT}.d/50-tripod.conf"  # of version 1.0
+_OURS = (DROP_IN, _OLD_DROP_IN)
 _UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
-_BAN = re.compile(r"--banirq=(\d+)")
-_START = re.compile(r"^ExecStart\s*=\s*(\S.*)$", re.MULTILINE)
+_BAN = re.compile(r"\s*--banirq=(\d+)")
+_START = re.compile(r"^\s*ExecStart\s*=[ \t]*(.*)$", re.MULTILINE)
 _SECONDS = 60
 
 
@@ -30,23 +33,31 @@ class State:
     """How irqbalance is set up.
 
     Attributes:
-        command: How its unit starts it; None where systemd does not know it.
+        command: How its unit and the operator's drop-ins start it; None where systemd does not know it.
         banned: Interrupts that our drop-in keeps it off; None where there is no drop-in.
         stray: Whether it runs without systemd, where a drop-in does not reach it.
+        outdated: The command in our drop-in, where the operator's is another by now; None where it is not.
+        overridden: The drop-in that comes after ours and starts it without the bans; None where none does.
     """
 
     command: str | None = None
     banned: frozenset[int] | None = None
     stray: bool = False
+    outdated: str | None = None
+    overridden: str | None = None
 
 
 def read(host: Host) -> State:
-    """Read its unit and our drop-in."""
-    command = _command(host)
-    text = host.read(DROP_IN)
-    banned = None if text is None else frozenset(int(number) for number in _BAN.findall(text))
-    managed = command is not None and in_charge(host)
-    return State(command if managed else None, banned, stray=not managed and _runs(host))
+    """Read its unit and its drop-ins."""
+    if not in_charge(host) or (start := _start(host)) is None:
+        return State(banned=_banned(host), stray=_runs(host))
+    ours = next((path for path in _OURS if host.exists(path)), None)
+    if ours is None:
+        return State(start)
+    later = [path for path, found in _drop_ins(host) if found and _name(path) > _name(DROP_IN)]
+    applied = _BAN.sub("", next(filter(None, reversed(_START.findall(host.read(ours) or ""))), ""))
+    outdated = applied if applied != start or ours == _OLD_DROP_IN else None
+    return State(start, _banned(host), outdated=outdated, overridden=later[-1] if later else None)
 
 
 def render(command: str, numbers: Collection[int]) -> str:
@@ -64,6 +75,7 @@ def ban(host: Host, numbers: Collection[int]) -> None:
     state = read(host)
     if state.command is None:
         return
+    host.remove(_OLD_DROP_IN)
     if numbers:
         host.write_atomically(DROP_IN, render(state.command, numbers))
     else:
@@ -78,12 +90,34 @@ def describe(numbers: Collection[int] | None) -> str | None:
     return format_cpulist(numbers) if numbers else None
 
 
-def _command(host: Host) -> str | None:
+def _banned(host: Host) -> frozenset[int] | None:
+    text = next(filter(None, (host.read(path) for path in _OURS)), None)
+    return None if text is None else frozenset(int(number) for number in _BAN.findall(text))
+
+
+def _start(host: Host) -> str | None:
+    """Return the command that its unit comes to without our drop-in, by the rules of systemd.unit(5)."""
+    unit = next((text for directory in _UNITS if (text := host.read(f"{directory}/{UNIT}")) is not None), None)
+    starts = _START.findall(unit or "")
+    for path, found in _drop_ins(host):
+        if path not in _OURS:
+            starts += found
+    # An empty one takes back what came before; the service runs one command only.
+    return starts[-1].strip() or None if starts else None
+
+
+def _drop_ins(host: Host) -> list[tuple[str, list[str]]]:
+    """Return its drop-ins in the order of systemd, with the commands of each; the first of a name counts."""
+    found: dict[str, str] = {}
     for directory in _UNITS:
-        starts = _START.findall(host.read(f"{directory}/{UNIT}") or "")
-        if starts:
-            return starts[-1]
-    return None
+        for name in host.list(f"{directory}/{UNIT}.d"):
+            if name.endswith(".conf"):
+                found.setdefault(name, f"{directory}/{UNIT}.d/{name}")
+    return [(path, _START.findall(host.read(path) or "")) for _name, path in sorted(found.items())]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _runs(host: Host) -> bool:

@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import errno
-import re
 import stat
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from .._core.converge import ApplyFailed
 from .._core.cpulist import format_cpulist, parse_cpulist
 from .._core.system import Host
+from .irq_names import IDLE, OTHER, QUEUE, Owner, sort_out
 from .netlink_socket import GENERIC, NetlinkError, Socket, attribute, generic, generic_attributes, read_int, u32
 
 PROC = "/proc/irq"
@@ -25,24 +25,6 @@ SYSFS = "/sys/kernel/irq"
 # Documentation/netlink/specs/netdev.yaml
 _QUEUE_GET, _QUEUE_ID, _QUEUE_IFINDEX, _QUEUE_NAPI = 10, 1, 2, 4
 _NAPI_GET, _NAPI_IFINDEX, _NAPI_ID, _NAPI_IRQ = 11, 1, 2, 3
-
-# How drivers name the vectors of queues; what matches none of them serves the link, a mailbox or the like. The number
-# only orders them, as tg3 counts from 1 and others leave gaps.
-_QUEUE_NAMES = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"(?P<way>tx-?rx|rx-?tx)-(?P<number>\d+)$",  # igb, igc, ixgbe, i40e, iavf, ice, bnxt_en, tg3, vmxnet3, nfp, ena
-        r"(?P<way>rx|tx)-(?P<number>\d+)$",  # the same with channels of one direction
-        r"-(?P<way>input|output)\.(?P<number>\d+)$",  # virtio_net
-        r"-(?P<way>virtqueues)$",  # virtio_net without a vector for each queue
-        r"_(?P<way>comp)(?P<number>\d+)@",  # mlx5_core
-        r"(?P<way>-fp)-(?P<number>\d+)$",  # bnx2x, qede
-        r"-(?P<way>ntfy-block\.)(?P<number>\d+)$",  # gve, older
-        r"-(?P<way>ntfy-blk)(?P<number>\d+)@",  # gve
-        r"_(?P<way>q)(?P<number>\d+)(@|$)",  # mana
-    )
-)
-_GVE = "ntfy"  # the first half of gve's vectors sends, the second receives
 
 
 @dataclass(frozen=True)
@@ -53,6 +35,7 @@ class Irq:
         number: Of this boot, and of this load of the driver.
         name: What the driver calls it.
         queue: Which queue it serves; None for none.
+        duty: What it is for, of QUEUE, OTHER, IDLE and UNKNOWN; empty where only the queue says it.
         cpus: Those that may handle it.
         effective: Those that do; None where the kernel does not say.
         movable: Whether its CPUs can be chosen; not for those that the kernel manages itself.
@@ -64,6 +47,12 @@ class Irq:
     cpus: frozenset[int] = frozenset()
     effective: frozenset[int] | None = None
     movable: bool = True
+    duty: str = ""
+
+    @property
+    def serves(self) -> str:
+        """What it is for, of QUEUE, OTHER, IDLE and UNKNOWN."""
+        return self.duty or implied(self.queue)
 
     @property
     def pending(self) -> bool:
@@ -83,38 +72,35 @@ class Irq:
         }
 
 
-def read(host: Host, device: str | None, queues: Mapping[int, int] | None = None) -> tuple[Irq, ...]:
+def implied(queue: int | None) -> str:
+    """Return what an interrupt is for where only its queue is said."""
+    return OTHER if queue is None else QUEUE
+
+
+def read(
+    host: Host, device: str | None, queues: Mapping[int, int] | None = None, owner: Owner | None = None
+) -> tuple[Irq, ...]:
     """Return the interrupts that a device's driver has requested, by number; none while the interface is down.
 
     Args:
         host: The machine.
-        device: Its directory in sysfs; None for a NIC without hardware.
+        device: Its directory in sysfs; None for a NIC without hardware of its own.
         queues: Queue by interrupt, where the kernel says; otherwise the names do.
+        owner: Whose they are, for the names.
     """
     if device is None:
         return ()
-    found = [irq for number in _numbers(host, device) if (irq := _read(host, number))]
-    assigned = [replace(irq, queue=(queues or {}).get(irq.number)) for irq in found]
-    if all(irq.queue is None for irq in assigned):
-        assigned = by_name(found)
-    return tuple(assigned)
+    owner = owner or Owner()
+    owner = replace(owner, ports=max(len(host.list(f"{device}/net")), 1))
+    found = _distinct(by_name([irq for number in _numbers(host, device) if (irq := _read(host, number))], owner))
+    reported = {irq.number: queues[irq.number] for irq in found if queues and irq.number in queues}
+    return tuple(_as_reported(irq, reported) for irq in found) if reported else tuple(found)
 
 
-def by_name(irqs: Sequence[Irq]) -> list[Irq]:
-    """Return interrupts with the queues that their names give."""
-    ways: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for place, irq in enumerate(irqs):
-        match = next((match for pattern in _QUEUE_NAMES if (match := pattern.search(irq.name))), None)
-        if match:
-            ways[match["way"].lower()].append((int(match.groupdict().get("number") or 0), place))
-    if not ways and len(irqs) == 1:  # a NIC of one vector
-        return [replace(irqs[0], queue=0)]
-    queue_at = {}
-    for way, members in ways.items():
-        half = len(members) // 2 if way.startswith(_GVE) else len(members)
-        for rank, (_number, place) in enumerate(sorted(members)):
-            queue_at[place] = rank % half if half else rank
-    return [replace(irq, queue=queue_at.get(place)) for place, irq in enumerate(irqs)]
+def by_name(irqs: Sequence[Irq], owner: Owner | None = None) -> list[Irq]:
+    """Return interrupts with what their names say of them."""
+    duties = sort_out([irq.name for irq in irqs], owner or Owner())
+    return [_serving(irq, duty, queue) for irq, (duty, queue) in zip(irqs, duties)]
 
 
 def read_queues(index: int) -> dict[int, int] | None:
@@ -193,6 +179,27 @@ def _read(host: Host, number: int) -> Irq | None:
         # From 6.11 on the kernel takes the right to write from what it manages; before, only the attempt shows it.
         movable=bool(host.path(f"{base}/smp_affinity").stat().st_mode & stat.S_IWUSR),
     )
+
+
+def _distinct(irqs: Sequence[Irq]) -> list[Irq]:
+    """Return interrupts with names of their own, as some drivers give one name to all."""
+    seen: Counter[str] = Counter()
+    named = []
+    for irq in irqs:
+        seen[irq.name] += 1
+        named.append(irq if seen[irq.name] == 1 else replace(irq, name=f"{irq.name} ({seen[irq.name]})"))
+    return named
+
+
+def _as_reported(irq: Irq, queues: Mapping[int, int]) -> Irq:
+    """Return an interrupt as the kernel tells, who knows all that serve queues; only for the others names speak."""
+    if irq.number in queues:
+        return _serving(irq, QUEUE, queues[irq.number])
+    return _serving(irq, IDLE if irq.serves == QUEUE else irq.serves, None)
+
+
+def _serving(irq: Irq, duty: str, queue: int | None) -> Irq:
+    return replace(irq, queue=queue, duty="" if duty == implied(queue) else duty)
 
 
 def _numbers_of(body: bytes) -> dict[int, int]:

@@ -28,12 +28,15 @@ from .netlink_socket import (
 )
 
 __all__ = [
+    "HARDWARE_ETHERNET",
+    "HARDWARE_LOOPBACK",
     "NAME_LIMIT",
     "XDP_FEATURES",
     "XDP_MODE_FLAGS",
     "Link",
     "NetlinkError",
     "XdpState",
+    "held_by_link",
     "link",
     "links",
     "lowers",
@@ -50,7 +53,9 @@ _LINK_HEADER = struct.Struct("=BxHiII")
 _ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _TXQLEN, _LINKINFO, _EXT_MASK = 1, 3, 4, 5, 10, 13, 18, 29
 _TX_QUEUES, _RX_QUEUES, _CARRIER, _LINK_NETNSID, _XDP = 31, 32, 33, 37, 43
 _MIN_MTU, _MAX_MTU, _PERMANENT_ADDRESS, _PARENT_NAME, _PARENT_BUS = 50, 51, 54, 56, 57
-_INFO_KIND = 1
+_INFO_KIND, _INFO_DATA = 1, 2
+_IPVLAN_MODE = 1
+_IPVLAN_MODES = ("l2", "l3", "l3s")
 _SKIP_STATISTICS = 8
 _IFF_UP = 1
 _XDP_FD, _XDP_ATTACHED, _XDP_FLAGS, _XDP_PROGRAM, _XDP_EXPECTED = 1, 2, 3, 4, 8
@@ -63,6 +68,7 @@ XDP_MODE_FLAGS: Mapping[str, int] = {"generic": 2, "native": 4, "offload": 8}
 _DEV_GET, _DEV_IFINDEX, _DEV_XDP_FEATURES = 1, 1, 3
 XDP_FEATURES = ("basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg")
 
+HARDWARE_ETHERNET, HARDWARE_LOOPBACK = 1, 772  # linux/if_arp.h; both have an Ethernet header
 NAME_LIMIT = 15  # IFNAMSIZ less the final NUL
 
 
@@ -93,6 +99,8 @@ class Link:
         min_mtu, max_mtu: The driver's limits, in bytes; 0 means that it names none.
         rx_queues, tx_queues: Queues allocated.
         kind: Kind of a virtual link (veth, bond, ...); None for hardware.
+        hardware_type: What its frames begin with, as linux/if_arp.h numbers it.
+        ipvlan_mode: Of an ipvlan, ``l2``, ``l3`` or ``l3s``.
         carrier: Whether there is a link partner; False while the link is down.
         txqueuelen: Packets that its transmit queue holds; 0 for a link without a queue.
         master: Index of the bond, bridge or VRF that it is part of.
@@ -119,6 +127,8 @@ class Link:
     txqueuelen: int = 0
     master: int | None = None
     parent: int | None = None
+    hardware_type: int = HARDWARE_ETHERNET
+    ipvlan_mode: str | None = None
 
 
 def links() -> list[Link]:
@@ -238,6 +248,32 @@ def set_xdp(index: int, program_fd: int, mode: str, expected_fd: int | None = No
         route.request(_SETLINK, _LINK_HEADER.pack(0, 0, index, 0, 0) + nest(_XDP, content))
 
 
+def held_by_link(index: int, program_fd: int, mode: str) -> bool:
+    """Whether a link's program is held by a bpf_link, and was not attached by netlink; nothing is changed.
+
+    A bpf_link names an interface index, which another network namespace has too, so that it does not say whether the
+    interface is this one. The kernel is asked to replace the attached program by itself: it refuses that where a
+    bpf_link holds it, and has nothing to do where none does.
+
+    Args:
+        index: Interface index.
+        program_fd: Descriptor of the program that is attached.
+        mode: How it is attached.
+
+    Raises:
+        NetlinkError: Another program is attached by now, or the kernel refused for another reason.
+
+    Source: dev_xdp_attach() in net/core/dev.c of the Linux tree.
+    """
+    try:
+        set_xdp(index, program_fd, mode, program_fd)
+    except NetlinkError as error:
+        if error.errno == errno.EBUSY:
+            return True
+        raise
+    return False
+
+
 def xdp_features(index: int) -> set[str] | None:
     """Return what a link's driver says it can do with XDP.
 
@@ -261,9 +297,10 @@ def xdp_features(index: int) -> set[str] | None:
 
 
 def _parse_link(body: bytes) -> Link:
-    _family, _type, index, flags, _change = _LINK_HEADER.unpack_from(body)
+    _family, hardware_type, index, flags, _change = _LINK_HEADER.unpack_from(body)
     found = dict(attributes(body[_LINK_HEADER.size :]))
     info = dict(attributes(found.get(_LINKINFO, b"")))
+    kind = read_text(info[_INFO_KIND]) if _INFO_KIND in info else None
     return Link(
         index=index,
         name=read_text(found[_IFNAME]),
@@ -276,7 +313,9 @@ def _parse_link(body: bytes) -> Link:
         permanent_mac=found[_PERMANENT_ADDRESS].hex(":") if _PERMANENT_ADDRESS in found else None,
         min_mtu=read_int(found[_MIN_MTU]) if _MIN_MTU in found else 0,
         max_mtu=read_int(found[_MAX_MTU]) if _MAX_MTU in found else 0,
-        kind=read_text(info[_INFO_KIND]) if _INFO_KIND in info else None,
+        kind=kind,
+        hardware_type=hardware_type,
+        ipvlan_mode=_ipvlan_mode(info.get(_INFO_DATA, b"")) if kind == "ipvlan" else None,
         bus=read_text(found[_PARENT_BUS]) if _PARENT_BUS in found else None,
         bus_address=read_text(found[_PARENT_NAME]) if _PARENT_NAME in found else None,
         carrier=bool(read_int(found.get(_CARRIER, b"\0"))),
@@ -285,6 +324,11 @@ def _parse_link(body: bytes) -> Link:
         # A parent in another network namespace has an index of that namespace, which means nothing here.
         parent=read_int(found[_LINK]) or None if _LINK in found and _LINK_NETNSID not in found else None,
     )
+
+
+def _ipvlan_mode(data: bytes) -> str | None:
+    number = read_int(dict(attributes(data)).get(_IPVLAN_MODE, b"\xff"))
+    return _IPVLAN_MODES[number] if number < len(_IPVLAN_MODES) else None
 
 
 def _parse_xdp(nest: bytes) -> XdpState:

@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from .._core.converge import CoreError
 from .._core.cpulist import parse_cpulist
 from .._core.system import Host
-from . import bpf, ethtool, irqbalance, irqs, netlink
+from . import bpf, ethtool, irq_names, irqbalance, irqs, netlink
 
 NODES = "/sys/devices/system/node"
 CPUS = "/sys/devices/system/cpu"
@@ -28,6 +29,10 @@ _IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 LOOPBACK = 772  # ARPHRD_LOOPBACK of linux/if_arp.h
 HUGEPAGE_POOL = re.compile(r"hugepages-(\d+)kB")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+# Between a network device and its PCI function; behind any other bus (usb, auxiliary, thunderbolt ...) the function is
+# a controller that others share, and so are its interrupts.
+_TRANSPARENT_BUSES = ("virtio", "ssb", "bcma")
+_REPRESENTOR = re.compile(r"(c\d+)?pf\d+(vf|sf)\d+")  # Documentation/networking/representors.rst
 _ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*")+')  # the kernel's own quoting: blanks within double quotes
 
 
@@ -208,6 +213,7 @@ def read_nic(host: Host, probe: Probe, link: netlink.Link) -> dict[str, Any]:
     driver = probe.nic(link.name)
     features = probe.xdp_features(link.index)
     pci = pci_device(host, base)
+    queues = _queues(host, base)
     return {
         "name": link.name,
         "ifindex": link.index,
@@ -223,10 +229,10 @@ def read_nic(host: Host, probe: Probe, link: netlink.Link) -> dict[str, Any]:
         "up": link.up,
         "operstate": host.read(f"{base}/operstate"),
         "speed_mbps": _not_negative(host.read_int(f"{base}/speed")),
-        "queues": _queues(host, base),
+        "queues": queues,
         "channels": _counts(driver.channels),
         "rings": _counts(driver.rings),
-        "irqs": [irq.facts() for irq in irqs.read(host, pci, probe.queues(link.index) if pci else None)],
+        "irqs": [irq.facts() for irq in read_irqs(host, probe.queues, link, driver, (queues or {}).get("rx"))],
         "iommu": read_iommu(host, pci.rpartition("/")[2]) if pci else None,
         "xdp": {
             "features": None if features is None else sorted(features),
@@ -234,6 +240,31 @@ def read_nic(host: Host, probe: Probe, link: netlink.Link) -> dict[str, Any]:
             "programs": {mode: dict(probe.program(number)) for mode, number in link.xdp.programs.items()},
         },
     }
+
+
+def read_irqs(
+    host: Host,
+    reported: Callable[[int], Mapping[int, int] | None],
+    link: netlink.Link,
+    settings: ethtool.Settings,
+    receive_queues: int | None,
+) -> tuple[irqs.Irq, ...]:
+    """Return an interface's own interrupts.
+
+    Args:
+        host: The machine.
+        reported: Returns queues by interrupt for an interface's index, where the kernel says.
+        link: The interface.
+        settings: What its driver says.
+        receive_queues: How many it has in use; None where it is not known.
+    """
+    device = own_device(host, f"{NETWORK}/{link.name}")
+    if device is None:
+        return ()
+    counts = {kind: count.current for kind, count in (settings.channels or {}).items()}
+    in_use = counts.get("combined", 0) + max(counts.get("rx", 0), counts.get("tx", 0)) or receive_queues or None
+    owner = irq_names.Owner(settings.driver, link.name, queues=in_use)
+    return irqs.read(host, device, reported(link.index), owner)
 
 
 def read_iommu(host: Host, pci_address: str) -> dict[str, Any] | None:
@@ -316,6 +347,22 @@ def pci_device(host: Host, base: str) -> str | None:
         if _PCI_ADDRESS.fullmatch(part.name):
             return "/" + str(part.relative_to(host.root.resolve()))
     return None
+
+
+def own_device(host: Host, base: str) -> str | None:
+    """Return the directory of the PCI function whose interrupts are an interface's own; None where they are another's.
+
+    Args:
+        host: The machine.
+        base: The interface's directory in sysfs.
+    """
+    pci = pci_device(host, base)
+    if pci is None or _REPRESENTOR.fullmatch(host.read(f"{base}/phys_port_name") or ""):
+        return None
+    path, function = host.path(f"{base}/device").resolve(), host.path(pci).resolve()
+    between = [path, *path.parents][: len(path.parts) - len(function.parts)]
+    buses = [os.path.basename(os.readlink(part / "subsystem")) for part in between if (part / "subsystem").is_symlink()]
+    return pci if set(buses) <= set(_TRANSPARENT_BUSES) else None
 
 
 def _not_negative(number: int | None) -> int | None:

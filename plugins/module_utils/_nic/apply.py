@@ -22,15 +22,24 @@ from . import plan
 from .plan import DEFAULT, NO_CPUS, Target
 from .state import SOCK_FLOW_ENTRIES, NicState, read_nic, write_rfs, write_rps, write_xps
 
+# Steps, and why they were not carried out.
+Refuse = Callable[[Sequence[Change], ApplyFailed], None]
 ROUNDS = 30  # of one NIC; each carries out one section of its settings, of which there are a dozen
 _CARRIER_SECONDS, _POLL_SECONDS = 30.0, 0.1  # ixgbe with autonegotiation takes 10 s
 
 
-def configure(host: Host, target: Target) -> None:
+def configure(host: Host, target: Target, applied: list[Change], refuse: Refuse | None = None) -> None:
     """Bring a NIC's settings to its request, one section after the other; each step may show that another is needed.
 
+    Args:
+        host: The machine.
+        target: The NIC.
+        applied: Takes the steps that were carried out.
+        refuse: Takes a step that was not, with the reason, so that the others are carried out all the same.
+
     Raises:
-        ApplyFailed: The driver refused, the NIC went away, or its carrier did not come back.
+        ApplyFailed: The NIC went away or, where nobody takes the reason, the driver refused or its carrier did not
+            come back.
     """
     done: set[tuple[Any, ...]] = set()
     for _round in range(ROUNDS):
@@ -48,9 +57,36 @@ def configure(host: Host, target: Target) -> None:
         if step[0].path[1] == "rss":
             step = step[:1]  # the table gives way before the channels change, and is set after
         done.update(map(signature, step))
-        _carry_out(link, step)
+        try:
+            _carry_out(link, step)
+        except ApplyFailed as error:
+            if refuse is None:
+                raise
+            step = _one_by_one(link, step, refuse, error)
+        applied += step
         if link.carrier and any(change.disrupts for change in step) and step[0].path[1:] != ("up",):
-            _wait_for_carrier(target.name, step)
+            try:
+                _wait_for_carrier(target.name, step)
+            except ApplyFailed as error:
+                if refuse is None:
+                    raise
+                refuse([], error)
+
+
+def _one_by_one(link: Link, step: Sequence[Change], refuse: Refuse, whole: ApplyFailed) -> list[Change]:
+    """Carry out a section that was refused as a whole for one of its settings; channels are one setting."""
+    if len(step) == 1 or step[0].path[1] == "channels":
+        refuse(step, whole)
+        return []
+    done = []
+    for change in step:
+        try:
+            _carry_out(link, [change])
+        except ApplyFailed as error:
+            refuse([change], error)
+        else:
+            done.append(change)
+    return done
 
 
 def place(host: Host, step: Change, nic: NicState | None) -> list[str]:
@@ -70,7 +106,8 @@ def place(host: Host, step: Change, nic: NicState | None) -> list[str]:
     name, section = step.path[0], step.path[1]
     try:
         if name == "irqbalance":
-            irqbalance.ban(host, parse_cpulist(step.after or ""))
+            renewed = section == "command"
+            irqbalance.ban(host, (irqbalance.read(host).banned if renewed else parse_cpulist(step.after or "")) or ())
         elif name == "host":
             host.write_attribute(SOCK_FLOW_ENTRIES, str(step.after))
         elif section == "irq":

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 # drivers/net in the Linux tree, 6.12: what each makes of a ring size that does not suit it, and why it drops the link.
@@ -23,6 +23,8 @@ class Driver:
         ring_minimum: Smaller rings are enlarged.
         xdp_holds_channels: Channels cannot change while an XDP program is attached.
         rdma_devices: Auxiliary devices that hold the channels while a driver is bound to them.
+        channels_apart: Either combined channels or separate ones, never both.
+        rss_buckets: Size of the RSS table by the number of receive queues, where that decides it.
         rss_once_opened: RSS can be read and set only after the NIC was opened for the first time.
         source: Where in the Linux tree this is written.
     """
@@ -34,12 +36,28 @@ class Driver:
     xdp_holds_channels: bool = False
     rdma_devices: tuple[str, ...] = ()
     rss_once_opened: bool = False
+    channels_apart: bool = False
+    rss_buckets: Callable[[int], int] | None = None
     source: str = ""
+
+
+def _bnxt_buckets(queues: int) -> int:
+    pages = (queues - 1) // 64
+    return 64 * (1 << pages.bit_length() if pages else 1)
+
+
+def _mlx5_buckets(queues: int) -> int:
+    return max(256, 1 << (2 * queues - 1).bit_length())
 
 
 ANY_DRIVER = Driver()
 _SOFTWARE = Driver(bounces=False, source="a virtual device has no link to drop")
 DRIVERS: Mapping[str, Driver] = {
+    "bnxt_en": Driver(
+        channels_apart=True,
+        rss_buckets=_bnxt_buckets,
+        source="broadcom/bnxt/bnxt_ethtool.c, bnxt_set_channels() and bnxt_get_rxfh_indir_size()",
+    ),
     "bonding": _SOFTWARE,
     "bridge": _SOFTWARE,
     "e1000e": Driver(ring_multiple=8, ring_minimum=64, source="intel/e1000e/ethtool.c, e1000_set_ringparam()"),
@@ -57,7 +75,11 @@ DRIVERS: Mapping[str, Driver] = {
     "igc": Driver(ring_multiple=8, ring_minimum=64, source="intel/igc/igc_ethtool.c, igc_ethtool_set_ringparam()"),
     "ixgbe": Driver(ring_multiple=8, ring_minimum=64, source="intel/ixgbe/ixgbe_ethtool.c, ixgbe_set_ringparam()"),
     "ixgbevf": Driver(ring_multiple=8, ring_minimum=64, source="intel/ixgbevf/ethtool.c, ixgbevf_set_ringparam()"),
-    "mlx5_core": Driver(ring_power=True, source="mellanox/mlx5/core/en_ethtool.c, mlx5e_ethtool_set_ringparam()"),
+    "mlx5_core": Driver(
+        ring_power=True,
+        rss_buckets=_mlx5_buckets,
+        source="mellanox/mlx5/core/en_ethtool.c, mlx5e_ethtool_set_ringparam(); en/rqt.c, mlx5e_rqt_size()",
+    ),
     "tun": _SOFTWARE,
     "veth": _SOFTWARE,
     "virtio_net": Driver(

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._core.cpulist import format_cpulist
+from .._cpu.reserved import Reserved
+from .._linux.numa import nearest_cpus
 from .._linux.topology import Cpus, Node
 from .request import Irq
 
@@ -21,20 +23,28 @@ class Topology:
 
     Attributes:
         online: All that can handle interrupts.
-        isolated: Taken from the scheduler.
-        nodes: CPUs by NUMA node.
+        isolated: Those that nobody gets unless they are named.
+        nodes: CPUs by NUMA node; of a node without any, those that are nearest to it.
         cores: Groups of hardware threads that share a core.
+        without_rps: Those that the kernel spreads no packets to; None for all that are isolated.
+        bare: Nodes without CPUs of their own.
     """
 
     online: Collection[int]
     isolated: Collection[int] = ()
     nodes: Mapping[int, Collection[int]] = field(default_factory=dict)
     cores: Sequence[Sequence[int]] = ()
+    without_rps: Collection[int] | None = None
+    bare: Collection[int] = ()
 
     @classmethod
-    def of(cls, cpus: Cpus, nodes: Iterable[Node]) -> Topology:
+    def of(cls, cpus: Cpus, nodes: Sequence[Node], reserved: Reserved | None = None) -> Topology:
         """Return what the placement needs of what was read."""
-        return cls(cpus.online, cpus.isolated, {node.id: node.cpus for node in nodes}, cpus.siblings)
+        bare = tuple(node.id for node in nodes if not set(node.cpus) & set(cpus.online))
+        near = {one.id: nearest_cpus(nodes, one.id, cpus.online) if one.id in bare else one.cpus for one in nodes}
+        if reserved is None:
+            return cls(cpus.online, cpus.isolated, near, cpus.siblings, bare=bare)
+        return cls(cpus.online, reserved.isolated, near, cpus.siblings, reserved.without_rps, bare)
 
     def local(self, node: int | None) -> set[int]:
         """Return the online CPUs of a node; all where the node is unknown, or has no CPUs of its own."""
@@ -173,6 +183,8 @@ def _nothing_left(topology: Topology, requirement: Requirement) -> str:
     near = topology.local(requirement.node)
     isolated = near & set(topology.isolated)
     where = "the machine" if requirement.node is None else f"NUMA node {requirement.node}"
+    if requirement.node in topology.bare:
+        where = f"those nearest to {where}, which has none itself,"
     taken = [avoided] if avoided else []
     if isolated:
         taken.append(f"{format_cpulist(isolated)} are isolated")

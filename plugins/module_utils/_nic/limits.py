@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.cpulist import format_cpulist
+from .._linux import irqbalance
 from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
-from . import resolve
+from . import coalesce, resolve
 from .drivers import FEATURES, Driver, driver, members
-from .plan import Target, placements
+from .plan import Target, placements, reasons_against
 from .request import MAXIMUM, Request, Rps, Rss
 from .state import HostState, NicState
 
@@ -27,10 +28,17 @@ def faults(targets: Sequence[Target], state: HostState) -> tuple[list[str], list
             nic = state.nics[target.name]
             limits += [f"{nic.name}: {reason}" for reason in _limits(target.request, nic, state)]
             refusals += [f"{nic.name}: {reason}" for reason in _refusals(target, nic)]
-    limits += [reason for one in placements(targets, state).values() for reason in one.reasons]
-    if state.irqbalance.stray and any(target.request.irq for target in targets):
+    places = placements(targets, state)
+    limits += [reason for target in targets if target.touched for reason in reasons_against(target, places)]
+    if state.irqbalance.stray and any(target.request.irq for target in targets if target.touched):
         refusals.append(
             "irqbalance runs, but not by systemd, so nothing keeps it off interrupts that are placed: stop it"
+        )
+    later = state.irqbalance.overridden
+    if later and any(target.request.irq for target in targets):
+        refusals.append(
+            f"{later} is read after {irqbalance.DROP_IN} and starts irqbalance without the bans of interrupts that are "
+            f"placed: give it a name that comes before {irqbalance.DROP_IN.rpartition('/')[2]}"
         )
     return limits, refusals
 
@@ -40,12 +48,14 @@ def _limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     yield from _ring_limits(request, nic)
     settings = nic.settings
     yield from _unknown("coalesce", request.coalesce, settings.coalesce, nic)
+    yield from coalesce.faults(request.coalesce, settings)
     yield from _unknown("pause", request.pause, settings.pause, nic)
     yield from _unknown("private flags", request.private_flags, settings.private_flags, nic)
     yield from _feature_limits(request, nic)
     yield from _link_limits(request, nic)
     yield from _spread_limits(request, nic)
     yield from _rule_limits(request, nic)
+    yield from _irq_limits(request, nic)
     if (request.xps is not None or request.rps is not None) and not nic.rps:
         yield "its queues are not below /sys/class/net: this is the sysfs of another network namespace"
         return
@@ -69,6 +79,12 @@ def _channel_limits(request: Request, nic: NicState) -> Iterator[str]:
     for kind in request.channels:
         if kind in counts and after[kind] > counts[kind].maximum:
             yield f"{after[kind]} {kind} channels > hardware maximum {counts[kind].maximum}"
+    apart = driver(nic.settings.driver).channels_apart and after.get("combined")
+    if request.channels and apart and (after.get("rx") or after.get("tx")):
+        yield (
+            f"combined channels beside rx and tx ones: {_driver(nic)} has either; "
+            "request combined 0, or rx 0 and tx 0, too"
+        )
     if request.channels and counts and not after.get("combined"):
         yield from (
             f"no {way} channel would be left: at least one is needed" for way in ("rx", "tx") if not after.get(way)
@@ -135,7 +151,9 @@ def _spread_limits(request: Request, nic: NicState) -> Iterator[str]:
     if rss is None and (requested.spreads or requested.key or requested.function):
         yield f"{_driver(nic)} has no RSS to set" + (" until it is opened: request up too" if closed else "")
     elif rss is not None:
-        yield from _table_limits(requested, len(rss.table), resolve.receive_queues(request, nic), nic)
+        yield from _table_limits(
+            requested, resolve.buckets_after(request, nic), resolve.receive_queues(request, nic), nic
+        )
         if requested.key is not None and len(requested.key) != len(rss.key):
             yield f"an RSS key of {len(requested.key)} bytes; {_driver(nic)} takes {len(rss.key) or 'none'}"
         if requested.function is not None and rss.functions and requested.function not in rss.functions:
@@ -189,6 +207,16 @@ def _rule_limits(request: Request, nic: NicState) -> Iterator[str]:
             yield f"flow_rules[{number}]: queue {rule.queue}; the last of {queues} is {queues - 1}"
 
 
+def _irq_limits(request: Request, nic: NicState) -> Iterator[str]:
+    unknown = resolve.unknown_irqs(nic)
+    if request.irq is not None and unknown and all(irq.queue is None for irq in nic.irqs):
+        yield (
+            "irq: which queue each of its interrupts serves is not known: the kernel does not tell (Linux 6.8 or newer "
+            f"does for some drivers), and {_driver(nic)} is not known to name any {', '.join(unknown)}: leave irq out, "
+            "and place them by hand"
+        )
+
+
 def _xps_limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     if request.xps is None or isinstance(request.xps, str):
         return
@@ -205,7 +233,9 @@ def _xps_limits(request: Request, nic: NicState, state: HostState) -> Iterator[s
 def _rps_limits(request: Request, state: HostState) -> Iterator[str]:
     requested = request.rps or Rps()
     offline = (requested.cpus or frozenset()) - set(state.topology.online)
-    isolated = (requested.cpus or frozenset()) & set(state.topology.isolated)
+    topology = state.topology
+    without = topology.isolated if topology.without_rps is None else topology.without_rps
+    isolated = (requested.cpus or frozenset()) & set(without)
     if offline:
         yield f"rps.cpus names CPUs {format_cpulist(offline)}, which are not online"
     if isolated:
@@ -248,15 +278,18 @@ def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bo
     after, counts = resolve.channels_after(request, nic), nic.settings.channels or {}
     if recount and driver(nic.settings.driver).xdp_holds_channels:
         yield f"{_driver(nic)} changes no channels under XDP"
-    for kind in ("combined", "tx") if recount and limits.spares_half else ():
+    for kind in ("combined", "tx") if recount and limits.spares_half and not limits.counts_spare else ():
         if kind in counts and after[kind] > counts[kind].maximum // 2:
             yield f"{after[kind]} {kind} channels > {counts[kind].maximum // 2}, half of them, as XDP needs the others"
     if recount and limits.same_queues and after.get("rx") != after.get("tx"):
         yield f"{after.get('rx')} rx and {after.get('tx')} tx channels, but XDP needs as many of both"
     if recount and limits.only_combined and (after.get("rx") or after.get("tx")):
         yield "separate rx and tx channels, but XDP needs combined ones"
-    if request.mtu is not None and request.mtu > max(limits.mtu, nic.link.mtu):
-        yield f"MTU {request.mtu} > {limits.mtu}, the most that XDP takes in {_driver(nic)}"
+    flags = {**(nic.settings.private_flags or {}), **request.private_flags}
+    most = limits.largest_mtu(flags.get("legacy-rx", False))
+    mtu = nic.link.mtu if request.mtu is None else request.mtu
+    if mtu > most and (request.mtu is not None or "legacy-rx" in request.private_flags) and mtu > _mtu_now(nic, limits):
+        yield f"MTU {mtu} > {most}, the most that XDP takes in {_driver(nic)}"
     desired = resolve.features(request, nic)
     if desired.get(LRO):
         yield f"{LRO} merges packets, which XDP cannot see"
@@ -266,3 +299,9 @@ def _xdp_forbids(request: Request, nic: NicState, limits: XdpLimits, recount: bo
 
 def _driver(nic: NicState) -> str:
     return nic.settings.driver or "its driver"
+
+
+def _mtu_now(nic: NicState, limits: XdpLimits) -> int:
+    """Return the MTU up to which nothing gets worse: what runs with more than the limit runs with fragments."""
+    fits = nic.link.mtu <= limits.largest_mtu((nic.settings.private_flags or {}).get("legacy-rx", False))
+    return 0 if fits else nic.link.mtu

@@ -14,6 +14,7 @@ from .._core.lock import changing
 from .._core.module import Answer
 from .._core.system import Host
 from .._guard import arm
+from .hints import hints
 from .parse import parse_all
 from .resource import KIND, Nics, State, facts
 from .state_file import forgetting
@@ -90,7 +91,12 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
         raise
     disruptive = [describe(change) for change in outcome.changes if change.disrupts]
     results = {"disruptive": disruptive, "guard": _guard_facts(armed), "nics": facts(outcome.state)}
-    return Answer(exit_arguments(outcome, **results))
+    return Answer(exit_arguments(outcome, **results), [*resource.warnings, *_warnings(outcome.state)])
+
+
+def _warnings(state: State) -> list[str]:
+    touched = [target for target in state.targets if target.touched]
+    return [f"{one.name}: {hint}" for one in touched for hint in hints(one.request, state.current.nics[one.name])]
 
 
 def _guard_facts(armed: Sequence[arm.Guard | None]) -> dict[str, Any] | None:

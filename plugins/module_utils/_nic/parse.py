@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.converge import Findings, Invalid
 from .._core.cpulist import parse_cpulist
+from .._core.names import interface_fault
 from .._linux import ethtool, rxnfc
 from .request import AUTO, LOCAL, MAXIMUM, OFF, CpuSet, Irq, Request, Rps, Rss
 
@@ -31,7 +32,10 @@ def parse_all(options: Sequence[Mapping[str, Any]]) -> list[Request]:
     wrong = Findings()
     requests = []
     for number, option in enumerate(options):
-        label = str(next((option[key] for key in ("name", "pci", "mac") if option.get(key)), f"nics[{number}]"))
+        keys = [key for key in ("name", "pci", "mac") if option.get(key)]
+        label = (
+            str(option[keys[0]]) if keys and not interface_fault(option.get("name") or "none") else f"nics[{number}]"
+        )
         requests.append(_Reader(label, wrong).request(option))
     wrong.raise_if_any(Invalid, "nothing was changed")
     return requests
@@ -52,6 +56,9 @@ class _Reader:
         option = {key: value for key, value in option.items() if value is not None}
         if not any(option.get(key) for key in ("name", "pci", "mac")):
             self._add("give its name, its pci address or its mac")
+        fault = interface_fault(option["name"]) if "name" in option else None
+        if fault:
+            self._add(f"name {option['name']!r} {fault}, which no name of an interface does")
         return Request(
             name=option.get("name"),
             pci=self._shaped(option, "pci", _PCI_ADDRESS, "a PCI address such as 0000:81:00.0"),

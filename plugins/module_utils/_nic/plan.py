@@ -23,16 +23,20 @@ from typing import Any
 from .._core.converge import Change, Impossible
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
+from .._linux.irq_names import OTHER
+from .._linux.irqs import Irq as IrqState
 from .._xdp.drivers import xdp_limits
 from . import resolve
 from .drivers import driver, resets_device
+from .hints import hints
 from .irq_plan import Place, Requirement, place, share_out
-from .request import AUTO, OFF, Irq, Request, Rps, Rss, rule_body
+from .request import AUTO, OFF, Request, Rps, Rss, rule_body
 from .state import HostState, NicState
 
 DEFAULT = "default"
 NO_CPUS = "none"
 _HOST = "host"
+_STEERING = "rx-ntuple-filter"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Target:
 
 class Table(list):
     """An indirection table, shown by what it does rather than by its hundreds of buckets."""
+
+    brief = True  # in a diff, too
 
     def __str__(self) -> str:
         shares = Counter(self)
@@ -78,7 +84,7 @@ def plan(targets: Sequence[Target], state: HostState, only: Collection[str] | No
         Impossible: Interrupts cannot be placed, which ``limits.faults`` finds before anything is changed.
     """
     places = placements(targets, state)
-    reasons = [reason for one in places.values() for reason in one.reasons]
+    reasons = [reason for target in targets if target.touched for reason in reasons_against(target, places)]
     if reasons:
         raise Impossible("; ".join(reasons), reasons=reasons)
     changes: list[Change] = []
@@ -90,7 +96,7 @@ def plan(targets: Sequence[Target], state: HostState, only: Collection[str] | No
     for target in concerned:
         nic = state.nics[target.name]
         if target.name in places:
-            changes += _irqs(target.request, nic, places[target.name])
+            changes += _irqs(target, nic, places[target.name])
         if target.touched:
             changes += _xps(target.request, nic, state, places.get(target.name))
             changes += _rps(target.request, nic)
@@ -109,46 +115,9 @@ def placements(targets: Sequence[Target], state: HostState) -> dict[str, Place]:
     return place(state.topology, requirements)
 
 
-def previous(request: Request, nic: NicState, state: HostState) -> Request:
-    """Return the request that would bring a NIC back to what it is now, in everything that this one could change."""
-    settings, rss = nic.settings, nic.settings.rss
-    channels = _now(request.channels, resolve.counts(settings.channels))
-    requested = request.rss or Rss()
-    spread: Rss | None = None
-    if request.rss is not None or channels:
-        spread = Rss(
-            **_table_now(nic) if requested.spreads or channels else {},
-            key=rss.key if rss and requested.key else None,
-            function=rss.function if rss and requested.function else None,
-            hash_fields=_now(requested.hash_fields, settings.hash_fields),
-        )
-    return Request(
-        up=None if request.up is None else nic.link.up,
-        mtu=None if request.mtu is None else nic.link.mtu,
-        txqueuelen=None if request.txqueuelen is None else nic.link.txqueuelen,
-        private_flags=_now(request.private_flags, settings.private_flags),
-        channels=channels,
-        rings=_now(request.rings, resolve.rings_now(nic)),
-        coalesce=_now(request.coalesce, settings.coalesce),
-        features={name: settings.features[name].active for name in resolve.features(request, nic)},
-        pause=_now(request.pause, settings.pause),
-        rss=None if spread == Rss() else spread,
-        flow_rules=None if request.flow_rules is None else tuple(resolve.own_rules(request, nic).values()),
-        locations=None
-        if request.flow_rules is None or settings.flow_rules is None
-        else resolve.locations(request, nic),
-        irq=None if request.irq is None else _irqs_now(nic, state.default_affinity),
-        xps=(nic.xps if any(nic.xps) else OFF) if request.xps is not None and nic.xps else None,
-        rps=None if request.rps is None else _rps_now(request.rps, nic),
-    )
-
-
-def fitted(request: Request, nic: NicState) -> Request:
-    """Return a request for original values, for a NIC whose number of queues may have changed since."""
-    irq = request.irq
-    if irq is None or irq.placement is None or len(irq.placement) in (1, resolve.interrupting_queues(request, nic)):
-        return request
-    return replace(request, irq=replace(irq, placement=(frozenset().union(*irq.placement),)))
+def reasons_against(target: Target, places: Mapping[str, Place]) -> Sequence[str]:
+    """Return why a NIC's interrupts cannot be placed."""
+    return places[target.name].reasons if target.name in places else ()
 
 
 def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
@@ -160,6 +129,7 @@ def notes(targets: Sequence[Target], state: HostState) -> dict[str, list[str]]:
         said = list(places[target.name].notes) if target.name in places else []
         if target.request.irq is not None and nic.pci and not nic.irqs and not nic.link.up:
             said.append("it is down, so it has no interrupts yet; they are placed when it comes up")
+        said += hints(target.request, nic)
         limits = xdp_limits(nic.settings.driver)
         if limits.redirects_by_cpu and resolve.receive_queues(target.request, nic) < len(state.topology.online):
             said.append("fewer queues than CPUs: XDP loses packets that the other CPUs redirect to it")
@@ -185,13 +155,19 @@ def hardware(request: Request, nic: NicState) -> Iterator[Change]:
         yield Change((name, "mtu"), nic.link.mtu, request.mtu, bounces)
     yield from _differ(name, "coalesce", request.coalesce, settings.coalesce)
     active = {feature: found.active for feature, found in settings.features.items()}
+    unsteered = active.get(_STEERING) and resolve.features(request, nic).get(_STEERING) is False
+    if unsteered:
+        # Without it no rule can be removed any more, or drivers keep it on for them.
+        for location, rule in resolve.own_rules(request, nic).items():
+            yield Change((name, "flow_rules", str(location)), rule_body(rule), None)
     for change in _differ(name, "features", resolve.features(request, nic), active):
         yield replace(change, disrupts=bounces and resets_device(change.path[-1]))
     yield from _differ(name, "pause", request.pause, settings.pause, bounces)
     if request.txqueuelen is not None and request.txqueuelen != nic.link.txqueuelen:
         yield Change((name, "txqueuelen"), nic.link.txqueuelen, request.txqueuelen)
     yield from _spread(request, nic, bool(recount))
-    yield from _rules(request, nic, bool(recount))
+    if not unsteered:
+        yield from _rules(request, nic, bool(recount))
     if request.up is False and nic.link.up:
         yield Change((name, "up"), True, False, disrupts=True)
 
@@ -219,8 +195,9 @@ def _spread(request: Request, nic: NicState, reset: bool) -> Iterator[Change]:
     if rss is not None and requested.spreads:
         queues = resolve.receive_queues(request, nic)
         # After a change of channels the driver has spread the table evenly over the new ones.
-        now = tuple(bucket % queues for bucket in range(len(rss.table))) if reset else rss.table
-        after = None if requested.default else resolve.indirection(requested, len(rss.table))
+        buckets = resolve.buckets_after(request, nic)
+        now = tuple(bucket % queues for bucket in range(buckets)) if reset else rss.table
+        after = None if requested.default else resolve.indirection(requested, buckets)
         if not _spreads_alike(requested, now, after, queues):
             yield Change((name, "rss", "table"), Table(now), DEFAULT if after is None else Table(after))
     if rss is not None and requested.key is not None and requested.key != rss.key:
@@ -275,36 +252,43 @@ def _ban(targets: Sequence[Target], places: Mapping[str, Place], state: HostStat
         for target in targets
         if target.name in places and not target.released
         for irq in state.nics[target.name].irqs
-        if irq.movable and _destination(irq.queue, places[target.name]) is not None
+        if irq.movable and _destination(irq, places[target.name]) is not None
     }
     if placed != set(state.irqbalance.banned or ()):
         describe = irqbalance.describe
         yield Change(("irqbalance", "banned"), describe(state.irqbalance.banned), describe(placed))
+    elif state.irqbalance.outdated:
+        yield Change(("irqbalance", "command"), state.irqbalance.outdated, state.irqbalance.command)
 
 
-def _irqs(request: Request, nic: NicState, destination: Place) -> Iterator[Change]:
+def _irqs(target: Target, nic: NicState, destination: Place) -> Iterator[Change]:
+    request = target.request
     if request.up is False:  # it gives its interrupts back
         return
     covered = set()
     for irq in nic.irqs:
-        cpus = _destination(irq.queue, destination)
+        cpus = _destination(irq, destination)
         covered.add(irq.queue)
         if cpus is not None and irq.movable and irq.cpus != cpus:
             yield Change((nic.name, "irq", irq.name), format_cpulist(irq.cpus), format_cpulist(cpus))
     # Queues that are still to come: a change of channels or the opening of the device brings them.
-    coming = nic.pci is not None and (
-        resolve.channels_after(request, nic) != resolve.counts(nic.settings.channels)
-        or (bool(request.up) and not nic.link.up)
+    coming = (
+        target.touched
+        and nic.pci is not None
+        and (
+            resolve.channels_after(request, nic) != resolve.counts(nic.settings.channels)
+            or (bool(request.up) and not nic.link.up)
+        )
     )
     for queue, cpus in enumerate(destination.queues if coming else ()):
         if queue not in covered:
             yield Change((nic.name, "irq", f"queue {queue}"), None, format_cpulist(cpus))
 
 
-def _destination(queue: int | None, destination: Place) -> frozenset[int] | None:
-    if queue is None:
-        return destination.other
-    return destination.queues[queue] if queue < len(destination.queues) else None
+def _destination(irq: IrqState, destination: Place) -> frozenset[int] | None:
+    if irq.queue is None:
+        return destination.other if irq.serves == OTHER else None
+    return destination.queues[irq.queue] if irq.queue < len(destination.queues) else None
 
 
 def _xps(request: Request, nic: NicState, state: HostState, destination: Place | None) -> Iterator[Change]:
@@ -349,29 +333,3 @@ def _sock_flows(targets: Sequence[Target], state: HostState) -> Iterator[Change]
 
 def _shown(cpus: Collection[int]) -> str:
     return format_cpulist(cpus) or NO_CPUS
-
-
-def _now(requested: Mapping[str, Any], held: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: held[key] for key in requested if key in held} if held else {}
-
-
-def _table_now(nic: NicState) -> dict[str, Any]:
-    rss = nic.settings.rss
-    if rss is None and driver(nic.settings.driver).rss_once_opened and not nic.link.up:
-        return {"default": True}  # what the first opening brings
-    if rss is None or not rss.table:
-        return {}
-    return {"default": True} if resolve.is_even(rss.table, rss.rings) else {"table": tuple(rss.table)}
-
-
-def _irqs_now(nic: NicState, default: frozenset[int]) -> Irq | None:
-    by_queue = {irq.queue: irq.cpus for irq in nic.irqs if irq.queue is not None}
-    others = [irq.cpus for irq in nic.irqs if irq.queue is None]
-    if not by_queue:  # closed: this is what they will get when it is opened
-        return Irq((default,), other=default) if default else None
-    return Irq(tuple(by_queue[queue] for queue in sorted(by_queue)), other=others[0] if others else None)
-
-
-def _rps_now(requested: Rps, nic: NicState) -> Rps:
-    cpus = nic.rps[0] if nic.rps else frozenset()
-    return Rps(None if requested.cpus is None else cpus, None if requested.flow_entries is None else sum(nic.rfs))

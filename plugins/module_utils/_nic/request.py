@@ -149,6 +149,43 @@ class Request:
         return body
 
 
+# Settings of which each key is one of its own; all others are one setting each.
+_BY_KEY = ("private_flags", "rings", "coalesce", "features", "pause")
+_WHOLE = ("up", "mtu", "txqueuelen", "channels", "rss", "flow_rules", "locations", "irq", "xps", "rps")
+
+
+def overlaid(below: Request, above: Request) -> Request:
+    """Return what two requests for one NIC come to: where both speak of a setting, the upper one decides."""
+    merged: dict[str, Any] = {name: {**getattr(below, name), **getattr(above, name)} for name in _BY_KEY}
+    whole: dict[str, Any] = {name: getattr(below, name) for name in _WHOLE if not _speaks_of(above, name)}
+    return replace(above, **merged, **whole)
+
+
+def without(request: Request, taken: Request) -> tuple[Request, list[str]]:
+    """Return a request without the settings that another one speaks of, and their names."""
+    less: dict[str, Any] = {}
+    names = []
+    for name in _BY_KEY:
+        held = getattr(request, name)
+        both = sorted(held.keys() & getattr(taken, name).keys())
+        less[name] = {key: value for key, value in held.items() if key not in both}
+        names += [f"{name}.{key}" for key in both]
+    for name in _WHOLE:
+        if _speaks_of(request, name) and _speaks_of(taken, name):
+            less[name] = {} if name == "channels" else None
+            names += [name]
+    return replace(request, **less), names
+
+
+def requests_nothing(request: Request) -> bool:
+    """Whether nothing is requested of a NIC but its name."""
+    return not any(_speaks_of(request, name) for name in (*_BY_KEY, *_WHOLE))
+
+
+def _speaks_of(request: Request, name: str) -> bool:
+    return getattr(request, name) not in (None, {})
+
+
 _NOTHING_OF_HARDWARE: dict[str, Any] = {
     **{name: {} for name in ("private_flags", "channels", "rings", "coalesce", "features", "pause")},
     **dict.fromkeys(("rss", "flow_rules", "locations", "irq", "xps", "rps")),

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from .._linux.ethtool import Count, FlowRule
+from .._linux.irq_names import UNKNOWN
 from .._xdp.drivers import xdp_limits
-from .drivers import members
+from .drivers import driver, members
 from .request import MAXIMUM, Request, Rss
 from .state import NicState
 
@@ -83,6 +84,21 @@ def interrupting_queues(request: Request, nic: NicState) -> int:
     if seen and after == counts(nic.settings.channels):
         return max(seen) + 1
     return after.get("combined", 0) + max(after.get("rx", 0), after.get("tx", 0)) or len(seen) or 1
+
+
+def unknown_irqs(nic: NicState) -> list[str]:
+    """Return the names of interrupts of which neither the kernel nor a known name says what they serve."""
+    return [irq.name for irq in nic.irqs if irq.serves == UNKNOWN]
+
+
+def buckets_after(request: Request, nic: NicState) -> int:
+    """Return how many buckets the RSS table will have; some drivers size it by their channels."""
+    held = len(nic.settings.rss.table) if nic.settings.rss else 0
+    size = driver(nic.settings.driver).rss_buckets
+    now = counts(nic.settings.channels)
+    queues = now.get("rx", 0) + now.get("combined", 0)
+    # Where the size of today is not that of the rule, an older kernel or another chip has a fixed one.
+    return size(receive_queues(request, nic)) if size and held and size(queues) == held else held
 
 
 def indirection(requested: Rss, buckets: int) -> tuple[int, ...]:
@@ -164,4 +180,5 @@ def counts(found: Mapping[str, Count] | None) -> dict[str, int]:
 
 
 def _spares_half(nic: NicState) -> bool:
-    return bool(nic.link.xdp.programs.get("native")) and xdp_limits(nic.settings.driver).spares_half
+    limits = xdp_limits(nic.settings.driver)
+    return bool(nic.link.xdp.programs.get("native")) and limits.spares_half and not limits.counts_spare

@@ -12,10 +12,11 @@ from typing import Any
 
 from .._core.cpulist import format_cpulist, format_mask, parse_cpulist, parse_mask
 from .._core.system import Host
+from .._cpu.reserved import read_reserved
 from .._linux import ethtool, irqbalance, irqs
 from .._linux.irqs import Irq
 from .._linux.netlink import Link, XdpState
-from .._linux.topology import NETWORK, pci_device, read_cpus, read_nodes
+from .._linux.topology import NETWORK, own_device, pci_device, read_cpus, read_irqs, read_nodes
 from .drivers import driver as driver_of
 from .irq_plan import Topology
 
@@ -36,6 +37,7 @@ class NicState:
         irqs: Those that the driver has requested.
         members: Of a bond, by name.
         rdma: The driver that holds its channels; None where none does.
+        shares_irqs: Whether its interrupts are those of a controller, which others share.
     """
 
     link: Link
@@ -48,6 +50,7 @@ class NicState:
     irqs: tuple[Irq, ...] = ()
     members: tuple[str, ...] = ()
     rdma: str | None = None
+    shares_irqs: bool = False
 
     @property
     def name(self) -> str:
@@ -69,6 +72,7 @@ class NicState:
                     "number": irq.number,
                     "name": irq.name,
                     "queue": irq.queue,
+                    **({"duty": irq.duty} if irq.duty else {}),
                     "cpus": format_cpulist(irq.cpus),
                     "effective": None if irq.effective is None else format_cpulist(irq.effective),
                     "movable": irq.movable,
@@ -77,6 +81,7 @@ class NicState:
             ],
             "members": list(self.members),
             "rdma": self.rdma,
+            **({"shares_irqs": True} if self.shares_irqs else {}),
         }
 
     @classmethod
@@ -97,6 +102,7 @@ class NicState:
             ),
             members=tuple(data["members"]),
             rdma=data["rdma"],
+            shares_irqs=data.get("shares_irqs", False),
         )
 
 
@@ -117,17 +123,12 @@ class HostState:
     irqbalance: irqbalance.State = field(default_factory=irqbalance.State)
 
 
-def read_host(host: Host, links: Iterable[Link], table: Sequence[Link]) -> HostState:
-    """Return the state of some NICs and of what they share.
-
-    Args:
-        host: The machine.
-        links: The NICs.
-        table: All links.
-    """
+def read_host(host: Host, nics: Mapping[str, NicState]) -> HostState:
+    """Return the state of some NICs, which are read already, and of what they share."""
+    cpus = read_cpus(host)
     return HostState(
-        nics={link.name: read_nic(host, link, table) for link in links},
-        topology=Topology.of(read_cpus(host), read_nodes(host)),
+        nics=nics,
+        topology=Topology.of(cpus, read_nodes(host), read_reserved(host, cpus)),
         default_affinity=frozenset(parse_mask(host.read(DEFAULT_AFFINITY) or "0")),
         sock_flow_entries=host.read_int(SOCK_FLOW_ENTRIES),
         irqbalance=irqbalance.read(host),
@@ -152,7 +153,8 @@ def read_nic(host: Host, link: Link, table: Sequence[Link] = ()) -> NicState:
         xps=tuple(frozenset(parse_mask(mask)) for mask in masks if mask is not None),
         rps=tuple(frozenset(parse_mask(host.read(f"{base}/queues/{name}/rps_cpus") or "0")) for name in receive),
         rfs=tuple(host.read_int(f"{base}/queues/{name}/rps_flow_cnt") or 0 for name in receive),
-        irqs=irqs.read(host, device, irqs.read_queues(link.index) if device else None),
+        irqs=read_irqs(host, irqs.read_queues, link, settings, len(receive) or None),
+        shares_irqs=device is not None and own_device(host, base) is None,
         members=tuple(one.name for one in table if link.kind == "bond" and one.master == link.index),
         rdma=_rdma(host, device, settings.driver),
     )

@@ -23,7 +23,8 @@ from .._nic.irq_plan import Topology
 from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
-from .._xdp.drivers import Device, obstacles
+from .._xdp.drivers import Around, Device, obstacles
+from .._xdp.placement import unfiltered_ports
 from .._xdp.program import XdpProgram
 from .._xdp.request import PIN_ROOT, Desired
 
@@ -56,6 +57,8 @@ class Nic:
         xdp_features: What the driver claims of XDP; None where the kernel (before 6.3) cannot tell.
         foreign: Programs attached that are not ours.
         iommu: Type of its IOMMU domain, such as ``DMA-FQ`` or ``identity``; None without an IOMMU.
+        table: All links of the host.
+        around: What else uses its queues.
     """
 
     state: NicState
@@ -63,6 +66,8 @@ class Nic:
     xdp_features: Sequence[str] | None = None
     foreign: Sequence[str] = ()
     iommu: str | None = None
+    table: Sequence[netlink.Link] = ()
+    around: Around = field(default_factory=Around)
 
     @property
     def name(self) -> str:
@@ -88,7 +93,10 @@ class Nic:
     @property
     def device(self) -> Device:
         """What decides whether it runs a program."""
-        return Device.of(self.state.link, self.state.settings, self.xdp_features, self.mtu, self.channels, self.is_on)
+        link, settings, flags = self.state.link, self.state.settings, self.declared.private_flags
+        return Device.of(
+            link, settings, self.xdp_features, self.mtu, self.channels, self.is_on, self.table, self.around, flags
+        )
 
     def is_on(self, feature: str) -> bool:
         """Whether an offload is to be on; the kernel's name."""
@@ -131,7 +139,7 @@ def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -
             continue
         try:
             state = states.get(link.name) or read_nic(host, link, table)
-            nics.append(_read_nic(host, state, declared.get(link.name, NOTHING), attached.get(link.name)))
+            nics.append(_read_nic(host, state, declared.get(link.name, NOTHING), attached.get(link.name), table))
         except OSError as error:
             if error.errno != errno.ENODEV:  # containers come and go while we read
                 raise
@@ -147,9 +155,10 @@ def read_nics(host: Host, desired: Sequence[Xdp], requests: Sequence[Request]) -
 def check_nics(desired: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
     """Return what stands in the way of XDP, and what an operator should know of the NICs."""
     by_name = {nic.name: nic for nic in seen.nics}
+    chosen = [one.interface for one in desired]
     for one in desired:
         if one.interface in by_name:
-            yield from check_xdp(one, by_name[one.interface], len(seen.topology.online))
+            yield from check_xdp(one, by_name[one.interface], len(seen.topology.online), chosen)
     for nic in seen.nics:
         yield from _warnings(nic, seen)
     yield from _check_vectors(seen)
@@ -157,18 +166,28 @@ def check_nics(desired: Sequence[Xdp], seen: NicSnapshot) -> Iterator[Finding]:
         yield from _check_irqbalance(seen.irqbalance)
 
 
-def check_xdp(desired: Xdp, nic: Nic, cpus: int) -> Iterator[Finding]:
+def check_xdp(desired: Xdp, nic: Nic, cpus: int, chosen: Sequence[str] = ()) -> Iterator[Finding]:
     """Return what stands between an interface and its program.
 
     Args:
         desired: The program.
         nic: The interface.
         cpus: Online CPUs.
+        chosen: Names of all interfaces that are to get a program.
     """
     subject = f"XDP on {nic.name}"
     for foreign in nic.foreign:
         yield Finding(
             ERROR, subject, f"{foreign} is attached", "no program of others", "detach it, or replace it on purpose"
+        )
+    ports = unfiltered_ports(nic.state.link, nic.table, chosen)
+    if ports:
+        yield Finding(
+            ERROR,
+            subject,
+            f"one port of a bond or team, whose other ports ({', '.join(ports)}) pass everything",
+            "a program on each port, or on all of them at once",
+            f"add {', '.join(ports)} to xdp_interfaces, or give the bond instead",
         )
     for one in obstacles(nic.device, desired.mode):
         yield Finding(ERROR, subject, one.found, one.limit, one.remedy)
@@ -257,7 +276,9 @@ def _read_declared(host: Host, requests: Sequence[Request]) -> tuple[dict[str, R
     return {target.name: target.request for target in found.targets}, found.current.nics
 
 
-def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | None) -> Nic:
+def _read_nic(
+    host: Host, state: NicState, declared: Request, desired: Xdp | None, table: Sequence[netlink.Link]
+) -> Nic:
     features = netlink.xdp_features(state.link.index)
     iommu = read_iommu(host, state.pci) if state.pci else None
     return Nic(
@@ -266,6 +287,8 @@ def _read_nic(host: Host, state: NicState, declared: Request, desired: Xdp | Non
         None if features is None else sorted(features),
         _foreign(host, desired) if desired and state.link.xdp.mode else (),
         iommu["type"] if iommu else None,
+        table,
+        Around.read(host, state.name),
     )
 
 

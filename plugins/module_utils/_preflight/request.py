@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._core.names import absolute_path, interface_name
 from .._core.sizes import parse_size
 from .nic import Xdp
 from .refusals import Requested
@@ -107,6 +108,14 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
         Invalid: A size is none.
     """
     pending = options["pending_interfaces"]
+    absolute_path(options["pin_root"], "pin_root")
+    for where, names in (
+        ("interfaces", options["interfaces"]),
+        ("pending_interfaces", pending),
+        ("xdp", [one["name"] for one in options["xdp"]]),
+    ):
+        for name in names:
+            interface_name(name, where)
     return Requirements(
         distributions=options["distributions"],
         untested=options["untested_distributions"],

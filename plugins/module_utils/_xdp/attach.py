@@ -21,9 +21,11 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .plan import fits, program_name, stale_maps
+from .identity import LINK, Attachment
+from .layout import fits
+from .plan import program_name, stale_maps
 from .request import DIRECTORY_MODE, Desired
-from .state import Attachment, State
+from .state import State
 
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
@@ -70,7 +72,8 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()
-        if one in state.maps and fits(state.maps[one].layout, layout)
+        # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
+        if one in state.maps and one not in source.program_arrays and fits(state.maps[one].layout, layout)
     }
     opened.load(name, reused)
     program = opened.program(name)
@@ -80,7 +83,8 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
                 os.mkdir(directory, DIRECTORY_MODE)
             undo.add(f"remove {directory}", _call(os.rmdir, directory))
     for one in source.maps:
-        if one not in reused or f"{desired.pins}/maps/{one}" not in state.permissions:
+        held_pin = state.pins.get(f"maps/{one}")
+        if one not in reused or not held_pin or not held_pin.object or held_pin.object.id != state.maps[one].id:
             pin(opened.map(one), f"{desired.pins}/maps/{one}", undo)
 
     if ours is None or ours.mode != desired.mode or state.foreign:
@@ -94,13 +98,31 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
         old = held.enter_context(bpf.program_by_id(ours.program.id))
         if ours.link_id is None:
             _attach_by_netlink(program, desired, link, old, undo)
+            if LINK in state.strays:
+                undo.on_success(_call(os.unlink, f"{desired.pins}/{LINK}"))
         else:
-            descriptor = held.enter_context(bpf.pinned(f"{desired.pins}/link"))
+            # By its number: what is pinned under its name can be another by now.
+            descriptor = held.enter_context(bpf.link_by_id(ours.link_id))
             with step(f"replace {ours}"):
                 bpf.update_link(descriptor, program, old)
             undo.add(f"go back to {ours}", _call(bpf.update_link, descriptor, old, program))
+            _prove_effect(program, link, ours.mode)
+            if LINK in state.strays:
+                pin(descriptor, f"{desired.pins}/{LINK}", undo)
     pin(program, f"{desired.pins}/prog", undo)
     return bpf.program_info(program)
+
+
+def _prove_effect(program: int, link: Link, mode: str) -> None:
+    """Raise where the interface does not run the program that its link was updated to."""
+    number = bpf.program_info(program).id
+    reached = netlink.link(link.name)
+    runs = reached.xdp.programs.get(mode) if reached else None
+    if runs != number:
+        raise ApplyFailed(
+            f"our bpf_link was given program {number}, and {link.name} runs {runs or 'none'}: the link holds an "
+            "interface in another network namespace; detach it there"
+        )
 
 
 def _attach_by_link(program: int, desired: Desired, link: Link, undo: Undo, held: ExitStack, patient: bool) -> None:
@@ -155,13 +177,15 @@ def _release(one: Attachment, desired: Desired, link: Link, undo: Undo, held: Ex
 
 
 def _restore_link(program: int, index: int, mode: str, path: str) -> None:
-    status = os.stat(path)
+    status = os.stat(path) if os.path.exists(path) else None
     descriptor = bpf.create_xdp_link(program, index, mode)
     try:
-        os.unlink(path)
+        if status:
+            os.unlink(path)
         bpf.pin(descriptor, path)
-        os.chown(path, status.st_uid, status.st_gid)
-        os.chmod(path, status.st_mode & 0o7777)
+        if status:
+            os.chown(path, status.st_uid, status.st_gid)
+            os.chmod(path, status.st_mode & 0o7777)
     finally:
         os.close(descriptor)
 
@@ -184,34 +208,48 @@ def pin(descriptor: int, path: str, undo: Undo) -> None:
     undo.on_success(_call(os.unlink, old))
 
 
-def remove_stale_maps(desired: Desired, state: State) -> None:
-    """Remove the pins of maps that the object has not."""
-    for path in stale_maps(desired, state):
+def clear_pins(desired: Desired, state: State) -> None:
+    """Remove the pins of maps that the object has not, and halves of replacements."""
+    for path in [*stale_maps(desired, state), *(f"{desired.pins}/{half}" for half in state.halves)]:
         if os.path.exists(path):
             os.unlink(path)
 
 
 def detach(host: Host, desired: Desired, state: State) -> None:
     """Detach our program and remove its pins and state files."""
+    ours, held = state.ours, state.pinned_link
     try:
-        if state.ours and state.link:
-            with step(f"detach {state.ours}"):
-                if state.ours.link_id is None:
-                    with bpf.program_by_id(state.ours.program.id) as program:
-                        netlink.set_xdp(state.link.index, -1, state.ours.mode, program)
+        if ours and state.link:
+            with step(f"detach {ours}"):
+                if ours.link_id is None:
+                    with bpf.program_by_id(ours.program.id) as program:
+                        netlink.set_xdp(state.link.index, -1, ours.mode, program)
                 else:
-                    # Closing our pin would not do: a process that holds the link keeps it attached.
-                    with bpf.link_by_id(state.ours.link_id) as descriptor:
-                        bpf.detach_link(descriptor)
+                    _detach_link(ours.link_id)
+        elif state.moved and held:
+            with step(f"detach bpf_link {held.id} from an interface in {state.elsewhere}"):
+                _detach_link(held.id)
         with step(f"remove {desired.pins}"):
-            for directory, _directories, files in os.walk(desired.pins, topdown=False):
-                for file in files:
-                    os.unlink(os.path.join(directory, file))
-                os.rmdir(directory)
+            _remove_pins(desired, state)
         for path in desired.state_files:
             host.remove(path)
     except OSError as error:
         raise ApplyFailed(f"{desired.interface}: {error}; what was removed before stays removed: run again") from error
+
+
+def _detach_link(number: int) -> None:
+    # Closing our pin would not do: a process that holds the link keeps it attached.
+    with bpf.link_by_id(number) as descriptor:
+        bpf.detach_link(descriptor)
+
+
+def _remove_pins(desired: Desired, state: State) -> None:
+    """Remove what was read as ours, by name; a directory that holds anything else stays, and is an error."""
+    for name in state.pins:
+        os.unlink(f"{desired.pins}/{name}")
+    for directory in (f"{desired.pins}/maps", desired.pins):
+        if directory in state.permissions:
+            os.rmdir(directory)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .._core.converge import ApplyFailed, Change, Impossible, Invalid
+from .._core.converge import ApplyFailed, Change, Impossible, Invalid, Refused
+from .._core.names import absolute_path, refuse_symlinks
 from .._core.system import Host
 
 # linux/mount.h: nosuid, nodev, noexec and relatime, as systemd mounts it.
@@ -35,14 +36,50 @@ class PinRoot:
     path: str
     group: int
 
+    def __post_init__(self) -> None:
+        """Refuse another way to write a path than the mount table's, which would hide the pins below a second mount.
+
+        Raises:
+            Invalid: The message says which, and why.
+        """
+        absolute_path(self.mount, "mount")
+        absolute_path(self.path, "path")
+
 
 @dataclass(frozen=True)
 class BpffsState:
-    """What is there: the mount, and the directory's group and mode (None where it is absent)."""
+    """What is there.
+
+    Attributes:
+        mounted: Whether the file system is mounted.
+        group: The directory's group; None where it is absent.
+        mode: The directory's mode; None where it is absent.
+        inside: Mount point of a BPF file system that the mount point is a directory of.
+        held: Names of what lies at the mount point, where nothing is mounted there.
+    """
 
     mounted: bool
     group: int | None = None
     mode: int | None = None
+    inside: str | None = None
+    held: Sequence[str] = ()
+
+
+def on_bpffs(host: Host, path: str) -> bool:
+    """Whether what is below a path is on a BPF file system."""
+    return mount_over(host, path)[1] == "bpf"
+
+
+def mount_over(host: Host, path: str) -> tuple[str, str]:
+    """Return the mount point that a path is on, and the type of its file system; both are "" where there is none."""
+    best = ("", "")
+    for line in (host.read("/proc/self/mountinfo") or "").splitlines():
+        fields = line.split()
+        point, kind = fields[4], fields[fields.index("-") + 1]
+        # The last of equal mount points is on top.
+        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best
 
 
 class Bpffs:
@@ -52,12 +89,20 @@ class Bpffs:
         self.desired = desired
 
     def read(self, host: Host) -> BpffsState:
-        """Return whether bpffs is mounted, and what the directory is like."""
+        """Return whether bpffs is mounted, and what the directory is like.
+
+        Raises:
+            Invalid: A path leads through a symbolic link.
+        """
+        for where, path in (("mount", self.desired.mount), ("path", self.desired.path)):
+            refuse_symlinks(host, path, where)
         mounts = [line.split() for line in (host.read("/proc/mounts") or "").splitlines()]
         # Mounts can lie on top of each other; the last one is what paths lead into.
         types = [fields[2] for fields in mounts if fields[1] == self.desired.mount]
         if not types or types[-1] != "bpf":
-            return BpffsState(False)
+            point, kind = mount_over(host, self.desired.mount)
+            inside = point if kind == "bpf" and point != self.desired.mount else None
+            return BpffsState(False, inside=inside, held=host.list(self.desired.mount))
         try:
             status = host.path(self.desired.path).stat()
         except FileNotFoundError:
@@ -68,6 +113,16 @@ class Bpffs:
         """Raise where the directory is not below the mount point, or the kernel has no BPF file system."""
         if not desired.path.startswith(desired.mount.rstrip("/") + "/"):
             raise Invalid(f"{desired.path} is not below {desired.mount}, where the BPF file system is mounted")
+        if state.inside:
+            raise Refused(
+                f"{desired.mount} is a directory of the BPF file system at {state.inside}, and another one there would "
+                f"hide what is pinned below it: give mount {state.inside}"
+            )
+        if state.held:
+            raise Refused(
+                f"{desired.mount} holds {', '.join(state.held[:3])}, which a mount would hide: give the mount point of "
+                f"the BPF file system, {MOUNT}"
+            )
         if not state.mounted and not os.path.isdir(desired.mount):
             raise Impossible(f"{desired.mount} does not exist: this kernel has no BPF file system (CONFIG_BPF_SYSCALL)")
 

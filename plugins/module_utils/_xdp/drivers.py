@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .._core.cpulist import parse_cpulist
+from .._core.system import Host
 from .._linux.ethtool import Settings
 from .._linux.netlink import Link
+from .placement import Placement, lower_name, misplaced
 
 LRO, HARDWARE_GRO = "rx-lro", "rx-gro-hw"
 _HEADROOM = 256  # XDP_PACKET_HEADROOM
 _TAIL = 320  # struct skb_shared_info, in cache lines
 _ETHERNET, _FCS, _VLAN = 14, 4, 4
-_LARGE_BUFFER = 3072  # of the Intel drivers, with pages of 4 KiB
+_LARGE_BUFFER, _SMALL_BUFFER = 3072, 2048  # of the Intel drivers, with pages of 4 KiB
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class XdpLimits:
         only_combined: No separate receive and transmit channels.
         refuses_hardware_gro: Receive offload in hardware must be off; others turn it off or bear it.
         queue_per_cpu: Sending and redirecting is slow, by a shared lock, without a spare channel for each CPU.
+        legacy_buffer: Bytes of a receive buffer under the private flag legacy-rx, where that makes it smaller.
+        counts_spare: Under XDP the driver reports maximums of channels that leave the spare ones out already.
+        alone: Neither virtual functions nor traffic classes may be in use.
+        most_cpus: Possible CPUs, beyond which there are too few transmit queues to share.
         redirects_by_cpu: Packets redirected to this NIC by a CPU whose number is beyond its queues are lost.
         source: Where in the Linux tree this is written.
     """
@@ -44,13 +51,25 @@ class XdpLimits:
     refuses_hardware_gro: bool = False
     queue_per_cpu: bool = False
     redirects_by_cpu: bool = False
+    legacy_buffer: int | None = None
+    counts_spare: bool = False
+    alone: bool = False
+    most_cpus: int | None = None
     source: str = ""
 
     @property
     def mtu(self) -> int:
-        """The largest MTU, in bytes."""
+        """The largest MTU, in bytes, but for ``legacy-rx``."""
         room = os.sysconf("SC_PAGE_SIZE") - _HEADROOM - _TAIL if self.buffer is None else self.buffer
         return room - self.overhead
+
+    def largest_mtu(self, legacy: bool) -> int:
+        """Return the largest MTU, in bytes.
+
+        Args:
+            legacy: Whether the private flag ``legacy-rx`` is on.
+        """
+        return self.mtu if not legacy or self.legacy_buffer is None else self.legacy_buffer - self.overhead
 
 
 ANY_DRIVER = XdpLimits(source="a page beside headroom and skb_shared_info, as most drivers need")
@@ -58,7 +77,11 @@ ANY_DRIVER = XdpLimits(source="a page beside headroom and skb_shared_info, as mo
 # drivers/net/... in the Linux tree, 6.12
 XDP_LIMITS = {
     "bnxt_en": XdpLimits(
-        overhead=_ETHERNET + _VLAN, only_combined=True, source="broadcom/bnxt/bnxt_xdp.c, bnxt_xdp_set()"
+        overhead=_ETHERNET + _VLAN,
+        spares_half=True,
+        counts_spare=True,
+        only_combined=True,
+        source="broadcom/bnxt/bnxt_xdp.c, bnxt_xdp_set(); bnxt.h, BNXT_MAX_PAGE_MODE_MTU; bnxt_ethtool.c",
     ),
     "ena": XdpLimits(
         overhead=_ETHERNET + _VLAN + _FCS,
@@ -77,19 +100,35 @@ XDP_LIMITS = {
         buffer=_LARGE_BUFFER,
         overhead=_ETHERNET + 2 * _VLAN + _FCS,
         redirects_by_cpu=True,
-        source="intel/i40e/i40e_main.c, i40e_xdp_setup(); i40e_txrx.c, i40e_xdp_xmit()",
+        legacy_buffer=_SMALL_BUFFER - _TAIL,
+        source="intel/i40e/i40e_main.c, i40e_xdp_setup() and i40e_calculate_vsi_rx_buf_len(); i40e_txrx.c",
     ),
     "ice": XdpLimits(
         buffer=_LARGE_BUFFER,
         overhead=_ETHERNET + 2 * _VLAN + _FCS,
+        legacy_buffer=1664,
         source="intel/ice/ice_main.c, ice_max_xdp_frame_size()",
     ),
     "igb": XdpLimits(
-        buffer=_LARGE_BUFFER, overhead=_ETHERNET + 2 * _VLAN + _FCS, source="intel/igb/igb_main.c, igb_xdp_setup()"
+        buffer=_LARGE_BUFFER,
+        overhead=_ETHERNET + 2 * _VLAN + _FCS,
+        legacy_buffer=_SMALL_BUFFER,
+        source="intel/igb/igb_main.c, igb_xdp_setup() and igb_set_rx_buffer_len()",
     ),
     "igc": XdpLimits(buffer=1500, overhead=0, source="intel/igc/igc_xdp.c, igc_xdp_set_prog(): no jumbo frames"),
     "ixgbe": XdpLimits(
-        buffer=_LARGE_BUFFER, overhead=_ETHERNET + _VLAN + _FCS, source="intel/ixgbe/ixgbe_main.c, ixgbe_xdp_setup()"
+        buffer=_LARGE_BUFFER,
+        overhead=_ETHERNET + _VLAN + _FCS,
+        legacy_buffer=_SMALL_BUFFER,
+        alone=True,
+        most_cpus=2 * 64,
+        source="intel/ixgbe/ixgbe_main.c, ixgbe_xdp_setup() and ixgbe_set_rx_buffer_len(); ixgbe.h, IXGBE_MAX_XDP_QS",
+    ),
+    "ixgbevf": XdpLimits(
+        buffer=_LARGE_BUFFER,
+        overhead=_ETHERNET + _VLAN + _FCS,
+        legacy_buffer=_SMALL_BUFFER,
+        source="intel/ixgbevf/ixgbevf_main.c, ixgbevf_xdp_setup() and ixgbevf_set_rx_buffer_len()",
     ),
     "mlx4_en": XdpLimits(overhead=_ETHERNET + 2 * _VLAN, source="mellanox/mlx4/en_netdev.c, mlx4_en_check_xdp_mtu()"),
     "mlx5_core": XdpLimits(
@@ -109,6 +148,35 @@ def xdp_limits(driver: str | None) -> XdpLimits:
 
 
 @dataclass(frozen=True)
+class Around:
+    """What else uses a NIC's queues.
+
+    Attributes:
+        virtual_functions: In use.
+        traffic_classes: Of its transmit queues; 1 where there are none.
+        cpus: Possible ones; 0 where it is not known.
+    """
+
+    virtual_functions: int = 0
+    traffic_classes: int = 1
+    cpus: int = 0
+
+    @classmethod
+    def read(cls, host: Host, name: str) -> Around:
+        """Return what sysfs says."""
+        base = f"/sys/class/net/{name}"
+        queues = (one for one in host.list(f"{base}/queues") if one.startswith("tx-"))
+        # ENOENT of a NIC of one queue reads as None, and "0-1" is a class of a subordinate device.
+        classes = [(host.read(f"{base}/queues/{one}/traffic_class") or "0").partition("-")[0] for one in queues]
+        possible = host.read("/sys/devices/system/cpu/possible") or ""
+        return cls(
+            host.read_int(f"{base}/device/sriov_numvfs") or 0,
+            1 + max((int(one) for one in classes if one.isdigit()), default=0),
+            max(parse_cpulist(possible), default=-1) + 1,
+        )
+
+
+@dataclass(frozen=True)
 class Device:
     """What decides whether a NIC runs a program, as it is or as it is to become.
 
@@ -121,6 +189,10 @@ class Device:
         merging: The offloads that are on and merge packets, of LRO and HARDWARE_GRO; False for one that is fixed.
         channels: In use, by kind, but for those of no queue.
         most_channels: The largest maximum of these.
+        misplaced: Why a program would not see what arrives, whatever its mode.
+        lower: Name of the device that carries it, where it is one of several on it.
+        legacy: Whether the private flag legacy-rx is on.
+        around: What else uses its queues.
     """
 
     name: str
@@ -131,6 +203,10 @@ class Device:
     merging: Mapping[str, bool] = field(default_factory=dict)
     channels: Mapping[str, int] = field(default_factory=dict)
     most_channels: int = 0
+    misplaced: Sequence[Placement] = ()
+    lower: str | None = None
+    legacy: bool = False
+    around: Around = field(default_factory=Around)
 
     @classmethod
     def of(
@@ -141,6 +217,9 @@ class Device:
         mtu: int,
         channels: Mapping[str, int],
         on: Callable[[str], bool],
+        table: Sequence[Link] = (),
+        around: Around | None = None,
+        flags: Mapping[str, bool] | None = None,
     ) -> Device:
         """Return a NIC as it is, or is to become.
 
@@ -151,6 +230,9 @@ class Device:
             mtu: In bytes.
             channels: In use, by kind.
             on: Whether an offload is on, by the kernel's name.
+            table: All links of its network namespace.
+            around: What else uses its queues.
+            flags: Private flags that are to become others than they are.
         """
         counts = (settings.channels or {}).items()
         return cls(
@@ -162,6 +244,10 @@ class Device:
             {name: settings.features[name].changeable for name in (LRO, HARDWARE_GRO) if on(name)},
             {kind: count for kind, count in channels.items() if kind != "other"},
             max((count.maximum for kind, count in counts if kind != "other"), default=0),
+            tuple(misplaced(link, table)),
+            lower_name(link, table),
+            {**(settings.private_flags or {}), **(flags or {})}.get("legacy-rx", False),
+            around or Around(),
         )
 
     @property
@@ -183,25 +269,39 @@ class Device:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What keeps a NIC from a program: what was found, what is needed, and the way out."""
+    """What keeps a NIC from a program: what was found, what is needed, and the way out.
+
+    Attributes:
+        blind: Whether one that runs all the same sees too little.
+    """
 
     found: str
     limit: str
     remedy: str
+    blind: bool = False
 
     def __str__(self) -> str:
         return f"{self.found}; needed: {self.limit}: {self.remedy}"
 
 
-def obstacles(device: Device, mode: str) -> Iterator[Obstacle]:
-    """Yield everything that stands between a NIC and a program in a mode."""
+def obstacles(device: Device, mode: str, fragments: bool = False) -> Iterator[Obstacle]:
+    """Yield everything that stands between a NIC and a program in a mode.
+
+    Args:
+        device: The NIC.
+        mode: ``native``, ``generic`` or ``offload``.
+        fragments: Whether the program takes packets in several buffers (``xdp.frags``).
+    """
+    for one in device.misplaced:
+        yield Obstacle(one.found, one.limit, f"use {one.remedy}", one.blind)
     features = device.xdp_features
     if mode == "offload" and features is not None and "hw-offload" not in features:
         yield Obstacle(f"{device.label} runs no program on the NIC", "hw-offload", "choose mode native or generic")
     if mode == "native":
         yield from _unsupported(device)
-        yield from _frames(device)
+        yield from _frames(device, fragments)
         yield from _queues(device)
+        yield from _others(device)
 
 
 def _unsupported(device: Device) -> Iterator[Obstacle]:
@@ -214,14 +314,18 @@ def _unsupported(device: Device) -> Iterator[Obstacle]:
             "make the pair with the same number of queues on both ends",
         )
     else:
-        remedy = "choose mode generic, which is slower, or another NIC"
+        remedy = f"choose mode generic, which is slower, or {device.lower or 'another NIC'}"
         yield Obstacle(f"{device.label} without native XDP", "native XDP", remedy)
 
 
-def _frames(device: Device) -> Iterator[Obstacle]:
-    most = device.limits.mtu
-    if device.mtu > most:
+def _frames(device: Device, fragments: bool) -> Iterator[Obstacle]:
+    most = device.limits.largest_mtu(device.legacy)
+    # A driver that hands over frames in several buffers knows its own limit, and says it in words when it refuses.
+    in_pieces = fragments and (device.xdp_features is None or "rx-sg" in device.xdp_features)
+    if device.mtu > most and not in_pieces:
         remedy = f"mtu: {most} in nic_interfaces, or 'ip link set {device.name} mtu {most}'"
+        if device.mtu <= device.limits.mtu:
+            remedy += ", or private_flags: {legacy-rx: false}"
         yield Obstacle(f"MTU {device.mtu}", f"at most {most} for {device.label}", remedy)
     if LRO in device.merging:
         remedy = f"features: {{{LRO}: false}} in nic_interfaces, or 'ethtool -K {device.name} lro off'"
@@ -248,3 +352,16 @@ def _queues(device: Device) -> Iterator[Obstacle]:
     if limits.spares_half and max(rx, tx) * 2 > most:
         remedy = f"at most {most // 2} channels in nic_interfaces"
         yield Obstacle(f"{max(rx, tx)} of {most} channels", f"half of them for {device.label}", remedy)
+
+
+def _others(device: Device) -> Iterator[Obstacle]:
+    limits, around = device.limits, device.around
+    if limits.alone and around.virtual_functions:
+        remedy = f"'echo 0 > /sys/class/net/{device.name}/device/sriov_numvfs', or choose mode generic"
+        yield Obstacle(f"{around.virtual_functions} virtual functions", f"none for {device.label}", remedy)
+    if limits.alone and around.traffic_classes > 1:
+        remedy = f"'tc qdisc del dev {device.name} root', and no DCB, or choose mode generic"
+        yield Obstacle(f"{around.traffic_classes} traffic classes", f"none for {device.label}", remedy)
+    if limits.most_cpus is not None and around.cpus > limits.most_cpus:
+        remedy = f"boot with possible_cpus={limits.most_cpus} or nr_cpus={limits.most_cpus}, or choose mode generic"
+        yield Obstacle(f"{around.cpus} possible CPUs", f"at most {limits.most_cpus} for {device.label}", remedy)

@@ -10,8 +10,12 @@ import re
 from collections.abc import Sequence
 
 from .._core.converge import Findings, Impossible, Invalid, Refused
+from .._linux.bpf import XdpLink
+from .._linux.netlink import Link
 from .drivers import obstacles as device_obstacles
-from .plan import fits, plan, touches_traffic
+from .identity import Attachment
+from .layout import differences
+from .plan import plan, touches_traffic
 from .request import Desired
 from .state import Source, State
 
@@ -23,13 +27,13 @@ def validate(desired: Desired, state: State) -> None:
     """Raise with every reason at once, each with its remedy."""
     headline = f"{desired.interface}: nothing was changed"
     if not desired.present:
-        if (state.link and state.link.xdp.mode) or state.state_file:
+        desired = state.in_force(desired)
+        if (state.link and state.link.xdp.mode) or state.state_file or desired.pins in state.permissions:
             Findings(list(state.obstacles)).raise_if_any(Impossible, headline)
+        Findings(_foreign_pins(desired, state)).raise_if_any(Refused, headline)
         return
     faults = _faults(desired, state)
-    # One that runs already proves that it can.
-    runs = state.ours is not None and state.ours.mode == desired.mode
-    limits = [*state.obstacles, *([] if runs else map(str, device_obstacles(state.device, desired.mode)))]
+    limits = [*state.obstacles, *_device_limits(desired, state)]
     refusals = _foreign_holds(desired, state)
     if not faults and not limits and not desired.recreate_maps and touches_traffic(plan(desired, state)):
         refusals += _lost_maps(desired, state)
@@ -65,43 +69,96 @@ def _listing(programs: Sequence[str]) -> str:
     return "no XDP program" if not programs else "the XDP programs " + ", ".join(programs)
 
 
+def _device_limits(desired: Desired, state: State) -> list[str]:
+    """Return what keeps the device from running the program, or the program from seeing what arrives."""
+    source = state.source or Source()
+    fragments = bool(source.programs) and (desired.program or source.programs[0]) in source.fragments
+    # One that runs already proves that it can, not that it sees anything.
+    runs = state.ours is not None and state.ours.mode == desired.mode
+    found = device_obstacles(state.device, desired.mode, fragments)
+    return [str(one) for one in found if one.blind or not runs]
+
+
 def _lost_maps(desired: Desired, state: State) -> list[str]:
     """Return the pinned maps whose entries the new object would lose."""
     source = state.source or Source()
     lost = []
     for name, requested in source.maps.items():
-        if name not in state.maps or fits(state.maps[name].layout, requested):
-            continue
-        pinned = state.maps[name].layout
-        differences = ", ".join(
-            f"{attribute} {getattr(pinned, attribute)} -> {getattr(requested, attribute)}"
-            for attribute in ("type", "key_size", "value_size", "max_entries", "flags")
-            if getattr(pinned, attribute) != getattr(requested, attribute)
-        )
-        lost.append(
-            f"map {name} does not fit the pinned one ({differences}), whose entries would be lost: "
-            "save them and set 'incompatible_maps: recreate', or keep the layout"
-        )
+        apart = differences(state.maps[name].layout, requested) if name in state.maps else []
+        if apart:
+            lost.append(
+                f"map {name} does not fit the pinned one ({', '.join(apart)}), whose entries would be lost: save them "
+                "and set 'incompatible_maps: recreate', or keep the layout"
+            )
     return lost
+
+
+def _foreign_pins(desired: Desired, state: State) -> list[str]:
+    """Return what is pinned in our place and is not ours to remove."""
+    holds = []
+    if state.other_pins and desired.present:
+        holds.append(
+            f"{desired.interface} has pins in {state.other_pins}, where its state file says that it was attached, and "
+            f"pin_root is {desired.pin_root}: detach it first, or request that pin_root"
+        )
+    elif state.other_pins:
+        holds.append(
+            f"{desired.interface} has pins in {desired.pins}, where its state file says that it was attached, and in "
+            f"{state.other_pins}: remove the second, or move the first aside"
+        )
+    if state.strange and not desired.present:
+        names = ", ".join(state.strange)
+        holds.append(f"{desired.pins} holds {names}, which nobody pinned for an interface: move that elsewhere")
+    held = state.pinned_link
+    if held is not None and state.elsewhere and not (state.moved and not desired.present):
+        holds.append(_held_elsewhere(desired, state, held))
+    for one in state.attachments if not desired.present else ():
+        if one.ours and one.rivals:
+            holds.append(_unknown_holder(one))
+    return holds
+
+
+def _held_elsewhere(desired: Desired, state: State, held: XdpLink) -> str:
+    where = state.elsewhere
+    if where in state.interfaces.values():
+        return (
+            f"the pins in {desired.pins} hold interface {where} (renamed?): remove {desired.pins} first, which "
+            "detaches it there"
+        )
+    way = "'state: detached' takes its program off there" if state.moved else f"move {desired.pins}/link elsewhere"
+    return (
+        f"the pins in {desired.pins} hold bpf_link {held.id}, whose interface is in {where} now (index {held.index} "
+        f"there): {way}, or move the interface back"
+    )
+
+
+def _unknown_holder(one: Attachment) -> str:
+    numbers = ", ".join(map(str, one.rivals))
+    return (
+        f"{one} cannot be taken off from here: bpf_links {numbers} name the same index and program, and all but one "
+        "are in other network namespaces; detach it with its owner's tool"
+    )
 
 
 def _foreign_holds(desired: Desired, state: State) -> list[str]:
     """Return what is not ours and in the way."""
-    link, held = state.link, state.pinned_link
+    link = state.link
+    holds = _foreign_pins(desired, state)
     if link is None:
-        return []
-    holds = []
-    if held and held.index not in (0, link.index) and held.index in state.interfaces:
-        holds.append(
-            f"the pins in {desired.pins} hold interface {state.interfaces[held.index]} (renamed?): "
-            f"remove {desired.pins} first, which detaches it there"
-        )
-    for one in () if desired.replace_foreign else state.foreign:
-        if one.program.name == "xdp_dispatcher":
-            way = f"'xdp-loader unload {link.name} --all'"
-        elif one.link_id is not None:
-            way = f"its owner's tool, or 'bpftool link detach id {one.link_id}'"
-        else:
-            way = f"'ip link set dev {link.name} {_IP_WORDS[one.mode]} off'"
-        holds.append(f"{one} is attached and not ours: detach it with {way}, or set 'replace_foreign: true'")
+        return holds
+    for one in state.attachments:
+        if one.rivals:
+            holds.append(_unknown_holder(one))
+        elif not one.ours and not desired.replace_foreign:
+            holds.append(
+                f"{one} is attached and not ours: detach it with {_way_out(one, link)}, or set 'replace_foreign: true'"
+            )
     return holds
+
+
+def _way_out(one: Attachment, link: Link) -> str:
+    if one.program.name == "xdp_dispatcher":
+        return f"'xdp-loader unload {link.name} --all'"
+    if one.link_id is not None:
+        return f"its owner's tool, or 'bpftool link detach id {one.link_id}'"
+    return f"'ip link set dev {link.name} {_IP_WORDS[one.mode]} off'"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from .._core.converge import Change
 from .._linux import bpf
 from .._linux.bpf import MapLayout
+from .layout import differences, fits
 from .request import DIRECTORY_MODE, Desired
 from .state import Source, State
 
@@ -22,7 +22,7 @@ _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
 
 def plan(desired: Desired, state: State) -> list[Change]:
     """Return the steps to the desired attachment."""
-    return _plan_attach(desired, state) if desired.present else _plan_detach(desired, state)
+    return _plan_attach(desired, state) if desired.present else _plan_detach(state.in_force(desired), state)
 
 
 def touches_traffic(changes: Sequence[Change]) -> bool:
@@ -47,6 +47,8 @@ def _plan_attach(desired: Desired, state: State) -> list[Change]:
         changes.append(Change((name, "program"), ours.program.name if ours else None, program))
     if ours and f"{desired.pins}/prog" not in state.permissions:
         changes.append(Change((name, "pins", "prog"), None, "pinned"))
+    changes += [Change((name, "pins", pin), before, after) for pin, (before, after) in state.strays.items()]
+    changes += [Change((name, "pins", half), "half a replacement", None) for half in state.halves]
     changes += _plan_maps(desired, state, reloads=bool(changes))
     if not changes:
         changes += _plan_permissions(desired, state)
@@ -65,8 +67,11 @@ def _plan_maps(desired: Desired, state: State, reloads: bool) -> list[Change]:
         if one not in state.maps:
             changes.append(Change((name, "maps", one), None, _show_layout(layout)))
         elif reloads and not fits(state.maps[one].layout, layout):
-            changes.append(Change((name, "maps", one), _show_layout(state.maps[one].layout), _show_layout(layout)))
-        elif f"{desired.pins}/maps/{one}" not in state.permissions:
+            before, after = _show_layout(state.maps[one].layout), _show_layout(layout)
+            if before == after:
+                after += f" ({', '.join(differences(state.maps[one].layout, layout))})"
+            changes.append(Change((name, "maps", one), before, after))
+        elif f"maps/{one}" not in state.strays and f"{desired.pins}/maps/{one}" not in state.permissions:
             changes.append(Change((name, "pins", f"maps/{one}"), None, "pinned"))
     for path in stale_maps(desired, state):
         changes.append(Change((name, "maps", os.path.basename(path)), "pinned", None))
@@ -91,6 +96,11 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
     if state.ours:
         hardware = state.link is not None and state.link.kind is None and state.ours.mode != "generic"
         changes.append(Change((name, "program"), str(state.ours), None, disrupts=hardware))
+    elif state.moved and state.pinned_link:
+        where = f"bpf_link {state.pinned_link.id} on an interface in {state.elsewhere}"
+        if state.elsewhere in state.interfaces.values():
+            where = f"bpf_link {state.pinned_link.id} on {state.elsewhere}"
+        changes.append(Change((name, "program"), where, None, disrupts=True))
     if desired.pins in state.permissions:
         changes.append(Change((name, "pins"), desired.pins, None))
     if state.state_file is not None:
@@ -103,12 +113,6 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
 def program_name(desired: Desired, state: State) -> str:
     """Return the program's name in the object."""
     return desired.program or (state.source or Source()).programs[0]
-
-
-def fits(pinned: MapLayout, requested: MapLayout) -> bool:
-    """Whether a pinned map can serve a program that requests this one."""
-    # Entries requested as 0 are counted by libbpf when it loads (per CPU, per page).
-    return pinned == (replace(requested, max_entries=pinned.max_entries) if requested.max_entries == 0 else requested)
 
 
 def stale_maps(desired: Desired, state: State) -> list[str]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import errno
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
+from .._core.names import absolute_path, interface_name
 from .._core.system import Host
 from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
+from .identity import Identity, identify
 from .prefix import Prefix, parse_prefix
-from .request import PIN_ROOT, pin_directory, policy_state_file
+from .request import CAPABILITIES_WORDS, PIN_ROOT, pin_directory, policy_state_file
 
 KIND = "xdp_map"
 # enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
@@ -30,7 +32,8 @@ _ACTION_NAMES = {number: name for name, number in ACTIONS.items()}
 _OWNER_NAMES = {number: name for name, number in OWNERS.items()}
 _MAP_NAMES: Mapping[int, str] = {4: "acl_v4", 6: "acl_v6"}
 _KEY_BYTES: Mapping[int, int] = {4: 8, 6: 20}
-_RULE_BYTES = 4  # struct acl_rule: action, owner, prefix_len, reserved
+_RULE_BYTES = 4  # struct acl_rule
+_RULE_FIELDS = ["action", "owner", "prefix_len"]  # what is reserved may get a name one day
 _REASONS_SHOWN = 20
 _ENTRY_PATH = 3  # interface, owner, prefix
 
@@ -54,6 +57,17 @@ class Policy:
     mode: str = "exact"
     pin_root: str = PIN_ROOT
     state_directory: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that reach further than one interface's pins and files.
+
+        Raises:
+            Invalid: The message says which, and why.
+        """
+        interface_name(self.interface)
+        absolute_path(self.pin_root, "pin_root")
+        if self.state_directory is not None:
+            absolute_path(self.state_directory, "state_dir")
 
     @property
     def state_file(self) -> str:
@@ -123,31 +137,47 @@ class XdpMap:
         """Return where the map for an IP version is pinned."""
         return f"{pin_directory(self._policy.pin_root, self._policy.interface)}/maps/{_MAP_NAMES[version]}"
 
+    def _identify(self, host: Host) -> Identity:
+        try:
+            return identify(host, self._policy.interface, self._policy.pin_root)
+        except OSError as error:
+            raise Impossible(
+                f"{self._policy.interface}: what runs on it cannot be read: {error}; run as {CAPABILITIES_WORDS}, "
+                "outside of 'ip netns exec', which hides /sys/fs/bpf"
+            ) from error
+
+    def unproven(self, host: Host) -> str | None:
+        """Return why the pinned maps are not those of the program that runs; None where they are."""
+        return self._identify(host).unproven(_MAP_NAMES.values())
+
+    @contextmanager
+    def _maps(self, host: Host) -> Iterator[dict[int, int]]:
+        """Open the maps that the attached program judges by; gives their descriptors, by IP version.
+
+        Raises:
+            Impossible: What is pinned is not what runs; entries would be written, and packets pass.
+        """
+        proven = self._identify(host)
+        proven.require(_MAP_NAMES.values())
+        with ExitStack() as held:
+            maps = {version: held.enter_context(bpf.pinned(self.path(version))) for version in _MAP_NAMES}
+            for version, descriptor in maps.items():
+                if bpf.map_info(descriptor) != proven.pinned_maps[_MAP_NAMES[version]]:
+                    raise Impossible(f"{self.path(version)} was replaced just now: run again")
+            yield maps
+
     def read(self, host: Host) -> Tables:
         """Read all entries of both maps."""
         rules: dict[Prefix, tuple[str, str]] = {}
         layouts: dict[int, MapLayout] = {}
-        for version in _MAP_NAMES:
-            path = self.path(version)
-            try:
-                with bpf.pinned(path) as descriptor:
-                    layout = bpf.map_info(descriptor).layout
-                    if (layout.type, layout.key_size, layout.value_size) != (
-                        "lpm_trie",
-                        _KEY_BYTES[version],
-                        _RULE_BYTES,
-                    ):
-                        raise Impossible(
-                            f"{path} is a {layout.type} with {layout.key_size}-byte keys and {layout.value_size}-byte "
-                            f"values, not an ACL (lpm_trie, {_KEY_BYTES[version]}, {_RULE_BYTES}): attach the program "
-                            "that belongs to this collection"
-                        )
-                    for key, value in bpf_map.items(descriptor, layout).items():
-                        owner = _OWNER_NAMES.get(value[1], str(value[1]))
-                        rules[Prefix.from_key(key)] = (owner, _ACTION_NAMES.get(value[0], str(value[0])))
-                    layouts[version] = layout
-            except OSError as error:
-                raise Impossible(_unreadable(path, self._policy.interface, error)) from error
+        with self._maps(host) as maps:
+            for version, descriptor in maps.items():
+                layout = bpf.map_info(descriptor).layout
+                _require_acl(layout, version, self.path(version))
+                for key, value in bpf_map.items(descriptor, layout).items():
+                    owner = _OWNER_NAMES.get(value[1], str(value[1]))
+                    rules[Prefix.from_key(key)] = (owner, _ACTION_NAMES.get(value[0], str(value[0])))
+                layouts[version] = layout
         directory = self._policy.state_directory
         state_file = None if directory is None else state_store.load(host, self._policy.state_file, directory)
         return Tables(rules, layouts, state_file)
@@ -192,8 +222,7 @@ class XdpMap:
         """Write the changes in batches; where that fails, restore the entries touched."""
         entries = entry_changes(changes)
         done: list[Change] = []
-        with ExitStack() as held:
-            maps = {version: held.enter_context(bpf.pinned(self.path(version))) for version in _MAP_NAMES}
+        with self._maps(host) as maps:
             try:
                 for version, descriptor in maps.items():
                     for group in (_of(version, entries, removed=True), _of(version, entries, removed=False)):
@@ -241,11 +270,11 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
         return Outcome([], None, checked=check)
     if netlink.link(interface) is None:
         _log.info("%s is absent: its policy is left out", interface)
-        return Outcome([], None, checked=check)
+        return Outcome([], None, checked=check, absent=True)
     entries = {parse_prefix(prefix): action for prefix, action in body["entries"].items()}
     policy = Policy(interface, entries=entries, pin_root=body["pin_root"])
-    if check and not host.exists(XdpMap(policy).path(4)):
-        # The program that brings the maps is still to be attached.
+    if check and XdpMap(policy).unproven(host):
+        # None is in force by these maps: the program is still to be attached, or its pins to be mended.
         return Outcome(_additions(policy), None, checked=True)
     return converge(XdpMap(policy), policy, host, check)
 
@@ -312,7 +341,18 @@ def _of(version: int, changes: Sequence[Change], removed: bool | None = None) ->
     ]
 
 
-def _unreadable(path: str, interface: str, error: OSError) -> str:
-    if error.errno == errno.ENOENT:
-        return f"{path} does not exist: attach the program to {interface} with xdp_program first, or correct pin_root"
-    return f"{path} cannot be read: {error.strerror}; run as root, outside of 'ip netns exec', which hides /sys/fs/bpf"
+def _require_acl(layout: MapLayout, version: int, path: str) -> None:
+    if (layout.type, layout.key_size, layout.value_size) != ("lpm_trie", _KEY_BYTES[version], _RULE_BYTES):
+        found = f"a {layout.type} with {layout.key_size}-byte keys and {layout.value_size}-byte values"
+    elif layout.value is not None and _names(layout.value)[: len(_RULE_FIELDS)] != _RULE_FIELDS:
+        found = f"an lpm_trie whose values are {layout.value}"
+    else:
+        return
+    raise Impossible(
+        f"{path} is {found}, not an ACL (lpm_trie, {_KEY_BYTES[version]}, {_RULE_BYTES}: {', '.join(_RULE_FIELDS)}): "
+        "attach the program that belongs to this collection"
+    )
+
+
+def _names(value: str) -> list[str]:
+    return [field.split("@")[0].strip() for field in value.partition("{")[2].rstrip("}").split(";")]

@@ -20,16 +20,20 @@ from .._core.converge import ApplyFailed, Change, CoreError, Impossible, Invalid
 from .._core.system import Host
 from .._core.versions import kernel_version
 from .._linux import bpf, libbpf, netlink
-from .._linux.bpf import Map, Program, XdpLink
+from .._linux.bpf import Map, Program
 from .._linux.bpf_object import BpfObject
+from .._linux.capabilities import missing
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
 from . import limits, plan, saved
-from .attach import Undo, attach, detach, remove_stale_maps
-from .drivers import Device
+from .attach import Undo, attach, clear_pins, detach
+from .bpffs import mount_over
+from .bpffs import on_bpffs as _on_bpffs
+from .drivers import Around, Device
+from .identity import Identity, identify, maps_of, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
-from .request import KIND, Desired
-from .state import Attachment, Source, State
+from .request import CAPABILITIES, CAPABILITIES_WORDS, KIND, Desired
+from .state import Source, State
 
 __all__ = ["KIND", "XdpProgram", "reapply"]
 
@@ -54,30 +58,38 @@ class XdpProgram:
             return self._read(host)
         except OSError as error:
             raise Impossible(
-                f"{self._desired.interface}: its XDP state cannot be read: {error}; run as root"
+                f"{self._desired.interface}: its XDP state cannot be read: {error}; run as {CAPABILITIES_WORDS}"
             ) from error
 
     def _read(self, host: Host) -> State:
         desired = self._desired
         link = netlink.link(desired.interface)
-        interfaces = {one.index: one.name for one in netlink.links()}
-        obstacles = _obstacles(host, desired.pin_root)
+        table = netlink.links()
+        interfaces = {one.index: one.name for one in table}
         state_file, policy = _read_state_file(host, desired), host.exists(desired.state_files[1])
+        desired, other_pins = _place(host, desired, state_file)
+        obstacles = _obstacles(host, desired)
         if libbpf.missing_library():
             return State(link, interfaces, state_file=state_file, policy=policy, obstacles=obstacles)
-        pinned_link, pinned_program, maps = _read_pins(desired.pins)
-        attachments = _attachments(link, pinned_link, pinned_program)
+        source = _read_source(host, desired.object) if desired.present else None
+        found = identify(host, desired.interface, desired.pin_root)
         return State(
             link=link,
             interfaces=interfaces,
-            attachments=attachments,
-            pinned_link=pinned_link,
-            maps={**_maps_in_use(attachments), **maps},
-            permissions=_permissions(desired),
+            attachments=found.attachments,
+            pinned_link=found.pinned_link,
+            elsewhere=found.elsewhere,
+            maps=_maps(found, state_file, source.maps if source else ()),
+            strays=found.strays(),
+            pins=found.pins,
+            strange=found.strange,
+            pin_root=desired.pin_root if desired != self._desired else None,
+            other_pins=other_pins,
+            permissions=_permissions(desired, found.pins) if _on_bpffs(host, desired.pin_root) else {},
             state_file=state_file,
             policy=policy,
-            source=_read_source(host, desired.object) if desired.present else None,
-            device=_read_device(link) if link else Device(desired.interface),
+            source=source,
+            device=_read_device(host, link, table) if link else Device(desired.interface),
             obstacles=obstacles,
         )
 
@@ -94,7 +106,7 @@ class XdpProgram:
         desired = self._desired
         state = self.read(host)
         if not desired.present:
-            detach(host, desired, state)
+            detach(host, state.in_force(desired), state)
             return
         undo = Undo()
         with ExitStack() as held:
@@ -109,7 +121,7 @@ class XdpProgram:
                 undo.run()
                 raise
         undo.accept()
-        remove_stale_maps(desired, state)
+        clear_pins(desired, state)
 
     def _attach_or_adjust(
         self, host: Host, state: State, changes: Sequence[Change], undo: Undo, held: ExitStack
@@ -117,7 +129,7 @@ class XdpProgram:
         desired = self._desired
         if touches_traffic(changes):
             program = attach(desired, state, undo, held)
-            state = replace(state, permissions=_permissions(desired))
+            state = replace(state, permissions=_permissions(desired, read_pins(desired.pins)[0]))
         else:
             if state.ours is None:
                 raise AssertionError("no attachment is planned, so there has to be one")
@@ -146,7 +158,7 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
     link = _find(body, table)
     if link is None:
         _log.info("%s is absent: its XDP program is left out", name)
-        return Outcome([], None, checked=check)
+        return Outcome([], None, checked=check, absent=True)
     if link.name != name:
         raise Impossible(
             f"the NIC at {body['bus_address']}, {name} when its XDP program was requested, is now {link.name}: run the "
@@ -174,8 +186,13 @@ def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
     return next((one for one in there if (one.permanent_mac or one.mac) == body["mac"]), there[0] if there else None)
 
 
-def _obstacles(host: Host, pin_root: str) -> list[str]:
-    reasons = []
+def _obstacles(host: Host, desired: Desired) -> list[str]:
+    pin_root, reasons = desired.pin_root, []
+    groups = {os.getegid(), *os.getgroups()}
+    lacking = missing(host, CAPABILITIES if desired.pin_group not in groups else CAPABILITIES[:-1])
+    if lacking:
+        # The kernel would take some steps, and refuse the one that proves them.
+        reasons.append(f"this process lacks {', '.join(lacking)}: run as {CAPABILITIES_WORDS}")
     library = libbpf.missing_library()
     if library:
         reasons.append(library)
@@ -183,23 +200,18 @@ def _obstacles(host: Host, pin_root: str) -> list[str]:
     if kernel_version(release) < _OLDEST_KERNEL:
         oldest = ".".join(map(str, _OLDEST_KERNEL))
         reasons.append(f"kernel {release} is older than {oldest}, the first to replace XDP programs safely: upgrade it")
-    if not _on_bpffs(host, pin_root):
+    point, kind = mount_over(host, pin_root)
+    if kind == "bpf" and point == pin_root:
+        # Its owner and mode are set too, and what is pinned there by others stands beside our directories.
+        reasons.append(
+            f"{pin_root} is the BPF file system itself: name a directory below it, such as {pin_root}/tripod"
+        )
+    if kind != "bpf":
         reasons.append(
             f"{pin_root} is not on a BPF file system: mount one first, 'mount -t bpf bpf /sys/fs/bpf' "
             "('ip netns exec' hides it: enter a namespace with 'nsenter --net=' instead)"
         )
     return reasons
-
-
-def _on_bpffs(host: Host, path: str) -> bool:
-    best = ("", "")
-    for line in (host.read("/proc/self/mountinfo") or "").splitlines():
-        fields = line.split()
-        point, kind = fields[4], fields[fields.index("-") + 1]
-        # The last of equal mount points is on top.
-        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best[0]):
-            best = (point, kind)
-    return best[1] == "bpf"
 
 
 def _read_state_file(host: Host, desired: Desired) -> Mapping[str, Any] | None:
@@ -218,61 +230,60 @@ def _read_source(host: Host, path: str) -> Source:
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         with BpfObject(content, path) as opened:
-            return Source(sha256, opened.xdp_programs(), opened.maps(), content)
+            return Source(
+                sha256,
+                opened.xdp_programs(),
+                opened.maps(),
+                content,
+                fragments=opened.takes_fragments(),
+                program_arrays=opened.program_arrays(),
+            )
     except Invalid as error:
         return Source(sha256, error=f"{error}; {len(content)} bytes, SHA-256 {sha256}: copy it again or rebuild it")
 
 
-def _read_pins(directory: str) -> tuple[XdpLink | None, Program | None, dict[str, Map]]:
-    link = program = None
-    maps = {}
-    if os.path.exists(f"{directory}/link"):
-        with bpf.pinned(f"{directory}/link") as descriptor:
-            link = bpf.xdp_link_info(descriptor)
-    if os.path.exists(f"{directory}/prog"):
-        with bpf.pinned(f"{directory}/prog") as descriptor:
-            program = bpf.program_info(descriptor)
-    if os.path.isdir(f"{directory}/maps"):
-        for name in os.listdir(f"{directory}/maps"):
-            if not name.endswith("~"):
-                with bpf.pinned(f"{directory}/maps/{name}") as descriptor:
-                    maps[name] = bpf.map_info(descriptor)
-    return link, program, maps
+def _maps(found: Identity, state_file: Mapping[str, Any] | None, names: Collection[str]) -> dict[str, Map]:
+    """Return our maps by name: those that are in force, before those that a pin only claims to be.
+
+    Args:
+        found: What runs and what is pinned.
+        state_file: Says which program was loaded last.
+        names: Of the object's maps; the kernel cuts them.
+    """
+    pinned = found.pinned_maps
+    program = found.ours.program if found.ours else found.pinned_program
+    loaded = ((state_file or {}).get("loaded") or {}).get("id")
+    if program is None or not (found.ours or program.id == loaded):
+        return pinned  # the pinned program is not the one that was loaded last
+    used = list(maps_of(program))
+    right = {
+        name: one for name, one in pinned.items() if (one.id, name[: bpf.NAME_LIMIT]) in {(u.id, u.name) for u in used}
+    }
+    left = {one.name: one for one in used if one.id not in {held.id for held in right.values()}}
+    claimed = {
+        name: left.pop(name[: bpf.NAME_LIMIT], None) for name in {**pinned, **dict.fromkeys(names)} if name not in right
+    }
+    return {**pinned, **{name: one for name, one in claimed.items() if one}, **left}
 
 
-def _attachments(link: Link | None, pinned_link: XdpLink | None, pinned: Program | None) -> list[Attachment]:
-    if link is None or link.xdp.mode is None:
-        return []
-    holders = {one.program_id: one.id for one in bpf.xdp_links() if one.index == link.index}
-    found = []
-    for mode, number in link.xdp.programs.items():
-        with bpf.program_by_id(number) as descriptor:
-            program = bpf.program_info(descriptor)
-        holder = holders.get(number)
-        if holder is None:
-            ours = pinned is not None and pinned.id == number
-        else:
-            ours = pinned_link is not None and pinned_link.id == holder
-        found.append(Attachment(mode, program, holder, ours))
-    return found
+def _place(host: Host, desired: Desired, state_file: Mapping[str, Any] | None) -> tuple[Desired, str | None]:
+    """Return the request with the place of the pins that it is about, and a second directory of pins if there is one.
+
+    What is detached is where the state file says that it was attached.
+    """
+    saved = (state_file or {}).get("pin_root", desired.pin_root)
+    if saved == desired.pin_root:
+        return desired, None
+    there = replace(desired, pin_root=saved)
+    pinned = [one for one in (there, desired) if _on_bpffs(host, one.pin_root) and os.path.isdir(one.pins)]
+    if desired.present:
+        return desired, there.pins if there in pinned else None
+    return there, desired.pins if desired in pinned else None
 
 
-def _maps_in_use(attachments: Sequence[Attachment]) -> dict[str, Map]:
+def _permissions(desired: Desired, pins: Collection[str]) -> dict[str, tuple[int, int]]:
     found = {}
-    for one in attachments:
-        for number in one.program.map_ids if one.ours else ():
-            with bpf.map_by_id(number) as descriptor:
-                used = bpf.map_info(descriptor)
-            if "." not in used.name:  # .rodata and its like belong to one program
-                found[used.name] = used
-    return found
-
-
-def _permissions(desired: Desired) -> dict[str, tuple[int, int]]:
-    found = {}
-    paths = [desired.pin_root, desired.pins, *(f"{desired.pins}/{name}" for name in ("link", "prog", "maps"))]
-    if os.path.isdir(f"{desired.pins}/maps"):
-        paths += [f"{desired.pins}/maps/{name}" for name in os.listdir(f"{desired.pins}/maps")]
+    paths = [desired.pin_root, desired.pins, f"{desired.pins}/maps", *(f"{desired.pins}/{name}" for name in pins)]
     for path in paths:
         try:
             status = os.stat(path)
@@ -282,11 +293,12 @@ def _permissions(desired: Desired) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _read_device(link: Link) -> Device:
+def _read_device(host: Host, link: Link, table: Sequence[Link]) -> Device:
     settings = read_settings(link.name)
     channels = {kind: count.current for kind, count in (settings.channels or {}).items()}
     on = {name for name, feature in settings.features.items() if feature.active}
-    return Device.of(link, settings, netlink.xdp_features(link.index), link.mtu, channels, on.__contains__)
+    features, around = netlink.xdp_features(link.index), Around.read(host, link.name)
+    return Device.of(link, settings, features, link.mtu, channels, on.__contains__, table, around)
 
 
 def _write_state_file(host: Host, desired: Desired, state: State, program: Program) -> None:

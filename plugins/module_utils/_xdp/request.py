@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._core import state_store
+from .._core.names import absolute_path, interface_name
 
 KIND = "xdp"
 PIN_ROOT = "/sys/fs/bpf/tripod"
 STATE_DIRECTORY = state_store.DIRECTORY
 MODES = ("native", "generic", "offload")
 DIRECTORY_MODE = 0o750
+# BPF and PERFMON would load a program; to open one, a map or a link by its number takes SYS_ADMIN.
+CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "CHOWN")
+CAPABILITIES_WORDS = "root with the capabilities SYS_ADMIN, NET_ADMIN and, for pin_group, CHOWN"
 
 
 def pin_directory(pin_root: str, interface: str) -> str:
@@ -52,6 +56,18 @@ class Desired:
     recreate_maps: bool = False
     replace_foreign: bool = False
     state_directory: str = STATE_DIRECTORY
+
+    def __post_init__(self) -> None:
+        """Refuse names that reach further than one interface's pins and files.
+
+        Raises:
+            Invalid: The message says which, and why.
+        """
+        interface_name(self.interface)
+        absolute_path(self.pin_root, "pin_root")
+        absolute_path(self.state_directory, "state_dir")
+        if self.object:
+            absolute_path(self.object, "object")
 
     @property
     def pins(self) -> str:

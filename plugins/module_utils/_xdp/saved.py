@@ -26,6 +26,7 @@ from .._guard.arm import Guard, protect
 from .._guard.record import Restore
 from .._linux import bpf, netlink
 from .attach import step
+from .identity import link_holders
 from .plan import touches_traffic
 from .request import DIRECTORY_MODE, KIND, Desired
 from .state import State
@@ -73,7 +74,7 @@ class Protection:
         """Save what is attached, and arm the guard where one is needed."""
         if self._mode == "never" or not touches_traffic(changes):
             return
-        desired = self._desired
+        desired = state.in_force(self._desired)
         saved = save(desired, state)
         try:
             self.guard = protect(
@@ -185,7 +186,6 @@ def _saved_programs(body: Mapping[str, Any]) -> dict[str, int]:
 
 def _attach(body: Mapping[str, Any], link: netlink.Link, desired: Mapping[str, int]) -> None:
     """Replace where the same bpf_link still holds the interface, so that no packet passes without a program."""
-    holders = {one.program_id: one.id for one in bpf.xdp_links() if one.index == link.index}
     own = _link_id(f"{body['kept']}/{_MIRROR}/link")
     left = {
         one["mode"]: one["link"]
@@ -195,8 +195,8 @@ def _attach(body: Mapping[str, Any], link: netlink.Link, desired: Mapping[str, i
     for mode, number in link.xdp.programs.items():
         if desired.get(mode) == number:
             continue
-        holder = holders.get(number)
         with bpf.program_by_id(number) as current:
+            holder = _holder(link_holders(link, mode, number, current), own, link.name)
             if mode in left and holder is not None and holder == own:
                 with bpf.link_by_id(holder) as descriptor, bpf.pinned(f"{body['kept']}/{mode}") as before:
                     bpf.update_link(descriptor, before, current)
@@ -212,6 +212,18 @@ def _attach(body: Mapping[str, Any], link: netlink.Link, desired: Mapping[str, i
                 _attach_by_link(before, link.index, mode, f"{body['kept']}/{_MIRROR}/link")
             else:
                 _patiently(lambda before=before, mode=mode: netlink.set_xdp(link.index, before, mode))
+
+
+def _holder(holders: Sequence[int], own: int | None, name: str) -> int | None:
+    if own in holders:
+        return own
+    if len(holders) > 1:
+        numbers = ", ".join(map(str, holders))
+        raise ApplyFailed(
+            f"bpf_links {numbers} name the index of {name} and its program, and all but one are in other network "
+            "namespaces: detach it with its owner's tool"
+        )
+    return holders[0] if holders else None
 
 
 def _attach_by_link(program: int, index: int, mode: str, path: str) -> None:

@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._linux.bpf import Map, MapLayout, Program, XdpLink
+from .._linux.bpf import Map, MapLayout, XdpLink
 from .._linux.netlink import Link
 from .drivers import Device
+from .identity import HALF, MAPS, Attachment, Pin
+from .request import Desired
+
+__all__ = ["Attachment", "Source", "State", "facts"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Source:
 
     Attributes:
         error: Why it cannot be used; the rest is empty then.
+        fragments: Its programs that take packets in several buffers (``xdp.frags``).
+        program_arrays: Its maps that it fills with its programs itself, for tail calls.
     """
 
     sha256: str = ""
@@ -28,25 +34,8 @@ class Source:
     maps: Mapping[str, MapLayout] = field(default_factory=dict)
     content: bytes = b""
     error: str | None = None
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A program on the interface.
-
-    Attributes:
-        link_id: The bpf_link that holds it; None where it was attached by netlink.
-        ours: Whether our pins hold it.
-    """
-
-    mode: str
-    program: Program
-    link_id: int | None = None
-    ours: bool = False
-
-    def __str__(self) -> str:
-        holder = "netlink" if self.link_id is None else f"bpf_link {self.link_id}"
-        return f"{self.program.name} (id {self.program.id}, {self.mode}, by {holder})"
+    fragments: Sequence[str] = ()
+    program_arrays: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,13 @@ class State:
         interfaces: Names of all interfaces, by index.
         attachments: Programs on it, ours and others'.
         pinned_link: The bpf_link under our pin.
-        maps: Our maps by name: pinned, or in use by our program though their pin is gone.
+        elsewhere: Where that is attached, if not here: an interface's name, or "another network namespace".
+        maps: Our maps by name: in use by our program that runs, or by the one that ran last, or else pinned.
+        strays: Pins that are not what runs, by name below our directory: what is there, and what runs.
+        pins: What is pinned there, by the same names.
+        strange: Names there that are none of ours.
+        pin_root: Where our pins are, if not where they are requested: the state file says so.
+        other_pins: A second directory with pins for this interface.
         permissions: Group id and mode of every pin and directory, by path.
         state_file: Body of the state file; empty for one that cannot be understood.
         policy: Whether a state file holds entries for our maps.
@@ -71,7 +66,13 @@ class State:
     interfaces: Mapping[int, str] = field(default_factory=dict)
     attachments: Sequence[Attachment] = ()
     pinned_link: XdpLink | None = None
+    elsewhere: str | None = None
     maps: Mapping[str, Map] = field(default_factory=dict)
+    strays: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    strange: Sequence[str] = ()
+    pin_root: str | None = None
+    other_pins: str | None = None
     permissions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     state_file: Mapping[str, Any] | None = None
     policy: bool = False
@@ -88,6 +89,26 @@ class State:
     def foreign(self) -> list[Attachment]:
         """Attachments of others."""
         return [one for one in self.attachments if not one.ours]
+
+    @property
+    def halves(self) -> list[str]:
+        """Names of replacements of link and program that a killed run left; those of maps are stale maps."""
+        return [name for name in self.pins if name.endswith(HALF) and not name.startswith(f"{MAPS}/")]
+
+    @property
+    def moved(self) -> bool:
+        """Whether our link took its program to another interface's name, or to another network namespace."""
+        held, pinned = self.pinned_link, self.pins.get("prog", Pin("")).object
+        loaded = (self.state_file or {}).get("loaded") or {}
+        return (
+            self.elsewhere is not None
+            and held is not None
+            and held.program_id in (loaded.get("id"), pinned.id if pinned else None)
+        )
+
+    def in_force(self, desired: Desired) -> Desired:
+        """Return what is requested with the place of the pins that are there."""
+        return replace(desired, pin_root=self.pin_root) if self.pin_root else desired
 
     @property
     def loaded_sha256(self) -> str | None:

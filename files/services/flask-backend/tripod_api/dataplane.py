@@ -70,21 +70,23 @@ class Dataplane:
                 ),
             )
         except Unavailable:
-            return {"reachable": False, "status": "unreachable", "interfaces": []}
+            return {"reachable": False, "status": "unreachable", "interfaces": [], "problems": []}
         try:
-            interfaces = list(self._stats().interfaces)
+            stats = self._stats()
         except Unavailable:
-            interfaces = []
+            stats = backend_pb2.StatsResponse()
         return {
             "reachable": True,
             "status": health_pb2.HealthCheckResponse.ServingStatus.Name(health.status).lower(),
             "interfaces": [
-                {"name": entry.name, "mode": entry.mode, "program": _program(entry.program)} for entry in interfaces
+                {"name": entry.name, "mode": entry.mode, "program": _program(entry.program)}
+                for entry in stats.interfaces
             ],
+            "problems": _problems(stats),
         }
 
     def stats(self) -> dict[str, Any]:
-        """Return the counters of every interface."""
+        """Return the counters of every interface that has any to give, and what is wrong with the others."""
         stats = self._stats()
         return {
             "timestamp": stats.timestamp.ToJsonString(),
@@ -105,6 +107,7 @@ class Dataplane:
                 }
                 for entry in stats.interfaces
             ],
+            "problems": _problems(stats),
         }
 
     def trace(self, interface: str, frame: bytes) -> dict[str, Any]:
@@ -185,5 +188,15 @@ def _program(program: backend_pb2.Program) -> dict[str, Any]:
     return {"id": program.id, "name": program.name, "tag": program.tag}
 
 
+def _problems(stats: backend_pb2.StatsResponse) -> list[dict[str, Any]]:
+    return [
+        {"interface": entry.interface or None, "state": entry.state, "problem": entry.problem}
+        for entry in stats.problems
+    ]
+
+
 def _verdict(verdict: backend_pb2.Verdict) -> str:
+    # A number without a name must not cost the caller all the others; the kernel's are lower by one.
+    if verdict not in backend_pb2.Verdict.values():
+        return f"unknown_{verdict - 1}"
     return backend_pb2.Verdict.Name(verdict).removeprefix("VERDICT_").lower()

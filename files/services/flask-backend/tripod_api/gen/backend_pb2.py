@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctripod_api/gen/backend.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\x0b\x44\x61taRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tinterface\x18\x02 \x01(\t\"\xbd\x01\n\x0c\x44\x61taResponse\x12\x11\n\tinterface\x18\x01 \x01(\t\x12#\n\x07verdict\x18\x02 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\"\n\x04rule\x18\x04 \x01(\x0b\x32\x0f.tripod.v1.RuleH\x00\x88\x01\x01\x12#\n\x07program\x18\x05 \x01(\x0b\x32\x12.tripod.v1.Program\x12\x13\n\x0b\x64uration_ns\x18\x06 \x01(\x04\x42\x07\n\x05_rule\"5\n\x04Rule\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\">\n\x07Program\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\"\x0e\n\x0cStatsRequest\"m\n\rStatsResponse\x12-\n\ttimestamp\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ninterfaces\x18\x02 \x03(\x0b\x32\x19.tripod.v1.InterfaceStats\"w\n\x0eInterfaceStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12#\n\x07program\x18\x03 \x01(\x0b\x32\x12.tripod.v1.Program\x12$\n\x08\x63ounters\x18\x04 \x03(\x0b\x32\x12.tripod.v1.Counter\"^\n\x07\x43ounter\x12#\n\x07verdict\x18\x01 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04*\x81\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_ABORTED\x10\x01\x12\x10\n\x0cVERDICT_DROP\x10\x02\x12\x10\n\x0cVERDICT_PASS\x10\x03\x12\x0e\n\nVERDICT_TX\x10\x04\x12\x14\n\x10VERDICT_REDIRECT\x10\x05\x32\x8f\x01\n\x0e\x42\x61\x63kendService\x12>\n\x0bProcessData\x12\x16.tripod.v1.DataRequest\x1a\x17.tripod.v1.DataResponse\x12=\n\x08GetStats\x12\x17.tripod.v1.StatsRequest\x1a\x18.tripod.v1.StatsResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctripod_api/gen/backend.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\x0b\x44\x61taRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tinterface\x18\x02 \x01(\t\"\xbd\x01\n\x0c\x44\x61taResponse\x12\x11\n\tinterface\x18\x01 \x01(\t\x12#\n\x07verdict\x18\x02 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\"\n\x04rule\x18\x04 \x01(\x0b\x32\x0f.tripod.v1.RuleH\x00\x88\x01\x01\x12#\n\x07program\x18\x05 \x01(\x0b\x32\x12.tripod.v1.Program\x12\x13\n\x0b\x64uration_ns\x18\x06 \x01(\x04\x42\x07\n\x05_rule\"5\n\x04Rule\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\">\n\x07Program\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\"\x0e\n\x0cStatsRequest\"\x93\x01\n\rStatsResponse\x12-\n\ttimestamp\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ninterfaces\x18\x02 \x03(\x0b\x32\x19.tripod.v1.InterfaceStats\x12$\n\x08problems\x18\x03 \x03(\x0b\x32\x12.tripod.v1.Problem\"<\n\x07Problem\x12\x11\n\tinterface\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\"w\n\x0eInterfaceStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12#\n\x07program\x18\x03 \x01(\x0b\x32\x12.tripod.v1.Program\x12$\n\x08\x63ounters\x18\x04 \x03(\x0b\x32\x12.tripod.v1.Counter\"^\n\x07\x43ounter\x12#\n\x07verdict\x18\x01 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04*\x81\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_ABORTED\x10\x01\x12\x10\n\x0cVERDICT_DROP\x10\x02\x12\x10\n\x0cVERDICT_PASS\x10\x03\x12\x0e\n\nVERDICT_TX\x10\x04\x12\x14\n\x10VERDICT_REDIRECT\x10\x05\x32\x8f\x01\n\x0e\x42\x61\x63kendService\x12>\n\x0bProcessData\x12\x16.tripod.v1.DataRequest\x1a\x17.tripod.v1.DataResponse\x12=\n\x08GetStats\x12\x17.tripod.v1.StatsRequest\x1a\x18.tripod.v1.StatsResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tripod_api.gen.backend_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'tripod/go-backend/gen/tripodv1;tripodv1'
-  _globals['_VERDICT']._serialized_start=780
-  _globals['_VERDICT']._serialized_end=909
+  _globals['_VERDICT']._serialized_start=881
+  _globals['_VERDICT']._serialized_end=1010
   _globals['_DATAREQUEST']._serialized_start=76
   _globals['_DATAREQUEST']._serialized_end=122
   _globals['_DATARESPONSE']._serialized_start=125
@@ -45,12 +45,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRAM']._serialized_end=433
   _globals['_STATSREQUEST']._serialized_start=435
   _globals['_STATSREQUEST']._serialized_end=449
-  _globals['_STATSRESPONSE']._serialized_start=451
-  _globals['_STATSRESPONSE']._serialized_end=560
-  _globals['_INTERFACESTATS']._serialized_start=562
-  _globals['_INTERFACESTATS']._serialized_end=681
-  _globals['_COUNTER']._serialized_start=683
-  _globals['_COUNTER']._serialized_end=777
-  _globals['_BACKENDSERVICE']._serialized_start=912
-  _globals['_BACKENDSERVICE']._serialized_end=1055
+  _globals['_STATSRESPONSE']._serialized_start=452
+  _globals['_STATSRESPONSE']._serialized_end=599
+  _globals['_PROBLEM']._serialized_start=601
+  _globals['_PROBLEM']._serialized_end=661
+  _globals['_INTERFACESTATS']._serialized_start=663
+  _globals['_INTERFACESTATS']._serialized_end=782
+  _globals['_COUNTER']._serialized_start=784
+  _globals['_COUNTER']._serialized_end=878
+  _globals['_BACKENDSERVICE']._serialized_start=1013
+  _globals['_BACKENDSERVICE']._serialized_end=1156
 # @@protoc_insertion_point(module_scope)

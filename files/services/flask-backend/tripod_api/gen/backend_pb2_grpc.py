@@ -57,14 +57,15 @@ class BackendServiceServicer:
 
         INVALID_ARGUMENT: the frame is shorter than an Ethernet header or longer than the kernel can test, or no interface is named.
         NOT_FOUND: no program of ours is attached on that interface.
-        FAILED_PRECONDITION: the attached program is not built from the object at hand, so the answer would be a guess.
+        FAILED_PRECONDITION: the object at hand or the pins are not those of the attached program, so the answer would be a guess.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """GetStats returns the counters of every interface that carries a program of ours, summed over CPUs.
+        """GetStats returns the counters of every interface that carries a program of ours, summed over CPUs, and a problem for
+        everything that is not as it should be: one broken interface costs the others nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

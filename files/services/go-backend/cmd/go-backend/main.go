@@ -16,7 +16,6 @@ import (
 	grpcprometheus "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
@@ -27,6 +26,7 @@ import (
 	"tripod/go-backend/internal/metrics"
 	"tripod/go-backend/internal/object"
 	"tripod/go-backend/internal/privilege"
+	"tripod/go-backend/internal/rescue"
 	"tripod/go-backend/internal/tracer"
 )
 
@@ -62,6 +62,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	slog.SetDefault(log)
 
 	httpListener, err := listen("HTTP_ADDRESS", cfg.HTTPAddress)
 	if err != nil {
@@ -77,7 +78,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	root, file := dataplane.NewRoot(cfg.PinRoot), object.Open(cfg.ObjectPath)
 	traces := tracer.New(root, file)
 	defer traces.Close()
-	health := control.NewHealth(root.Check, log)
+	health := control.NewHealth(control.SurveyCheck(root, file), log)
 	rpcMetrics := grpcprometheus.NewServerMetrics(grpcprometheus.WithServerHandlingTimeHistogram())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -87,14 +88,15 @@ func run(ctx context.Context, getenv func(string) string) error {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(128),
 		grpc.ConnectionTimeout(5*time.Second),
-		grpc.UnaryInterceptor(rpcMetrics.UnaryServerInterceptor()),
-		grpc.StreamInterceptor(rpcMetrics.StreamServerInterceptor()),
+		// What is caught is counted: a call that panicked is an internal error like others.
+		grpc.ChainUnaryInterceptor(rpcMetrics.UnaryServerInterceptor(), control.RecoverUnary()),
+		grpc.ChainStreamInterceptor(rpcMetrics.StreamServerInterceptor(), control.RecoverStream()),
 	)
 	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, log))
 	grpc_health_v1.RegisterHealthServer(grpcServer, health)
 	rpcMetrics.InitializeMetrics(grpcServer)
 	httpServer := &http.Server{
-		Handler:           control.HTTPHandler(health, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})),
+		Handler:           control.HTTPHandler(health, metrics.Handler(registry, log)),
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -139,10 +141,14 @@ func releaseTwins(ctx context.Context, root dataplane.Root, traces *tracer.Trace
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			// Where the root cannot be read, health says so; the twins stay for when it can.
-			if names, err := root.Interfaces(); err == nil {
-				traces.Keep(names)
-			}
+			_ = rescue.Do("release of twins", func() error {
+				names, err := root.Interfaces()
+				// Where the root cannot be read, health says so; the twins stay for when it can.
+				if err == nil {
+					traces.Keep(names)
+				}
+				return err
+			})
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"tripod/go-backend/gen/tripodv1"
+	"tripod/go-backend/internal/bpftest"
 )
 
 // freeAddress returns a loopback address that was free a moment ago.
@@ -42,64 +43,100 @@ func getenv(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
-func TestServesWithoutAnyInterfaceAndStopsInTime(t *testing.T) {
-	env := environment(t)
+func TestMain(m *testing.M) { bpftest.Main(m) }
+
+// start runs the service and returns a connection to it, and a function that stops it.
+func start(t *testing.T, env map[string]string) (*grpc.ClientConn, func()) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, getenv(env)) }()
-
 	connection, err := grpc.NewClient("passthrough:///"+env["GRPC_ADDRESS"],
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer connection.Close()
+	t.Cleanup(func() { connection.Close() })
+	return connection, func() {
+		t.Helper()
+		began := time.Now()
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(2 * shutdownTimeout):
+			t.Fatalf("still running after %s", time.Since(began))
+		}
+	}
+}
+
+// expect asks for the health, and for pages.
+func expect(t *testing.T, env map[string]string, connection *grpc.ClientConn,
+	status grpc_health_v1.HealthCheckResponse_ServingStatus, readiness int, pages map[string]string,
+) {
+	t.Helper()
 	health := grpc_health_v1.NewHealthClient(connection)
 	answer, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-	if err != nil || answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+	if err != nil || answer.GetStatus() != status {
 		t.Fatalf("got %v, %v", answer, err)
 	}
-	stats, err := tripodv1.NewBackendServiceClient(connection).GetStats(t.Context(), &tripodv1.StatsRequest{})
-	if err != nil || len(stats.GetInterfaces()) != 0 {
-		t.Errorf("got %v, %v", stats, err)
-	}
-	for path, part := range map[string]string{
-		"/healthz": "alive", "/readyz": "ready",
-		"/metrics": `grpc_server_handled_total{grpc_code="OK",grpc_method="GetStats"`,
-	} {
+	for path, part := range pages {
 		response, err := http.Get("http://" + env["HTTP_ADDRESS"] + path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(response.Body)
 		response.Body.Close()
-		if response.StatusCode != http.StatusOK || !strings.Contains(string(body), part) {
+		want := http.StatusOK
+		if path == "/readyz" {
+			want = readiness
+		}
+		if response.StatusCode != want || !strings.Contains(string(body), part) {
 			t.Errorf("%s: %s\n%s", path, response.Status, body)
 		}
 	}
+}
+
+func TestServesWithoutAnyInterface(t *testing.T) {
+	env := environment(t)
+	env["XDP_PIN_ROOT"], env["XDP_OBJECT"] = bpftest.NewHost(t).Root, bpftest.Object(t)
+	connection, stop := start(t, env)
+	defer stop()
+	expect(t, env, connection, grpc_health_v1.HealthCheckResponse_SERVING, http.StatusOK, map[string]string{
+		"/readyz": "ready", "/metrics": "tripod_ready 1",
+	})
+}
+
+func TestLivesWithoutPinsAndObjectAndStopsInTime(t *testing.T) {
+	env := environment(t)
+	connection, stop := start(t, env)
+	defer stop()
+	// The process is alive and says what it lacks.
+	expect(t, env, connection, grpc_health_v1.HealthCheckResponse_NOT_SERVING, http.StatusServiceUnavailable, map[string]string{
+		"/readyz": env["XDP_PIN_ROOT"],
+	})
+	stats, err := tripodv1.NewBackendServiceClient(connection).GetStats(t.Context(), &tripodv1.StatsRequest{})
+	if err != nil || len(stats.GetInterfaces()) != 0 || len(stats.GetProblems()) != 2 {
+		t.Errorf("got %v, %v", stats, err)
+	}
+	expect(t, env, connection, grpc_health_v1.HealthCheckResponse_NOT_SERVING, http.StatusServiceUnavailable, map[string]string{
+		"/healthz": "alive", "/readyz": env["XDP_OBJECT"],
+		"/metrics": `grpc_server_handled_total{grpc_code="OK",grpc_method="GetStats"`,
+	})
 	services, err := connectionServices(t, connection)
 	if err == nil {
 		t.Errorf("reflection answers: %v", services)
 	}
 
 	// A watcher never ends its call, and must not keep the service from stopping.
-	watch, err := health.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	watch, err := grpc_health_v1.NewHealthClient(connection).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := watch.Recv(); err != nil {
 		t.Fatal(err)
-	}
-	began := time.Now()
-	stop()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(2 * shutdownTimeout):
-		t.Fatalf("still running after %s", time.Since(began))
 	}
 }
 

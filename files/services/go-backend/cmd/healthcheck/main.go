@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,14 +36,23 @@ func run(getenv func(string) string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := checkHTTP(ctx, config.DialAddress(cfg.HTTPAddress)); err != nil {
+	address := config.DialAddress(cfg.HTTPAddress)
+	if err := checkHTTP(ctx, address, "/healthz"); err != nil {
 		return err
 	}
-	return checkGRPC(ctx, config.DialAddress(cfg.GRPCAddress))
+	err = checkGRPC(ctx, config.DialAddress(cfg.GRPCAddress))
+	if errors.Is(err, errNotServing) {
+		// The engine keeps what is printed here, so the reason belongs into it.
+		return errors.Join(err, checkHTTP(ctx, address, "/readyz"))
+	}
+	return err
 }
 
-func checkHTTP(ctx context.Context, address string) error {
-	url := "http://" + address + "/healthz"
+// errNotServing is the answer of a service that lives and cannot do its work.
+var errNotServing = errors.New("not serving")
+
+func checkHTTP(ctx context.Context, address, path string) error {
+	url := "http://" + address + path
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", url, err)
@@ -55,7 +65,7 @@ func checkHTTP(ctx context.Context, address string) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 512))
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 2048))
 		return fmt.Errorf("%s: %s: %s", url, response.Status, text)
 	}
 	return nil
@@ -74,7 +84,7 @@ func checkGRPC(ctx context.Context, address string) error {
 		return fmt.Errorf("gRPC health of %s: %w", address, err)
 	}
 	if answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("gRPC health of %s is %s; http /readyz and the log say why", address, answer.Status)
+		return fmt.Errorf("%w: gRPC health of %s is %s", errNotServing, address, answer.Status)
 	}
 	return nil
 }

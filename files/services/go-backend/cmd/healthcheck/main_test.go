@@ -47,6 +47,11 @@ func TestHealthcheck(t *testing.T) {
 	}{
 		{"healthy", service(t, alive, serving), ""},
 		{"not serving", service(t, alive, grpc_health_v1.HealthCheckResponse_NOT_SERVING), "NOT_SERVING"},
+		{"not serving for a reason", service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/readyz" {
+				http.Error(w, "eth0 runs no program", http.StatusServiceUnavailable)
+			}
+		}, grpc_health_v1.HealthCheckResponse_NOT_SERVING), "eth0 runs no program"},
 		{"HTTP error", service(t, func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "out of order", http.StatusInternalServerError)
 		}, serving), "out of order"},

@@ -402,8 +402,10 @@ type StatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the counters were read.
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
-	// Sorted by name.
-	Interfaces    []*InterfaceStats `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Those that run the pinned program and whose counters could be read. Sorted by name.
+	Interfaces []*InterfaceStats `protobuf:"bytes,2,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Empty where all is as it should be. An interface may be here and in interfaces, where only its counters are sound.
+	Problems      []*Problem `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -452,6 +454,89 @@ func (x *StatsResponse) GetInterfaces() []*InterfaceStats {
 	return nil
 }
 
+func (x *StatsResponse) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+// Problem is one thing that is not as it should be.
+type Problem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The interface; empty where the problem is nobody's alone.
+	Interface string `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Of an interface:
+	//
+	//	"absent": it is not there, e.g. unplugged; the only state in which the service counts as healthy all the same;
+	//	"detached": it runs no XDP program; "foreign": it runs another one than the pinned;
+	//	"unpinned": it runs one, and none is pinned to compare it with;
+	//	"damaged": it runs the pinned program, but a pin of a map is missing or is not that program's;
+	//	"unreadable": a pin or the kernel gave no answer.
+	//
+	// Of no interface:
+	//
+	//	"unreadable": the directory of all pins; then no interface can be named;
+	//	"object_unusable": the object file, so that reasons may have no name; counters are as good as ever;
+	//	"unexpected": entries among the pins that belong to no interface; healthy all the same.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// What is wrong and what to do, as a sentence.
+	Problem       string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Problem) Reset() {
+	*x = Problem{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Problem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Problem) ProtoMessage() {}
+
+func (x *Problem) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Problem.ProtoReflect.Descriptor instead.
+func (*Problem) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Problem) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Problem) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Problem) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type InterfaceStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -466,7 +551,7 @@ type InterfaceStats struct {
 
 func (x *InterfaceStats) Reset() {
 	*x = InterfaceStats{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[6]
+	mi := &file_tripod_v1_backend_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +563,7 @@ func (x *InterfaceStats) String() string {
 func (*InterfaceStats) ProtoMessage() {}
 
 func (x *InterfaceStats) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[6]
+	mi := &file_tripod_v1_backend_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +576,7 @@ func (x *InterfaceStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceStats.ProtoReflect.Descriptor instead.
 func (*InterfaceStats) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{6}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InterfaceStats) GetName() string {
@@ -524,18 +609,19 @@ func (x *InterfaceStats) GetCounters() []*Counter {
 
 // Counter counts since the maps were made; a replaced program goes on with its predecessor's.
 type Counter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verdict       Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=tripod.v1.Verdict" json:"verdict,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	Packets       uint64                 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=tripod.v1.Verdict" json:"verdict,omitempty"`
+	// As in DataResponse; "unknown_2" where the object gives the number 2 no name.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Packets       uint64 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes         uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[7]
+	mi := &file_tripod_v1_backend_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +633,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[7]
+	mi := &file_tripod_v1_backend_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +646,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{7}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Counter) GetVerdict() Verdict {
@@ -617,12 +703,17 @@ const file_tripod_v1_backend_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03tag\x18\x03 \x01(\tR\x03tag\x12\x12\n" +
 	"\x04mode\x18\x04 \x01(\tR\x04mode\"\x0e\n" +
-	"\fStatsRequest\"\x84\x01\n" +
+	"\fStatsRequest\"\xb4\x01\n" +
 	"\rStatsResponse\x128\n" +
 	"\ttimestamp\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x129\n" +
 	"\n" +
 	"interfaces\x18\x02 \x03(\v2\x19.tripod.v1.InterfaceStatsR\n" +
-	"interfaces\"\x96\x01\n" +
+	"interfaces\x12.\n" +
+	"\bproblems\x18\x03 \x03(\v2\x12.tripod.v1.ProblemR\bproblems\"W\n" +
+	"\aProblem\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x96\x01\n" +
 	"\x0eInterfaceStats\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12,\n" +
@@ -658,7 +749,7 @@ func file_tripod_v1_backend_proto_rawDescGZIP() []byte {
 }
 
 var file_tripod_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tripod_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tripod_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_tripod_v1_backend_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: tripod.v1.Verdict
 	(*DataRequest)(nil),           // 1: tripod.v1.DataRequest
@@ -667,28 +758,30 @@ var file_tripod_v1_backend_proto_goTypes = []any{
 	(*Program)(nil),               // 4: tripod.v1.Program
 	(*StatsRequest)(nil),          // 5: tripod.v1.StatsRequest
 	(*StatsResponse)(nil),         // 6: tripod.v1.StatsResponse
-	(*InterfaceStats)(nil),        // 7: tripod.v1.InterfaceStats
-	(*Counter)(nil),               // 8: tripod.v1.Counter
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Problem)(nil),               // 7: tripod.v1.Problem
+	(*InterfaceStats)(nil),        // 8: tripod.v1.InterfaceStats
+	(*Counter)(nil),               // 9: tripod.v1.Counter
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_tripod_v1_backend_proto_depIdxs = []int32{
 	0,  // 0: tripod.v1.DataResponse.verdict:type_name -> tripod.v1.Verdict
 	3,  // 1: tripod.v1.DataResponse.rule:type_name -> tripod.v1.Rule
 	4,  // 2: tripod.v1.DataResponse.program:type_name -> tripod.v1.Program
-	9,  // 3: tripod.v1.StatsResponse.timestamp:type_name -> google.protobuf.Timestamp
-	7,  // 4: tripod.v1.StatsResponse.interfaces:type_name -> tripod.v1.InterfaceStats
-	4,  // 5: tripod.v1.InterfaceStats.program:type_name -> tripod.v1.Program
-	8,  // 6: tripod.v1.InterfaceStats.counters:type_name -> tripod.v1.Counter
-	0,  // 7: tripod.v1.Counter.verdict:type_name -> tripod.v1.Verdict
-	1,  // 8: tripod.v1.BackendService.ProcessData:input_type -> tripod.v1.DataRequest
-	5,  // 9: tripod.v1.BackendService.GetStats:input_type -> tripod.v1.StatsRequest
-	2,  // 10: tripod.v1.BackendService.ProcessData:output_type -> tripod.v1.DataResponse
-	6,  // 11: tripod.v1.BackendService.GetStats:output_type -> tripod.v1.StatsResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 3: tripod.v1.StatsResponse.timestamp:type_name -> google.protobuf.Timestamp
+	8,  // 4: tripod.v1.StatsResponse.interfaces:type_name -> tripod.v1.InterfaceStats
+	7,  // 5: tripod.v1.StatsResponse.problems:type_name -> tripod.v1.Problem
+	4,  // 6: tripod.v1.InterfaceStats.program:type_name -> tripod.v1.Program
+	9,  // 7: tripod.v1.InterfaceStats.counters:type_name -> tripod.v1.Counter
+	0,  // 8: tripod.v1.Counter.verdict:type_name -> tripod.v1.Verdict
+	1,  // 9: tripod.v1.BackendService.ProcessData:input_type -> tripod.v1.DataRequest
+	5,  // 10: tripod.v1.BackendService.GetStats:input_type -> tripod.v1.StatsRequest
+	2,  // 11: tripod.v1.BackendService.ProcessData:output_type -> tripod.v1.DataResponse
+	6,  // 12: tripod.v1.BackendService.GetStats:output_type -> tripod.v1.StatsResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tripod_v1_backend_proto_init() }
@@ -703,7 +796,7 @@ func file_tripod_v1_backend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tripod_v1_backend_proto_rawDesc), len(file_tripod_v1_backend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

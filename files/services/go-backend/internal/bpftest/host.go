@@ -109,7 +109,12 @@ func (h *Host) Load(name string, change func(*ebpf.CollectionSpec)) *ebpf.Collec
 // Attach loads the object and attaches it natively with all pins, or replaces what is attached. It returns the program.
 func (h *Host) Attach(name string, change func(*ebpf.CollectionSpec)) *ebpf.Program {
 	h.t.Helper()
-	collection := h.Load(name, change)
+	return h.AttachLoaded(name, h.Load(name, change))
+}
+
+// AttachLoaded is Attach for what is loaded already.
+func (h *Host) AttachLoaded(name string, collection *ebpf.Collection) *ebpf.Program {
+	h.t.Helper()
 	h.must(os.MkdirAll(filepath.Join(h.Pins(name), "maps"), 0o755))
 	for key, m := range collection.Maps {
 		path := h.Map(name, key)

@@ -10,21 +10,36 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"tripod/go-backend/gen/tripodv1"
+	"tripod/go-backend/internal/dataplane"
+	"tripod/go-backend/internal/object"
+	"tripod/go-backend/internal/rescue"
 )
 
-// Health is grpc.health.v1 with a status that is looked up, not remembered: SERVING means that every pin can be read now.
+// Health is grpc.health.v1 with a status that is looked up, not remembered: SERVING means that what this service exists for
+// works now.
 type Health struct {
 	*health.Server
 
-	check func(context.Context) error
+	check Check
 	log   *slog.Logger
 
-	mu     sync.Mutex
-	reason string
+	mu            sync.Mutex
+	reason, notes string
+}
+
+// Check returns why the service cannot do its work now, or nil, and notes on what is out of order beside that.
+type Check func(context.Context) (notes string, err error)
+
+// SurveyCheck is the Check of what lies under root, named after the object file.
+func SurveyCheck(root dataplane.Root, file *object.File) Check {
+	return func(ctx context.Context) (string, error) {
+		survey := dataplane.Take(ctx, root, file)
+		return survey.Notes(), survey.Err()
+	}
 }
 
 // NewHealth returns a Health whose truth is check.
-func NewHealth(check func(context.Context) error, log *slog.Logger) *Health {
+func NewHealth(check Check, log *slog.Logger) *Health {
 	return &Health{Server: health.NewServer(), check: check, log: log}
 }
 
@@ -40,7 +55,12 @@ func (h *Health) Check(
 func (h *Health) Refresh(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	err := h.check(ctx)
+	var notes string
+	err := rescue.Do("health", func() (err error) {
+		// One who hangs up in the middle must not change the status of all.
+		notes, err = h.check(context.WithoutCancel(ctx))
+		return err
+	})
 	state, reason := grpc_health_v1.HealthCheckResponse_SERVING, ""
 	if err != nil {
 		state, reason = grpc_health_v1.HealthCheckResponse_NOT_SERVING, err.Error()
@@ -48,6 +68,10 @@ func (h *Health) Refresh(ctx context.Context) error {
 	if reason != h.reason {
 		h.reason = reason
 		h.log.WarnContext(ctx, "health changed", "status", state.String(), "reason", reason)
+	}
+	if notes != h.notes {
+		h.notes = notes
+		h.log.WarnContext(ctx, "notes changed; none is a reason to be unhealthy", "notes", notes)
 	}
 	for _, service := range []string{"", tripodv1.BackendService_ServiceDesc.ServiceName} {
 		h.SetServingStatus(service, state)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// HTTPHandler serves /healthz (the process lives), /readyz (every pin can be read) and /metrics.
+// HTTPHandler serves /healthz (the process lives), /readyz (what the service exists for works) and /metrics.
 func HTTPHandler(health *Health, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

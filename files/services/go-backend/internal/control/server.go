@@ -67,42 +67,26 @@ func (s *Server) ProcessData(ctx context.Context, request *tripodv1.DataRequest)
 	return response, nil
 }
 
-// GetStats returns the counters of every interface that carries a program of ours.
+// GetStats returns the counters of every interface that carries a program of ours, and what is wrong with the others.
 func (s *Server) GetStats(ctx context.Context, _ *tripodv1.StatsRequest) (*tripodv1.StatsResponse, error) {
-	names, err := s.root.Interfaces()
-	if err != nil {
-		return nil, s.fail("GetStats", err)
-	}
 	response := &tripodv1.StatsResponse{Timestamp: timestamppb.New(time.Now())}
-	for _, name := range names {
-		stats, err := s.interfaceStats(ctx, name)
-		if errors.Is(err, dataplane.ErrNotAttached) {
-			s.log.DebugContext(ctx, "left out of the statistics", "interface", name, "reason", err)
-			continue
+	survey := dataplane.Take(ctx, s.root, s.file)
+	for _, report := range survey.Interfaces {
+		if report.Runs() && report.Counted {
+			response.Interfaces = append(response.Interfaces, interfaceStats(report, survey.Names))
 		}
-		if err != nil {
-			return nil, s.fail("GetStats", err)
-		}
-		response.Interfaces = append(response.Interfaces, stats)
+	}
+	for _, problem := range survey.Problems {
+		response.Problems = append(response.Problems, &tripodv1.Problem{
+			Interface: problem.Interface, State: string(problem.State), Problem: problem.Text,
+		})
 	}
 	return response, nil
 }
 
-func (s *Server) interfaceStats(ctx context.Context, name string) (*tripodv1.InterfaceStats, error) {
-	found, err := s.root.Interface(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	counts, err := found.Counters()
-	if err != nil {
-		return nil, err
-	}
-	names, err := s.file.Object()
-	if err != nil {
-		return nil, err
-	}
-	stats := &tripodv1.InterfaceStats{Name: name, Mode: found.Program.Mode, Program: program(found.Program)}
-	for _, count := range counts {
+func interfaceStats(report dataplane.Report, names object.Names) *tripodv1.InterfaceStats {
+	stats := &tripodv1.InterfaceStats{Name: report.Name, Mode: report.Program.Mode, Program: program(report.Program)}
+	for _, count := range report.Counts {
 		stats.Counters = append(stats.Counters, &tripodv1.Counter{
 			Verdict: verdict(count.Verdict),
 			Reason:  names.Reasons.Name(count.Reason),
@@ -110,7 +94,7 @@ func (s *Server) interfaceStats(ctx context.Context, name string) (*tripodv1.Int
 			Bytes:   count.Bytes,
 		})
 	}
-	return stats, nil
+	return stats
 }
 
 // fail turns an error into a status, and logs what is the host's fault rather than the caller's.
@@ -121,7 +105,7 @@ func (s *Server) fail(method string, err error) error {
 		code = codes.InvalidArgument
 	case errors.Is(err, dataplane.ErrNotAttached):
 		code = codes.NotFound
-	case errors.Is(err, tracer.ErrStale), errors.Is(err, object.ErrUnusable):
+	case errors.Is(err, tracer.ErrStale), errors.Is(err, object.ErrUnusable), errors.Is(err, dataplane.ErrDamaged):
 		code = codes.FailedPrecondition
 	}
 	if code == codes.Internal || code == codes.FailedPrecondition {

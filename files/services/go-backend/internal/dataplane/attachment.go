@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/vishvananda/netlink"
 )
@@ -26,9 +25,9 @@ func Attached(name string) (Attachment, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		if errors.As(err, new(netlink.LinkNotFoundError)) {
-			return Attachment{}, fmt.Errorf("%w: no interface %s in this network namespace", ErrNotAttached, name)
+			return Attachment{}, refuse(Absent, "%w: no interface %s in this network namespace", ErrNotAttached, name)
 		}
-		return Attachment{}, fmt.Errorf("ask netlink for interface %s: %w", name, err)
+		return Attachment{}, refuse(Unreadable, "%w: ask netlink for interface %s: %w", ErrDamaged, name, err)
 	}
 	xdp := link.Attrs().Xdp
 	if xdp == nil || !xdp.Attached {
@@ -36,8 +35,8 @@ func Attached(name string) (Attachment, error) {
 	}
 	mode, ok := modes[xdp.AttachMode]
 	if !ok {
-		return Attachment{}, fmt.Errorf(
-			"interface %s has XDP programs in several modes at once; leave one: ip -details link show dev %s", name, name)
+		return Attachment{}, refuse(Foreign, "%w on interface %s alone: it has XDP programs in several modes at once; "+
+			"leave one: ip -details link show dev %s", ErrNotAttached, name, name)
 	}
 	return Attachment{ProgramID: xdp.ProgId, Mode: mode}, nil
 }

@@ -22,12 +22,19 @@ func TestMain(m *testing.M) { bpftest.Main(m) }
 
 func slot(verdict, reason uint32) uint32 { return verdict*object.ReasonSlots + reason }
 
+// check is what health and readiness ask.
+func check(t testing.TB, root dataplane.Root) error {
+	t.Helper()
+	return dataplane.Take(t.Context(), root, object.Open(bpftest.Object(t))).Err()
+}
+
 func TestNoPinsYetIsAHealthyState(t *testing.T) {
-	root := dataplane.NewRoot(filepath.Join(t.TempDir(), "absent"))
+	h := bpftest.NewHost(t)
+	root := dataplane.NewRoot(h.Root)
 	if names, err := root.Interfaces(); err != nil || len(names) != 0 {
 		t.Errorf("got %v, %v", names, err)
 	}
-	if err := root.Check(t.Context()); err != nil {
+	if err := check(t, root); err != nil {
 		t.Error(err)
 	}
 	if _, err := root.Interface(t.Context(), "eth0"); !errors.Is(err, dataplane.ErrNotAttached) {
@@ -35,10 +42,20 @@ func TestNoPinsYetIsAHealthyState(t *testing.T) {
 	}
 }
 
-func TestRootMustBeOnABPFFileSystem(t *testing.T) {
-	err := dataplane.NewRoot(t.TempDir()).Check(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "bpf file system") {
-		t.Errorf("got %v", err)
+func TestRootMustBeThereAndOnABPFFileSystem(t *testing.T) {
+	for path, says := range map[string]string{
+		t.TempDir():                          "bpf file system",
+		filepath.Join(t.TempDir(), "absent"): "make it on the host",
+		"/proc/self/exe":                     "bpf file system",
+	} {
+		root := dataplane.NewRoot(path)
+		survey := dataplane.Take(t.Context(), root, object.Open("/nonexistent"))
+		if err := survey.Err(); err == nil || !strings.Contains(err.Error(), says) || survey.Listed {
+			t.Errorf("%s: got %v, want it to say %q", path, err, says)
+		}
+		if _, err := root.Interface(t.Context(), "eth0"); !errors.Is(err, dataplane.ErrDamaged) {
+			t.Errorf("%s: got %v", path, err)
+		}
 	}
 }
 
@@ -50,7 +67,7 @@ func TestRemovedRootIsNoticedThroughAMount(t *testing.T) {
 	}
 	defer unix.Unmount(view, 0)
 	root := dataplane.NewRoot(view)
-	if err := root.Check(t.Context()); err != nil {
+	if err := check(t, root); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(h.Root); err != nil {
@@ -59,7 +76,7 @@ func TestRemovedRootIsNoticedThroughAMount(t *testing.T) {
 	if err := os.Mkdir(h.Root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "restart this container") {
+	if err := check(t, root); err == nil || !strings.Contains(err.Error(), "restart this container") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -186,43 +203,6 @@ func TestReceivedPacketsAreCounted(t *testing.T) {
 	}
 }
 
-func TestForeignOrAbsentProgramsAreNotOurs(t *testing.T) {
-	for _, test := range []struct {
-		what  string
-		upset func(h *bpftest.Host, name string)
-		says  string
-	}{
-		{"replaced by another's", func(h *bpftest.Host, name string) {
-			h.AttachProgram(name, h.Foreign(), 0)
-		}, "the pin"},
-		{"detached", func(h *bpftest.Host, name string) { h.DropLink(name) }, "no XDP program at all"},
-		{"pin lost", func(h *bpftest.Host, name string) {
-			if err := os.Remove(filepath.Join(h.Pins(name), "prog")); err != nil {
-				t.Fatal(err)
-			}
-		}, "no pin"},
-		{"unplugged", func(h *bpftest.Host, name string) { h.RemoveInterface(name) }, "no interface"},
-	} {
-		t.Run(test.what, func(t *testing.T) {
-			h := bpftest.NewHost(t)
-			name := h.AddInterface()
-			h.Attach(name, nil)
-			root := dataplane.NewRoot(h.Root)
-			if _, err := root.Interface(t.Context(), name); err != nil {
-				t.Fatal(err)
-			}
-			test.upset(h, name)
-			_, err := root.Interface(t.Context(), name)
-			if !errors.Is(err, dataplane.ErrNotAttached) || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("got %v, want it to say %q", err, test.says)
-			}
-			if err := root.Check(t.Context()); err != nil {
-				t.Errorf("the pins can be read, yet: %v", err)
-			}
-		})
-	}
-}
-
 func TestAReplacementInProgressIsWaitedFor(t *testing.T) {
 	h := bpftest.NewHost(t)
 	name := h.AddInterface()
@@ -237,36 +217,6 @@ func TestAReplacementInProgressIsWaitedFor(t *testing.T) {
 	h.PinProgram(name, foreign)
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAMapOfAnotherProgramIsRefused(t *testing.T) {
-	h := bpftest.NewHost(t)
-	name, other := h.AddInterface(), h.AddInterface()
-	h.Attach(name, nil)
-	h.Attach(other, nil)
-	m, err := ebpf.LoadPinnedMap(h.Map(other, object.CountersName), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if err := os.Remove(h.Map(name, object.CountersName)); err != nil {
-		t.Fatal(err)
-	}
-	clone, err := m.Clone()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer clone.Close()
-	if err := clone.Unpin(); err != nil {
-		t.Fatal(err)
-	}
-	if err := clone.Pin(h.Map(name, object.CountersName)); err != nil {
-		t.Fatal(err)
-	}
-	err = dataplane.NewRoot(h.Root).Check(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "does not use") {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -312,7 +262,7 @@ func TestReadingLeaksNoDescriptors(t *testing.T) {
 	h.RemoveInterface(gone)
 	root := dataplane.NewRoot(h.Root)
 	read := func() {
-		if err := root.Check(t.Context()); err != nil {
+		if err := check(t, root); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,8 +24,46 @@ import (
 
 func TestMain(m *testing.M) { bpftest.Main(m) }
 
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
 func collector(root, path string) prometheus.Collector {
-	return metrics.NewCollector(dataplane.NewRoot(root), object.Open(path), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return metrics.NewCollector(dataplane.NewRoot(root), object.Open(path), silent)
+}
+
+// series returns what a scrape of the collector gives, by name and labels as in the text format.
+func series(t *testing.T, c prometheus.Collector) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(c); err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	metrics.Handler(registry, silent).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if answer.Code != http.StatusOK {
+		t.Fatalf("%d: %s", answer.Code, answer.Body)
+	}
+	found := make(map[string]float64)
+	for _, line := range strings.Split(answer.Body.String(), "\n") {
+		at := strings.LastIndex(line, " ")
+		if at < 0 || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "promhttp_") {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[at+1:], 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		found[line[:at]] = value
+	}
+	return found
+}
+
+func expect(t *testing.T, got, want map[string]float64) {
+	t.Helper()
+	for name, value := range want {
+		if found, ok := got[name]; !ok || found != value {
+			t.Errorf("%s: got %v (there: %v), want %v", name, found, ok, value)
+		}
+	}
 }
 
 func TestScrapeReadsTheMaps(t *testing.T) {
@@ -27,9 +71,10 @@ func TestScrapeReadsTheMaps(t *testing.T) {
 	name, gone := h.AddInterface(), h.AddInterface()
 	h.Attach(name, nil)
 	h.Attach(gone, nil)
-	h.RemoveInterface(gone)
 	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
 	frame := bpftest.UDP("192.0.2.1", 0)
+	h.Send(gone, frame, 2)
+	h.RemoveInterface(gone)
 	c := collector(h.Root, bpftest.Object(t))
 	for sent := 3; sent <= 6; sent += 3 {
 		h.Send(name, frame, 3)
@@ -37,26 +82,33 @@ func TestScrapeReadsTheMaps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := fmt.Sprintf(`
-# HELP tripod_xdp_attached 1 where the interface runs the pinned program, 0 where it runs another or none.
-# TYPE tripod_xdp_attached gauge
-tripod_xdp_attached{interface=%[1]q} 1
-tripod_xdp_attached{interface=%[2]q} 0
-# HELP tripod_xdp_bytes_total Bytes of these packets, Ethernet header included.
-# TYPE tripod_xdp_bytes_total counter
-tripod_xdp_bytes_total{interface=%[1]q,reason="acl_drop",verdict="drop"} %[3]d
-# HELP tripod_xdp_packets_total Packets by what the XDP program did with them and why.
-# TYPE tripod_xdp_packets_total counter
-tripod_xdp_packets_total{interface=%[1]q,reason="acl_drop",verdict="drop"} %[4]d
-# HELP tripod_xdp_program_info The attached XDP program; always 1.
-# TYPE tripod_xdp_program_info gauge
-tripod_xdp_program_info{id="%[5]d",interface=%[1]q,mode="native",name="tripod_xdp",tag=%[6]q} 1
-# HELP tripod_xdp_read_errors Interfaces whose pins could not be read in this scrape; the log says why.
-# TYPE tripod_xdp_read_errors gauge
-tripod_xdp_read_errors 0
-`, name, gone, sent*len(frame), sent, found.Program.ID, found.Program.Tag)
-		if err := testutil.CollectAndCompare(c, strings.NewReader(want)); err != nil {
-			t.Error(err)
+		want := map[string]float64{
+			fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, name):                                       1,
+			fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, gone):                                       0,
+			fmt.Sprintf(`tripod_xdp_packets_total{interface=%q,reason="acl_drop",verdict="drop"}`, name): float64(sent),
+			fmt.Sprintf(`tripod_xdp_bytes_total{interface=%q,reason="acl_drop",verdict="drop"}`, name):   float64(sent * len(frame)),
+			// What was counted before the interface went stays counted.
+			fmt.Sprintf(`tripod_xdp_packets_total{interface=%q,reason="no_rule",verdict="pass"}`, gone): 2,
+			fmt.Sprintf(`tripod_xdp_bytes_total{interface=%q,reason="no_rule",verdict="pass"}`, gone):   float64(2 * len(frame)),
+			fmt.Sprintf(`tripod_xdp_program_info{id="%d",interface=%q,mode="native",name="tripod_xdp",tag=%q}`,
+				found.Program.ID, name, found.Program.Tag): 1,
+			"tripod_xdp_read_errors":        0,
+			"tripod_xdp_unexpected_entries": 0,
+			"tripod_xdp_object_usable":      1,
+			"tripod_ready":                  1,
+			"tripod_panics_total":           0,
+		}
+		for _, state := range dataplane.States() {
+			for ifname, is := range map[string]dataplane.State{name: dataplane.Running, gone: dataplane.Absent} {
+				key := fmt.Sprintf(`tripod_xdp_interface_state{interface=%q,state=%q}`, ifname, state)
+				want[key] = 0
+				if state == is {
+					want[key] = 1
+				}
+			}
+		}
+		if got := series(t, c); !reflect.DeepEqual(got, want) {
+			t.Errorf("got  %v\nwant %v", got, want)
 		}
 	}
 	if problems, err := testutil.CollectAndLint(c); err != nil || len(problems) > 0 {
@@ -64,14 +116,71 @@ tripod_xdp_read_errors 0
 	}
 }
 
-func TestUnreadablePinsAreCountedAndDoNotFailTheScrape(t *testing.T) {
-	want := `
-# HELP tripod_xdp_read_errors Interfaces whose pins could not be read in this scrape; the log says why.
-# TYPE tripod_xdp_read_errors gauge
-tripod_xdp_read_errors 1
-`
-	// An ordinary directory is no bpf file system.
-	if err := testutil.CollectAndCompare(collector(t.TempDir(), "absent.o"), strings.NewReader(want)); err != nil {
-		t.Error(err)
+func TestNoSeriesIsLostSilently(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name, blind := h.AddInterface(), h.AddInterface()
+	for _, one := range []string{name, blind} {
+		h.Attach(one, nil)
+		h.Send(one, bpftest.UDP("192.0.2.1", 0), 2)
+	}
+	object := filepath.Join(t.TempDir(), "object.o")
+	view := filepath.Join(t.TempDir(), "bpf")
+	for path, target := range map[string]string{object: bpftest.Object(t), view: h.Root} {
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := collector(view, object)
+	packets := fmt.Sprintf(`tripod_xdp_packets_total{interface=%q,reason="no_rule",verdict="pass"}`, name)
+	state := func(ifname, state string) string {
+		return fmt.Sprintf(`tripod_xdp_interface_state{interface=%q,state=%q}`, ifname, state)
+	}
+	attached := func(ifname string) string { return fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, ifname) }
+	expect(t, series(t, c), map[string]float64{packets: 2, "tripod_xdp_object_usable": 1, "tripod_ready": 1})
+
+	if err := os.Remove(object); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, series(t, c), map[string]float64{
+		packets: 2, attached(name): 1, "tripod_xdp_object_usable": 0, "tripod_ready": 0, "tripod_xdp_read_errors": 1,
+	})
+	fresh := series(t, collector(view, object))
+	expect(t, fresh, map[string]float64{strings.Replace(packets, "no_rule", "unknown_0", 1): 2, "tripod_xdp_object_usable": 0})
+
+	if err := os.Remove(h.Map(blind, "counters")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, series(t, c), map[string]float64{
+		packets: 2, state(name, "attached"): 1, attached(blind): 1, state(blind, "damaged"): 1, "tripod_xdp_read_errors": 2,
+	})
+
+	// No pin root: its interfaces are not known any more, and that is said of each.
+	if err := os.Remove(view); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, series(t, c), map[string]float64{
+		state(name, "unreadable"): 1, state(name, "attached"): 0, attached(name): 0, state(blind, "unreadable"): 1,
+		"tripod_ready": 0, "tripod_xdp_read_errors": 2,
+	})
+}
+
+func TestADirectoryOfAnyNameDoesNotStopTheScrape(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name := h.AddInterface()
+	h.Attach(name, nil)
+	for _, entry := range []string{"\xff\xfe", "a b", "eth0~1"} {
+		if err := os.Mkdir(filepath.Join(h.Root, entry), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(h.Root, name+"~0badcafe"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := series(t, collector(h.Root, bpftest.Object(t)))
+	expect(t, got, map[string]float64{"tripod_xdp_unexpected_entries": 3, "tripod_ready": 1, "tripod_panics_total": 0})
+	for name := range got {
+		if strings.Contains(name, "~") {
+			t.Errorf("%s is no interface", name)
+		}
 	}
 }

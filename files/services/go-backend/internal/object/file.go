@@ -11,8 +11,9 @@ import (
 type File struct {
 	path string
 
-	mu     sync.Mutex
-	seen   identity
+	mu   sync.Mutex
+	seen identity
+	// object is the last one that was usable, and what seen tells apart.
 	object *Object
 }
 
@@ -30,15 +31,33 @@ func Open(path string) *File {
 
 // Object returns the parsed file, the same pointer as long as the file stays the same.
 func (f *File) Object() (*Object, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.read()
+}
+
+// Names returns the file's names; where it is not usable, its last ones with the error, or those that need no file.
+func (f *File) Names() (Names, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	object, err := f.read()
+	switch {
+	case err == nil:
+		return object.Names, nil
+	case f.object != nil:
+		return f.object.Names, err
+	default:
+		return kernelNames, err
+	}
+}
+
+func (f *File) read() (*Object, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+		return nil, fmt.Errorf("%w: %w: put the object there on the host (the role xdp does)", ErrUnusable, err)
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	now := identity{stat.Dev, stat.Ino, stat.Size, stat.Ctim}
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.object != nil && f.seen == now {
 		return f.object, nil
 	}

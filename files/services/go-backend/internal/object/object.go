@@ -2,13 +2,22 @@
 package object
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+
+	"tripod/go-backend/internal/rescue"
 )
 
 // Names inside the object that user space refers to.
@@ -18,6 +27,17 @@ const (
 	CountersName = "counters"
 	TraceName    = "trace"
 )
+
+// PolicyNames returns the names of the maps that hold the policy.
+func PolicyNames() []string {
+	return []string{"acl_v4", "acl_v6"}
+}
+
+// maxSize is far above any object (bytes); a file beyond it is something else, and is not read into memory.
+const maxSize = 4 << 20
+
+// digestName is how the host names an object; the path in use is a link to one.
+var digestName = regexp.MustCompile(`^([0-9a-f]{64})\.bpf\.o$`)
 
 // The object's macros, which leave no mark in BTF; Load checks what follows from them.
 const (
@@ -58,25 +78,83 @@ func (e Enum) Name(value uint32) string {
 	return fmt.Sprintf("unknown_%d", value)
 }
 
+// Names are the names of what is counted.
+type Names struct {
+	Verdicts, Reasons Enum
+}
+
+// kernelNames are those that need no object: enum xdp_action of linux/bpf.h.
+var kernelNames = Names{Verdicts: Enum{0: "aborted", 1: "drop", 2: "pass", 3: "tx", 4: "redirect"}}
+
 // ErrUnusable is returned where the object file is missing, damaged, or of another release.
 var ErrUnusable = errors.New("unusable XDP object")
 
 // Object is a parsed object file. It is immutable.
 type Object struct {
-	Path                               string
-	Verdicts, Reasons, Actions, Owners Enum
+	Path string
+	Names
+	Actions, Owners Enum
 
 	spec *ebpf.CollectionSpec
 }
 
 // Load parses the object at path and checks that its layout is the one this package was written for.
 func Load(path string) (*Object, error) {
-	spec, err := ebpf.LoadCollectionSpec(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w %s: %w", ErrUnusable, path, err)
+		return nil, fmt.Errorf("%w: %w: put the object there again", ErrUnusable, err)
 	}
-	o := &Object{Path: path, spec: spec}
-	if err := o.read(); err != nil {
+	content, err := readFile(target)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w: put the object there again", ErrUnusable, err)
+	}
+	if name := digestName.FindStringSubmatch(filepath.Base(target)); name != nil {
+		if digest := fmt.Sprintf("%x", sha256.Sum256(content)); digest != name[1] {
+			return nil, fmt.Errorf("%w: %s has the SHA-256 digest %s, which is not its name: put the object there again",
+				ErrUnusable, target, digest)
+		}
+	}
+	return parse(path, content)
+}
+
+// readFile refuses what would block, such as a pipe, or has no end.
+func readFile(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxSize {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, maxSize)
+	}
+	return content, nil
+}
+
+// parse reads the content of an object file. A panic of the parsers below is one more way to say that it is damaged.
+func parse(path string, content []byte) (*Object, error) {
+	o := &Object{Path: path}
+	err := rescue.Do("object "+path, func() (err error) {
+		if err := checkBounds(content); err != nil {
+			return err
+		}
+		o.spec, err = ebpf.LoadCollectionSpecFromReader(bytes.NewReader(content))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w: put the object there again", ErrUnusable, path, err)
+	}
+	if err := rescue.Do("object "+path, o.read); err != nil {
 		return nil, fmt.Errorf("%w %s: use object and go-backend from one release: %w", ErrUnusable, path, err)
 	}
 	return o, nil

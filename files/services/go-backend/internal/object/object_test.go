@@ -1,13 +1,20 @@
 package object_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 
 	"tripod/go-backend/internal/bpftest"
 	"tripod/go-backend/internal/object"
@@ -62,14 +69,148 @@ func TestMapValuesHaveTheSizesOfTheStructs(t *testing.T) {
 }
 
 func TestUnusableObjects(t *testing.T) {
-	damaged := filepath.Join(t.TempDir(), "damaged.o")
-	if err := os.WriteFile(damaged, []byte("\x7fELF and no more"), 0o600); err != nil {
+	write := func(name string, content []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{damaged, filepath.Join(t.TempDir(), "absent.o"), t.TempDir(), "/proc/self/exe"} {
-		if _, err := object.Load(path); !errors.Is(err, object.ErrUnusable) {
-			t.Errorf("%s: %v, want %v", path, err, object.ErrUnusable)
+	huge := write("huge.o", nil)
+	if err := os.Truncate(huge, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	for path, says := range map[string]string{
+		write("damaged.o", []byte("\x7fELF and no more")): "put the object there again",
+		write("empty.o", nil):                             "put the object there again",
+		filepath.Join(t.TempDir(), "absent.o"):            "no such file",
+		t.TempDir():                                       "no regular file",
+		// Would be waited for, or read, for ever.
+		pipe:         "no regular file",
+		"/dev/zero":  "no regular file",
+		huge:         "more than",
+		"/bin/true":  "",
+		"/proc/self": "no regular file",
+	} {
+		if _, err := object.Load(path); !errors.Is(err, object.ErrUnusable) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want it to say %q", path, err, says)
 		}
+	}
+}
+
+// section returns where a section lies in an object, and where its header does.
+func section(t *testing.T, content []byte, name string) (*elf.Section, uint64) {
+	t.Helper()
+	file, err := elf.NewFile(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, found := range file.Sections {
+		if found.Name == name {
+			// e_shoff, and headers of 64 bytes each.
+			return found, binary.LittleEndian.Uint64(content[40:]) + uint64(64*i)
+		}
+	}
+	t.Fatalf("no section %s", name)
+	return nil, 0
+}
+
+// What claims to be larger than it is would be made room for before it is read, and nobody survives that.
+func TestLengthsBeyondTheFileAreRefused(t *testing.T) {
+	sound, err := os.ReadFile(bpftest.Object(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put32, put64 := binary.LittleEndian.PutUint32, binary.LittleEndian.PutUint64
+	for _, test := range []struct {
+		what   string
+		damage func(content []byte)
+		says   string
+	}{
+		{"a compressed section of 1 TiB", func(content []byte) {
+			found, header := section(t, content, ".BTF")
+			put64(content[header+8:], uint64(elf.SHF_COMPRESSED))
+			put64(content[found.Offset:], uint64(elf.COMPRESS_ZLIB))
+			put64(content[found.Offset+8:], 1<<40)
+		}, "compressed"},
+		{"a section of zeros of 1 TiB", func(content []byte) {
+			_, header := section(t, content, ".rodata")
+			put32(content[header+4:], uint32(elf.SHT_NOBITS))
+			put64(content[header+32:], 1<<40)
+		}, "more than"},
+		{"a section behind the end", func(content []byte) {
+			_, header := section(t, content, "license")
+			put64(content[header+24:], uint64(len(content)-1))
+		}, "of a file of"},
+		{"a function of 60 GiB", func(content []byte) {
+			found, _ := section(t, content, ".symtab")
+			for at := found.Offset; at < found.Offset+found.Size; at += 24 {
+				if elf.ST_TYPE(content[at+4]) == elf.STT_FUNC {
+					put64(content[at+16:], 60<<30)
+				}
+			}
+		}, "of a section of"},
+		{"strings of 4 GiB", func(content []byte) {
+			found, _ := section(t, content, ".BTF")
+			put32(content[found.Offset+20:], 0xffffffff)
+		}, "a part of it"},
+		{"a header of 4 GiB", func(content []byte) {
+			found, _ := section(t, content, ".BTF.ext")
+			put32(content[found.Offset+4:], 0xffffffff)
+		}, "its header"},
+		{"lines of 64 GiB", func(content []byte) {
+			found, _ := section(t, content, ".BTF.ext")
+			lines := found.Offset + uint64(binary.LittleEndian.Uint32(content[found.Offset+4:])) +
+				uint64(binary.LittleEndian.Uint32(content[found.Offset+16:]))
+			put32(content[lines+8:], 0xffffffff)
+		}, "records"},
+		{"no BTF where it should be", func(content []byte) {
+			found, _ := section(t, content, ".BTF")
+			content[found.Offset] ^= 1
+		}, "does not begin"},
+	} {
+		content := bytes.Clone(sound)
+		test.damage(content)
+		path := filepath.Join(t.TempDir(), "object.o")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := object.Load(path); !errors.Is(err, object.ErrUnusable) || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: got %v, want it to say %q", test.what, err, test.says)
+		}
+	}
+}
+
+func TestAnObjectNamedAfterItsDigestMustHaveIt(t *testing.T) {
+	content, err := os.ReadFile(bpftest.Object(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As the host lays it out.
+	target := filepath.Join(t.TempDir(), fmt.Sprintf("%x.bpf.o", sha256.Sum256(content)))
+	path := filepath.Join(t.TempDir(), "object.o")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	install := func(content []byte) error {
+		if err := os.WriteFile(target, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := object.Load(path)
+		return err
+	}
+	if err := install(content); err != nil {
+		t.Error(err)
+	}
+	// A flipped bit in the name of a reason is read by every parser without complaint.
+	at := bytes.Index(content, []byte("REASON_ACL_DROP"))
+	content[at+len("REASON_ACL_DRO")] ^= 1
+	if err := install(content); !errors.Is(err, object.ErrUnusable) || !strings.Contains(err.Error(), "digest") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -82,6 +223,11 @@ func TestFileIsReadAgainOnlyWhenItChanges(t *testing.T) {
 	file := object.Open(path)
 	if _, err := file.Object(); !errors.Is(err, object.ErrUnusable) {
 		t.Fatalf("absent file: %v", err)
+	}
+	// What the kernel defines has its names without any object, and the rest numbers.
+	names, err := file.Names()
+	if !errors.Is(err, object.ErrUnusable) || names.Verdicts.Name(1) != "drop" || names.Reasons.Name(2) != "unknown_2" {
+		t.Errorf("without any object: %v, %v", names, err)
 	}
 	// As an installer does: written beside, then renamed over.
 	install := func(content []byte) {
@@ -103,6 +249,15 @@ func TestFileIsReadAgainOnlyWhenItChanges(t *testing.T) {
 	install(content[:len(content)/2])
 	if _, err := file.Object(); !errors.Is(err, object.ErrUnusable) {
 		t.Errorf("truncated file: %v", err)
+	}
+	if names, err := file.Names(); !errors.Is(err, object.ErrUnusable) || names.Reasons.Name(2) != "acl_drop" {
+		t.Errorf("names after the file was damaged: %v, %v", names, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := file.Names(); !errors.Is(err, object.ErrUnusable) || names.Reasons.Name(2) != "acl_drop" {
+		t.Errorf("names after the file was removed: %v, %v", names, err)
 	}
 	install(content)
 	if again, err := file.Object(); err != nil || again == first {

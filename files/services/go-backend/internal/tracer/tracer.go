@@ -31,11 +31,9 @@ var (
 	ErrStale = errors.New("the attached program cannot be traced")
 )
 
-// Maps of the object by their part in a twin. A map in neither set is refused: tracing with an empty one would be a guess.
-var (
-	policyMaps  = []string{"acl_v4", "acl_v6"}
-	privateMaps = []string{object.CountersName, object.TraceName}
-)
+// privateMaps are those that a twin has for itself. A map that is neither one of them nor of the policy is refused: tracing
+// with an empty one would be a guess.
+var privateMaps = []string{object.CountersName, object.TraceName}
 
 // Result is what the program did with one frame.
 type Result struct {
@@ -74,8 +72,8 @@ func New(root dataplane.Root, file *object.File) *Tracer {
 
 // Trace runs one frame, from the destination MAC address on, through the program attached on the named interface.
 //
-// It returns ErrFrame, ErrStale, object.ErrUnusable or dataplane.ErrNotAttached; any other error means that the kernel
-// refused something.
+// It returns ErrFrame, ErrStale, object.ErrUnusable, dataplane.ErrNotAttached or dataplane.ErrDamaged; any other error
+// means that the kernel refused something.
 func (t *Tracer) Trace(ctx context.Context, name string, frame []byte) (Result, error) {
 	if len(frame) < MinFrame {
 		return Result{}, fmt.Errorf("%w: %d bytes are less than an Ethernet header of %d", ErrFrame, len(frame), MinFrame)
@@ -160,7 +158,7 @@ type twin struct {
 
 func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
 	spec := file.Spec()
-	replacements := make(map[string]*ebpf.Map, len(policyMaps))
+	replacements := make(map[string]*ebpf.Map, len(object.PolicyNames()))
 	defer func() {
 		for _, m := range replacements {
 			m.Close()
@@ -169,7 +167,7 @@ func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
 	for name, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone
 		switch {
-		case slices.Contains(policyMaps, name):
+		case slices.Contains(object.PolicyNames(), name):
 			policy, err := iface.OpenMap(name)
 			if err != nil {
 				return nil, err

@@ -13,9 +13,10 @@ function Address() {
   return <p data-testid="address">{pathname + search}</p>;
 }
 
-/** Shows something at an address, to somebody who is signed in unless `user` is null. */
-export async function show(element: ReactNode, address: string, user: Partial<User> | null = {}) {
+/** Shows something at an address, to somebody who is signed in unless `user` is null, with the API's answers by path. */
+export async function show(element: ReactNode, address: string, user: Partial<User> | null = {}, answers: Record<string, unknown> = {}) {
   const api = new RotatingApi();
+  api.answers = answers;
   api.user = { ...api.user, ...user };
   const session = new Session();
   onTestFinished(() => session.close());

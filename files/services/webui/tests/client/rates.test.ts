@@ -19,6 +19,7 @@ function reading(seconds: number, interfaces: Record<string, Counter[]>): Datapl
       program: { id: 1, name: "tripod_xdp", tag: "0" },
       counters,
     })),
+    problems: [],
   };
 }
 
@@ -113,5 +114,32 @@ describe("totals", () => {
     expect(totals(partly, null)).toBeNull();
     expect(totals(partly, "b")?.pass.packets).toBe(5);
     expect(totals(partly, "gone")).toBeNull();
+  });
+
+  it.each([
+    ["damaged", null],
+    ["unreadable", null],
+    ["detached", 10],
+    ["absent", 10],
+  ])("knows no sum while a program may count and nobody can read what: %s", (state, sum) => {
+    const recorder = new RateRecorder();
+    const troubled = (seconds: number, packets: number) => ({
+      ...lab(seconds, packets),
+      problems: [
+        { interface: "lab1", state, problem: "out of order" },
+        { interface: null, state: "unreadable", problem: "of no interface" },
+      ],
+    });
+    recorder.add(troubled(0, 0), 0);
+    const point = recorder.add(troubled(1, 10), 1000).points.at(-1);
+    expect(totals(point, null)?.pass.packets ?? null).toBe(sum);
+    expect(totals(point, "lab0")?.pass.packets).toBe(10);
+  });
+
+  it("takes a verdict without a name for what it is: not one of the known", () => {
+    const recorder = new RateRecorder();
+    const odd = (packets: number) => ({ lab0: [counter("pass", "no_rule", packets), counter("unknown_7" as Counter["verdict"], "unknown_15", packets)] });
+    recorder.add(reading(0, odd(0)), 0);
+    expect(totals(recorder.add(reading(1, odd(10)), 1000).points.at(-1), null)).toMatchObject({ pass: { packets: 10 }, drop: { packets: 0 } });
   });
 });

@@ -20,6 +20,8 @@ export class RotatingApi {
   /** Status of every answer while set, as of a server that is down. */
   down: number | null = null;
   expiresIn = 900;
+  /** What to answer to those signed in, by path; elsewhere the path itself. */
+  answers: Record<string, unknown> = {};
 
   constructor() {
     vi.stubGlobal("fetch", (url: string, init: RequestInit) => Promise.resolve(this.#answer(url, init)));
@@ -60,7 +62,7 @@ export class RotatingApi {
       this.alive = false;
       return new Response(null, { status: 204 });
     }
-    return Response.json({ path });
+    return Response.json(this.answers[path] ?? { path });
   }
 
   #grant(): Response {

@@ -7,6 +7,7 @@ import json
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import cli
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply import (
+    FAILURES,
     LINK_KINDS,
     REAPPLIERS,
     as_json,
@@ -15,7 +16,12 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply im
     table,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Change, Impossible, Outcome
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
+    Change,
+    Impossible,
+    Incomplete,
+    Outcome,
+)
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store import StateFile
 
 
@@ -30,6 +36,10 @@ class Recorder:
         if "error" in body:
             raise Impossible(body["error"])
         changes = [Change((body["name"], "ring", "rx"), 256, body["change"])] if "change" in body else []
+        if "failures" in body and not (check and body.get("shows only when tried")):
+            failures = {what: why for what, why in body["failures"].items() if only is None or what in only}
+            if failures:
+                raise Incomplete(Outcome(changes if check else [], None, checked=check), failures)
         return Outcome(changes, None, checked=check)
 
 
@@ -91,6 +101,22 @@ def test_reapplying_can_be_for_some_kinds_and_some_interfaces(host, recorder):
     assert recorder.calls == [("b", True, {"ens1"})]
 
 
+def test_what_is_not_compared_is_not_called_converged(host, recorder):
+    made = host(*((name, "first", {"interface": name}) for name in ("ens1", "ens2")), ("nics", "first", {}))
+    results = reapply(made, check=True, only={"ens2"}, reappliers={"first": recorder})
+    assert [one.name for one in results] == ["ens2", "nics"]
+
+
+def test_what_speaks_of_something_absent_is_absent(host):
+    results = reapply(
+        host(("a", "first", {})), check=True, reappliers={"first": lambda *_: Outcome([], None, absent=True)}
+    )
+    assert [one.state for one in results] == ["absent"]
+    assert exit_status(results) == 2
+    assert "a         absent" in table(results)
+    assert json.loads(as_json(results))[0]["state"] == "absent"
+
+
 def test_the_table_says_what_differs_and_what_failed(host, recorder):
     made = host(("nic", "first", {"change": 512}), ("xdp-ens1", "first", {"error": "no such object"}))
     results = reapply(made, check=True, reappliers={"first": recorder})
@@ -105,6 +131,48 @@ def test_the_table_says_what_differs_and_what_failed(host, recorder):
     reported = json.loads(as_json(results))
     assert reported[0]["diff"] == {"before": {"nic": {"ring": {"rx": 256}}}, "after": {"nic": {"ring": {"rx": 512}}}}
     assert (reported[1]["state"], reported[1]["error"]) == ("failed", "no such object")
+
+
+class TestOneOfSeveralFailed:
+    FAILURES = ("first", {"failures": {"ens1": "ens1: no CPU 7", "ens2": "ens2: no ring of 9"}})
+
+    def test_it_is_degraded_and_names_each(self, host, recorder):
+        made = host(("nic", *self.FAILURES))
+        results = reapply(made, check=True, reappliers={"first": recorder})
+        assert (results[0].state, exit_status(results)) == ("degraded", 1)
+        assert table(results) == (
+            "RESOURCE  STATE\n"
+            "nic       degraded\n"
+            "  ens1: no CPU 7\n"
+            "  ens2: no ring of 9\n"
+        )  # fmt: skip
+        [reported] = json.loads(as_json(results))
+        assert (reported["state"], reported["failures"]) == ("degraded", self.FAILURES[1]["failures"])
+
+    def test_what_shows_only_when_it_is_tried_stays_degraded_until_it_is_right(self, host, recorder):
+        body = {"failures": {"nic ring": "nic: refused"}, "shows only when tried": True, "change": 512}
+        made = host(("nic", "first", body))
+        reappliers = {"first": recorder}
+        assert [one.state for one in reapply(made, check=True, reappliers=reappliers)] == ["differs"]
+        reapply(made, reappliers=reappliers)
+        [seen] = reapply(made, check=True, reappliers=reappliers)
+        assert (seen.state, seen.error, len(seen.changes)) == ("degraded", "nic: refused", 1)
+        state_store.store(made, StateFile("nic", "first", {"name": "nic"}))
+        assert [one.state for one in reapply(made, check=True, reappliers=reappliers)] == ["converged"]
+        reapply(made, reappliers=reappliers)
+        assert not made.exists(FAILURES)
+
+    def test_what_was_not_tried_again_is_still_known(self, host, recorder):
+        made = host(("nic", *self.FAILURES))
+        reapply(made, reappliers={"first": recorder})
+        state_store.store(made, StateFile("nic", "first", {"name": "nic"}))
+        reapply(made, only=["ens2"], reappliers={"first": recorder})
+        assert json.loads(made.read(FAILURES)) == {"nic": {"ens1": "ens1: no CPU 7"}}
+
+    def test_a_damaged_record_is_none(self, host, recorder):
+        made = host(("nic", "first", {"change": 512}))
+        made.write_atomically(FAILURES, '{"nic": 1')
+        assert [one.state for one in reapply(made, check=True, reappliers={"first": recorder})] == ["differs"]
 
 
 def test_a_link_kind_is_one_that_can_be_reapplied():

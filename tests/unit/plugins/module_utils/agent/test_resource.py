@@ -133,6 +133,9 @@ def test_what_is_removed_is_ended_first():
     [
         (Request(python="python3"), "python 'python3' is not absolute"),
         (Request(path="/opt/my tools/tripod-host"), "path '/opt/my tools/tripod-host' holds a character other than"),
+        (Request(command="/usr/local/sbin/../../x"), "command '.*' is another way to write /usr/x"),
+        (Request(state_dir="/etc/tripod/"), "state_dir '/etc/tripod/' is another way to write /etc/tripod"),
+        (Request(log_directory="log"), "log_dir 'log' is not absolute"),
         (Request(label="a=$(reboot)"), r"label 'a=\$\(reboot\)' holds a character"),
         (Request(run_directory="/srv/run"), "run_dir /srv/run: systemd makes the agent's directories in /run"),
     ],

@@ -7,6 +7,7 @@ import socket
 import struct
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply import Result
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.watch import Links, News, Schedule, Watch, parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import lock, state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.backoff import Backoff
@@ -174,3 +175,25 @@ def test_who_is_changing_the_host_is_waited_for(machine):
     with lock.alone(host):
         watch._check_links({"ens1": ["came up"]})
     assert watch.schedule.take(float("inf")) == {"ens1": ["came up"]}
+
+
+def test_what_belongs_to_no_link_is_tried_again_with_everything_at_growing_intervals(machine, monkeypatch):
+    watch = Watch(machine())
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    failing = [Result("hugepages", "hugepages", error="no page", failures={"pages 0 1G": "no page"})]
+    monkeypatch.setattr(f"{Watch.__module__}.reapply", lambda *words, **more: failing)
+    watch.schedule.request("", "the watch began", now[0])
+    tries = []
+    while now[0] < 130:
+        now[0] += 0.5
+        if due := watch.schedule.take(now[0]):
+            assert set(due) == {""}, "no link is checked for what is not of it"
+            tries.append(now[0])
+            watch._check_links(due)
+    waits = [round(after - before) for before, after in itertools.pairwise(tries)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60]
+    failing.clear()
+    now[0] += 60
+    watch._check_links(watch.schedule.take(now[0]))
+    assert watch.schedule.idle(now[0]) is None

@@ -89,3 +89,26 @@ def test_findings_speak_together():
     with pytest.raises(Impossible, match="nothing fits: one; two") as caught:
         findings.raise_if_any(Impossible, "nothing fits")
     assert caught.value.facts == {"reasons": ["one", "two"]}
+
+
+LONG = {f"nic{number}": {"channels": {"combined": number}, "rings": {"rx": 512, "tx": 512}} for number in range(8)}
+
+
+def test_a_whole_state_file_is_shown_by_what_differs_in_it():
+    def line(before, after):
+        return describe(Change(("state file", "nic"), before, after))
+
+    after = {**LONG, "nic1": {"channels": {"combined": 4}, "rings": {"rx": 512, "tx": 512}}, "nic9": {"a": "b" * 99}}
+    assert line({"nics": LONG}, {"nics": after}) == (
+        "state file nic: nics nic1 channels combined: 1 -> 4, nics nic9: new"
+    )
+    assert line(None, {"nics": LONG, "original": {}}) == "state file nic: new, with nics, original"
+    assert line({"nics": LONG}, None) == "state file nic: removed, with nics"
+    other = {name: {**body, "rings": {"rx": 1, "tx": 512}} for name, body in LONG.items()}
+    assert line(LONG, other).endswith("nic5 rings rx: 512 -> 1 and 2 more")
+
+
+def test_a_short_body_is_shown_whole():
+    assert (
+        describe(Change(("ens1", "flow_rules", "0"), None, {"queue": 1})) == "ens1 flow_rules 0: absent -> {'queue': 1}"
+    )

@@ -262,3 +262,13 @@ def test_shares_of_one_core_or_of_no_cpu_have_no_warning():
     plan = Plan(frozenset({0, 1}), frozenset({2, 3}), ["domain"], assignments={"log": frozenset({0, 1})})
     assert [words for words in warnings(plan, LAB) if words.startswith("log")] == []
     assert not [words for words in warnings(resolved(UNEVEN, isolated="2-3"), UNEVEN) if "node 2" in words]
+
+
+def test_a_nic_of_a_node_without_cpus_is_given_those_of_the_nearest():
+    distances = [[10, 21, 30], [21, 10, 14], [30, 14, 10]]
+    nodes = [
+        Node(at, sorted(parse_cpulist(text)), GIB, GIB, (), distances[at]) for at, text in enumerate(["0-1", "2-3", ""])
+    ]
+    topology = Topology(nodes, [frozenset({cpu}) for cpu in range(4)], {"ens1": 2})
+    plan = resolved(topology, housekeeping="0", assignments=[{"name": "go", "cores": 2, "nic": "ens1"}])
+    assert format_cpulist(plan.assignments["go"]) == "2-3"

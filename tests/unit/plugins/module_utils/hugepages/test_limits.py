@@ -19,6 +19,8 @@ from .nodes import G, M, desired, planned, pool
         (desired(mounts=(Mount("/mnt", M), Mount("/mnt", G))), Invalid, "mounted twice"),
         (desired(mounts=(Mount("mnt", M),)), Invalid, "an absolute path"),
         (desired(mounts=(Mount("/mnt/a b", M),)), Invalid, "an absolute path"),
+        (desired(mounts=(Mount("/mnt/../sys", M),)), Invalid, "/mnt/../sys is another way to write /sys"),
+        (desired(mounts=(Mount("/mnt/", M),)), Invalid, "/mnt/ is another way to write /mnt"),
         (desired(mounts=(Mount("/mnt", M, limit=M + 1),)), Invalid, "no multiple of its pages of 2 MiB"),
         (desired((0, 16 << 20, 1)), Impossible, "no huge pages of 16 MiB: it has 2 MiB, 1 GiB"),
         (desired(default_size=16 << 20), Impossible, "no huge pages of 16 MiB"),

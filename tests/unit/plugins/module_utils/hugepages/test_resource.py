@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, describe
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, Incomplete, describe
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.plan import facts
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.request import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.resource import Hugepages, bring, reapply
@@ -169,3 +169,100 @@ def test_reapplying_for_an_interface_is_not_ours(kernel):
 def test_reapplying_logs_what_is_left_out(kernel, caplog):
     reapply(desired((7, M, 8)).as_body(), kernel())
     assert caplog.messages == ["huge pages of 2M on node 7 are left out: not there now"]
+
+
+class TestEachIsBroughtAsFarAsItCanBe:
+    """A boot has to go on with what there is."""
+
+    def failing(self, requested, host, **more):
+        with pytest.raises(Incomplete) as caught:
+            reapply(requested.as_body(), host, **more)
+        return caught.value
+
+    def test_a_gigantic_page_that_cannot_be_had_leaves_the_small_ones_and_the_modes(self, kernel):
+        booted = {"/proc/cmdline": f"{CMDLINE} hugepagesz=1G hugepages=0:1\n"}
+        host = kernel({folder(0, G): 0}, **booted)
+        requested = desired((0, G, 1), (1, M, 128), transparent={"enabled": "madvise"}, keep=0)
+        error = self.failing(requested, host)
+        assert list(error.failures) == ["pages 0 1G", "transparent enabled"]
+        assert (
+            "1 pages of 1 GiB are requested, 0 could be had though the host was booted" in error.failures["pages 0 1G"]
+        )
+        # The files of this test do not show the choice in brackets, as the kernel does.
+        assert "read back as before" in error.failures["transparent enabled"]
+        assert host.read_int(f"{folder(1, M)}/nr_hugepages") == 128
+        assert ("/sys/kernel/mm/transparent_hugepage/enabled", "madvise") in host.written
+        assert [describe(change) for change in error.outcome.changes] == ["pages 1 2M: 0 -> 128"]
+
+    def test_part_of_the_pages_is_kept_and_tried_again(self, kernel):
+        host = kernel({folder(0, M): 40})
+        error = self.failing(desired((0, M, 64), (1, M, 8)), host)
+        assert list(error.failures) == ["pages 0 2M"]
+        assert [describe(change) for change in error.outcome.changes] == ["pages 0 2M: 0 -> 40", "pages 1 2M: 0 -> 8"]
+        assert host.read_int(f"{folder(0, M)}/nr_hugepages") == 40
+        host.available.clear()
+        assert [describe(change) for change in reapply(desired((0, M, 64), (1, M, 8)).as_body(), host).changes] == [
+            "pages 0 2M: 40 -> 64"
+        ]
+
+    def test_a_node_with_less_memory_than_before_spoils_no_other(self, kernel):
+        host = kernel()
+        error = self.failing(desired((0, G, 64), (0, M, 16), (1, M, 8)), host)
+        assert list(error.failures) == ["pages 0 1G"]
+        assert [host.read_int(f"{folder(node, M)}/nr_hugepages") for node in (0, 1)] == [16, 8]
+        assert list(self.failing(desired((0, G, 64), (1, M, 8)), host, check=True).failures) == ["pages 0 1G"]
+
+    def test_a_write_that_is_refused_spoils_no_other(self, kernel):
+        class Refusing(Kernel):
+            def write_attribute(self, path, text):
+                if path.startswith(folder(0, M)):
+                    raise PermissionError(13, "Permission denied")
+                super().write_attribute(path, text)
+
+        host = Refusing(kernel().root)
+        error = self.failing(desired((0, M, 4), (1, M, 4)), host)
+        assert "writing 4: Permission denied" in error.failures["pages 0 2M"]
+        assert host.read_int(f"{folder(1, M)}/nr_hugepages") == 4
+
+    def test_a_mode_or_a_mount_that_this_kernel_lacks_spoils_no_other(self, kernel):
+        host = kernel()
+        there = hugetlbfs.read_mount(host, "/dev/hugepages")
+        bring(desired(mounts=(there,)), host)
+        host.write_atomically("/etc/fstab", "none /dev/hugepages hugetlbfs defaults 0 0\n")
+        requested = desired((1, M, 8), transparent={"enabled": "nosuch"}, mounts=(there,))
+        error = self.failing(requested, host)
+        assert list(error.failures) == ["transparent enabled", "mount /dev/hugepages"]
+        assert "nosuch is not one of" in error.failures["transparent enabled"]
+        assert "is in /etc/fstab" in error.failures["mount /dev/hugepages"]
+        assert host.read_int(f"{folder(1, M)}/nr_hugepages") == 8
+        assert host.exists("/etc/systemd/system/dev-hugepages.mount"), "it is ours, and still requested"
+
+
+class TestARunThatFailsHalfWay:
+    @pytest.fixture
+    def failed(self, kernel):
+        class Refusing(Kernel):
+            def write_attribute(self, path, text):
+                if path.endswith("transparent_hugepage/enabled"):
+                    raise OSError(22, "Invalid argument")
+                super().write_attribute(path, text)
+
+        host = Refusing(kernel(**pool(0, M, 8, 8)).root)
+        with pytest.raises(ApplyFailed) as caught:
+            bring(desired((0, M, 64), transparent={"enabled": "madvise"}), host)
+        return host, caught.value
+
+    def test_says_what_stands(self, failed):
+        host, error = failed
+        assert "writing madvise: Invalid argument" in str(error)
+        assert "what was changed before stands: pages 0 2M: 8 -> 64; the original values are saved" in str(error)
+        assert error.facts["stands"] == ["pages 0 2M: 8 -> 64"]
+        assert host.read_int(f"{folder(0, M)}/nr_hugepages") == 64
+
+    def test_can_be_taken_back(self, failed):
+        host, _error = failed
+        assert state_store.load(host, "hugepages").body["reservations"] == []
+        assert not reapply(state_store.load(host, "hugepages").body, host).changed
+        bring(Desired(present=False), host)
+        assert host.read_int(f"{folder(0, M)}/nr_hugepages") == 8
+        assert host.list("/etc/tripod/host.d") == []

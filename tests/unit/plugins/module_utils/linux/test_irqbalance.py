@@ -36,6 +36,55 @@ def test_how_irqbalance_is_set_up(machine, files, expected):
     assert read(machine(files)) == expected
 
 
+EDITED = "/etc/systemd/system/irqbalance.service.d/override.conf"
+LATER = "/etc/systemd/system/irqbalance.service.d/zzz.conf"
+OLD = "/run/systemd/system/irqbalance.service.d/50-tripod.conf"
+OTHER = "/usr/sbin/irqbalance --foreground --deepestcache=3"
+OVERRIDE = f"[Service]\nExecStart=\nExecStart={OTHER}\n"
+UNITS = {**SYSTEMD, UNIT: DEBIAN}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param({EDITED: OVERRIDE}, State(OTHER), id="edited before"),
+        pytest.param(
+            {EDITED: OVERRIDE, DROP_IN: render(COMMAND, [3])},
+            State(OTHER, frozenset([3]), outdated=COMMAND),
+            id="edited since: our drop-in still comes last",
+        ),
+        pytest.param({EDITED: OVERRIDE, DROP_IN: render(OTHER, [3])}, State(OTHER, frozenset([3])), id="taken over"),
+        pytest.param(
+            {EDITED: "[Service]\nNice=5\n", DROP_IN: render(COMMAND, [3])},
+            State(COMMAND, frozenset([3])),
+            id="edited, but not the command",
+        ),
+        pytest.param(
+            {LATER: OVERRIDE, DROP_IN: render(COMMAND, [3])},
+            State(OTHER, frozenset([3]), outdated=COMMAND, overridden=LATER),
+            id="a drop-in after ours",
+        ),
+        pytest.param(
+            {EDITED: OVERRIDE, EDITED.replace("/etc", "/usr/lib"): "[Service]\nExecStart=/bin/false\n"},
+            State(OTHER),
+            id="the first of a name counts",
+        ),
+        pytest.param(
+            {OLD: render(COMMAND, [3])},
+            State(COMMAND, frozenset([3]), outdated=COMMAND),
+            id="at its place of version 1.0",
+        ),
+        pytest.param({EDITED: "[Service]\nExecStart=\n"}, State(None), id="no command is left"),
+    ],
+)
+def test_drop_ins_count_as_systemd_reads_them(machine, files, expected):
+    assert read(machine({**UNITS, **files})) == expected
+
+
+def test_our_drop_in_is_the_last_that_an_editor_makes():
+    assert DROP_IN.rpartition("/")[2] > "override.conf"
+
+
 def test_the_drop_in_keeps_the_operators_arguments():
     assert render(COMMAND, [30, 4]).splitlines() == [
         "# Interrupts placed by tripod.baremetal.nic",

@@ -248,3 +248,30 @@ def test_this_machine_can_be_read():
     assert sorted(cpu for node in found["nodes"] for cpu in node["cpus"]) == found["cpus"]["online"]
     assert found["kernel"]["release"]
     assert all(nic["name"] != "lo" for nic in found["nics"])
+
+
+@pytest.mark.parametrize(
+    ("between", "port", "own"),
+    [
+        pytest.param({}, "", True, id="the function itself"),
+        pytest.param({"virtio2": "virtio"}, "", True, id="virtio"),
+        pytest.param({"usb1": "usb", "1-4": "usb", "1-4:1.0": "usb"}, "", False, id="USB"),
+        pytest.param({"mlx5_core.sf.4": "auxiliary"}, "", False, id="a subfunction"),
+        pytest.param({"domain0": "thunderbolt", "0-1": "thunderbolt"}, "", False, id="Thunderbolt"),
+        pytest.param({}, "p0", True, id="a port of a switch in the NIC"),
+        pytest.param({}, "pf0vf3", False, id="a representor"),
+    ],
+)
+def test_whose_interrupts_a_functions_are(machine, between, port, own):
+    function = "/sys/devices/pci0000:00/0000:00:14.0"
+    device = "/".join([function, *between])
+    links = {"/sys/class/net/eth9": "../../" + device.removeprefix("/sys/") + "/net/eth9"}
+    links[f"{device}/net/eth9/device"] = "../.."
+    place = function
+    links[f"{function}/subsystem"] = "../../../bus/pci"
+    for name, bus in between.items():
+        place = f"{place}/{name}"
+        links[f"{place}/subsystem"] = f"/sys/bus/{bus}"
+    host = machine({f"{device}/net/eth9/type": "1\n", f"{device}/net/eth9/phys_port_name": f"{port}\n"}, links)
+    assert topology.pci_device(host, "/sys/class/net/eth9") == function
+    assert topology.own_device(host, "/sys/class/net/eth9") == (function if own else None)

@@ -213,3 +213,36 @@ def test_a_topology_is_made_of_what_was_read():
     read = Cpus(online=[0, 1], present=[0, 1, 2], isolated=[1], nohz_full=[], siblings=[(0, 1)])
     nodes = [Node(0, [0, 1, 2], 0, 0, (), (10,))]
     assert Topology.of(read, nodes) == Topology([0, 1], [1], {0: [0, 1, 2]}, [(0, 1)])
+
+
+# Node 2 has memory and devices only, as CXL memory and the halves of some boards have; node 1 is the nearer.
+DISTANCES = [[10, 21, 30], [21, 10, 14], [30, 14, 10]]
+
+
+def sockets(*lists, distances=DISTANCES):
+    return [Node(number, sorted(cpus(text)), 0, 0, (), tuple(distances[number])) for number, text in enumerate(lists)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "online", "distances", "expected"),
+    [
+        pytest.param(("0-1", "2-3", ""), "0-3", DISTANCES, "2-3", id="the nearest"),
+        pytest.param(("0-1", "", ""), "0-1", DISTANCES, "0-1", id="the nearest that has CPUs"),
+        pytest.param(("0-1", "2-3", ""), "0-1", DISTANCES, "0-1", id="the nearest that has CPUs online"),
+        pytest.param(("0-1", "2-3", "4-5"), "0-3", DISTANCES, "2-3", id="all of its own are offline"),
+        pytest.param(
+            ("0-1", "2-3", ""), "0-3", [[10, 20, 20], [20, 10, 20], [20, 20, 10]], "0-3", id="as near as each"
+        ),
+        pytest.param(("0-1", "2-3", ""), "0-3", [[], [], []], "0-3", id="a kernel that names no distances"),
+    ],
+)
+def test_a_nic_of_a_node_without_cpus_is_served_from_the_nearest(lists, online, distances, expected):
+    found = Topology.of(Cpus(sorted(cpus(online)), [], [], [], []), sockets(*lists, distances=distances))
+    assert found.local(2) == cpus(expected)
+    assert found.local(0) == cpus("0-1")
+
+
+def test_nearest_cpus_that_are_taken_are_named():
+    known = Topology.of(Cpus([0, 1, 2, 3], [], [2, 3], [], []), sockets("0-1", "2-3", ""))
+    [reason] = place(known, [Requirement("ens1", 1, Irq(), 2)])["ens1"].reasons
+    assert "no CPU of those nearest to NUMA node 2, which has none itself, (2-3) is left" in reason

@@ -79,6 +79,8 @@ def test_options_become_a_request_and_back(options, expected):
     ("options", "words"),
     [
         ({"name": None}, "give its name, its pci address or its mac"),
+        ({"name": "ens1/queues"}, "name 'ens1/queues' has '/' in it, which no name of an interface does"),
+        ({"name": ".."}, "name '..' is a directory, which no name of an interface does"),
         ({"pci": "81:00.0"}, "pci '81:00.0' is no PCI address such as 0000:81:00.0"),
         ({"mac": "52:54"}, "mac '52:54' is no MAC address such as 52:54:00:12:34:56"),
         ({"mtu": "big"}, "mtu: 'big' is no number of 0 or more"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, describe
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Change, Impossible, describe, diff
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irqbalance
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Count, FlowRule, FlowRules
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.ethtool import Count, Feature, FlowRule, FlowRules
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.netlink import XdpState
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic import plan as nic_plan
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.original import fitted, previous
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import Table, fitted, notes, previous
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import Table, notes
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Irq, Request, Rps, Rss
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import NicState
 
@@ -428,6 +429,69 @@ class TestTheWayBack:
         assert back.rss == Rss(key=IXGBE.settings.rss.key, function="toeplitz")
 
 
+def closed(**settings):
+    return nic("igb", up=False, **settings)
+
+
+class TestWhatAClosedNicDoesNotShow:
+    """Zeros of a NIC that is closed were never in effect."""
+
+    def test_a_table_of_zeros_is_the_driver_s_default(self):
+        state = closed(rss=replace(IGB.settings.rss, table=(0,) * 128, key=b"\0" * 40))
+        request = parse({"name": "x", "rss": {"equal": 2, "key": ":".join(["01"] * 40)}})
+        assert previous(request, state, host(state)) == Request(rss=Rss(default=True))
+        opened = replace(state, link=replace(state.link, up=True))
+        assert previous(request, opened, host(opened)) == Request(rss=Rss(table=(0,) * 128))
+
+    def test_rings_channels_and_coalescing_of_zeros_are_left_to_the_driver(self):
+        state = closed(
+            rings={"rx": Count(0, 4096), "tx": Count(256, 4096)},
+            channels={"combined": Count(0, 8)},
+            coalesce={"rx_usecs": 0, "tx_usecs": 0},
+        )
+        request = parse({"name": "x", "rings": {"rx": 512, "tx": 512}, "coalesce": {"rx_usecs": 5}})
+        assert previous(request, state, host(state)) == Request(rings={"tx": 256})
+        assert previous(parse({"name": "x", "channels": {"combined": 4}}), state, host(state)) == Request()
+
+    def test_what_adaptive_coalescing_shows_of_the_moment_is_not_restored(self):
+        state = replace(
+            IGB, settings=replace(IGB.settings, coalesce={"adaptive_rx": True, "rx_usecs": 62, "tx_usecs": 8})
+        )
+        request = parse({"name": "x", "coalesce": {"adaptive_rx": False, "rx_usecs": 20, "tx_usecs": 20}})
+        assert previous(request, state, host(state)) == Request(coalesce={"adaptive_rx": True, "tx_usecs": 8})
+
+
+class TestOriginalsOfMomentsThatDoNotFitTogether:
+    def test_a_table_that_names_queues_that_are_gone_is_the_default(self):
+        seen = Request(channels={"combined": 2}, rss=Rss(table=(0, 1, 2, 3) * 32, key=b"\1"))
+        assert fitted(seen, IGB).rss == Rss(default=True, key=b"\1")
+        assert fitted(Request(rss=Rss(table=(0, 1))), IGB).rss == Rss(default=True), "of other hardware"
+        fits = Request(channels={"combined": 4}, rss=Rss(table=(0, 1, 2, 3) * 32))
+        assert fitted(fits, IGB) == fits
+
+    def test_queues_cpus_rules_and_limits_of_another_time_are_made_to_fit(self):
+        seen = Request(
+            channels={"combined": 64},
+            rings={"rx": 100000, "tx": 256},
+            flow_rules=(rule(1, 0), rule(2, 9)),
+            xps=(frozenset([0]),) * 3,
+        )
+        assert fitted(seen, IGB) == Request(
+            channels={"combined": "max"}, rings={"rx": "max", "tx": 256}, flow_rules=(rule(1, 0),), xps="auto"
+        )
+
+    def test_rules_go_before_the_steering_that_they_need(self):
+        features = {**I40E.settings.features, "rx-ntuple-filter": Feature(True, True, True)}
+        state = replace(
+            I40E, settings=replace(I40E.settings, features=features, flow_rules=FlowRules(100, (rule(90, 2),)))
+        )
+        lines = steps(state, features={"ntuple": False}, flow_rules=[], owns_rules=True)
+        assert [line.partition(":")[0] for line in lines] == [
+            f"{I40E.name} flow_rules 90",
+            f"{I40E.name} features rx-ntuple-filter",
+        ]
+
+
 def test_what_an_operator_should_know_is_reported():
     closed = replace(nic("igb", up=False), irqs=())
     few = [target(I40E, channels={"combined": 2}), target(closed, irq={"placement": "local"}), target(VETH)]
@@ -444,3 +508,9 @@ def test_what_a_first_opening_brings_is_the_default_to_go_back_to():
     request = parse({"name": "ens2", "up": True, "rss": {"weights": [1, 1]}})
     back = parse({"name": "ens2", "up": False, "rss": {"default": True}})
     assert previous(request, closed, host(closed)) == replace(back, name=None)
+
+
+def test_a_table_is_a_line_in_a_diff():
+    shown = diff([Change(("ens1", "rss", "table"), Table([0, 1] * 64), Table([0] * 128))])
+    assert shown["before"]["ens1"]["rss"]["table"] == "128 buckets over queues 0-1"
+    assert shown["after"]["ens1"]["rss"]["table"] == "128 buckets over queues 0"

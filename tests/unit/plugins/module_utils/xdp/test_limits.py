@@ -76,7 +76,7 @@ from .programs import BARE, DESIRED, DONE, FOREIGN, NEW, OLD, SOURCE, SPOILT, TR
         ),
         (
             DESIRED,
-            replace(BARE, pinned_link=XdpLink(3, 5, 1)),
+            replace(BARE, pinned_link=XdpLink(3, 5, 1), elsewhere="lo"),
             Refused,
             "the pins in /pins/ens1 hold interface lo (renamed?)",
         ),

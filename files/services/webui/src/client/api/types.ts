@@ -48,10 +48,20 @@ export interface Attachment {
   program: Program;
 }
 
+export interface Problem {
+  /** Null where the problem is nobody's alone. */
+  interface: string | null;
+  /** One word, e.g. "detached"; see the gRPC contract for all. */
+  state: string;
+  /** What is wrong and what to do. */
+  problem: string;
+}
+
 export interface DataplaneStatus {
   reachable: boolean;
   status: string;
   interfaces: Attachment[];
+  problems: Problem[];
 }
 
 export const VERDICTS = ["pass", "drop", "tx", "redirect", "aborted"] as const;
@@ -67,7 +77,9 @@ export interface Counter {
 export interface DataplaneStats {
   /** When the counters were read (RFC 3339, UTC). */
   timestamp: string;
+  /** Those whose counters could be read. */
   interfaces: (Attachment & { counters: Counter[] })[];
+  problems: Problem[];
 }
 
 export interface Trace {

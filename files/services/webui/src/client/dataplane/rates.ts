@@ -39,6 +39,9 @@ export const WINDOW = 5 * 60_000;
 /** Readings further apart make no rate: an average over an outage would look like a measurement of each second (ms). */
 const LONGEST = 5_000;
 
+/** States in which a program of ours may count, and nobody can read what. */
+const UNREAD = new Set(["damaged", "unreadable"]);
+
 const key = (counter: Counter) => `${counter.verdict} ${counter.reason}`;
 
 /**
@@ -93,6 +96,9 @@ export class RateRecorder {
       if (comparable && !rates) resets.push({ interface: name, time: now });
       interfaces.set(name, rates);
     }
+    for (const { interface: name, state } of stats.problems) {
+      if (name !== null && UNREAD.has(state) && !interfaces.has(name)) interfaces.set(name, null);
+    }
     return this.#append({ time: now, interfaces }, resets);
   }
 
@@ -126,6 +132,8 @@ export function totals(point: Point | undefined, ifname: string | null): Totals 
   for (const rates of parts) {
     if (!rates) return null;
     for (const { verdict, packets, bytes } of rates) {
+      // A verdict that this release does not know has no tile, and must not cost the others theirs.
+      if (!VERDICTS.includes(verdict)) continue;
       sum[verdict].packets += packets;
       sum[verdict].bytes += bytes;
     }

@@ -9,6 +9,7 @@ import { Alert, Notice, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
 import { Chart } from "../dataplane/Chart";
 import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
+import { Problems } from "../dataplane/Problems";
 import { type InterfaceRates, type Point, type RateRecorder, type Rate, totals } from "../dataplane/rates";
 import { useApi } from "../session/context";
 
@@ -80,6 +81,7 @@ export default function DashboardPage({ recorder }: { recorder: RateRecorder }) 
           {rates.failure} {lastGood ? `The last figures are of ${formatClock(lastGood.time)}.` : ""}
         </Alert>
       )}
+      {status.data && <Problems problems={status.data.problems} />}
       {reset && (
         <Notice>
           The counters of {reset.interface} started anew at {formatClock(reset.time)}; that second has no rate.
@@ -185,7 +187,7 @@ function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
     return (
       <tr>
         <th scope="row" className={`${CELL} font-mono font-normal`}>{name}</th>
-        <td colSpan={4} className={`${CELL} text-slate-400`}>{rates ? "No packet yet." : "Waiting for two readings."}</td>
+        <td colSpan={4} className={`${CELL} text-slate-400`}>{rates ? "No packet yet." : "Not known: that takes two readings of its counters."}</td>
       </tr>
     );
   }
