@@ -73,7 +73,8 @@ made_from:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.base_image import Base, BaseImage
 from ..module_utils._deploy.engine_client import EngineClient
@@ -89,15 +90,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    base = Base(**module.params)
-    resource = BaseImage(EngineClient.connect(), base)
-    try:
+    with answering(module):
+        base = Base(**module.params)
+        resource = BaseImage(EngineClient.connect(), base)
         outcome = converge(resource, base, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(
-        **exit_arguments(outcome, name=base.name, image_id=outcome.state or "", made_from=resource.made_from)
-    )
+        module.exit_json(
+            **exit_arguments(outcome, name=base.name, image_id=outcome.state or "", made_from=resource.made_from)
+        )
 
 
 if __name__ == "__main__":

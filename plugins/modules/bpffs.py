@@ -49,7 +49,9 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.lock import changing
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._xdp.bpffs import Bpffs, PinRoot
 
@@ -63,12 +65,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    desired = PinRoot(**module.params)
-    try:
-        outcome = converge(Bpffs(desired), desired, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(**exit_arguments(outcome))
+    with answering(module), changing(Host(), module.check_mode) as host:
+        desired = PinRoot(**module.params)
+        outcome = converge(Bpffs(desired), desired, host, check=module.check_mode)
+        module.exit_json(**exit_arguments(outcome))
 
 
 if __name__ == "__main__":

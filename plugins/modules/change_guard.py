@@ -176,7 +176,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent.reapply import REAPPLIERS
-from ..module_utils._core.converge import CoreError
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._guard import outcome, record
 from ..module_utils._guard.arm import TIMEOUT, arm_host, check_request
@@ -195,14 +195,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    host, options, check = Host(), module.params, module.check_mode
-    state = options["state"]
-    if state == "settled":
-        module.deprecate("state: settled is called reported", version="3.0.0", collection_name="tripod.baremetal")
-        state = "reported"
-    facts: dict[str, Any] = {}
-    before = {one.id: one.state for one in record.records(host)}
-    try:
+    with answering(module):
+        host, options, check = Host(), module.params, module.check_mode
+        state = options["state"]
+        if state == "settled":
+            module.deprecate("state: settled is called reported", version="3.0.0", collection_name="tripod.baremetal")
+            state = "reported"
+        facts: dict[str, Any] = {}
+        before = {one.id: one.state for one in record.records(host)}
         if state == "armed":
             requested = options["interfaces"], options["timeout"], options["subject"]
             check_request(*requested)
@@ -224,9 +224,7 @@ def main() -> None:
             changed = bool(found)
             for one in found if state == "reported" else ():
                 module.warn(record.summary(one))
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)
+        module.exit_json(changed=changed, diff={"before": before, "after": after}, **facts)
 
 
 if __name__ == "__main__":

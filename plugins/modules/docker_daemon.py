@@ -98,7 +98,9 @@ service_manager:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.lock import changing
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.docker_daemon import DEFAULT_PID_FILE, DaemonOptions, Desired, DockerDaemon, facts
 from ..module_utils._deploy.engine_socket import DEFAULT_SOCKET
@@ -117,21 +119,19 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    options = module.params
-    state = options["state"]
-    daemon = DaemonOptions(
-        socket=options["socket"],
-        pid_file=options["pid_file"],
-        log=options["log"],
-        arguments=tuple(options["arguments"]),
-        timeout=options["timeout"],
-    )
-    desired = Desired(running=state != "stopped", started_after=now_ticks() if state == "restarted" else None)
-    try:
-        outcome = converge(DockerDaemon(daemon), desired, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(**exit_arguments(outcome, **facts(outcome.state)))
+    with answering(module), changing(Host(), module.check_mode) as host:
+        options = module.params
+        state = options["state"]
+        daemon = DaemonOptions(
+            socket=options["socket"],
+            pid_file=options["pid_file"],
+            log=options["log"],
+            arguments=tuple(options["arguments"]),
+            timeout=options["timeout"],
+        )
+        desired = Desired(running=state != "stopped", started_after=now_ticks() if state == "restarted" else None)
+        outcome = converge(DockerDaemon(daemon), desired, host, check=module.check_mode)
+        module.exit_json(**exit_arguments(outcome, **facts(outcome.state)))
 
 
 if __name__ == "__main__":

@@ -104,29 +104,31 @@ containers:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._preflight.drift import COMPONENTS, check_drift
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={name: {"type": "dict"} for name in COMPONENTS}, supports_check_mode=True)
-    requested = {name: options for name, options in module.params.items() if options is not None}
-    found = check_drift(requested, Host())
-    drifted = any(one.drifted for one in found.values())
-    # Where the modules are still to be called, they warn themselves.
-    for words in [] if drifted else [words for one in found.values() for words in one.warnings]:
-        module.warn(words)
-    components = {
-        name: {"drifted": one.drifted, "changes": list(one.changes), "reasons": list(one.reasons)}
-        for name, one in found.items()
-    }
-    module.exit_json(
-        changed=False,
-        drifted=drifted,
-        components=components,
-        parts=components,
-        containers=found["cpu_isolation"].facts.get("containers", {}) if "cpu_isolation" in found else {},
-    )
+    with answering(module):
+        requested = {name: options for name, options in module.params.items() if options is not None}
+        found = check_drift(requested, Host())
+        drifted = any(one.drifted for one in found.values())
+        # Where the modules are still to be called, they warn themselves.
+        for words in [] if drifted else [words for one in found.values() for words in one.warnings]:
+            module.warn(words)
+        components = {
+            name: {"drifted": one.drifted, "changes": list(one.changes), "reasons": list(one.reasons)}
+            for name, one in found.items()
+        }
+        module.exit_json(
+            changed=False,
+            drifted=drifted,
+            components=components,
+            parts=components,
+            containers=found["cpu_isolation"].facts.get("containers", {}) if "cpu_isolation" in found else {},
+        )
 
 
 if __name__ == "__main__":

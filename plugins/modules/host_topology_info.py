@@ -277,17 +277,19 @@ irqbalance:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._linux.topology import LiveProbe, read
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        topology = read(Host(), LiveProbe())
-    except (CoreError, OSError) as error:
-        module.fail_json(msg=f"the host's topology cannot be read: {error}")
-    module.exit_json(changed=False, **topology)
+    with answering(module):
+        try:
+            topology = read(Host(), LiveProbe())
+        except (CoreError, OSError) as error:
+            module.fail_json(msg=f"the host's topology cannot be read: {error}")
+        module.exit_json(changed=False, **topology)
 
 
 if __name__ == "__main__":

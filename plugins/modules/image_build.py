@@ -110,7 +110,8 @@ missing:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.engine_client import EngineClient
 from ..module_utils._deploy.image_build import Build, Images, name_builds
@@ -136,22 +137,20 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    engine = EngineClient.connect()
-    try:
+    with answering(module):
+        engine = EngineClient.connect()
         named = name_builds([Build(**image) for image in module.params["images"]])
         outcome = converge(Images(engine, named, module.params["only"]), None, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    images = {
-        name: {
-            "reference": item.reference,
-            "image_id": outcome.state.ids[item.reference] or "",
-            "export_to": item.export_to or "",
+        images = {
+            name: {
+                "reference": item.reference,
+                "image_id": outcome.state.ids[item.reference] or "",
+                "export_to": item.export_to or "",
+            }
+            for name, item in named.items()
         }
-        for name, item in named.items()
-    }
-    missing = list(dict.fromkeys(change.path[1] for change in outcome.changes))
-    module.exit_json(**exit_arguments(outcome, images=images, missing=missing))
+        missing = list(dict.fromkeys(change.path[1] for change in outcome.changes))
+        module.exit_json(**exit_arguments(outcome, images=images, missing=missing))
 
 
 if __name__ == "__main__":

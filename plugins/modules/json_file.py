@@ -63,7 +63,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.json_file import JsonFile, restart_reason
 
@@ -84,16 +85,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path = module.params["path"]
-    try:
+    with answering(module):
+        path = module.params["path"]
         outcome = converge(JsonFile(path), module.params["values"], Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    started = _started(module.params["consumer_pid_file"])
-    reason = restart_reason(path, outcome.state, started)
-    if outcome.checked and outcome.changed and started is not None:
-        reason = f"{path} would be newer than the running daemon that reads it"
-    module.exit_json(**exit_arguments(outcome, restart_required=bool(reason), restart_reason=reason))
+        started = _started(module.params["consumer_pid_file"])
+        reason = restart_reason(path, outcome.state, started)
+        if outcome.checked and outcome.changed and started is not None:
+            reason = f"{path} would be newer than the running daemon that reads it"
+        module.exit_json(**exit_arguments(outcome, restart_required=bool(reason), restart_reason=reason))
 
 
 if __name__ == "__main__":

@@ -160,7 +160,8 @@ files:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import Change, CoreError, converge
+from ..module_utils._core.converge import Change, converge
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.marchproxy_files import FILES, Gateway, ImportFiles
 
@@ -202,29 +203,27 @@ def main() -> None:
         required_if=[("state", "present", ["app_name"])],
         supports_check_mode=True,
     )
-    options = module.params
-    desired = None
-    if options["state"] == "present":
-        metadata = {key: options[key] for key in ("app_name", "generated_by", "version")}
-        desired = Gateway(options["services"], options["mappings"], metadata)
-    try:
+    with answering(module):
+        options = module.params
+        desired = None
+        if options["state"] == "present":
+            metadata = {key: options[key] for key in ("app_name", "generated_by", "version")}
+            desired = Gateway(options["services"], options["mappings"], metadata)
         outcome = converge(ImportFiles(options["directory"]), desired, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(
-        changed=outcome.changed,
-        changes=[f"{change.path[0]}: {_word(change)}" for change in outcome.changes],
-        diff=[
-            {
-                "before_header": change.path[0],
-                "after_header": change.path[0],
-                "before": change.before or "",
-                "after": change.after or "",
-            }
-            for change in outcome.changes
-        ],
-        files=[f"{options['directory']}/{name}" for name in FILES],
-    )
+        module.exit_json(
+            changed=outcome.changed,
+            changes=[f"{change.path[0]}: {_word(change)}" for change in outcome.changes],
+            diff=[
+                {
+                    "before_header": change.path[0],
+                    "after_header": change.path[0],
+                    "before": change.before or "",
+                    "after": change.after or "",
+                }
+                for change in outcome.changes
+            ],
+            files=[f"{options['directory']}/{name}" for name in FILES],
+        )
 
 
 def _word(change: Change) -> str:

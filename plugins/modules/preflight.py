@@ -363,7 +363,7 @@ from ..module_utils._preflight.module import OPTIONS, answer
 
 
 def main() -> None:
-    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer)
+    respond(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), answer, changes=False)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ generation:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, converge, exit_arguments
+from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.secret_files import Copy, Secret, SecretFiles, generation
 
@@ -140,26 +141,24 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    desired = [
-        Secret(
-            name=option["name"],
-            copies=tuple(Copy(**copy) for copy in option["copies"]),
-            length=option["length"],
-            value=option["value"] or None,
-        )
-        for option in module.params["secrets"]
-    ]
-    try:
+    with answering(module):
+        desired = [
+            Secret(
+                name=option["name"],
+                copies=tuple(Copy(**copy) for copy in option["copies"]),
+                length=option["length"],
+                value=option["value"] or None,
+            )
+            for option in module.params["secrets"]
+        ]
         outcome = converge(SecretFiles(desired), module.params["state"] == "present", Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    module.exit_json(
-        **exit_arguments(
-            outcome,
-            paths={secret.name: secret.copies[0].path for secret in desired},
-            generation="pending" if outcome.checked and outcome.changed else generation(outcome.state),
+        module.exit_json(
+            **exit_arguments(
+                outcome,
+                paths={secret.name: secret.copies[0].path for secret in desired},
+                generation="pending" if outcome.checked and outcome.changed else generation(outcome.state),
+            )
         )
-    )
 
 
 if __name__ == "__main__":

@@ -126,7 +126,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils._core.converge import CoreError, Outcome, converge, exit_arguments
+from ..module_utils._core.converge import Outcome, converge, exit_arguments
+from ..module_utils._core.lock import changing
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.veth_pair import PYROUTE2_IMPORT_ERROR, End, Pair, VethPair
 
@@ -146,28 +148,26 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    options = module.params
-    if PYROUTE2_IMPORT_ERROR:
-        if options["state"] == "absent" and not _anything(options):
-            module.exit_json(**exit_arguments(Outcome([], None), interface=None, peer_interface=None))
-        module.fail_json(msg=missing_required_lib("pyroute2"), exception=PYROUTE2_IMPORT_ERROR)
-    resource = VethPair(options["name"], options["peer"], options["peer_netns"])
-    desired = Pair(
-        present=options["state"] == "present",
-        near=_end(options["addresses"]),
-        far=_end(options["peer_addresses"]),
-        mtu=options["mtu"],
-        queues=options["queues"],
-        up=options["up"],
-    )
-    try:
-        outcome = converge(resource, desired, Host(), check=module.check_mode)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    near, far = outcome.state.near, outcome.state.far
-    module.exit_json(
-        **exit_arguments(outcome, interface=near and near.facts(), peer_interface=far and far.facts()),
-    )
+    with answering(module), changing(Host(), module.check_mode) as host:
+        options = module.params
+        if PYROUTE2_IMPORT_ERROR:
+            if options["state"] == "absent" and not _anything(options):
+                module.exit_json(**exit_arguments(Outcome([], None), interface=None, peer_interface=None))
+            module.fail_json(msg=missing_required_lib("pyroute2"), exception=PYROUTE2_IMPORT_ERROR)
+        resource = VethPair(options["name"], options["peer"], options["peer_netns"])
+        desired = Pair(
+            present=options["state"] == "present",
+            near=_end(options["addresses"]),
+            far=_end(options["peer_addresses"]),
+            mtu=options["mtu"],
+            queues=options["queues"],
+            up=options["up"],
+        )
+        outcome = converge(resource, desired, host, check=module.check_mode)
+        near, far = outcome.state.near, outcome.state.far
+        module.exit_json(
+            **exit_arguments(outcome, interface=near and near.facts(), peer_interface=far and far.facts()),
+        )
 
 
 def _anything(options: dict) -> bool:

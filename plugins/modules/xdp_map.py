@@ -155,6 +155,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
+from ..module_utils._core.module import answering
 from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
 from ..module_utils._guard import arm
@@ -195,40 +196,41 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    options = module.params
-    guard = None
+    with answering(module):
+        options = module.params
+        guard = None
 
-    def protect(changes: Sequence[Change], state: Tables) -> None:
-        nonlocal guard
-        if entry_changes(changes):
-            restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
-            state_files = [path(policy.state_file, options["state_dir"])]
-            # One guard with the program's: both are confirmed, or reverted, together.
-            guard = arm.protect(
-                host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
+        def protect(changes: Sequence[Change], state: Tables) -> None:
+            nonlocal guard
+            if entry_changes(changes):
+                restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
+                state_files = [path(policy.state_file, options["state_dir"])]
+                # One guard with the program's: both are confirmed, or reverted, together.
+                guard = arm.protect(
+                    host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
+                )
+
+        try:
+            policy = Policy(
+                interface=options["interface"],
+                entries=parse_entries(options["entries"]),
+                mode=options["state"],
+                pin_root=options["pin_root"],
+                state_directory=options["state_dir"],
             )
-
-    try:
-        policy = Policy(
-            interface=options["interface"],
-            entries=parse_entries(options["entries"]),
-            mode=options["state"],
-            pin_root=options["pin_root"],
-            state_directory=options["state_dir"],
+            with changing(Host(), module.check_mode) as host:
+                outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
+        except CoreError as error:
+            module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
+        # One line per entry would be megabytes for a full map, so they are reported only to those who request the diff.
+        diff = {"diff": outcome.diff} if module._diff else {}
+        module.exit_json(
+            changed=outcome.changed,
+            entries=len(own_entries(policy, outcome.state)),
+            guard=guard and guard.facts,
+            **counts(outcome.changes),
+            **diff,
         )
-        with changing(Host(), module.check_mode) as host:
-            outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
-    # One line per entry would be megabytes for a full map, so they are reported only to those who request the diff.
-    diff = {"diff": outcome.diff} if module._diff else {}
-    module.exit_json(
-        changed=outcome.changed,
-        entries=len(own_entries(policy, outcome.state)),
-        guard=guard and guard.facts,
-        **counts(outcome.changes),
-        **diff,
-    )
 
 
 if __name__ == "__main__":

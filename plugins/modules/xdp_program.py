@@ -238,6 +238,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import CoreError, Invalid, converge, exit_arguments
 from ..module_utils._core.lock import changing
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._guard.arm import OPTIONS as GUARD_OPTIONS
 from ..module_utils._xdp.program import XdpProgram
@@ -265,21 +266,22 @@ def main() -> None:
         required_if=[("state", "attached", ["object"])],
         supports_check_mode=True,
     )
-    try:
-        desired = _desired(module.params)
-    except Invalid as error:
-        module.fail_json(msg=str(error))
-    host = Host()
-    protection = Protection(host, desired, module.params["guard"], module.params["guard_timeout"])
-    try:
-        with changing(host, module.check_mode):
-            outcome = converge(XdpProgram(desired), desired, host, module.check_mode, protection)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **{"guard": protection.facts, **error.facts})
-    state = facts(outcome.state)
-    module.exit_json(
-        **exit_arguments(outcome, disrupts=outcome.disrupts, pins=desired.pins, guard=protection.facts, **state)
-    )
+    with answering(module):
+        try:
+            desired = _desired(module.params)
+        except Invalid as error:
+            module.fail_json(msg=str(error))
+        host = Host()
+        protection = Protection(host, desired, module.params["guard"], module.params["guard_timeout"])
+        try:
+            with changing(host, module.check_mode):
+                outcome = converge(XdpProgram(desired), desired, host, module.check_mode, protection)
+        except CoreError as error:
+            module.fail_json(msg=str(error), **{"guard": protection.facts, **error.facts})
+        state = facts(outcome.state)
+        module.exit_json(
+            **exit_arguments(outcome, disrupts=outcome.disrupts, pins=desired.pins, guard=protection.facts, **state)
+        )
 
 
 def _desired(options: Mapping[str, Any]) -> Desired:

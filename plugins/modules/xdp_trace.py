@@ -132,7 +132,8 @@ counts:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.converge import CoreError, Invalid
+from ..module_utils._core.converge import Invalid
+from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._linux import netlink
 from ..module_utils._linux.topology import LiveProbe
@@ -147,30 +148,28 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    duration, interfaces = module.params["duration"], module.params["interfaces"]
-    try:
+    with answering(module):
+        duration, interfaces = module.params["duration"], module.params["interfaces"]
         if not 1 <= duration <= LONGEST:
             raise Invalid(f"duration {duration} s is outside of 1 to {LONGEST} s: watch in several runs")
         unknown = sorted(set(interfaces) - {link.name for link in netlink.links()})
         if unknown:
             raise Invalid(f"no interface {', '.join(unknown)} here: correct 'interfaces'")
         seen = watch(Host(), duration)
-    except CoreError as error:
-        module.fail_json(msg=str(error), **error.facts)
-    names = {link.index: link.name for link in netlink.links()}
-    probe = LiveProbe()
-    programs = {number: probe.program(number)["name"] for number in {one.program for one in seen.counts} if number}
-    counts = [describe(one, names, programs) for one in seen.counts]
-    if interfaces:
-        counts = [one for one in counts if one["interface"] in interfaces]
-    module.exit_json(
-        changed=False,
-        seconds=round(seen.seconds, 3),
-        events=seen.events,
-        total=sum(one["packets"] for one in counts),
-        lost=seen.lost,
-        counts=counts,
-    )
+        names = {link.index: link.name for link in netlink.links()}
+        probe = LiveProbe()
+        programs = {number: probe.program(number)["name"] for number in {one.program for one in seen.counts} if number}
+        counts = [describe(one, names, programs) for one in seen.counts]
+        if interfaces:
+            counts = [one for one in counts if one["interface"] in interfaces]
+        module.exit_json(
+            changed=False,
+            seconds=round(seen.seconds, 3),
+            events=seen.events,
+            total=sum(one["packets"] for one in counts),
+            lost=seen.lost,
+            counts=counts,
+        )
 
 
 if __name__ == "__main__":

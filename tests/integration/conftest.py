@@ -15,6 +15,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import Bpffs, PinRoot
 
 from tests.integration import lab
+from tests.integration.agent_site import Site
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -110,3 +111,13 @@ def pin_root() -> Iterator[Path]:
             os.rmdir(directory)
     # A namespace that ends takes its interface and thereby the link's effect, not the pins.
     assert not [path for path in left if path.endswith("~")], "half a replacement was left"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A machine for the agent."""
+    made = Site(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from .._boot import sysctl_resource as sysctl
 from .._core import lock, state_store
 from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, diff
+from .._core.errors import in_words, reason
 from .._core.names import interface_fault, path_fault
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
@@ -130,6 +131,9 @@ def reapply(
     ):
         if kinds is not None and state_file.kind not in kinds:
             continue
+        about = state_file.body.get("interface")
+        if only is not None and about is not None and about not in only:
+            continue  # it is not compared, so nothing is said of it
         if state_file.kind not in reappliers:
             reason = f"this agent knows no state files of kind {state_file.kind!r}: apply the host_agent role again"
             results.append(Result(state_file.name, state_file.kind, error=reason))
@@ -154,9 +158,9 @@ def _reapply(
         outcome = one(state_file.body, host, check, only)
     except Incomplete as error:
         changes = tuple(error.outcome.changes)
-        return Result(state_file.name, state_file.kind, changes, str(error), error.failures)
+        return Result(state_file.name, state_file.kind, changes, str(error), failures=error.failures)
     except (CoreError, OSError) as error:
-        return Result(state_file.name, state_file.kind, error=str(error))
+        return Result(state_file.name, state_file.kind, error=in_words(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         # Written by another version, or by hand; only the traceback shows where it failed.
         log.debug("%s", state_file.name, exc_info=True)
@@ -199,7 +203,7 @@ def _store_failures(
         else:
             host.remove(FAILURES)
     except OSError as error:
-        log.warning("%s: %s; status will not show what failed", FAILURES, error.strerror)
+        log.warning("%s: %s; status will not show what failed", FAILURES, reason(error))
 
 
 def _names(host: Host, directory: str) -> list[str]:

@@ -11,15 +11,11 @@ clock runs here too, as this is the process that is always there.
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
-import select
-import socket
-import struct
+import os
 import threading
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
 from typing import NoReturn
 
 from .._core import lock, state_store
@@ -28,209 +24,23 @@ from .._core.converge import describe
 from .._core.system import Host
 from .._guard.outcome import expire
 from .._linux import netlink
+from .appearances import Appearances
 from .daemon import end_on_request, single_instance
+from .links import Links, News, Overrun, Socket
+from .metrics import FILE, Metrics
+from .patrol import NEW, Patrol
 from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, path, reapply
+from .schedule import Schedule
 
 PID_FILE = "/run/tripod-watch/watch.pid"
-QUIET = 0.3  # seconds without news of a link before it is checked
-LONGEST = 3.0  # seconds that news can put a check off
 BUSY = 0.5  # seconds to wait for whoever changes the host
 GUARD_TICK = 1.0  # seconds
+PATROL = 5.0  # seconds between two rounds
+THOROUGH = 600.0  # seconds until all is checked by the planner: entries of maps, and what has no fingerprint
 EVERYTHING = ""  # No link has that name.
 END_PATIENCE = 10.0  # seconds for a revert that is at work; the next process resumes one that takes longer
 
-# linux/rtnetlink.h, linux/if_link.h, linux/if.h
-_RTMGRP_LINK = 1
-_NEWLINK, _DELLINK = 16, 17
-_IFNAME = 3
-_UP, _LOWER_UP = 1 << 0, 1 << 16
-_HEADER = struct.Struct("=IHHII")
-_LINK_HEADER = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_RECEIVE_BYTES = 1 << 18
-
 log = logging.getLogger("tripod-host")
-
-
-class Overrun(Exception):
-    """The kernel dropped messages: what is known of the links may be wrong."""
-
-
-@dataclass(frozen=True)
-class News:
-    """What the kernel says of a link.
-
-    Attributes:
-        index: Interface index.
-        name: Interface name.
-        up: Administrative state.
-        carrier: Whether the layer below is up.
-        gone: Whether it was removed.
-    """
-
-    index: int
-    name: str
-    up: bool = False
-    carrier: bool = False
-    gone: bool = False
-
-
-def parse(datagram: bytes) -> Iterator[News]:
-    """Read the messages of a datagram.
-
-    Source: rtnetlink(7).
-    """
-    while len(datagram) >= _HEADER.size:
-        length, kind, _flags, _sequence, _port = _HEADER.unpack_from(datagram)
-        body, datagram = datagram[_HEADER.size : length], datagram[(length + 3) & ~3 :]
-        if kind not in (_NEWLINK, _DELLINK):
-            continue
-        family, _type, index, flags, _change = _LINK_HEADER.unpack_from(body)
-        # A bridge speaks of its ports in the same words, and a port that leaves it is not a link that goes.
-        if family == socket.AF_UNSPEC:
-            name = _name(body[_LINK_HEADER.size :])
-            yield News(index, name, bool(flags & _UP), bool(flags & _LOWER_UP), kind == _DELLINK)
-
-
-def _name(attributes: bytes) -> str:
-    while len(attributes) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(attributes)
-        if kind == _IFNAME:
-            return attributes[_ATTRIBUTE.size : length].rstrip(b"\0").decode(errors="replace")
-        attributes = attributes[max((length + 3) & ~3, _ATTRIBUTE.size) :]
-    return ""
-
-
-class Links:
-    """What is known of the links; says what about a message is a reason to check the link."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, News] = {}
-
-    def observe(self, news: News) -> str | None:
-        """Take note; return the reason, or None where there is none."""
-        before = self._known.pop(news.index, None)
-        if news.gone:
-            return None
-        self._known[news.index] = news
-        if before is None:
-            return "appeared"
-        if before.name != news.name:
-            return f"was renamed from {before.name}"
-        if news.up and news.carrier and not (before.up and before.carrier):
-            return "came up"
-        return None
-
-    @property
-    def names(self) -> set[str]:
-        """The links there are."""
-        return {one.name for one in self._known.values()}
-
-
-@dataclass
-class _LinkCheck:
-    reasons: list[str] = field(default_factory=list)
-    first: float | None = None  # When the oldest reason came up; None where there is none.
-    due: float | None = None
-    failures: int = 0
-    last: float | None = None  # When something was applied, or failed.
-
-
-class Schedule:
-    """When to check which link; touches nothing outside.
-
-    A change that is applied can itself bounce the link. The check after it finds nothing and ends that; where somebody
-    else keeps changing things back, checks come at growing intervals.
-
-    Args:
-        backoff: Between a change, or a failure, and the next check.
-    """
-
-    def __init__(self, backoff: Backoff) -> None:
-        self.backoff = backoff
-        self._checks: dict[str, _LinkCheck] = {}
-
-    def request(self, name: str, reason: str, now: float) -> None:
-        """Have a link checked once there was no news of it for a while."""
-        check = self._checks.setdefault(name, _LinkCheck())
-        if reason not in check.reasons:
-            check.reasons.append(reason)
-        check.first = now if check.first is None else check.first
-        check.due = max(min(now + QUIET, check.first + LONGEST), self._earliest(check))
-
-    def _earliest(self, check: _LinkCheck) -> float:
-        return 0.0 if check.last is None else check.last + self.backoff.delay(max(0, check.failures - 1))
-
-    def take(self, now: float) -> dict[str, list[str]]:
-        """Return the links to check now, each with its reasons."""
-        due = {
-            name: check.reasons for name, check in self._checks.items() if check.due is not None and check.due <= now
-        }
-        for name in due:
-            check = self._checks[name]
-            check.reasons, check.first, check.due = [], None, None
-        return due
-
-    def put_off(self, name: str, reasons: list[str], due: float) -> None:
-        """Check a link later than intended."""
-        check = self._checks.setdefault(name, _LinkCheck())
-        check.reasons = [*reasons, *(one for one in check.reasons if one not in reasons)]
-        check.due = due if check.due is None else min(check.due, due)
-
-    def converged(self, name: str, now: float) -> None:
-        """Nothing was to be done about a link."""
-        check = self._checks.get(name)
-        if check and check.last is not None and now - check.last >= self.backoff.limit:
-            check.failures, check.last = 0, None
-
-    def acted(self, name: str, now: float) -> None:
-        """Something was applied, or failed: the next check is not before a while."""
-        check = self._checks.setdefault(name, _LinkCheck())
-        if check.last is not None and now - check.last >= 2 * self.backoff.limit:
-            check.failures = 0
-        check.failures, check.last = check.failures + 1, now
-
-    def retry(self, name: str, reason: str) -> None:
-        """Check again by itself, as what failed may do so no longer."""
-        check = self._checks[name]
-        self.put_off(name, [reason], self._earliest(check))
-
-    def forget(self, names: Collection[str]) -> None:
-        """Drop links that are gone, unless somebody waits for them to be checked."""
-        for name in names:
-            self._checks.pop(name, None)
-
-    def idle(self, now: float) -> float | None:
-        """Return the seconds until a link is due, or None where none is."""
-        dues = [check.due for check in self._checks.values() if check.due is not None]
-        return max(0.0, min(dues) - now) if dues else None
-
-
-class Socket:
-    """The kernel's messages about links."""
-
-    def __init__(self) -> None:
-        flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, flags, socket.NETLINK_ROUTE)
-        self._socket.bind((0, _RTMGRP_LINK))
-
-    def wait(self, seconds: float | None) -> Iterator[News]:
-        """Wait for messages and read all that are there.
-
-        Raises:
-            Overrun: Messages were lost.
-        """
-        select.select([self._socket], [], [], seconds)
-        while True:
-            try:
-                datagram = self._socket.recv(_RECEIVE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    raise Overrun from error
-                raise
-            yield from parse(datagram)
 
 
 class Watch:
@@ -240,16 +50,25 @@ class Watch:
         host: The machine.
         directory: Where the state files are.
         backoff: Between a change, or a failure, and the next check of a link.
+        metrics: Where it is counted what was done.
     """
 
     def __init__(
-        self, host: Host | None = None, directory: str = state_store.DIRECTORY, backoff: Backoff | None = None
+        self,
+        host: Host | None = None,
+        directory: str = state_store.DIRECTORY,
+        backoff: Backoff | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.host = host or Host()
         self.directory = directory
         self.links = Links()
         self.schedule = Schedule(backoff or Backoff())
+        self.patrol = Patrol(self.host, directory)
+        self.metrics = metrics or Metrics()
         self._reported: dict[str, str] = {}
+        self._round = time.monotonic() + PATROL
+        self._thorough = time.monotonic() + THOROUGH
 
     def run(self) -> NoReturn:
         """Watch until the process ends."""
@@ -259,16 +78,44 @@ class Watch:
         log.info("watching the links of this host")
         while True:
             try:
-                for news in socket_.wait(self.schedule.idle(time.monotonic())):
+                for news in socket_.wait(self._idle(time.monotonic())):
                     reason = self.links.observe(news)
                     if reason:
                         self.schedule.request(news.name, reason, time.monotonic())
             except Overrun:
                 log.warning("the kernel lost messages about links: checking all of them")
                 self._resync("messages were lost")
+            self._make_round(time.monotonic())
             due = self.schedule.take(time.monotonic())
             if due:
                 self._check_links(due)
+
+    def _idle(self, now: float) -> float:
+        idle = self.schedule.idle(now)
+        patrol = max(0.0, self._round - now)
+        return patrol if idle is None else min(idle, patrol)
+
+    def _make_round(self, now: float) -> None:
+        """Find what changed without a word, if it is time to."""
+        if now < self._round:
+            return
+        self._round = now + PATROL
+        self.metrics.count("patrols")
+        try:
+            found = self.patrol.differences(self.links.names)
+        except OSError as error:
+            log.warning("the interfaces cannot be patrolled: %s; trying again", error)
+            return
+        for name, parts in found.items():
+            if parts == [NEW]:
+                self.schedule.request(name, f"was {NEW}", now)
+            else:
+                self.schedule.request(name, f"changed without an event ({', '.join(parts)})", now)
+                self.metrics.count("drifts", name)
+        if now >= self._thorough:
+            self._thorough = now + THOROUGH
+            for name in self.links.names:
+                self.schedule.request(name, "was not checked for long", now)
 
     def _resync(self, reason: str) -> None:
         self.links = Links()
@@ -297,6 +144,8 @@ class Watch:
         of_host = failing & (set(REAPPLIERS) - set(LINK_KINDS))
         failed = bool(failing - of_host)
         now = time.monotonic()
+        with suppress(OSError):  # the next round takes what could not be taken now
+            self.patrol.accept(self.links.names if everything else set(due))
         for name in self.links.names if everything else due:
             if acted or failed:
                 self.schedule.acted(name, now)
@@ -314,6 +163,10 @@ class Watch:
         for result in results:
             for change in result.changes:
                 log.info("%s: %s", result.name, describe(change))
+            if result.changes and not result.error:
+                self.metrics.count("reapplied", result.name)
+            if result.error:
+                self.metrics.count("failures", result.name)
             if result.error and self._reported.get(result.name) != result.error:
                 log.error("%s: %s", result.name, result.error)
             self._reported[result.name] = result.error or ""
@@ -346,8 +199,11 @@ def run(options: argparse.Namespace) -> NoReturn:
         host, ended = Host(), threading.Event()
         clock = threading.Thread(target=guard_clock, args=(host, ended), daemon=True)
         clock.start()
+        metrics = Metrics(os.path.join(os.path.dirname(options.pid_file), FILE))
+        appearances = Appearances(host, options.state_dir, metrics)
+        threading.Thread(target=appearances.run, args=(ended,), daemon=True).start()
         try:
-            Watch(host, options.state_dir).run()
+            Watch(host, options.state_dir, metrics=metrics).run()
         finally:
             ended.set()
             clock.join(END_PATIENCE)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .._core.converge import ApplyFailed, Change, CoreError, Findings, Impossible, Invalid, Refused
+from .._core.errors import reason
 from .._core.system import Host
 from .._linux import grub
 from . import kernel_args_limits, kernel_args_plan
@@ -65,7 +66,7 @@ class KernelArguments:
             _store(host, render_drop_in(self._desired, retired) if retired else text)
             try:
                 self._regenerate(host, retired)
-            except CoreError:
+            except (CoreError, OSError):
                 _store(host, before)
                 raise
         _store(host, text)
@@ -78,7 +79,7 @@ class KernelArguments:
             try:
                 text = made.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
-                raise ApplyFailed(f"grub-mkconfig made nothing: {error}") from error
+                raise ApplyFailed(f"grub-mkconfig made nothing: {reason(error)}") from error
             _prove(text, host.read(grub.ENVIRONMENT) or "", self._desired, retired)
             place = "/" + str(live.relative_to(host.root.resolve()))
             host.write_atomically(place, text, live.stat().st_mode & 0o7777)

@@ -27,6 +27,7 @@ from .._core.converge import (
     converge,
     describe,
 )
+from .._core.errors import reason
 from .._core.state_store import StateFile
 from .._core.system import Host
 from . import sysctl_limits, sysctl_plan
@@ -213,4 +214,4 @@ def _restore_file(host: Host, state: SysctlState) -> None:
 def _why(error: OSError) -> str:
     if error.errno in (errno.EINVAL, errno.ERANGE):
         return f"the kernel does not take this value ({error.strerror})"
-    return f"{error.strerror}; run as root" if error.errno in (errno.EACCES, errno.EPERM) else str(error.strerror)
+    return reason(error)

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .errors import in_words
 from .system import Host
 
 # Characters up to which a body, and a value in it, is shown whole; and places of a body that are named.
 _LINE, _SHORT, _PLACES = 160, 60, 6
+# Characters of a step that stands, and how many of those are named.
+_BRIEF, _SHOWN = 120, 20
 
 
 class CoreError(Exception):
@@ -147,22 +150,73 @@ def converge(
         CoreError: The request is malformed, impossible or refused (nothing was changed), a step
             failed, or the host disagrees after every step was accepted.
     """
-    state = resource.read(host)
-    resource.validate(desired, state)
-    changes = resource.plan(desired, state)
-    if check or not changes:
-        return Outcome(changes, state, checked=check)
-    if before_apply:
-        before_apply(changes, state)
-    resource.apply(host, changes)
-    reached = resource.read(host)
-    left = resource.plan(desired, reached)
+    try:
+        state = resource.read(host)
+        resource.validate(desired, state)
+        changes = resource.plan(desired, state)
+        if check or not changes:
+            return Outcome(changes, state, checked=check)
+        if before_apply:
+            before_apply(changes, state)
+    except OSError as error:
+        raise Impossible(f"{in_words(error)}; nothing was changed") from error
+    try:
+        resource.apply(host, changes)
+    except CoreError as error:
+        error.facts.setdefault("stands", _standing(resource, desired, host, changes))
+        raise
+    except OSError as error:
+        raise half_way(error, _standing(resource, desired, host, changes)) from error
+    try:
+        reached = resource.read(host)
+        left = resource.plan(desired, reached)
+    except OSError as error:
+        raise NotConverged(f"applied, but it cannot be read back: {in_words(error)}") from error
     if left:
         raise NotConverged(
             "applied, but the host disagrees when read back: " + "; ".join(describe(change) for change in left),
             remaining=[describe(change) for change in left],
         )
     return Outcome(changes, reached)
+
+
+def _standing(resource: Resource, desired: Any, host: Host, changes: Sequence[Change]) -> list[str] | None:
+    """Return those steps of a plan that failed half way which are done and stay; None where nothing can be read."""
+    try:
+        left = {change.path for change in resource.plan(desired, resource.read(host))}
+    except (CoreError, OSError):
+        return None
+    return [brief(change) for change in changes if change.path not in left]
+
+
+def half_way(
+    error: Exception, stands: Sequence[str] | None, saved: bool = False, nothing: str = "nothing was changed"
+) -> ApplyFailed:
+    """Return the error of a run that failed half way: what failed, what stands, and the way out.
+
+    Args:
+        error: What ended it.
+        stands: The steps that are done and stay; None where that cannot be read.
+        saved: Whether original values are saved, so that they can be restored.
+        nothing: What is said where no step stands.
+    """
+    why = in_words(error)
+    facts = {**(error.facts if isinstance(error, CoreError) else {}), "stands": stands}
+    if stands is None:
+        return ApplyFailed(f"{why}; what was changed before that cannot be read now", **facts)
+    if not stands:
+        return ApplyFailed(f"{why}; {nothing}", **facts)
+    more = f"; and {len(stands) - _SHOWN} more" if len(stands) > _SHOWN else ""
+    way_out = (
+        "the original values are saved, and state: absent restores them" if saved else "run again once that is mended"
+    )
+    return ApplyFailed(f"{why}; what was changed before stands: {'; '.join(stands[:_SHOWN])}{more}; {way_out}", **facts)
+
+
+def brief(change: Change) -> str:
+    """Return one line for a change, without values that are whole files or tables."""
+    line = describe(change)
+    return line if len(line) <= _BRIEF and "\n" not in line else f"{' '.join(change.path)}: changed"
 
 
 def describe(change: Change) -> str:

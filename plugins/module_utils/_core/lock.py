@@ -2,10 +2,11 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""One at a time: a module that changes a NIC, and the agent that looks after it.
+"""One at a time: all modules that change this host, and the agent that looks after it.
 
 A ring change bounces the link. Without the lock the agent would see it come up again and, before the module has
-stored its state file, restore what the old one requests.
+stored its state file, restore what the old one requests. And of two that make a grub.cfg at once, one would find the
+other's in its place.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .converge import Refused
 from .system import Host
 
 PATH = "/run/tripod/lock"
+# Of whoever attaches or detaches an XDP program. A NIC without its program lets packets through, so what attaches one
+# again does not wait for a module that, say, writes initramfs images for minutes.
+ATTACHING = "/run/tripod/attach.lock"
 PATIENCE = 60.0  # seconds; a plan with several link bounces takes half of it
 _POLL = 0.1
+_module_holds: set[Path] = set()  # a module is one thread
 
 
 @contextmanager
@@ -73,9 +79,17 @@ def alone(host: Host, patience: float = PATIENCE, path: str = PATH) -> Iterator[
 
 @contextmanager
 def changing(host: Host, check: bool) -> Iterator[Host]:
-    """Hold the lock while a module changes the host; reading needs none."""
-    if check:
+    """Hold the lock while a module changes the host; reading, which ``check`` says, needs none.
+
+    A module holds it once, whichever of its functions begins.
+    """
+    place = host.path(PATH)
+    if check or place in _module_holds:
         yield host
         return
-    with alone(host):
-        yield host
+    with alone(host, PATIENCE):
+        _module_holds.add(place)
+        try:
+            yield host
+        finally:
+            _module_holds.discard(place)

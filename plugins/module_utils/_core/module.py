@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .converge import CoreError
+from .errors import in_words
+from .lock import changing
 from .system import Host
 
 
@@ -35,12 +38,27 @@ class Answer:
 Responder = Callable[[Mapping[str, Any], Host, bool], Answer]
 
 
-def respond(module: AnsibleModule, responder: Responder) -> None:
-    """End a module with its answer, or with the error meant for the operator."""
+@contextmanager
+def answering(module: AnsibleModule) -> Iterator[None]:
+    """Let a module fail in words, whatever is refused while the body runs; no operator gets a traceback for that."""
     try:
-        answer = responder(module.params, Host(), module.check_mode)
+        yield
     except CoreError as error:
         module.fail_json(msg=str(error), **error.facts)
+    except OSError as error:
+        module.fail_json(msg=in_words(error))
+
+
+def respond(module: AnsibleModule, responder: Responder, changes: bool = True) -> None:
+    """End a module with its answer, or with the error meant for the operator.
+
+    Args:
+        module: The module.
+        responder: What answers.
+        changes: Whether it changes the host, and so waits for others who do; one that only reads waits for nobody.
+    """
+    with answering(module), changing(Host(), module.check_mode or not changes) as host:
+        answer = responder(module.params, host, module.check_mode)
     for words in answer.warnings:
         module.warn(words)
     if answer.failure:

@@ -7,8 +7,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 
 class Host:
@@ -74,11 +79,12 @@ class Host:
         Raises:
             OSError: The kernel refused; the number says why.
         """
-        descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-        try:
-            os.write(descriptor, text.encode("utf-8"))
-        finally:
-            os.close(descriptor)
+        with _naming(path):
+            descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, text.encode("utf-8"))
+            finally:
+                os.close(descriptor)
 
     def write_atomically(self, path: str, text: str, mode: int = 0o644) -> None:
         """Replace a text file; see ``write_bytes_atomically``."""
@@ -95,9 +101,13 @@ class Host:
             mode: Permission bits, which the new content has from its first moment.
             owner: User and group id; by default this process's.
         """
-        target = self.path(path)
+        with _naming(path):
+            self._replace(self.path(path), content, mode, owner)
+
+    def _replace(self, target: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        self._remove_leftovers(target)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -112,10 +122,33 @@ class Host:
             raise
         self._sync_directory(target.parent)
 
+    def prove_writable(self, path: str) -> None:
+        """Raise where a file could not be replaced: for what changes other things before it may write the file.
+
+        Raises:
+            OSError: The file system is full or read-only, or it is forbidden.
+        """
+        directory = self.path(path).parent
+        with _naming(path):
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{self.path(path).name}.{os.getpid()}.") as file:
+                file.write(b"\0" * _PROOF_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
         target = self.path(path)
         target.unlink(missing_ok=True)
+
+    @staticmethod
+    def _remove_leftovers(target: Path) -> None:
+        """Remove what processes left that were killed before they could replace the file."""
+        pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w{{8}}")
+        for name in os.listdir(target.parent):
+            found = pattern.fullmatch(name)
+            if found and not os.path.exists(f"/proc/{found[1]}"):
+                target.with_name(name).unlink(missing_ok=True)
 
     @staticmethod
     def _sync_directory(directory: Path) -> None:
@@ -124,3 +157,13 @@ class Host:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let an error name the file that is meant: writing names none, and making a temporary one names that."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise

@@ -14,6 +14,7 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Outcome, converge
 from .._core.cpulist import format_cpulist, format_mask, parse_cpulist
+from .._core.errors import reason
 from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux.topology import CPUS, read_cpus
@@ -52,8 +53,8 @@ class CpuIsolation:
             return
         wrong = Findings()
         resolve(desired, state.topology, wrong)
-        for reason in (*check_isolation(desired, state), *check_governor(desired.governor, state.governors)):
-            wrong.add(reason)
+        for one in (*check_isolation(desired, state), *check_governor(desired.governor, state.governors)):
+            wrong.add(one)
         wrong.raise_if_any(Impossible, "this host cannot follow the CPU plan")
 
     def plan(self, desired: Request | None, state: State) -> list[Change]:
@@ -62,11 +63,13 @@ class CpuIsolation:
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Write each setting."""
+        if any(change.path[0] == "state file" for change in changes):
+            host.prove_writable(state_store.path(KIND))
         for change in changes:
             try:
                 _apply(host, change)
             except OSError as error:
-                raise ApplyFailed(f"{' '.join(change.path)} -> {change.after}: {error.strerror}") from error
+                raise ApplyFailed(f"{' '.join(change.path)} -> {change.after}: {reason(error)}") from error
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.converge import ApplyFailed, Change, Findings, Invalid, Refused
+from .._core.errors import reason
 from .._core.system import Host
 
 FILES = ("services.json", "mappings.json", "import-config.json")
@@ -103,7 +104,7 @@ class ImportFiles:
             try:
                 host.remove(path) if change.after is None else host.write_atomically(path, change.after)
             except OSError as error:
-                raise ApplyFailed(f"{path}: {error.strerror}") from error
+                raise ApplyFailed(f"{path}: {reason(error)}") from error
 
     def _path(self, name: str) -> str:
         return f"{self.directory}/{name}"
@@ -140,7 +141,7 @@ def _text(host: Host, path: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}; remove it or choose another directory") from error
+        raise Refused(f"{path} cannot be read: {reason(error)}; remove it or choose another directory") from error
 
 
 def _check_services(services: Sequence[Mapping[str, Any]]) -> Iterator[str]:

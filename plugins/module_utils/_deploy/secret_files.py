@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .._core import errors
 from .._core.converge import ApplyFailed, Change, Findings, Invalid, Refused
 from .._core.names import path_fault
 from .._core.system import Host
@@ -129,7 +130,7 @@ class SecretFiles:
                     try:
                         remove(host, copy.path) if copy.path in removed else write(host, copy, value)
                     except OSError as error:
-                        raise ApplyFailed(f"{secret.name}: {copy.path}: {error.strerror}") from error
+                        raise ApplyFailed(f"{secret.name}: {copy.path}: {errors.reason(error)}") from error
 
     def _copies(self) -> Iterator[tuple[Secret, Copy]]:
         return ((secret, copy) for secret in self.desired for copy in secret.copies)

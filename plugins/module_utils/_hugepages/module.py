@@ -18,7 +18,7 @@ from .._core.system import Host
 from .._linux.hugetlbfs import Mount
 from .plan import facts, warnings
 from .request import TRANSPARENT_KEYS, Desired, Reservation
-from .resource import bring
+from .resource import bring, resolved
 
 RESERVATIONS = {
     "type": "list",
@@ -60,7 +60,7 @@ OPTIONS: dict[str, Any] = {
 
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Reserve huge pages now, and report what boot arguments are to reserve."""
-    desired = _desired(options)
+    desired = resolved(_desired(options), host)
     outcome = bring(desired, host, check=check)
     return Answer(exit_arguments(outcome, **facts(desired, outcome.state)), warnings(desired, outcome.state))
 

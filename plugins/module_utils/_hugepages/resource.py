@@ -10,6 +10,7 @@ Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Li
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -26,9 +27,12 @@ from .._core.converge import (
     Invalid,
     Outcome,
     Refused,
+    brief,
     converge,
     describe,
+    half_way,
 )
+from .._core.errors import in_words, reason
 from .._core.sizes import human_size, parse_size, size_token
 from .._core.state_store import StateFile
 from .._core.system import Host
@@ -89,6 +93,8 @@ class Hugepages:
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Carry out the plan; pages that cannot be had now are an error, or wait for a reboot that will bring them."""
         state = self.read(host)
+        if self._desired.save:
+            host.prove_writable(state_store.path(KIND))
         before = plan.with_originals(self._desired, state)
         applied: list[Change] = []
         try:
@@ -102,7 +108,7 @@ class Hugepages:
                 except (CoreError, OSError) as error:
                     if not self._each:
                         raise
-                    self.failures[_what(change)] = f"{_what(change)}: {error}"
+                    self.failures[_what(change)] = f"{_what(change)}: {in_words(error)}"
                 else:
                     applied.append(change)
         except _Undone as error:
@@ -110,7 +116,8 @@ class Hugepages:
                 _restore_state_file(host, state)
             raise ApplyFailed(str(error), **error.facts) from error
         except (CoreError, OSError) as error:
-            raise _half_way(error, applied) from error
+            stands = [brief(change) for change in applied]
+            raise half_way(error, stands, saved=True, nothing="nothing else was changed") from error
         if self._each:
             for change in self.plan(self._desired, self.read(host)):
                 self.failures[_what(change)] = f"{describe(change)}: accepted, and read back as before"
@@ -165,6 +172,21 @@ class Hugepages:
         raise kind(f"huge pages: {'; '.join(reasons)}; {outcome}", reasons=reasons)
 
 
+def resolved(desired: Desired, host: Host) -> Desired:
+    """Return what is requested with mounts at the paths that symbolic links lead to.
+
+    The kernel's list of mounts names those, and systemd takes no other; by the link's name nothing would ever seem to
+    be mounted, and each run would mount once more.
+    """
+    root = os.path.realpath(host.root)
+
+    def real(path: str) -> str:
+        place = os.path.realpath(host.path(path))
+        return f"/{os.path.relpath(place, root)}" if os.path.commonpath([root, place]) == root else path
+
+    return replace(desired, mounts=[replace(mount, path=real(mount.path)) for mount in desired.mounts])
+
+
 def bring(desired: Desired, host: Host, check: bool = False) -> Outcome:
     """Converge, and report of pools that wait for a reboot only what they really got."""
     return _reached(converge(Hugepages(desired), desired, host, check=check))
@@ -193,7 +215,7 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
     """
     if only is not None:
         return Outcome((), None, checked=check)
-    desired = replace(Desired.from_body(body), save=False)
+    desired = resolved(replace(Desired.from_body(body), save=False), host)
     state = Hugepages(desired).read(host)
     kept = tuple(one for one in desired.reservations if (one.node, one.size) in state.pools)
     for one in desired.reservations:
@@ -212,16 +234,6 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
     failed = {what for what in failures if not what.startswith("pages ")}
     outcome = replace(outcome, changes=[change for change in outcome.changes if _what(change) not in failed])
     raise Incomplete(_reached(outcome, () if check else short), failures)
-
-
-def _half_way(error: Exception, applied: Sequence[Change]) -> ApplyFailed:
-    facts = error.facts if isinstance(error, CoreError) else {}
-    stands = [describe(change) for change in applied]
-    words = f"what was changed before stands: {'; '.join(stands)}" if stands else "nothing else was changed"
-    return ApplyFailed(
-        f"{error}; {words}; the original values are saved, and state: absent restores them",
-        **{**facts, "stands": stands},
-    )
 
 
 def _restore_state_file(host: Host, state: HugepageState) -> None:
@@ -306,4 +318,4 @@ def _write(host: Host, path: str, text: str) -> None:
     try:
         host.write_attribute(path, text)
     except OSError as error:
-        raise ApplyFailed(f"{path}: writing {text}: {error.strerror}; run as root") from error
+        raise ApplyFailed(f"{path}: writing {text}: {reason(error)}") from error

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.converge import ApplyFailed
+from .._core.errors import reason
 from .._core.sizes import parse_size, size_token
 from .._core.system import Host
 from .systemd import in_charge, systemctl
@@ -161,7 +162,7 @@ def mount_it(mount: Mount) -> None:
     try:
         os.makedirs(mount.path, exist_ok=True)
     except OSError as error:
-        raise ApplyFailed(f"{mount.path}: making the mount point: {error.strerror}") from error
+        raise ApplyFailed(f"{mount.path}: making the mount point: {reason(error)}") from error
     _call(
         f"mounting huge pages of {size_token(mount.size)} at {mount.path}",
         *("mount", b"hugetlbfs", os.fsencode(mount.path), b"hugetlbfs", ctypes.c_ulong(_NOSUID_NODEV)),
@@ -175,7 +176,7 @@ def own(mount: Mount) -> None:
         os.chown(mount.path, mount.uid, mount.gid)
         os.chmod(mount.path, mount.mode)
     except OSError as error:
-        raise ApplyFailed(f"{mount.path}: {error.strerror}") from error
+        raise ApplyFailed(f"{mount.path}: {reason(error)}") from error
 
 
 def unmount(path: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._core.converge import ApplyFailed, Change, describe
 from .._core.cpulist import parse_cpulist
+from .._core.errors import reason
 from .._core.system import Host
 from .._linux import ethtool, irqbalance, irqs, netlink
 from .._linux.ethtool import FlowRule, canonical
@@ -118,7 +119,7 @@ def place(host: Host, step: Change, nic: NicState | None) -> list[str]:
             write = write_xps if section == "xps" else write_rps
             write(host, name, step.path[2], () if step.after == NO_CPUS else parse_cpulist(step.after))
     except OSError as error:
-        raise ApplyFailed(f"{describe(step)}: {error.strerror}") from error
+        raise ApplyFailed(f"{describe(step)}: {reason(error)}") from error
     return []
 
 
@@ -139,7 +140,7 @@ def _carry_out(link: Link, step: Sequence[Change]) -> None:
     try:
         _SETTERS[section](link, values)
     except OSError as error:
-        raise ApplyFailed(f"{'; '.join(map(describe, step))}: {error.strerror or error}") from error
+        raise ApplyFailed(f"{'; '.join(map(describe, step))}: {reason(error)}") from error
 
 
 def _set_rss(link: Link, values: Mapping[str, Any]) -> None:

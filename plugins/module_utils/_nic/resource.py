@@ -23,9 +23,12 @@ from .._core.converge import (
     Invalid,
     Outcome,
     Refused,
+    brief,
     converge,
     describe,
+    half_way,
 )
+from .._core.errors import in_words
 from .._core.system import Host
 from .._guard.record import Restore
 from .._linux import netlink
@@ -92,7 +95,7 @@ class Nics:
         try:
             return self._read(host)
         except OSError as error:
-            raise Impossible(f"the NICs cannot be read: {error}; run as root") from error
+            raise Impossible(f"the NICs cannot be read: {in_words(error)}") from error
 
     def validate(self, desired: Sequence[Request], state: State) -> None:
         """Raise with every reason at once."""
@@ -139,9 +142,7 @@ class Nics:
                 store(host, body, replace(state, state_file=before or state.state_file), self._stuck)
             self._note_left(host)
         except (CoreError, OSError) as error:
-            facts = error.facts if isinstance(error, CoreError) else {}
-            stands = [describe(change) for change in applied]
-            raise ApplyFailed(f"{error}; {_standing(stands, self._save)}", **{**facts, "stands": stands}) from error
+            raise half_way(error, [brief(change) for change in applied], saved=self._save) from error
 
     def failures(self, state: State) -> dict[str, str]:
         """Return by NIC what could not be brought to what is requested, and why."""
@@ -194,7 +195,7 @@ class Nics:
             except (CoreError, OSError) as error:
                 if name in required:
                     raise
-                unmet[name] = [f"{name} cannot be read: {error}"]
+                unmet[name] = [f"{name} cannot be read: {in_words(error)}"]
         current = read_host(host, nics)
         speaking = claims(entries, nics)
         # In one order for the whole list and for a part of it, as earlier NICs choose their CPUs first.
@@ -346,11 +347,3 @@ def _readable(body: Mapping[str, Any], each: bool) -> Iterator[tuple[str, Reques
 def _joined(lines: Sequence[str]) -> str:
     more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return "; ".join(lines[:_SHOWN]) + more
-
-
-def _standing(stands: Sequence[str], saved: bool) -> str:
-    if not stands:
-        return "nothing was changed"
-    return f"what was changed before stands: {_joined(stands)}" + (
-        "; the original values are saved, and state: absent restores them" if saved else ""
-    )

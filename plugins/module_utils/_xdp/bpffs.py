@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._core.converge import ApplyFailed, Change, Impossible, Invalid, Refused
+from .._core.errors import reason
 from .._core.names import absolute_path, refuse_symlinks
 from .._core.system import Host
 
@@ -149,7 +150,7 @@ class Bpffs:
             os.chown(self.desired.path, 0, self.desired.group)
             os.chmod(self.desired.path, PIN_ROOT_MODE)
         except OSError as error:
-            raise ApplyFailed(f"{self.desired.path}: {error.strerror}") from error
+            raise ApplyFailed(f"{self.desired.path}: {reason(error)}") from error
 
 
 def _mount(path: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
+from .._core.errors import in_words, reason
 from .._core.names import absolute_path, interface_name
 from .._core.system import Host
 from .._linux import bpf, bpf_map, netlink
@@ -142,8 +143,8 @@ class XdpMap:
             return identify(host, self._policy.interface, self._policy.pin_root)
         except OSError as error:
             raise Impossible(
-                f"{self._policy.interface}: what runs on it cannot be read: {error}; run as {CAPABILITIES_WORDS}, "
-                "outside of 'ip netns exec', which hides /sys/fs/bpf"
+                f"{self._policy.interface}: what runs on it cannot be read: {in_words(error)}; outside of "
+                f"'ip netns exec', which hides /sys/fs/bpf, it takes {CAPABILITIES_WORDS}"
             ) from error
 
     def unproven(self, host: Host) -> str | None:
@@ -231,9 +232,9 @@ class XdpMap:
             except OSError as error:
                 for version, descriptor in maps.items():
                     self._restore(descriptor, _of(version, done))
-                reason = error.strerror
                 raise ApplyFailed(
-                    f"{self._policy.interface}: the entries could not be written: {reason}; what was before is back"
+                    f"{self._policy.interface}: the entries could not be written: {reason(error)}; "
+                    "what was before is back"
                 ) from error
         if self._policy.state_directory and len(changes) > len(entries):
             body = changes[-1].after

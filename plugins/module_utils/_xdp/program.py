@@ -15,8 +15,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from .._core import state_store
+from .._core import lock, state_store
 from .._core.converge import ApplyFailed, Change, CoreError, Impossible, Invalid, Outcome, converge
+from .._core.errors import in_words
 from .._core.system import Host
 from .._core.versions import kernel_version
 from .._linux import bpf, libbpf, netlink
@@ -57,9 +58,7 @@ class XdpProgram:
         try:
             return self._read(host)
         except OSError as error:
-            raise Impossible(
-                f"{self._desired.interface}: its XDP state cannot be read: {error}; run as {CAPABILITIES_WORDS}"
-            ) from error
+            raise Impossible(f"{self._desired.interface}: its XDP state cannot be read: {in_words(error)}") from error
 
     def _read(self, host: Host) -> State:
         desired = self._desired
@@ -103,6 +102,10 @@ class XdpProgram:
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
         """Carry out the plan whole, or restore what was."""
+        with lock.alone(host, path=lock.ATTACHING):
+            self._apply(host, changes)
+
+    def _apply(self, host: Host, changes: Sequence[Change]) -> None:
         desired = self._desired
         state = self.read(host)
         if not desired.present:

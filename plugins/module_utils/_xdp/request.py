@@ -26,6 +26,11 @@ def pin_directory(pin_root: str, interface: str) -> str:
     return f"{pin_root}/{interface.replace('.', ':')}"
 
 
+def state_file(interface: str) -> str:
+    """Return the name of the state file that requests an interface's program."""
+    return f"{KIND}-{interface}"
+
+
 def policy_state_file(interface: str) -> str:
     """Return the name of the state file that holds the entries of an interface's maps."""
     return f"xdp_map-{interface}"
@@ -77,7 +82,7 @@ class Desired:
     @property
     def state_file(self) -> str:
         """Name of its state file."""
-        return f"xdp-{self.interface}"
+        return state_file(self.interface)
 
     @property
     def policy(self) -> str:

@@ -136,7 +136,9 @@ def test_a_file_of_ours_without_variables_is_removed(host):
     assert not host.exists(FILE)
 
 
-@pytest.mark.parametrize(("number", "words"), [(13, "Permission denied; run as root"), (16, "Device or resource busy")])
+@pytest.mark.parametrize(
+    ("number", "words"), [(13, "Permission denied: run as root (become: true)"), (16, "Device or resource busy")]
+)
 def test_a_write_that_fails_reports_also_what_it_could_not_restore(host, monkeypatch, number, words):
     real = Host.write_attribute
 
@@ -146,6 +148,7 @@ def test_a_write_that_fails_reports_also_what_it_could_not_restore(host, monkeyp
         real(self, path, text)
 
     monkeypatch.setattr(Host, "write_attribute", write)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ApplyFailed) as caught:
         bring(host, net__core__netdev_budget=600, net__core__somaxconn=8192)
     assert str(caught.value) == (

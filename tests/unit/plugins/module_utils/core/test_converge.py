@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
+    ApplyFailed,
     Change,
     Findings,
     Impossible,
@@ -12,6 +16,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     describe,
     diff,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
 
 class Dial:
@@ -112,3 +117,60 @@ def test_a_short_body_is_shown_whole():
     assert (
         describe(Change(("ens1", "flow_rules", "0"), None, {"queue": 1})) == "ens1 flow_rules 0: absent -> {'queue': 1}"
     )
+
+
+class Refusing:
+    """Two values in a file each; the disk is full, or read-only, from some step on."""
+
+    def __init__(self, refused: str) -> None:
+        self.values = {"first": 1, "second": 1}
+        self._refused = refused
+
+    def _refuse(self, what: str) -> None:
+        if what == self._refused:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"/etc/{what}")
+
+    def read(self, host):
+        self._refuse("read")
+        return dict(self.values)
+
+    def validate(self, desired, state):
+        self._refuse("validate")
+
+    def plan(self, desired, state):
+        return [Change((name,), state[name], value) for name, value in desired.items() if state[name] != value]
+
+    def apply(self, host, changes):
+        for change in changes:
+            self._refuse(change.path[0])
+            self.values[change.path[0]] = change.after
+
+
+@pytest.mark.parametrize("step", ["read", "validate"])
+def test_what_the_system_refuses_before_the_first_change_is_said_in_words(step):
+    with pytest.raises(Impossible, match=rf"/etc/{step}: No space left on device: .* nothing was changed"):
+        converge(Refusing(step), {"first": 2}, Host())
+
+
+def test_what_stands_is_said_where_the_system_refuses_half_way():
+    resource = Refusing("second")
+    with pytest.raises(ApplyFailed, match=r"second: .* changed before stands: first: 1 -> 2; run again") as caught:
+        converge(resource, {"first": 2, "second": 2}, Host())
+    assert caught.value.facts["stands"] == ["first: 1 -> 2"]
+
+
+def test_nothing_stands_where_the_first_step_is_refused():
+    with pytest.raises(ApplyFailed, match="nothing was changed") as caught:
+        converge(Refusing("first"), {"first": 2, "second": 2}, Host())
+    assert caught.value.facts["stands"] == []
+
+
+def test_a_guard_that_cannot_be_written_keeps_the_change_from_being_made():
+    resource = Refusing("")
+
+    def guard(changes, state):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/run/tripod/guards")
+
+    with pytest.raises(Impossible, match="nothing was changed"):
+        converge(resource, {"first": 2}, Host(), before_apply=guard)
+    assert resource.values["first"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
@@ -44,3 +45,21 @@ def test_removing_what_is_not_there_is_fine(host):
     host.write_atomically("/etc/a", "x")
     host.remove("/etc/a")
     assert not host.exists("/etc/a")
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(host):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    host.write_atomically("/etc/a", "old")
+    for name in (f".a.{ended.pid}.abcdefgh", f".a.{os.getpid()}.abcdefgh", f".b.{ended.pid}.abcdefgh"):
+        host.path(f"/etc/{name}").touch()
+    host.write_atomically("/etc/a", "new")
+    assert host.list("/etc") == [f".a.{os.getpid()}.abcdefgh", f".b.{ended.pid}.abcdefgh", "a"]
+
+
+def test_what_can_be_written_is_proven_without_a_trace(host):
+    host.prove_writable("/etc/tripod/a")
+    assert host.list("/etc/tripod") == []
+    host.path("/etc/file").touch()
+    with pytest.raises(FileExistsError):
+        host.prove_writable("/etc/file/a")

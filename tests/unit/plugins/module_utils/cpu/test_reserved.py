@@ -56,5 +56,5 @@ def test_reserved_cpus(machine, files, plan, isolated, without_rps):
 
 def test_the_planner_of_interrupts_reads_them(machine):
     host = machine({**LAB, **booted("nohz_full=2-3 rcu_nocbs=2-3", nohz_full="2-3\n")})
-    topology = read_host(host, [], []).topology
+    topology = read_host(host, {}).topology
     assert (sorted(topology.isolated), sorted(topology.without_rps)) == ([2, 3], [2, 3])

@@ -8,7 +8,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import irq
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irq_names import Owner
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.irqs import Irq, by_name
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.limits import faults
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import notes, plan, previous
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.original import previous
+from ansible_collections.tripod.baremetal.plugins.module_utils._nic.plan import notes, plan
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.request import Request
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state import NicState
 

@@ -73,7 +73,7 @@ def lines(outcome):
 
 
 PLAN = {"up": True, "mtu": 9000, "rings": {"rx": 512, "tx": 512}, "irq": {"placement": "local"}}
-HALF = {"name": "ens1", "rings": {"rx": 512}, "coalesce": {"rx_usecs": 2}}
+HALF = {"name": "ens1", "rings": {"rx": 512}, "coalesce": {"rx_usecs": 100}}
 
 
 class TestEachIsBroughtAsFarAsItCanBe:
