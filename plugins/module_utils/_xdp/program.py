@@ -29,7 +29,7 @@ from .._linux.netlink import Link
 from . import limits, plan, saved
 from .attach import Undo, attach, clear_pins, detach
 from .bpffs import mount_over
-from .bpffs import on_bpffs as _on_bpffs
+from .bpffs import on_bpffs
 from .drivers import Around, Device
 from .identity import Identity, identify, maps_of, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
@@ -84,7 +84,7 @@ class XdpProgram:
             strange=found.strange,
             pin_root=desired.pin_root if desired != self._desired else None,
             other_pins=other_pins,
-            permissions=_permissions(desired, found.pins) if _on_bpffs(host, desired.pin_root) else {},
+            permissions=_permissions(desired, found.pins) if on_bpffs(host, desired.pin_root) else {},
             state_file=state_file,
             policy=policy,
             source=source,
@@ -278,7 +278,7 @@ def _place(host: Host, desired: Desired, state_file: Mapping[str, Any] | None) -
     if saved == desired.pin_root:
         return desired, None
     there = replace(desired, pin_root=saved)
-    pinned = [one for one in (there, desired) if _on_bpffs(host, one.pin_root) and os.path.isdir(one.pins)]
+    pinned = [one for one in (there, desired) if on_bpffs(host, one.pin_root) and os.path.isdir(one.pins)]
     if desired.present:
         return desired, there.pins if there in pinned else None
     return there, desired.pins if desired in pinned else None

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import netlink
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import program
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import bpffs, program
 
 from .programs import LINK, STATE_FILE
 
@@ -30,7 +30,7 @@ from .programs import LINK, STATE_FILE
 def test_bpffs_is_found_in_the_mount_table(tmp_path, mounts, path, found):
     host = Host(tmp_path)
     host.write_atomically("/proc/self/mountinfo", mounts)
-    assert program._on_bpffs(host, path) is found
+    assert bpffs.on_bpffs(host, path) is found
 
 
 BODY = {key: value for key, value in STATE_FILE.items() if key != "loaded"}
