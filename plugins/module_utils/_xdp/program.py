@@ -28,8 +28,7 @@ from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
 from . import limits, plan, saved
 from .attach import Undo, attach, clear_pins, detach
-from .bpffs import mount_over
-from .bpffs import on_bpffs
+from .bpffs import mount_over, on_bpffs
 from .drivers import Around, Device
 from .identity import Identity, identify, maps_of, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
