@@ -229,10 +229,10 @@ def _branches(summary: Mapping[str, int]) -> float:
     return summary["covered_branches"] / summary["num_branches"] if summary["num_branches"] else 1.0
 
 
-def _look() -> str:
+def _first_check() -> str:
     """Look at the site in check mode while the machine may still have nothing of it, not even an engine."""
-    told = logged("look", [BIN / "ansible-playbook", "site.yml", "--check", "--diff"], lines=40)
-    return f"a first look foretells {re.findall(r'changed=([0-9]+)', told)[-1]} changes"
+    printed = logged("first-check", [BIN / "ansible-playbook", "site.yml", "--check", "--diff"], lines=40)
+    return f"a first check foretells {re.findall(r'changed=([0-9]+)', printed)[-1]} changes"
 
 
 def _xdp_object() -> str:
@@ -358,8 +358,10 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
 
 def _bench_map() -> str:
     with _root_environment() as words:
-        told = logged("bench-map", [*words, BIN / "python", "-m", "tests.bench.xdp_map", _made("xdp_object")], lines=20)
-    return "\n" + told.rstrip()
+        printed = logged(
+            "bench-map", [*words, BIN / "python", "-m", "tests.bench.xdp_map", _made("xdp_object")], lines=20
+        )
+    return "\n" + printed.rstrip()
 
 
 def _bench_provision() -> str:
@@ -373,11 +375,11 @@ def _bench_provision() -> str:
             logged(log, [*molecule, "converge", "-s", "metal"], lines=80)
             # Few names and rounds: an emulated host takes minutes for what the control node does in seconds.
             weigh: list[str | Path] = [BIN / "python", "-m", "tests.bench.provision", vm.inventory, vm.name, "4", "1"]
-            told = logged(log, [*words, *weigh], append=True, lines=20)
+            printed = logged(log, [*words, *weigh], append=True, lines=20)
         finally:
             if not stands:
                 logged(log, [*molecule, "destroy", "-s", "metal"], append=True)
-    return "\n" + told.rstrip()
+    return "\n" + printed.rstrip()
 
 
 @contextlib.contextmanager
@@ -416,8 +418,8 @@ STAGES = (
     Stage("style", "gates", _style, minutes=0.25),
     Stage("unit", "unit", _unit, minutes=1),
     Stage("export", "gates", _export, minutes=0.25),
-    Stage("look", "services", _look, minutes=1),
-    Stage("xdp-object", "services", _xdp_object, minutes=4, after=("look",)),
+    Stage("first-check", "services", _first_check, minutes=1),
+    Stage("xdp-object", "services", _xdp_object, minutes=4, after=("first-check",)),
     Stage("lint", "gates", _lint, minutes=1.5, after=("export",)),
     Stage("types", "gates", _types, minutes=0.5, after=("export",)),
     Stage("vm-base", "metal", _vm_base, minutes=3),

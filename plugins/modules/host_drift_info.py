@@ -88,7 +88,7 @@ components:
       elements: str
       sample: ["ens1 rings rx: 512 -> 4096"]
     reasons:
-      description: Why it is not as planned besides; what its module would refuse, or a reboot is needed for.
+      description: Why it is not as planned besides; what its module would refuse, or what requires a reboot.
       type: list
       elements: str
 parts:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.converge import Invalid
 from .._core.findings import ERROR, WARNING, Finding, by_severity
+from .._core.sizes import human_size
+from .._core.versions import parse_version
 from .._xdp.policy_map import parse_entries
 from .listeners import Holder, Listener
 from .nic import check_nics
@@ -52,10 +53,13 @@ def _check_system(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
         yield Finding(
             ERROR, "architecture", seen.architecture, ", ".join(needs.architectures), "use a supported machine"
         )
-    if _version(seen.kernel) < _version(needs.kernel):
+    kernel, oldest = parse_version(seen.kernel), parse_version(needs.kernel)
+    if oldest and (kernel is None or kernel < oldest):
         yield Finding(ERROR, "kernel", seen.kernel, f"{needs.kernel} or newer", "install and boot a newer kernel")
     if seen.memory < needs.memory:
-        yield Finding(ERROR, "memory", _human(seen.memory), _human(needs.memory), "add memory, or use a larger machine")
+        yield Finding(
+            ERROR, "memory", human_size(seen.memory), human_size(needs.memory), "add memory, or use a larger machine"
+        )
     if seen.missing_capabilities:
         lacking = ", ".join(seen.missing_capabilities)
         yield Finding(ERROR, "privileges", f"without {lacking}", "root", "run the play with become: true")
@@ -91,9 +95,9 @@ def _check_space(space: Sequence[Space], file_systems: Mapping[str, FileSystem])
             yield Finding(
                 ERROR,
                 f"disk at {found.path}",
-                f"{_human(found.free)} free",
-                f"{_human(need)}: " + ", ".join(f"{one.what} {_human(one.need)}" for one in here),
-                f"free {_human(need - found.free)}, or mount a larger disk there",
+                f"{human_size(found.free)} free",
+                f"{human_size(need)}: " + ", ".join(f"{one.what} {human_size(one.need)}" for one in here),
+                f"free {human_size(need - found.free)}, or mount a larger disk there",
             )
 
 
@@ -164,17 +168,3 @@ def _endpoint(listener: Listener) -> str:
 
 def _set_another(port: Port) -> str:
     return f"set {port.variable} to another port" if port.variable else "choose another port"
-
-
-def _version(text: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(\.\d+)*", text)
-    return tuple(int(part) for part in match.group().split(".")) if match else ()
-
-
-def _human(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} TiB"

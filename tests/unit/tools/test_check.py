@@ -26,7 +26,7 @@ def said(capsys, records, seconds=60.0, minutes=None):
 
 def startable(waiting, running=(), succeeded=()):
     by_preference = [one for one in STAGES if one.name in waiting]
-    chosen = check._startable(by_preference, [BY_NAME[one] for one in running], {*succeeded, "look", "export"})
+    chosen = check._startable(by_preference, [BY_NAME[one] for one in running], {*succeeded, "first-check", "export"})
     return [one.name for one in chosen]
 
 
