@@ -11,12 +11,14 @@ from typing import Any
 
 from .._core.converge import Change
 from .._linux import grub
+from .kernel_args_repeated import adds_up
 from .kernel_args_request import plain
 from .kernel_args_state import DROP_IN, BootState, DropIn, parse_drop_in, render_drop_in
 
 # The kernel takes the first amount for a size and ignores others, so ours, which come last, would have no effect.
 FIRST_WINS = ("hugepagesz", "hugepages", "default_hugepagesz")
-_REPEATABLE = ("console", "earlycon", "memmap", "module_blacklist", "modprobe.blacklist", "netconsole", "video")
+# Of these it keeps the first list of CPUs, see housekeeping_setup() of kernel/sched/isolation.c.
+FIRST_LIST_WINS = ("isolcpus", "nohz_full")
 
 
 def plan(desired: Sequence[str], state: BootState) -> list[Change]:
@@ -62,9 +64,9 @@ def conflicts(desired: Sequence[str], state: BootState) -> list[str]:
         f"{where} sets {token}, which {key}={ours[key]} comes after"
         for token, where in others_arguments(state)
         if (key := token.partition("=")[0]) in ours
-        and key not in _REPEATABLE
+        and not adds_up(key)
         and token not in plain(desired)
-        and key not in FIRST_WINS
+        and key not in (*FIRST_WINS, *FIRST_LIST_WINS)
     ]
 
 
