@@ -15,17 +15,20 @@ from collections.abc import Iterable, Iterator
 from .._core.converge import Invalid
 from .._core.cpulist import parse_cpulist
 
-# Every one of these counts, as the kernel or who reads them in early user space keeps a list.
-_ADD_UP = frozenset(
-    "console earlycon video dyndbg ddebug_query acpi_osi acpi_mask_gpe initcall_blacklist clearcpuid cgroup_disable "
-    "cgroup_enable cgroup_no_v1 crashkernel trace_event trace_instance thp_anon reserve reserve_mem memmap md raid "
-    "ivrs_ioapic ivrs_hpet ivrs_acpihid virtio_mmio.device netdev hvc_iucv_allow blacklist ip nameserver vlan bond "
-    "bridge team ifname bootdev modprobe.blacklist modules_load systemd.mask systemd.wants systemd.setenv "
-    "systemd.set_credential systemd.set_credential_binary luks.name luks.uuid luks.key luks.options luks.data "
-    # Flags, each of which is set by itself.
-    "pci pcie_aspm iommu intel_iommu amd_iommu x86_iommu numa mce efi tsc reboot nmi_watchdog memblock fbcon "
-    "slub_debug slab_debug".split()
-)
+# Every one of these counts, as the kernel, or who reads them in early user space, keeps a list.
+_LISTS = """
+    console earlycon video dyndbg ddebug_query acpi_osi acpi_mask_gpe initcall_blacklist clearcpuid cgroup_disable
+    cgroup_enable cgroup_no_v1 crashkernel trace_event trace_instance thp_anon reserve reserve_mem memmap md raid
+    ivrs_ioapic ivrs_hpet ivrs_acpihid virtio_mmio.device netdev hvc_iucv_allow blacklist ip nameserver vlan bond
+    bridge team ifname bootdev modprobe.blacklist modules_load systemd.mask systemd.wants systemd.setenv
+    systemd.set_credential systemd.set_credential_binary luks.name luks.uuid luks.key luks.options luks.data
+"""
+# Each value of these sets a flag of its own.
+_FLAGS = """
+    pci pcie_aspm iommu intel_iommu amd_iommu x86_iommu numa mce efi tsc reboot nmi_watchdog memblock fbcon
+    slub_debug slab_debug
+"""
+_ADD_UP = frozenset((_LISTS + _FLAGS).split())
 _ADD_UP_BELOW = ("rd.",)  # dracut's, which it reads as lists
 _OFF, _ON = {"off", "0", "no", "n"}, {"on", "1", "yes", "y", "force"}
 _CPU_LISTS = {"isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"}

@@ -56,7 +56,8 @@ def test_what_adds_up_is_no_contradiction(tokens):
 
 
 def test_the_size_of_contradicting_pages_is_named():
-    [reason] = contradictions("hugepagesz=2M hugepages=5 hugepagesz=1G hugepages=2 hugepagesz=1G hugepages=3".split())
+    pages = ["hugepagesz=2M", "hugepages=5", "hugepagesz=1G", "hugepages=2", "hugepagesz=1G", "hugepages=3"]
+    [reason] = contradictions(pages)
     assert reason.startswith("hugepages=2 and hugepages=3 contradict each other (hugepages of 1G)")
 
 
