@@ -39,8 +39,11 @@ def refusals(desired: Sequence[str], state: BootState, beside_plan: bool = False
     """
     ours = plain(desired)
     keys = {token.partition("=")[0] for token in ours}
+    last = {one.token for one in state.foreign if one.last}
     for token, where in others_arguments(state):
         key = token.partition("=")[0]
+        if token in last:
+            continue  # The kernel ignores theirs.
         if key in FIRST_WINS and keys.intersection(FIRST_WINS):
             yield f"{where} sets {token}, and the kernel ignores what comes after it: remove it there"
         elif key in FIRST_LIST_WINS and any(contradict(token, other) for other in ours if other.startswith(f"{key}=")):

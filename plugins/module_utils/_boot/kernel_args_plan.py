@@ -58,16 +58,20 @@ def reboot_reasons(desired: Sequence[str], state: BootState) -> list[str]:
 
 
 def conflicts(desired: Sequence[str], state: BootState) -> list[str]:
-    """Return the arguments that others set to another value; ours come last, which for most keys is what counts."""
+    """Return the arguments that others set to another value; what comes last is for most keys what counts."""
     ours = dict(token.partition("=")[::2] for token in plain(desired))
-    return [
-        f"{where} sets {token}, which {key}={ours[key]} comes after"
-        for token, where in others_arguments(state)
-        if (key := token.partition("=")[0]) in ours
-        and not adds_up(key)
-        and token not in plain(desired)
-        and key not in (*FIRST_WINS, *FIRST_LIST_WINS)
-    ]
+    last = {one.token for one in state.foreign if one.last}
+    found = []
+    for token, where in others_arguments(state):
+        key = token.partition("=")[0]
+        if key not in ours or token in plain(desired) or adds_up(key) or key in (*FIRST_WINS, *FIRST_LIST_WINS):
+            continue
+        mine = f"{key}={ours[key]}" if ours[key] else key
+        if token in last:
+            found.append(f"{where} sets {token}, which comes after {mine}: remove it there")
+        else:
+            found.append(f"{where} sets {token}, which {mine} comes after")
+    return found
 
 
 def facts(desired: Sequence[str], state: BootState, check: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Li
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -303,4 +304,5 @@ def _write(host: Host, path: str, text: str) -> None:
     try:
         host.write_attribute(path, text)
     except OSError as error:
-        raise ApplyFailed(f"{path}: writing {text}: {error.strerror}; run as root") from error
+        way = "; run as root" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        raise ApplyFailed(f"{path}: writing {text}: {error.strerror}{way}") from error

@@ -33,7 +33,7 @@ _CLOSES = re.compile(r"\s*\}\s*$")
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+\s*(.*)$")
 _ID = re.compile(r"""(?:\$\{?menuentry_id_option\}?|--id)[\s=]+['"]?([^'"\s]+)['"]?""")
 _DEFAULT = re.compile(r"""^\s*set default=["']?(.*?)["']?\s*$""", re.MULTILINE)
-_ASSIGNS = re.compile(r"\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(.*)$")
+_ASSIGNS = re.compile(r"\s*(?:export\s+)?GRUB_CMDLINE_LINUX(_DEFAULT)?\+?=(.*)$")
 
 
 @dataclass
@@ -52,11 +52,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Setting:
-    """A boot argument that a file of GRUB's defaults sets."""
+    """A boot argument that a file of GRUB's defaults sets.
+
+    Attributes:
+        last: Whether it comes after what our file adds.
+    """
 
     token: str
     file: str
     line: int
+    last: bool = False
 
 
 def split_arguments(text: str) -> tuple[str, ...]:
@@ -141,9 +146,11 @@ def settings(host: Host, ours: str) -> Iterator[Setting]:
         for number, line in enumerate((host.read(path) or "").splitlines(), 1):
             assigns = _ASSIGNS.match(line)
             if assigns:
-                for token in split_words(_unquoted(assigns[1])):
+                # Files are read in order, and GRUB_CMDLINE_LINUX comes first of the two wherever it is set.
+                last = bool(assigns[1]) and path > ours
+                for token in split_words(_unquoted(assigns[2])):
                     if not token.startswith("$"):  # The variable's own earlier value.
-                        yield Setting(token, path, number)
+                        yield Setting(token, path, number, last)
 
 
 def _unquoted(value: str) -> str:

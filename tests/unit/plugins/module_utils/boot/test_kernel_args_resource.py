@@ -331,6 +331,17 @@ def test_conflicts_are_reported(grub):
     ]
 
 
+def test_what_is_set_after_ours_is_not_said_to_come_before(grub):
+    after = {
+        "/etc/default/grub.d/zzz.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT a=3 isolcpus=1"\n'
+        'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX b=4"\n'
+    }
+    assert reported(grub(running="ro", **after), ["a=1", "b=2", "isolcpus=2"])["conflicts"] == [
+        "/etc/default/grub.d/zzz.cfg line 1 sets a=3, which comes after a=1: remove it there",
+        "/etc/default/grub.d/zzz.cfg line 2 sets b=4, which b=2 comes after",
+    ]
+
+
 def test_other_cpus_before_ours_are_refused_as_the_kernel_keeps_the_first(grub):
     host = grub(**{"/etc/default/grub": 'GRUB_CMDLINE_LINUX="isolcpus=1 nohz_full=2,3"\n'})
     with pytest.raises(Refused) as caught:
