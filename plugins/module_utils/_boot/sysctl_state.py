@@ -105,6 +105,8 @@ def _slash_form(host: Host, name: str) -> str | None:
     if "/" in name:
         return None
     found = _walk(host, _LIVE, name.split("."))
+    if found == live_path(name):
+        return None  # One that can only be written.
     if found:
         return found[len(_LIVE) + 1 :]
     by_form = _OF_INTERFACE.fullmatch(name)

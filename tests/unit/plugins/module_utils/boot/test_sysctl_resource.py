@@ -140,6 +140,13 @@ def test_a_dot_within_a_part_is_told_from_one_between_parts(host, name, form):
         bring(host, **{name: 1})
 
 
+def test_one_that_can_only_be_written_has_no_other_form():
+    host = Host()
+    assert host.exists("/proc/sys/vm/compact_memory")
+    with pytest.raises(Impossible, match="check the name, or load its module first"):
+        bring(host, check=True, vm__compact_memory=1)
+
+
 def test_a_directory_is_no_variable(host):
     with pytest.raises(Impossible, match=r"net\.core: this kernel has no such variable"):
         bring(host, net__core=1)
