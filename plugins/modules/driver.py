@@ -14,7 +14,8 @@ description:
   - Writes the options of all drivers into one file of its own, C(/etc/modprobe.d/tripod.conf), and compares them with
     what the loaded modules run with.
   - The initramfs holds a copy of that file, which counts where a driver is loaded from there. One that is older than
-    the file is rebuilt with C(update-initramfs), where that is installed.
+    the file is rebuilt with C(update-initramfs), where that is installed and the kernel has a module of one of the
+    drivers. That takes up to minutes for each kernel, of which check mode warns.
   - Never reloads a driver, as that takes its links down. RV(reload_required) names those that need it.
   - A requirement that is not met fails the task before anything is changed.
 extends_documentation_fragment:

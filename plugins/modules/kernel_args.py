@@ -26,9 +26,13 @@ options:
   arguments:
     description:
       - The arguments that are ours, one an item, in order. Repeated ones are legal, as in C(hugepagesz=1G hugepages=4
-        hugepagesz=2M hugepages=512).
+        hugepagesz=2M hugepages=512), and so are those of which each counts, such as C(console) and C(memmap). Others of
+        one name and different values contradict each other and are refused.
       - An empty list removes what is ours and nothing else.
-      - A value with blanks is put in double quotes.
+      - A value with blanks is put in double quotes. Signs that a shell or GRUB would read as theirs, as in
+        C(memmap=64K$0x18690000), are quoted for both. Quotes within a value, backslashes and signs beyond ASCII are
+        refused, as GRUB does not pass them on unchanged.
+      - C(isolcpus) and C(nohz_full) of other CPUs than the saved plan of M(tripod.baremetal.cpu_isolation) are refused.
     type: list
     elements: str
     required: true

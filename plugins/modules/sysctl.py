@@ -54,7 +54,9 @@ changes:
   elements: str
   sample: ["live net.core.netdev_budget: 300 -> 600"]
 overridden:
-  description: Variables that a file read after ours sets to another value at the next boot.
+  description:
+    - Variables that a file, which this host's reader takes after ours at boot, sets to another value or takes out.
+    - With systemd C(/etc/sysctl.conf) is such a file only where one of C(sysctl.d) links to it, as on Debian 12.
   returned: success
   type: list
   elements: str

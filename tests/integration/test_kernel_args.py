@@ -90,6 +90,34 @@ def test_grub_takes_arguments_in_order_and_loses_them_again(machine: Machine) ->
     assert list((machine.defaults / "grub.d").iterdir()) == []
 
 
+def test_signs_of_the_shell_and_of_grub_reach_grub_in_quotes(machine: Machine) -> None:
+    live = machine.config
+    ours = [
+        "memmap=64K$0x18690000",
+        "memmap=4G!8G",
+        'acpi_osi="!Windows 2012"',
+        'dyndbg="file drivers/usb/* +p; module x +p"',
+        "blkdevparts=mmcblk0:1M(boot)",
+        "a=`id`${HOME}#&|<>{}?*~;",
+        "b=1",
+    ]
+    plain = [token.replace('"', "") for token in ours]
+    first, again, gone = machine.bring(ours, ours, [])
+    assert first[1][-len(ours) :] == plain
+    assert again == [0, first[1]]
+    assert gone[0] == 2
+    assert machine.config == live
+    machine.bring(ours)
+    [line, *_others] = [line for line in machine.config.decode().splitlines() if line.lstrip().startswith("linux\t")]
+    # To GRUB as to a shell, what is in single quotes is what it is.
+    assert (
+        subprocess.run(
+            ["sh", "-c", line.replace("linux", "printf '%s\\n'", 1)], check=True, capture_output=True, text=True
+        ).stdout.splitlines()[-len(ours) :]
+        == plain
+    )
+
+
 def test_a_file_read_after_ours_that_drops_them_is_found_before_it_goes_live(machine: Machine) -> None:
     live = machine.config
     (machine.defaults / "grub.d" / "zzz.cfg").write_text("GRUB_CMDLINE_LINUX_DEFAULT=\n")

@@ -85,3 +85,39 @@ def test_counterparts_of_this_kernel_come_and_go(machine: Machine) -> None:
     assert not dropped.failed
     assert both() == before
     assert machine.run("find", "/etc/sysctl.d", "-name", "*tripod*") == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["/usr/lib/systemd/systemd-sysctl"],
+        ["/usr/lib/systemd/systemd-sysctl", "--prefix=/net/ipv4/conf/nic0.100"],  # udev's rule for a new interface
+        ["sysctl", "--system"],
+    ],
+)
+def test_an_interface_with_a_dot_is_set_at_boot_and_restored(machine: Machine, words: list[str]) -> None:
+    name, path = "net/ipv4/conf/nic0.100/rp_filter", "/proc/sys/net/ipv4/conf/nic0.100/rp_filter"
+    machine.cable("nic0.100", "peer0")
+    before = machine.run("cat", path)
+    refused = machine.module("sysctl", variables={"net.ipv4.conf.nic0.100.rp_filter": 2})
+    assert f"write {name}" in refused.result["msg"]
+    assert machine.module("sysctl", variables={name: 2}).changed
+    assert not machine.module("sysctl", variables={name: 2}).changed
+    machine.run("sh", "-c", f"echo 0 > {path}")
+    # A container's /proc/sys lacks what other files set.
+    machine.run("sh", "-c", f"{' '.join(words)} || true")
+    assert machine.run("cat", path) == "2\n"
+    assert machine.module("sysctl", variables={}).changed
+    assert machine.run("cat", path) == before
+
+
+@pytest.mark.parametrize(("linked", "value"), [(False, "5000"), (True, "1111")])
+def test_what_systemd_reads_after_our_file_is_what_is_reported(machine: Machine, linked: bool, value: str) -> None:
+    machine.run("rm", "-f", "/etc/sysctl.d/99-sysctl.conf")
+    machine.run("sh", "-c", "echo net.core.somaxconn=1111 > /etc/sysctl.conf; mkdir -p /run/systemd/system")
+    if linked:
+        machine.run("ln", "-s", "../sysctl.conf", "/etc/sysctl.d/99-sysctl.conf")
+    told = machine.module("sysctl", variables={"net.core.somaxconn": 5000}).result["overridden"]
+    machine.run("sh", "-c", "/usr/lib/systemd/systemd-sysctl || true")
+    assert live(machine)[0] == value
+    assert bool(told) is linked

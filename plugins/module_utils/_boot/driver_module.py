@@ -12,7 +12,7 @@ from typing import Any
 from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.system import Host
-from .driver_plan import facts
+from .driver_plan import facts, warnings
 from .driver_request import Driver
 from .driver_resource import Drivers
 from .driver_tools import LiveDriverTools
@@ -33,4 +33,4 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Give drivers their options, and compare them with what is required of them."""
     desired = [Driver.from_option(one) for one in options["drivers"]]
     outcome = converge(Drivers(desired, LiveDriverTools()), desired, host, check=check)
-    return Answer(exit_arguments(outcome, **facts(desired, outcome.state, check)))
+    return Answer(exit_arguments(outcome, **facts(desired, outcome.state, check)), warnings(outcome.changes, check))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._core.converge import Change
 from .driver_request import Driver
-from .driver_state import FILE, MARK, DriverState
+from .driver_state import FILE, INITRAMFS, MARK, DriverState
 
 _BOOLEANS = {"y": "Y", "1": "Y", "n": "N", "0": "N"}
 
@@ -33,6 +33,22 @@ def plan(desired: Sequence[Driver], state: DriverState) -> list[Change]:
         if older or contents_change:
             changes.append(Change((name, "module options"), "outdated", "current"))
     return changes
+
+
+def outdated(changes: Sequence[Change]) -> list[str]:
+    """Return the kernels whose initramfs is to be rebuilt."""
+    return [change.path[0][len(INITRAMFS) :] for change in changes if change.path[1] == "module options"]
+
+
+def warnings(changes: Sequence[Change], check: bool) -> list[str]:
+    """Return, before it is done, what will keep an operator waiting."""
+    releases = outdated(changes)
+    if not check or not releases:
+        return []
+    return [
+        f"the initramfs of {', '.join(releases)} would be rebuilt (update-initramfs), which takes up to minutes for "
+        "each and shows nothing meanwhile"
+    ]
 
 
 def file_text(desired: Sequence[Driver]) -> str | None:

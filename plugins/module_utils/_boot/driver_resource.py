@@ -50,12 +50,13 @@ class Drivers:
         return driver_plan.plan(desired, state)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Write our file, rebuild every initramfs, and only then remove a file that is no longer needed."""
+        """Write our file, rebuild what lacks it, and only then remove a file that is no longer needed."""
         text = driver_plan.file_text(self._desired)
         if any(change.path[0] == FILE for change in changes):
             # Its time says which initramfs is older; without a file nothing would.
             host.write_atomically(FILE, (text or MARK) + "\n")
-        if any(change.path[1] == "module options" for change in changes):
-            self._tools.update_initramfs()
+        releases = driver_plan.outdated(changes)
+        if releases:
+            self._tools.update_initramfs(releases)
         if text is None:
             host.remove(FILE)

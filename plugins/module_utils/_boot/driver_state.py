@@ -16,6 +16,7 @@ from .driver_request import Driver, plain_name
 from .driver_tools import DrivenNic, DriverTools
 
 FILE = "/etc/modprobe.d/tripod.conf"
+INITRAMFS = "/boot/initrd.img-"
 MARK = "# Written by tripod.baremetal.driver, which overwrites and removes it."
 # Where kmod looks, see modprobe.d(5).
 _DIRECTORIES = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d")
@@ -61,7 +62,7 @@ class DriverState:
         text: Our file without its last newline; None where it is absent.
         modules: By name.
         foreign: Options that other files and boot arguments set.
-        images: Every initramfs that is kept up to date, and whether it is older than our file.
+        images: Every initramfs that can hold a driver concerned, and whether it is older than our file.
         changed_since_boot: Whether our file was written in this boot.
     """
 
@@ -78,12 +79,13 @@ def read_state(host: Host, desired: Sequence[Driver], tools: DriverTools) -> Dri
     requires_nics = any(driver.minimum_firmware or driver.xdp_features for driver in desired)
     written = _modified(host, FILE)
     boot = re.search(r"^btime (\d+)", host.read("/proc/stat") or "", re.MULTILINE)
+    text = host.read(FILE)
     return DriverState(
-        text=host.read(FILE),
+        text=text,
         modules={driver.name: _module(host, driver.name, tools) for driver in desired},
         nics=tuple(tools.nics()) if requires_nics else (),
         foreign=tuple(_foreign(host)),
-        images=dict(_images(host, written)),
+        images=dict(_images(host, written, _concerned(text, desired))),
         changed_since_boot=written is not None and boot is not None and written > int(boot[1]),
     )
 
@@ -112,14 +114,33 @@ def _modified(host: Host, path: str) -> float | None:
         return None
 
 
-def _images(host: Host, written: float | None) -> Iterator[tuple[str, bool]]:
+def _concerned(text: str | None, desired: Sequence[Driver]) -> frozenset[str]:
+    """Return the drivers that our file has options for, or is to have; none where that is not known."""
+    held = re.findall(r"^options (\S+) ", text or "", re.MULTILINE)
+    return frozenset({*held, *(driver.name for driver in desired if driver.options)})
+
+
+def _has_one_of(host: Host, release: str, drivers: frozenset[str]) -> bool:
+    """Whether a kernel has a module of one of the drivers; without a list of its modules it may have."""
+    modules = host.read(f"/lib/modules/{release}/modules.dep")
+    if modules is None or not drivers:
+        return True
+    return any(
+        plain_name(found) in drivers for found in re.findall(r"^(?:\S*/)?([^/\s]+)\.ko\b", modules, re.MULTILINE)
+    )
+
+
+def _images(host: Host, written: float | None, drivers: frozenset[str]) -> Iterator[tuple[str, bool]]:
     if not any(host.exists(f"{folder}/update-initramfs") for folder in ("/usr/sbin", "/sbin")):
         return
     for name in host.list("/boot"):
         # update-initramfs looks after those that have a kernel.
-        if name.startswith("initrd.img-") and host.exists(f"/boot/vmlinuz-{name[len('initrd.img-') :]}"):
-            made = _modified(host, f"/boot/{name}") or 0
-            yield f"/boot/{name}", written is not None and made < written
+        path = f"/boot/{name}"
+        release = path[len(INITRAMFS) :]
+        if not path.startswith(INITRAMFS) or not host.exists(f"/boot/vmlinuz-{release}"):
+            continue
+        if _has_one_of(host, release, drivers):
+            yield path, written is not None and (_modified(host, path) or 0) < written
 
 
 def _foreign(host: Host) -> Iterator[ForeignOption]:

@@ -35,8 +35,8 @@ class DriverTools(Protocol):
     def nics(self) -> Sequence[DrivenNic]:
         """Return every NIC."""
 
-    def update_initramfs(self) -> None:
-        """Rebuild every initramfs."""
+    def update_initramfs(self, releases: Sequence[str]) -> None:
+        """Rebuild the initramfs of each of these kernels."""
 
 
 class LiveDriverTools:
@@ -57,11 +57,13 @@ class LiveDriverTools:
                 found.append(DrivenNic(link.name, plain_name(answer.driver), answer.firmware, features))
         return found
 
-    def update_initramfs(self) -> None:
-        """Run update-initramfs(8)."""
-        done = _run(["update-initramfs", "-u", "-k", "all"])
-        if done.returncode:
-            raise ApplyFailed(f"update-initramfs failed ({done.returncode}): {' '.join(done.stderr.split()[-60:])}")
+    def update_initramfs(self, releases: Sequence[str]) -> None:
+        """Run update-initramfs(8), which takes up to minutes for each."""
+        for release in releases:
+            done = _run(["update-initramfs", "-u", "-k", release])
+            if done.returncode:
+                words = " ".join(done.stderr.split()[-60:])
+                raise ApplyFailed(f"update-initramfs failed for {release} ({done.returncode}): {words}")
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

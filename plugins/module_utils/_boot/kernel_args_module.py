@@ -21,6 +21,7 @@ OPTIONS: dict[str, Any] = {"arguments": {"type": "list", "elements": "str", "req
 def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
     """Bring the boot arguments to the list."""
     desired = options["arguments"]
-    outcome = converge(KernelArguments(desired), desired, host, check=check)
+    # A run that only checks has saved no new CPU plan before this one, so the saved one may be about to change.
+    outcome = converge(KernelArguments(desired, beside_plan=not check), desired, host, check=check)
     reported = facts(desired, outcome.state, check)
     return Answer(exit_arguments(outcome, **reported), reported["conflicts"])

@@ -11,12 +11,14 @@ from typing import Any
 
 from .._core.converge import Change
 from .._linux import grub
+from .kernel_args_repeated import adds_up
 from .kernel_args_request import plain
 from .kernel_args_state import DROP_IN, BootState, DropIn, parse_drop_in, render_drop_in
 
 # The kernel takes the first amount for a size and ignores others, so ours, which come last, would have no effect.
 FIRST_WINS = ("hugepagesz", "hugepages", "default_hugepagesz")
-_REPEATABLE = ("console", "earlycon", "memmap", "module_blacklist", "modprobe.blacklist", "netconsole", "video")
+# Of these it keeps the first list of CPUs, see housekeeping_setup() of kernel/sched/isolation.c.
+FIRST_LIST_WINS = ("isolcpus", "nohz_full")
 
 
 def plan(desired: Sequence[str], state: BootState) -> list[Change]:
@@ -56,16 +58,20 @@ def reboot_reasons(desired: Sequence[str], state: BootState) -> list[str]:
 
 
 def conflicts(desired: Sequence[str], state: BootState) -> list[str]:
-    """Return the arguments that others set to another value; ours come last, which for most keys is what counts."""
+    """Return the arguments that others set to another value; what comes last is for most keys what counts."""
     ours = dict(token.partition("=")[::2] for token in plain(desired))
-    return [
-        f"{where} sets {token}, which {key}={ours[key]} comes after"
-        for token, where in others_arguments(state)
-        if (key := token.partition("=")[0]) in ours
-        and key not in _REPEATABLE
-        and token not in plain(desired)
-        and key not in FIRST_WINS
-    ]
+    last = {one.token for one in state.foreign if one.last}
+    found = []
+    for token, where in others_arguments(state):
+        key = token.partition("=")[0]
+        if key not in ours or token in plain(desired) or adds_up(key) or key in (*FIRST_WINS, *FIRST_LIST_WINS):
+            continue
+        mine = f"{key}={ours[key]}" if ours[key] else key
+        if token in last:
+            found.append(f"{where} sets {token}, which comes after {mine}: remove it there")
+        else:
+            found.append(f"{where} sets {token}, which {mine} comes after")
+    return found
 
 
 def facts(desired: Sequence[str], state: BootState, check: bool) -> dict[str, Any]:

@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-_TOKEN = re.compile(r'[A-Za-z0-9_][\w.-]*(?:=(?:[\w.,:/@+=%^~\[\]-]*|"[\w.,:/@+=%^~\[\] -]*"))?', re.ASCII)
+from .kernel_args_repeated import contradictions
+
+# Printable ASCII. GRUB puts a backslash before each quote and each backslash, and the kernel takes no backslash away.
+_SIGNS = r"!#-&(-\[\]-~"
+_TOKEN = re.compile(rf'\w(?:(?!=)[{_SIGNS}])*(?:=(?:[{_SIGNS}]*|"[{_SIGNS} ]*"))?', re.ASCII)
 # GRUB, or the root file system's place, decides these.
 _RESERVED = ("BOOT_IMAGE", "root", "initrd")
 
@@ -25,7 +29,8 @@ def faults(desired: Sequence[str]) -> Iterator[str]:
         if not _TOKEN.fullmatch(token):
             yield (
                 f"{token!r} is no boot argument: give one key, or key=value, an item, the value in double quotes where "
-                "it has blanks; signs that GRUB or a shell would read as theirs are not taken"
+                "it has blanks; quotes within a value, backslashes and signs beyond ASCII do not pass GRUB unchanged"
             )
         elif token.partition("=")[0] in _RESERVED:
             yield f"{token!r}: {token.partition('=')[0]} is the boot loader's to set"
+    yield from contradictions(plain(desired))

@@ -32,11 +32,13 @@ class KernelArguments:
     Args:
         desired: The arguments that are ours, in order.
         generate: Writes a new grub.cfg to the path it is given.
+        beside_plan: Whether the CPU plan that is saved is the one that the host is to have.
     """
 
-    def __init__(self, desired: Sequence[str], generate: Generate = grub_mkconfig) -> None:
+    def __init__(self, desired: Sequence[str], generate: Generate = grub_mkconfig, beside_plan: bool = False) -> None:
         self._desired = plain(desired)
         self._generate = generate
+        self._beside_plan = beside_plan
 
     def read(self, host: Host) -> BootState:
         """Read our drop-in, the next boot's arguments and the running ones."""
@@ -49,7 +51,8 @@ class KernelArguments:
         if not desired and state.drop_in is None:
             return
         Findings(list(kernel_args_limits.limits(desired, state))).raise_if_any(Impossible, headline)
-        Findings(list(kernel_args_limits.refusals(desired, state))).raise_if_any(Refused, headline)
+        refusals = kernel_args_limits.refusals(desired, state, self._beside_plan)
+        Findings(list(refusals)).raise_if_any(Refused, headline)
 
     def plan(self, desired: Sequence[str], state: BootState) -> list[Change]:
         """Return the change of our file and that of the entry that boots next."""

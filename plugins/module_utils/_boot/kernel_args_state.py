@@ -10,16 +10,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._core import state_store
 from .._core.system import Host
 from .._linux import grub
 from .._linux.grub import Setting
 from .kernel_args_loader import obstacle
+from .kernel_args_repeated import cpu_list
 
 DROP_IN = f"{grub.DROP_INS}/zz-tripod.cfg"
 VARIABLE = "GRUB_CMDLINE_LINUX_DEFAULT"
+_CPU_PLAN = "cpu_isolation"  # the name of its state file
 _MARK = "# Written by tripod.baremetal.kernel_args, which overwrites and removes it."
 _RETIRED = "# Removed, until a boot without them: "
 _OURS = re.compile(rf'^{VARIABLE}="\${VARIABLE} (.*)"$', re.MULTILINE)
+
+# Neither a shell nor GRUB gives these signs a meaning of their own.
+_UNQUOTED = re.compile(r"[\w.,:/@+=%^~\[\]-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class BootState:
         running: Arguments of the running kernel, in order.
         foreign: Arguments that other files of GRUB's defaults set.
         obstacle: Why boot arguments cannot be set here.
+        planned: CPUs that the saved CPU plan isolates.
     """
 
     drop_in: DropIn | None
@@ -57,6 +64,7 @@ class BootState:
     foreign: Sequence[Setting] = ()
     obstacle: str | None = None
     boot_id: str = ""
+    planned: frozenset[int] = frozenset()
 
     @property
     def formerly_ours(self) -> tuple[str, ...]:
@@ -76,7 +84,13 @@ def read_state(host: Host) -> BootState:
         foreign=tuple(grub.settings(host, DROP_IN)),
         obstacle=obstacle(host, config, entry is not None),
         boot_id=host.boot_id,
+        planned=_planned(host),
     )
+
+
+def _planned(host: Host) -> frozenset[int]:
+    saved = state_store.load(host, _CPU_PLAN)
+    return (cpu_list(str(saved.body.get("isolated") or "")) if saved else None) or frozenset()
 
 
 def parse_drop_in(text: str | None) -> DropIn | None:
@@ -85,8 +99,8 @@ def parse_drop_in(text: str | None) -> DropIn | None:
         return None
     ours = _OURS.search(text)
     retired = next((line[len(_RETIRED) :] for line in text.splitlines() if line.startswith(_RETIRED)), "")
-    arguments = grub.split_arguments(ours[1].replace('\\"', '"')) if ours else ()
-    return DropIn(text, arguments, grub.split_arguments(retired))
+    arguments = grub.split_words(re.sub(r'\\([$`"\\])', r"\1", ours[1])) if ours else ()
+    return DropIn(text, arguments, grub.split_words(retired))
 
 
 def render_drop_in(arguments: Sequence[str], retired: Sequence[str]) -> str:
@@ -95,11 +109,16 @@ def render_drop_in(arguments: Sequence[str], retired: Sequence[str]) -> str:
     if retired:
         lines.append(_RETIRED + " ".join(map(_quoted, retired)))
     if arguments:
-        inside = " ".join(map(_quoted, arguments)).replace('"', '\\"')
+        # A shell reads this line first, GRUB what the shell makes of it.
+        inside = re.sub(r'([$`"\\])', r"\\\1", " ".join(map(_quoted, arguments)))
         lines.append(f'{VARIABLE}="${VARIABLE} {inside}"')
     return "\n".join(lines)
 
 
 def _quoted(token: str) -> str:
+    """Return a boot argument as GRUB's scripts have it."""
+    if _UNQUOTED.fullmatch(token):
+        return token
     key, _equals, value = token.partition("=")
-    return f'{key}="{value}"' if " " in value else token
+    # In single quotes nothing but their end has a meaning to GRUB.
+    return f'{key}="{value}"' if _UNQUOTED.fullmatch(token.replace(" ", "")) else f"'{token}'"

@@ -18,6 +18,11 @@ def limits(desired: Mapping[str, str], state: SysctlState) -> Iterator[str]:
     for name in desired:
         if name in _OF_OTHER_MODULES:
             yield f"{name} is for the module {_OF_OTHER_MODULES[name]}, which knows of nodes: request it there"
+        elif name in state.slash_forms:
+            yield (
+                f"{name}: this kernel has no such variable that can be read; where a part of a name has a dot, slashes "
+                f"part it: write {state.slash_forms[name]}"
+            )
         elif state.live[name] is None:
             yield f"{name}: this kernel has no such variable that can be read; check the name, or load its module first"
         elif name in state.fixed:

@@ -58,12 +58,17 @@ def warnings(state: SysctlState, desired: Mapping[str, str]) -> list[str]:
     """Return what an operator should know: values that will not outlive the next boot."""
     found = []
     for name, (file, value) in state.later.items():
-        if name in desired and value != desired[name]:
+        if name in desired and value is None:
+            found.append(
+                f"{file}, which is read after {FILE}, takes {name} out (-{name}), so the next boot does not set it: "
+                "remove it there"
+            )
+        elif name in desired and value != desired[name]:
             found.append(
                 f"{file}, which is read after {FILE}, sets {name} to {value}, so the next boot ends with that: "
                 "remove it there"
             )
-        elif COUNTERPARTS.get(name) in desired:
+        elif value is not None and COUNTERPARTS.get(name) in desired:
             found.append(
                 f"{file}, which is read after {FILE}, sets {name}, which excludes {COUNTERPARTS[name]}, so the next "
                 "boot ends with that: remove it there"

@@ -11,17 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._core.system import Host
+from .sysctl_files import later, settings
 from .sysctl_groups import companions
-from .sysctl_request import canonical, folded, swapped
+from .sysctl_request import folded, swapped
 
 FILE = "/etc/sysctl.d/60-tripod.conf"
 _LIVE = "/proc/sys"
 MARK = "# Written by tripod.baremetal.sysctl, which overwrites and removes it."
-# The first of these that has a file of some name hides the others' file of that name.
-_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
-# procps' own reader takes it last of all; systemd's does not read it.
-_LAST = "/etc/sysctl.conf"
-_LINE = re.compile(r"^\s*-?\s*([^#;=\s][^=]*?)\s*=\s*(.*?)\s*$")
+# Interfaces' names may have dots, and may be those of interfaces that are yet to come.
+_OF_INTERFACE = re.compile(r"(net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh))\.([^/]+\.[^/]+)\.(\w+)")
 _ORIGINAL = re.compile(r"^# before: (\S+) = (.*)$")
 _BEGUN = re.compile(r"^# begun: (\S+) = (.*)$")
 
@@ -38,7 +36,8 @@ class SysctlState:
         begun: Values that a run began to write and did not come to save.
         text: What our file holds; None where there is none of ours.
         foreign: Whether a file of our file's name is somebody else's.
-        later: By name, the file that is read after ours and its other value.
+        later: By name, the file that is read after ours and its other value; None where it takes the variable out.
+        slash_forms: Of names that are of no variable, those that are once a dot is taken for one within a part.
     """
 
     live: Mapping[str, str | None] = field(default_factory=dict)
@@ -46,9 +45,10 @@ class SysctlState:
     file: Mapping[str, str] | None = None
     original: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
-    later: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    later: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     begun: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
+    slash_forms: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_state(host: Host, names: Iterable[str]) -> SysctlState:
@@ -56,17 +56,20 @@ def read_state(host: Host, names: Iterable[str]) -> SysctlState:
     text = host.read(FILE)
     foreign = text is not None and not text.startswith(MARK)
     ours = text if text is not None and not foreign else None
-    held = dict(_settings(ours)) if ours is not None else None
+    held = dict(settings(ours)) if ours is not None else None
     begun = dict(_commented(_BEGUN, ours or ""))
     named = {*names, *(held or ()), *begun}
     concerned = sorted(named.union(*map(companions, named)))
+    live = {name: read_live(host, name) for name in concerned}
+    forms = ((name, _slash_form(host, name)) for name in concerned if live[name] is None)
     return SysctlState(
-        live={name: read_live(host, name) for name in concerned},
+        live=live,
         fixed=frozenset(name for name in concerned if _is_fixed(host, name)),
         file=held,
         original=dict(_commented(_ORIGINAL, ours or "")),
         foreign=foreign,
-        later=dict(_later(host, concerned)),
+        later=later(host, FILE, frozenset(concerned)),
+        slash_forms={name: form for name, form in forms if form},
         begun=begun,
         text=ours,
     )
@@ -91,23 +94,30 @@ def _is_fixed(host: Host, name: str) -> bool:
     return path.is_file() and not path.stat().st_mode & 0o200
 
 
-def _settings(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        if found := _LINE.match(line):
-            yield canonical(found[1]), folded(found[2])
-
-
 def _commented(form: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if found := form.match(line):
             yield found[1], found[2]
 
 
-def _later(host: Host, names: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:
-    own = FILE.rpartition("/")[2]
-    files = {name: f"{folder}/{name}" for folder in reversed(_DIRECTORIES) for name in host.list(folder)}
-    after = [files[name] for name in sorted(files) if name > own and name.endswith(".conf")]
-    for path in [*after, _LAST]:
-        for name, value in _settings(host.read(path) or ""):
-            if name in names:
-                yield name, (path, value)
+def _slash_form(host: Host, name: str) -> str | None:
+    """Return how to write the name of a variable that has a part with dots, as a VLAN's; None where none is meant."""
+    if "/" in name:
+        return None
+    found = _walk(host, _LIVE, name.split("."))
+    if found == live_path(name):
+        return None  # One that can only be written.
+    if found:
+        return found[len(_LIVE) + 1 :]
+    by_form = _OF_INTERFACE.fullmatch(name)
+    return "/".join((by_form[1].replace(".", "/"), by_form[2], by_form[3])) if by_form else None
+
+
+def _walk(host: Host, folder: str, parts: Sequence[str]) -> str | None:
+    if not parts:
+        return folder if host.path(folder).is_file() else None
+    for count in range(1, len(parts) + 1):
+        path = f"{folder}/{'.'.join(parts[:count])}"
+        if host.exists(path) and (found := _walk(host, path, parts[count:])):
+            return found
+    return None

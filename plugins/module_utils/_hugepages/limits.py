@@ -42,7 +42,9 @@ def refusals(desired: Desired, state: HugepageState) -> Iterator[str]:
     for (node, size), count in requested.items():
         pool = state.pools.get((node, size), _NONE)
         if too_few(pool, count):
-            who = "; ".join(pool.holders) or "files of a hugetlbfs mount, or memory shared by processes that ended"
+            who = "; ".join(pool.holders) or (
+                "no process shows that it maps them: they may be files of a hugetlbfs mount, or shared memory"
+            )
             yield (
                 f"node {node}: {pool.used} pages of {human_size(size)} are in use, {count} would be left ({who}): "
                 "end their users first, or request more"

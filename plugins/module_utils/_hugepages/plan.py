@@ -92,7 +92,7 @@ def warnings(desired: Desired, state: HugepageState) -> list[str]:
         return []
     return [
         f"kernel {state.release} cannot reserve huge pages per node at boot (5.16 and newer can): {', '.join(tokens)} "
-        "is spread evenly over the nodes, and the agent moves what it can after boot"
+        "is spread evenly over the nodes; the host agent, where there is one, moves what it can after boot"
     ]
 
 

@@ -9,6 +9,7 @@ Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Li
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -286,10 +287,7 @@ def _shortfall(host: Host, key: PoolKey, count: int, reached: int, desired: Desi
     node, size = key
     pages = f"node {node}: {count} pages of {human_size(size)} are requested, {reached} could be had"
     memory = dict(read_memory(host, state.numa))[node]
-    why = (
-        f"{human_size(memory.free)} are free and {human_size(memory.reclaimable)} reclaimable, "
-        f"the largest free block is {human_size(memory.largest_free)}"
-    )
+    why = f"{human_size(memory.free)} are free and {human_size(memory.reclaimable)} reclaimable, {memory.contiguous}"
     if reached > count:
         return f"{pages}: the kernel keeps what is in use"
     if size in desired.at_boot:

@@ -9,13 +9,14 @@ Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Li
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._core import state_store
-from .._core.sizes import parse_size
+from .._core.sizes import human_size, parse_size
 from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux import hugetlbfs
@@ -25,6 +26,7 @@ from .request import TRANSPARENT_KEYS, Desired
 
 KIND = "hugepages"
 _MOST_HOLDERS = 5
+_PAGE = os.sysconf("SC_PAGE_SIZE")  # 4 KiB, or up to 64 KiB on arm64
 
 PoolKey = tuple[int, int]  # node, bytes of a page
 
@@ -60,13 +62,25 @@ class Memory:
 
     Attributes:
         reclaimable: File cache and slabs that the kernel can give up.
-        largest_free: The largest free block that the page allocator has.
+        largest_free: The largest free block that the page allocator lists; 0 where it lists none.
+        largest_listed: The largest that it could list. Blocks beside each other it does not join to larger ones.
     """
 
     total: int
     free: int
     reclaimable: int = 0
     largest_free: int = 0
+    largest_listed: int = 0
+
+    @property
+    def contiguous(self) -> str:
+        """What is known of free memory in one piece."""
+        if not self.largest_free:
+            return "the kernel lists no free block"
+        if self.largest_free < self.largest_listed:
+            return f"the largest free block is {human_size(self.largest_free)}"
+        size = human_size(self.largest_free)
+        return f"blocks of {size} are free, and the kernel lists none larger even where it has some"
 
 
 @dataclass(frozen=True)
@@ -200,16 +214,11 @@ def read_memory(host: Host, numa: bool) -> Iterator[tuple[int, Memory]]:
         text = host.read(f"{NODES}/node{node}/meminfo" if numa else "/proc/meminfo") or ""
         held = {name: int(number) * 1024 for name, number in re.findall(r"([\w()]+):\s+(\d+) kB", text)}
         reclaimable = sum(held.get(name, 0) for name in ("Active(file)", "Inactive(file)", "SReclaimable"))
-        largest = max(
-            (
-                4096 << order
-                for line in re.findall(rf"^Node {node}, zone +\S+ +(.*)$", blocks, re.MULTILINE)
-                for order, count in enumerate(line.split())
-                if int(count)
-            ),
-            default=0,
-        )
-        yield node, Memory(held.get("MemTotal", 0), held.get("MemFree", 0), reclaimable, largest)
+        zones = [line.split() for line in re.findall(rf"^Node {node}, zone +\S+ +(.*)$", blocks, re.MULTILINE)]
+        free = [order for zone in zones for order, count in enumerate(zone) if int(count)]
+        largest = _PAGE << max(free) if free else 0
+        listed = _PAGE << max(map(len, zones)) - 1 if zones else 0
+        yield node, Memory(held.get("MemTotal", 0), held.get("MemFree", 0), reclaimable, largest, listed)
 
 
 def _read_transparent(host: Host) -> Iterator[tuple[str, Mode]]:

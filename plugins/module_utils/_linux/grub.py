@@ -10,7 +10,6 @@ Source: the GRUB manual, "Special environment variables: default", and grub-mkco
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -21,13 +20,20 @@ ENVIRONMENT = "/boot/grub/grubenv"
 DEFAULTS = "/etc/default/grub"
 DROP_INS = "/etc/default/grub.d"
 
+_NAME = r"\$(?:\{(?P<braced>\w+)\}|(?P<variable>\d+|[A-Za-z_]\w*|[?@*#]))"
+# A part of a word of GRUB's scripts, or of a shell's: in quotes, escaped, a variable, blanks.
+_PART = re.compile(
+    rf"""'(?P<literal>[^']*)'|"(?P<quoted>(?:[^"\\]|\\.)*)"|\\(?P<escaped>.)|{_NAME}|(?P<blank>\s+)|(?P<other>.)""",
+    re.DOTALL | re.ASCII,
+)
+_WITHIN = re.compile(rf"""\\(?P<escaped>[$`"\\])|{_NAME}""", re.ASCII)
 _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _OPENS = re.compile(r"""\s*(menuentry|submenu|function)\s+('(?:[^']|'\\'')*'|"[^"]*"|[^\s{]+)(.*)\{\s*$""")
 _CLOSES = re.compile(r"\s*\}\s*$")
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+\s*(.*)$")
 _ID = re.compile(r"""(?:\$\{?menuentry_id_option\}?|--id)[\s=]+['"]?([^'"\s]+)['"]?""")
 _DEFAULT = re.compile(r"""^\s*set default=["']?(.*?)["']?\s*$""", re.MULTILINE)
-_ASSIGNS = re.compile(r"\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(.*)$")
+_ASSIGNS = re.compile(r"\s*(?:export\s+)?GRUB_CMDLINE_LINUX(_DEFAULT)?\+?=(.*)$")
 
 
 @dataclass
@@ -46,16 +52,51 @@ class Entry:
 
 @dataclass(frozen=True)
 class Setting:
-    """A boot argument that a file of GRUB's defaults sets."""
+    """A boot argument that a file of GRUB's defaults sets.
+
+    Attributes:
+        last: Whether it comes after what our file adds.
+    """
 
     token: str
     file: str
     line: int
+    last: bool = False
 
 
 def split_arguments(text: str) -> tuple[str, ...]:
     """Return boot arguments in order, as the kernel splits them; quotes keep blanks together and are left out."""
     return tuple(re.sub("[\"']", "", token) for token in _TOKEN.findall(text))
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Return the words of a line of a GRUB script, as GRUB passes them to a command: without its quotes and escapes.
+
+    What a variable holds only GRUB knows: a word that is one is ``$name``, within another word it is ``${name}``.
+    """
+    words: list[str] = []
+    inside = False
+    for part in _PART.finditer(text):
+        if part["blank"] is not None:
+            inside = False
+            continue
+        if not inside:
+            words.append("")
+        inside = True
+        words[-1] += _read_part(part)
+    return tuple(re.sub(r"\A\$\{(\w+)\}\Z", r"$\1", word) for word in words)
+
+
+def _read_part(part: re.Match[str]) -> str:
+    if part["quoted"] is not None:
+        return _WITHIN.sub(_read_name, part["quoted"])
+    if part["other"] is not None:
+        return "" if part["other"] in "\"'" else part["other"]  # A quote that nothing closes.
+    return part["literal"] if part["literal"] is not None else _read_name(part)
+
+
+def _read_name(part: re.Match[str]) -> str:
+    return part["escaped"] or f"${{{part['braced'] or part['variable']}}}"
 
 
 def parse_entries(text: str) -> list[Entry]:
@@ -74,7 +115,7 @@ def parse_entries(text: str) -> list[Entry]:
         elif _CLOSES.match(line) and len(stack) > 1:
             stack.pop()
         elif linux and len(stack) > 1 and stack[-1].tokens is None:
-            stack[-1].tokens = split_arguments(linux[1])
+            stack[-1].tokens = split_words(linux[1])
     return menu.entries
 
 
@@ -105,17 +146,21 @@ def settings(host: Host, ours: str) -> Iterator[Setting]:
         for number, line in enumerate((host.read(path) or "").splitlines(), 1):
             assigns = _ASSIGNS.match(line)
             if assigns:
-                for token in split_arguments(_unquoted(assigns[1])):
+                # Files are read in order, and GRUB_CMDLINE_LINUX comes first of the two wherever it is set.
+                last = bool(assigns[1]) and path > ours
+                for token in split_words(_unquoted(assigns[2])):
                     if not token.startswith("$"):  # The variable's own earlier value.
-                        yield Setting(token, path, number)
+                        yield Setting(token, path, number, last)
 
 
 def _unquoted(value: str) -> str:
-    try:
-        words = shlex.split(value, comments=True)
-    except ValueError:  # A value over several lines.
-        return value
-    return words[0] if words else ""
+    """Return what a shell would assign, up to the first blank that is not quoted."""
+    read = ""
+    for part in _PART.finditer(value):
+        if part["blank"] is not None or part["other"] == ";" or (part["other"] == "#" and not read):
+            break
+        read += _read_part(part)
+    return read
 
 
 def _find(entries: Sequence[Entry], path: str) -> Entry | None:

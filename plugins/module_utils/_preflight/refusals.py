@@ -13,13 +13,16 @@ from typing import Any
 from .._boot.driver_request import Driver
 from .._boot.driver_resource import Drivers
 from .._boot.driver_tools import LiveDriverTools
+from .._boot.kernel_args_repeated import contradictions
+from .._boot.kernel_args_request import plain
 from .._boot.kernel_args_resource import KernelArguments
 from .._boot.sysctl_request import parse
 from .._boot.sysctl_resource import Sysctls
-from .._core.converge import CoreError, Invalid, Resource
+from .._core.converge import CoreError, Findings, Impossible, Invalid, Resource
 from .._core.findings import ERROR, Finding
 from .._core.sizes import parse_size
 from .._core.system import Host
+from .._cpu.plan import resolve
 from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
 from .._hugepages.request import Desired, Reservation
@@ -74,7 +77,7 @@ def check_requested(host: Host, requested: Requested) -> Iterator[Finding]:
             "CPU plan", "the cpu_isolation variables", lambda: _cpu_plan(host, requested.cpu_plan or {})
         )
     if requested.boot_arguments:
-        yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, requested.boot_arguments))
+        yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, requested))
     if requested.sysctls:
         yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, requested.sysctls))
 
@@ -112,8 +115,24 @@ def _cpu_plan(host: Host, options: Mapping[str, Any]) -> None:
     _validate(host, CpuIsolation(request), request)
 
 
-def _boot(host: Host, arguments: Sequence[str]) -> None:
-    _validate(host, KernelArguments(arguments), arguments)
+def _boot(host: Host, requested: Requested) -> None:
+    # The kernel role gives both in one list.
+    together = contradictions([*plain(requested.boot_arguments), *_planned_arguments(host, requested.cpu_plan or {})])
+    Findings(list(together)).raise_if_any(Invalid, "boot arguments")
+    _validate(host, KernelArguments(requested.boot_arguments), requested.boot_arguments)
+
+
+def _planned_arguments(host: Host, options: Mapping[str, Any]) -> Sequence[str]:
+    """Return what a CPU plan adds to the boot arguments; nothing where there is no plan, or it is refused itself."""
+    if _SHARES.isdisjoint(options):
+        return ()
+    try:
+        request, wrong = parse_request(options), Findings()
+        plan = resolve(request, CpuIsolation(request).read(host).topology, wrong)
+        wrong.raise_if_any(Impossible, "CPU plan")
+    except CoreError:
+        return ()
+    return plan.boot_arguments
 
 
 def _sysctls(host: Host, variables: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_plan import facts
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_plan import facts, warnings
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_request import Driver
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_resource import Drivers
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_state import FILE, MARK
@@ -31,7 +31,7 @@ class Tools:
     """A system of modules, NICs and an initramfs that takes its time from a clock of files."""
 
     def __init__(self, host, nics=(), parameters=None):
-        self.host, self.found, self.updates = host, nics, 0
+        self.host, self.found, self.updates, self.updated = host, nics, 0, []
         self.parameters = (
             {"igb": PARAMETERS, "virtio_pci": "", "e1000e": PARAMETERS} if parameters is None else parameters
         )
@@ -46,10 +46,13 @@ class Tools:
     def nics(self):
         return self.found
 
-    def update_initramfs(self):
+    def update_initramfs(self, releases):
         self.updates += 1
-        self.host.write_atomically(IMAGE, self.host.read(FILE) or "")
-        touch(self.host, IMAGE, self.host.path(FILE).stat().st_mtime + 1)
+        self.updated += releases
+        for release in releases:
+            image = f"/boot/initrd.img-{release}"
+            self.host.write_atomically(image, self.host.read(FILE) or "")
+            touch(self.host, image, self.host.path(FILE).stat().st_mtime + 1)
 
 
 def touch(host, path, seconds):
@@ -105,6 +108,46 @@ def test_an_initramfs_that_a_power_cut_left_old_is_rebuilt(system):
     bring(host, tools, VIRTUAL)
     touch(host, IMAGE, BOOTED - 100)
     assert lines(bring(host, tools, VIRTUAL)) == [f"{IMAGE} module options: outdated -> current"]
+
+
+def with_kernel(host, release, modules, older):
+    host.write_atomically(f"/boot/vmlinuz-{release}", "")
+    host.write_atomically(f"/boot/initrd.img-{release}", "")
+    touch(host, f"/boot/initrd.img-{release}", BOOTED - 100 if older else host.path(FILE).stat().st_mtime + 1)
+    if modules is not None:
+        host.write_atomically(f"/lib/modules/{release}/modules.dep", modules)
+
+
+def test_only_the_initramfs_that_lacks_the_options_is_rebuilt(system):
+    host, tools = system()
+    bring(host, tools, VIRTUAL)
+    with_kernel(host, "6.1", None, older=True)
+    with_kernel(host, "6.2", None, older=False)
+    assert lines(bring(host, tools, VIRTUAL)) == ["/boot/initrd.img-6.1 module options: outdated -> current"]
+    assert tools.updated == [RELEASE, "6.1"]
+
+
+def test_a_kernel_without_the_driver_needs_no_other_initramfs(system):
+    host, tools = system()
+    with_kernel(host, "6.1", "kernel/drivers/net/igbvf.ko.xz: kernel/igb/x.ko\nkernel/a-igb.ko:\n", older=True)
+    with_kernel(host, "6.2", "kernel/net/x.ko:\nupdates/dkms/igb.ko.xz: kernel/drivers/i2c.ko\n", older=True)
+    bring(host, tools, VIRTUAL)
+    assert sorted(tools.updated) == sorted([RELEASE, "6.2"])
+    assert not bring(host, tools, VIRTUAL).changed
+    bring(host, tools)
+    assert sorted(tools.updated) == sorted([RELEASE, "6.2"] * 2)
+    assert not bring(host, tools).changed
+
+
+def test_a_check_says_that_a_rebuild_takes_long(system):
+    host, tools = system()
+    [words] = warnings(bring(host, tools, VIRTUAL, check=True).changes, check=True)
+    assert words.startswith(
+        f"the initramfs of {RELEASE} would be rebuilt (update-initramfs), which takes up to minutes"
+    )
+    changes = bring(host, tools, VIRTUAL).changes
+    assert warnings(changes, check=False) == []
+    assert warnings(bring(host, tools, VIRTUAL, check=True).changes, check=True) == []
 
 
 def test_an_empty_list_removes_the_file_after_the_initramfs_lost_it(system):

@@ -21,6 +21,13 @@ def test_a_command_that_is_missing_names_its_package(monkeypatch):
 
 def test_what_update_initramfs_said_is_in_the_error(monkeypatch):
     real = driver_tools._run
-    monkeypatch.setattr(driver_tools, "_run", lambda command: real(["sh", "-c", "echo disk full >&2; exit 1"]))
-    with pytest.raises(ApplyFailed, match=r"update-initramfs failed \(1\): disk full"):
-        LiveDriverTools().update_initramfs()
+    asked = []
+
+    def run(command):
+        asked.append(command)
+        return real(["sh", "-c", "true" if "6.1" in command else "echo disk full >&2; exit 1"])
+
+    monkeypatch.setattr(driver_tools, "_run", run)
+    with pytest.raises(ApplyFailed, match=r"update-initramfs failed for 6\.2 \(1\): disk full"):
+        LiveDriverTools().update_initramfs(["6.1", "6.2", "6.3"])
+    assert asked == [["update-initramfs", "-u", "-k", release] for release in ("6.1", "6.2")]

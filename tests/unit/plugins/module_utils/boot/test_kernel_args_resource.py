@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args_resource import KernelArguments
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args_state import DROP_IN
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     ApplyFailed,
     Impossible,
@@ -21,6 +23,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     converge,
     describe,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store import StateFile
 
 RECORDED = Path(__file__).parents[1] / "linux" / "recorded" / "grub"
 CONFIG = "/boot/grub/grub.cfg"
@@ -61,12 +64,14 @@ class Generator:
             Path(f"{path}.new").write_text("half")
             raise ApplyFailed("grub-mkconfig failed (1): no space")
         text = "" if self.deaf else self.host.read(DROP_IN) or ""
-        added = " ".join(line.partition('"')[2].partition(" ")[2][:-1] for line in text.splitlines() if line[0] != "#")
+        added = subprocess.run(
+            ["sh", "-c", f'{text}\nprintf %s "$GRUB_CMDLINE_LINUX_DEFAULT"'], check=True, capture_output=True, text=True
+        ).stdout.strip()
         lines = [
             f"{line} {added}".rstrip() if line.lstrip().startswith("linux") and "single" not in line else line
             for line in self.bare.splitlines()
         ]
-        Path(path).write_text("\n".join(lines).replace('\\"', '"') + "\n")
+        Path(path).write_text("\n".join(lines) + "\n")
 
 
 def bring(host, arguments, generator=None, check=False):
@@ -273,12 +278,38 @@ def test_grubs_own_variable_stays_last(grub):
     assert predicted(["a=1"], state) == ("root=UUID=5f0c1d5e", "ro", "quiet", "splash", "a=1", "$vt_handoff")
 
 
-@pytest.mark.parametrize(
-    "token", ["", "a b", "a=$b", "a=`b`", 'a="b', "a=b;c", "=b", "-a", "a=é", "a=b|c", "a='b'", "a\nb", "a=\\"]
-)
-def test_refuses_what_a_shell_or_grub_would_read_as_theirs(grub, token):
+@pytest.mark.parametrize("token", ["", "a b", 'a="b', "=b", "-a", "a=é", "a='b'", "a\nb", "a=\\", 'a="b\tc"', 'a="b"c'])
+def test_refuses_what_grub_would_not_pass_on_unchanged(grub, token):
     with pytest.raises(Invalid, match="is no boot argument"):
         bring(grub(), [token])
+
+
+def test_signs_that_a_shell_and_grub_read_as_theirs_are_quoted_for_both(grub):
+    host = grub()
+    tokens = ["memmap=64K$0x18690000", "memmap=4G!8G", 'acpi_osi="!Windows 2012"', "ivrs_ioapic[10]=00:14.0", "a=`b`"]
+    bring(host, tokens)
+    assert host.read(DROP_IN).splitlines()[-1] == (
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT 'memmap=64K\\$0x18690000' 'memmap=4G!8G' "
+        "'acpi_osi=!Windows 2012' ivrs_ioapic[10]=00:14.0 'a=\\`b\\`'\""
+    )
+    assert not bring(host, tokens).changed
+    running = 'ro memmap=64K$0x18690000 memmap=4G!8G "acpi_osi=!Windows 2012" ivrs_ioapic[10]=00:14.0 a=`b`\n'
+    host.write_atomically("/proc/cmdline", running)
+    assert not bring(host, tokens).changed
+    assert not reported(host, tokens)["reboot_required"]
+
+
+def test_the_cpu_plan_of_the_host_is_not_contradicted(grub):
+    host = grub()
+    state_store.store(host, StateFile("cpu_isolation", "cpu_isolation", {"isolated": "2-3"}))
+    resource = KernelArguments(["isolcpus=domain,4-5", "nohz_full=2,3"], Generator(host), beside_plan=True)
+    with pytest.raises(Refused) as caught:
+        converge(resource, ["isolcpus=domain,4-5", "nohz_full=2,3"], host)
+    assert caught.value.facts["reasons"] == [
+        "isolcpus=domain,4-5: the CPU plan of this host (cpu_isolation) isolates 2-3: leave it out, or change that "
+        "plan first"
+    ]
+    assert bring(host, ["isolcpus=domain,4-5"], check=True).changed, "the plan may be about to change"
 
 
 @pytest.mark.parametrize("token", ["root=/dev/sda1", "BOOT_IMAGE=x", "initrd=x"])
@@ -293,10 +324,31 @@ def test_more_than_the_kernel_reads_is_refused(grub):
 
 
 def test_conflicts_are_reported(grub):
-    defaults = 'GRUB_CMDLINE_LINUX="console=ttyS0 isolcpus=1"\n'
+    defaults = 'GRUB_CMDLINE_LINUX="console=ttyS0 intel_pstate=disable"\n'
     host = grub(running="ro", **{"/etc/default/grub": defaults})
-    assert reported(host, ["isolcpus=2-3", "console=tty0"])["conflicts"] == [
-        "/etc/default/grub line 1 sets isolcpus=1, which isolcpus=2-3 comes after"
+    assert reported(host, ["intel_pstate=passive", "console=tty0"])["conflicts"] == [
+        "/etc/default/grub line 1 sets intel_pstate=disable, which intel_pstate=passive comes after"
+    ]
+
+
+def test_what_is_set_after_ours_is_not_said_to_come_before(grub):
+    after = {
+        "/etc/default/grub.d/zzz.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT a=3 isolcpus=1"\n'
+        'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX b=4"\n'
+    }
+    assert reported(grub(running="ro", **after), ["a=1", "b=2", "isolcpus=2"])["conflicts"] == [
+        "/etc/default/grub.d/zzz.cfg line 1 sets a=3, which comes after a=1: remove it there",
+        "/etc/default/grub.d/zzz.cfg line 2 sets b=4, which b=2 comes after",
+    ]
+
+
+def test_other_cpus_before_ours_are_refused_as_the_kernel_keeps_the_first(grub):
+    host = grub(**{"/etc/default/grub": 'GRUB_CMDLINE_LINUX="isolcpus=1 nohz_full=2,3"\n'})
+    with pytest.raises(Refused) as caught:
+        bring(host, ["isolcpus=managed_irq,2-3", "nohz_full=2-3"])
+    assert caught.value.facts["reasons"] == [
+        "/etc/default/grub line 1 sets isolcpus=1, and the kernel ignores another isolcpus that comes after it: "
+        "remove it there"
     ]
 
 

@@ -125,6 +125,28 @@ def test_every_limit_is_reported_and_nothing_is_changed(host):
     assert live(host, "net/core/netdev_budget") == "300"
 
 
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("net.ipv4.conf.eth0.100.rp_filter", "net/ipv4/conf/eth0.100/rp_filter"),
+        ("net.ipv6.conf.eth9.7.mtu", "net/ipv6/conf/eth9.7/mtu"),
+        ("net.ipv4.neigh.a.b.c.gc_stale_time", "net/ipv4/neigh/a.b.c/gc_stale_time"),
+        ("fs.binfmt_misc.python3.11", "fs/binfmt_misc/python3.11"),
+    ],
+)
+def test_a_dot_within_a_part_is_told_from_one_between_parts(host, name, form):
+    host.write_atomically("/proc/sys/fs/binfmt_misc/python3.11", "enabled\n")
+    with pytest.raises(Impossible, match=f"slashes part it: write {form}"):
+        bring(host, **{name: 1})
+
+
+def test_one_that_can_only_be_written_has_no_other_form():
+    host = Host()
+    assert host.exists("/proc/sys/vm/compact_memory")
+    with pytest.raises(Impossible, match="check the name, or load its module first"):
+        bring(host, check=True, vm__compact_memory=1)
+
+
 def test_a_directory_is_no_variable(host):
     with pytest.raises(Impossible, match=r"net\.core: this kernel has no such variable"):
         bring(host, net__core=1)
@@ -188,20 +210,66 @@ def test_a_value_that_the_kernel_rounds_is_reported(host, monkeypatch):
         bring(host, net__core__netdev_budget=600)
 
 
+VALUE = "# net.core.netdev_budget = 1\n-net/core/netdev_budget=450\n"
+
+
+@pytest.mark.parametrize("reader", ["systemd", "procps"])
 @pytest.mark.parametrize(
     ("file", "reported"),
     [
         ("/etc/sysctl.d/99-local.conf", True),
+        ("/run/sysctl.d/99-local.conf", True),
+        ("/usr/local/lib/sysctl.d/61-local.conf", True),
         ("/usr/lib/sysctl.d/90-vendor.conf", True),
-        ("/etc/sysctl.conf", True),
         ("/etc/sysctl.d/10-early.conf", False),
         ("/etc/sysctl.d/99-local.txt", False),
     ],
 )
-def test_a_file_that_is_read_later_and_differs_is_reported(host, file, reported):
-    host.write_atomically(file, "# net.core.netdev_budget = 1\n-net/core/netdev_budget=450\n")
+def test_a_file_that_is_read_later_and_differs_is_reported(host, reader, file, reported):
+    boots_with(host, reader)
+    host.write_atomically(file, VALUE)
     outcome = bring(host, net__core__netdev_budget=600)
     assert bool(warnings(outcome.state, {"net.core.netdev_budget": "600"})) is reported
+
+
+def boots_with(host, reader):
+    if reader == "systemd":
+        host.path("/run/systemd/system").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("reader", "link", "words"),
+    [
+        ("procps", None, "/etc/sysctl.conf, which"),
+        ("systemd", None, None),  # Debian 13
+        ("systemd", "../sysctl.conf", "/etc/sysctl.conf (by /etc/sysctl.d/99-sysctl.conf), which"),  # Debian 12
+        ("systemd", "/dev/null", None),
+    ],
+)
+def test_sysctl_conf_counts_where_the_boot_reads_it(host, reader, link, words):
+    boots_with(host, reader)
+    host.write_atomically("/etc/sysctl.conf", VALUE)
+    if link:
+        host.path("/etc/sysctl.d").mkdir()
+        host.path("/etc/sysctl.d/99-sysctl.conf").symlink_to(link)
+    reported = warnings(bring(host, net__core__netdev_budget=600).state, {"net.core.netdev_budget": "600"})
+    assert [line.startswith(words) for line in reported] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(("reader", "reported"), [("systemd", True), ("procps", False)])
+def test_a_file_that_takes_a_variable_out_is_reported(host, reader, reported):
+    boots_with(host, reader)
+    host.write_atomically("/etc/sysctl.d/99-local.conf", "-net.core.netdev_budget\n")
+    found = warnings(bring(host, net__core__netdev_budget=600).state, {"net.core.netdev_budget": "600"})
+    assert any("so the next boot does not set it" in line for line in found) is reported
+
+
+def test_the_last_of_several_counts_and_the_first_directory_of_one_name(host):
+    host.write_atomically("/usr/lib/sysctl.d/80-a.conf", "net.core.netdev_budget = 1\n")
+    host.write_atomically("/run/sysctl.d/80-a.conf", "net.core.netdev_budget = 2\n")
+    host.write_atomically("/etc/sysctl.d/70-b.conf", "net.core.netdev_budget = 3\n")
+    state = bring(host, net__core__netdev_budget=600).state
+    assert state.later == {"net.core.netdev_budget": ("/run/sysctl.d/80-a.conf", "2")}
 
 
 def test_other_variables_of_a_file_that_is_read_later_are_no_concern(host):

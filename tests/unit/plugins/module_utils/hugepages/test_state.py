@@ -8,7 +8,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.plan import boot_arguments, warnings
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.request import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.resource import Hugepages, bring
-from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.state import Pool
+from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.state import Pool, read_memory
 
 from .nodes import G, M, desired, planned, pool
 
@@ -23,6 +23,27 @@ def test_reads_nodes_pools_and_modes(kernel):
     assert state.transparent["defrag"].chosen == "madvise"
     assert state.default_size == M
     assert state.fstab == {"/"}
+
+
+@pytest.mark.parametrize(
+    ("zones", "words"),
+    [
+        (["1 0 0 3 0 0 0 0 0 0 0"], "the largest free block is 32 KiB"),
+        (["1 0 0", "0 0 0 0 0 0 0 0 0 0 2"], "blocks of 4 MiB are free, and the kernel lists none larger even where"),
+        (["0 0 0 0 0 0 0 0 0 2"], "blocks of 2 MiB are free, and the kernel lists none larger even where"),
+        (["0 0 0 0 0 0 0 0 0 0 0"], "the kernel lists no free block"),
+        ([], "the kernel lists no free block"),
+    ],
+)
+def test_of_free_memory_in_one_piece_no_more_is_claimed_than_is_listed(machine, zones, words):
+    lines = [f"Node 0, zone   Zone{number}   {zone}\n" for number, zone in enumerate(zones)]
+    host = machine({"/proc/buddyinfo": "".join(lines), "/proc/meminfo": "MemTotal: 1 kB\n"})
+    assert dict(read_memory(host, False))[0].contiguous.startswith(words)
+
+
+def test_this_machine_lists_no_block_beyond_what_it_could():
+    for memory in dict(read_memory(Host(), False)).values():
+        assert 0 < memory.largest_free <= memory.largest_listed
 
 
 def test_a_machine_without_numa_is_node_0(machine):

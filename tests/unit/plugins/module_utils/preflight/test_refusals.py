@@ -50,6 +50,14 @@ def test_what_the_host_can_do_gives_no_finding(machine, requested):
     assert list(check_requested(machine(MACHINE), requested)) == []
 
 
+@pytest.mark.parametrize(("housekeeping", "contradicted"), [("0-1", True), ("0", False), ("0-9", False)])
+def test_boot_arguments_that_contradict_the_cpu_plan_beside_them_are_a_finding(machine, housekeeping, contradicted):
+    plan = {"housekeeping": housekeeping, "isolated": "rest", "isolation": ["nohz_full"]}
+    requested = Requested(cpu_plan=plan, boot_arguments=["nohz_full=1-3"])
+    found = [one.found for one in check_requested(machine(MACHINE), requested) if one.subject == "boot arguments"]
+    assert any("nohz_full=1-3 and nohz_full=2-3 contradict each other" in words for words in found) is contradicted
+
+
 def test_every_reason_of_every_module_is_a_finding(machine):
     requested = Requested(
         nics=[{"name": "ens1", "mtu": "large"}, {"rings": {"rx": 4096}}],
