@@ -9,7 +9,6 @@ Source: Documentation/admin-guide/mm/hugetlbpage.rst and transhuge.rst in the Li
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import time
