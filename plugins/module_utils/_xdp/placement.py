@@ -100,7 +100,7 @@ def misplaced(link: Link, table: Sequence[Link]) -> Iterator[Placement]:
             f"each port: {', '.join(ports)}, in mode generic",
         )
     upper = next((one for one in table if one.index == link.master), None)
-    if upper and upper.kind in _WRAPPED:
+    if upper and upper.kind and upper.kind in _WRAPPED:
         yield Placement(
             f"{link.name} is part of {upper.name} ({upper.kind}), {_WRAPPED[upper.kind]}",
             "frames that hold IP itself",
@@ -133,6 +133,18 @@ def unfiltered_ports(link: Link, table: Sequence[Link], chosen: Sequence[str]) -
         return []
     ports = [one for one in table if one.master == upper.index and one.index != link.index]
     return [one.name for one in ports if not one.xdp.mode and one.name not in chosen]
+
+
+def unfiltered_uppers(link: Link, table: Sequence[Link], chosen: Sequence[str]) -> list[str]:
+    """Return the MACsec devices on a link that have no program and are to get none: what they decrypt passes.
+
+    Args:
+        link: The interface.
+        table: All links of its network namespace.
+        chosen: Names of the interfaces that are to get a program.
+    """
+    uppers = [one for one in table if one.kind == "macsec" and one.parent == link.index]
+    return [one.name for one in uppers if not one.xdp.mode and one.name not in chosen]
 
 
 def _label(link: Link) -> str:

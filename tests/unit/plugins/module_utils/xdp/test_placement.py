@@ -12,6 +12,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.placement im
     lower_name,
     misplaced,
     unfiltered_ports,
+    unfiltered_uppers,
 )
 
 NIC = Link(2, "ens1", True, "02:00:00:00:00:01", 1500, 1, 1, XdpState())
@@ -134,3 +135,12 @@ def test_ports_of_a_bond_that_would_pass_unfiltered():
     assert unfiltered_ports(first, table, ["ens1", "ens2"]) == []
     assert unfiltered_ports(first, [bond, first, replace(second, xdp=RUNS)], ["ens1"]) == []
     assert unfiltered_ports(NIC, table, ["ens1"]) == []
+
+
+def test_a_device_that_decrypts_behind_the_program_is_named():
+    upper = device(kind="macsec", parent=2)
+    assert unfiltered_uppers(NIC, [NIC, upper], ["ens1"]) == ["dev0"]
+    assert unfiltered_uppers(NIC, [NIC, upper], ["ens1", "dev0"]) == []
+    assert unfiltered_uppers(NIC, [NIC, replace(upper, xdp=RUNS)], ["ens1"]) == []
+    assert unfiltered_uppers(OTHER, [NIC, upper], ["ens2"]) == []
+    assert unfiltered_uppers(NIC, [NIC, device(kind="vlan", parent=2)], ["ens1"]) == []
