@@ -24,8 +24,9 @@
 
 /* Tags that are stepped over without a call, which is all that real networks have. */
 #define COMMON_VLAN_TAGS 2
-/* The stack strips any number of priority tags; this is more than the longest frame holds. */
-#define MAX_VLAN_TAGS 4096
+/* The stack strips any number of priority tags; this is more than the longest frame of any MTU holds. */
+#define MAX_VLAN_TAGS 16384
+/* How far from its start a frame is parsed; behind more tags than that, its source is read and nothing else. */
 #define MAX_FRAME_OFFSET 0x3fff
 #define MAX_EXTENSION_HEADERS 8
 /* An extension header: 255 units of 8 bytes beyond the first. */
@@ -271,42 +272,55 @@ static __always_inline enum tripod_reason parse_ipv6(struct cursor *c, struct pa
 static long step_over_tag(__u32 index, void *data)
 {
 	struct tag_walk *walk = data;
-	void *start = (void *)(long)walk->ctx->data;
-	void *end = (void *)(long)walk->ctx->data_end;
-	struct vlan_tag *tag = start + (walk->offset & MAX_FRAME_OFFSET);
+	struct vlan_tag tag;
 
 	(void)index;
-	if (!is_vlan(walk->ethertype) || (void *)(tag + 1) > end)
+	/* By the helper: the verifier follows no pointer as far into a packet as a frame of MTU 65535 is long. */
+	if (!is_vlan(walk->ethertype) || bpf_xdp_load_bytes(walk->ctx, walk->offset, &tag, sizeof(tag)))
 		return 1;
-	walk->ethertype = tag->ethertype;
-	walk->offset += sizeof(*tag);
+	walk->ethertype = tag.ethertype;
+	walk->offset += sizeof(tag);
 	walk->tags++;
 	return 0;
 }
 
-/*
- * Step over the tags beyond the common ones and return the type behind them: a tag's own where the frame ends within the
- * tags. Each step reads the packet anew, as the verifier knows nothing of a packet's bounds from one call to the next.
- */
-static __always_inline __be16 step_over_tags(struct xdp_md *ctx, struct cursor *c, struct packet *p, __be16 ethertype)
+/* Read the source of a packet behind so many tags that no honest sender made them; nothing else of it is looked at. */
+static __always_inline enum tripod_reason parse_source(const struct tag_walk *walk, struct packet *p)
 {
-	struct tag_walk walk = { .ctx = ctx, .offset = offset(c), .ethertype = ethertype };
-	__u32 reached;
+	struct ipv6hdr v6;
+	struct iphdr v4;
 
-	bpf_loop(MAX_VLAN_TAGS, step_over_tag, &walk, 0);
-	reached = walk.offset;
-	barrier_var(reached);
-	c->pos = c->start + (reached & MAX_FRAME_OFFSET);
-	p->vlan_tags += walk.tags > 200 ? 200 : walk.tags;
-	return walk.ethertype;
+	switch (walk->ethertype) {
+	case bpf_htons(ETH_P_IP):
+		if (bpf_xdp_load_bytes(walk->ctx, walk->offset, &v4, sizeof(v4)) || v4.version != 4)
+			return REASON_MALFORMED;
+		p->family = 4;
+		__builtin_memcpy(p->source, &v4.saddr, sizeof(v4.saddr));
+		break;
+	case bpf_htons(ETH_P_IPV6):
+		if (bpf_xdp_load_bytes(walk->ctx, walk->offset, &v6, sizeof(v6)) || v6.version != 6)
+			return REASON_MALFORMED;
+		p->family = 6;
+		__builtin_memcpy(p->source, &v6.saddr, sizeof(v6.saddr));
+		break;
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return REASON_MALFORMED;
+	default:
+		return REASON_NOT_IP;
+	}
+	p->network_offset = walk->offset;
+	return REASON_MALFORMED;
 }
 
 /* Return REASON_NO_RULE for an IP packet that is whole, else why it is not judged by the ACL. */
 static __always_inline enum tripod_reason parse(struct xdp_md *ctx, struct cursor *c, struct packet *p)
 {
 	struct ethhdr *eth = take(c, sizeof(*eth));
+	struct tag_walk walk = { .ctx = ctx };
 	struct vlan_tag *tag;
 	__be16 ethertype;
+	__u32 reached;
 	int i;
 
 	if (!eth)
@@ -319,8 +333,18 @@ static __always_inline enum tripod_reason parse(struct xdp_md *ctx, struct curso
 		ethertype = tag->ethertype;
 		p->vlan_tags++;
 	}
-	if (is_vlan(ethertype))
-		ethertype = step_over_tags(ctx, c, p, ethertype);
+	if (is_vlan(ethertype)) {
+		walk.offset = offset(c);
+		walk.ethertype = ethertype;
+		bpf_loop(MAX_VLAN_TAGS, step_over_tag, &walk, 0);
+		p->vlan_tags += walk.tags > 200 ? 200 : walk.tags;
+		reached = walk.offset;
+		barrier_var(reached);
+		if (reached > MAX_FRAME_OFFSET)
+			return parse_source(&walk, p);
+		c->pos = c->start + reached;
+		ethertype = walk.ethertype;
+	}
 	switch (ethertype) {
 	case bpf_htons(ETH_P_IP):
 		return parse_ipv4(c, p);
@@ -334,21 +358,49 @@ static __always_inline enum tripod_reason parse(struct xdp_md *ctx, struct curso
 	}
 }
 
-static __always_inline struct acl_rule *acl_lookup(const struct packet *p)
+static __always_inline bool drops(const struct acl_rule *rule)
 {
-	struct acl_key_v4 v4 = { .prefixlen = 32 };
-	struct acl_key_v6 v6 = { .prefixlen = 128 };
+	return rule && rule->action == ACTION_DROP;
+}
 
-	switch (p->family) {
-	case 4:
-		__builtin_memcpy(v4.addr, p->source, sizeof(v4.addr));
-		return bpf_map_lookup_elem(&acl_v4, &v4);
-	case 6:
-		__builtin_memcpy(v6.addr, p->source, sizeof(v6.addr));
-		return bpf_map_lookup_elem(&acl_v6, &v6);
-	default:
+static __always_inline struct acl_rule *acl_lookup_v4(const __u8 *source)
+{
+	struct acl_key_v4 key = { .prefixlen = 32 };
+
+	__builtin_memcpy(key.addr, source, sizeof(key.addr));
+	return bpf_map_lookup_elem(&acl_v4, &key);
+}
+
+/* Whether an IPv6 source is ::ffff:0:0/96, which the stack hands to a socket as the IPv4 address that it holds. */
+static __always_inline bool is_mapped(const __u8 *source)
+{
+	__u32 words[3];
+
+	__builtin_memcpy(words, source, sizeof(words));
+	return !words[0] && !words[1] && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline struct acl_rule *acl_lookup(struct packet *p)
+{
+	struct acl_key_v6 key = { .prefixlen = 128 };
+	struct acl_rule *rule, *mapped;
+
+	if (p->family == 4)
+		return acl_lookup_v4(p->source);
+	if (p->family != 6)
 		return NULL;
-	}
+	__builtin_memcpy(key.addr, p->source, sizeof(key.addr));
+	rule = bpf_map_lookup_elem(&acl_v6, &key);
+	if (drops(rule) || !is_mapped(p->source))
+		return rule;
+	mapped = acl_lookup_v4(p->source + 12);
+	if (!drops(mapped))
+		return rule;
+	/* What is told of the packet is what its rule speaks of. */
+	__builtin_memcpy(p->source, p->source + 12, 4);
+	__builtin_memset(p->source + 4, 0, 12);
+	p->family = 4;
+	return mapped;
 }
 
 static __always_inline void count(enum xdp_action verdict, enum tripod_reason reason, __u64 bytes)
@@ -398,7 +450,7 @@ int tripod_xdp(struct xdp_md *ctx)
 	enum xdp_action verdict = XDP_PASS;
 	struct acl_rule *rule = acl_lookup(&p);
 
-	if (rule && rule->action == ACTION_DROP) {
+	if (drops(rule)) {
 		verdict = XDP_DROP;
 		reason = REASON_ACL_DROP;
 	} else if (rule && reason == REASON_NO_RULE) {

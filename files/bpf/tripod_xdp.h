@@ -71,7 +71,7 @@ struct trace_record {
 	__u32 prefix_len; /* of the matching rule */
 	__u16 network_offset; /* bytes from the start of the frame; 0 where there is no IP header */
 	__u16 transport_offset; /* 0 where no transport header was reached */
-	__u8 family; /* IP version, 4 or 6; 0 where the source address is unknown */
+	__u8 family; /* of the source: 4 or 6, 4 also for ::ffff:a.b.c.d that a rule for a.b.c.d drops; 0 where it is unknown */
 	__u8 protocol; /* transport protocol; 0 where unknown */
 	__u8 vlan_tags;
 	__u8 reserved;

@@ -65,6 +65,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import converge, exit_arguments
 from ..module_utils._core.module import answering
+from ..module_utils._core.names import absolute_path
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.json_file import JsonFile, restart_reason
 
@@ -86,9 +87,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     with answering(module):
-        path = module.params["path"]
+        path = absolute_path(module.params["path"])
+        pid_file = module.params["consumer_pid_file"]
+        started = _started(absolute_path(pid_file, "consumer_pid_file") if pid_file is not None else None)
         outcome = converge(JsonFile(path), module.params["values"], Host(), check=module.check_mode)
-        started = _started(module.params["consumer_pid_file"])
         reason = restart_reason(path, outcome.state, started)
         if outcome.checked and outcome.changed and started is not None:
             reason = f"{path} would be newer than the running daemon that reads it"

@@ -38,7 +38,7 @@ options:
   kernel:
     description: Oldest kernel release.
     type: str
-    default: "5.15"
+    default: "5.18"
   memory_bytes:
     description: Total memory needed, in bytes.
     type: int

@@ -61,6 +61,37 @@ def test_the_modules_and_the_agent_refuse_such_names(desired):
             parser("test").parse_args(arguments)
 
 
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("json_file", {"path": "{here}/../x.json"}),
+        ("json_file", {"path": "{here}/x.json", "consumer_pid_file": "{here}//pid"}),
+        ("docker_daemon", {"state": "stopped", "socket": "{here}/s/"}),
+        ("docker_daemon", {"state": "stopped", "pid_file": "{here}/./pid"}),
+        ("docker_daemon", {"state": "stopped", "log": "{here}/a log"}),
+    ],
+)
+def test_the_modules_for_files_and_daemons_take_paths_of_the_same_type(tmp_path, module, options):
+    given = {name: text.format(here=tmp_path) for name, text in options.items()}
+    answer = run_module(module, given, check=True)
+    assert answer.failed
+    assert "give an absolute path of letters" in answer.result["msg"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["keep", option, path] for option in ("--socket", "--state-file", "--pid-file") for path in ("x", "/a/../b")),
+        *(["watch", option, "/run//x"] for option in ("--state-dir", "--pid-file")),
+        ["apply", "--interface", ""],
+        ["diff", "--interface", "a b"],
+    ],
+)
+def test_the_commands_take_names_and_paths_of_the_same_type(arguments):
+    with pytest.raises(SystemExit):
+        parser("test").parse_args(arguments)
+
+
 def test_a_directory_that_is_no_bpf_file_system_is_left_alone(cable, tmp_path):
     (tmp_path / "tripod" / "maps").mkdir(parents=True)
     (tmp_path / "tripod" / "maps" / "important").write_text("data")

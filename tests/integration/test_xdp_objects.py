@@ -19,7 +19,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request impo
 from tests.integration import frames, lab
 
 NIC = lab.Cable.nic
-KEPT = ("settings_with_a_long_name", "ports", "events")
+KEPT = ("settings_with_a_long_name", "ports", "events", "recent", "spread", "sockets")
 
 
 @pytest.fixture

@@ -82,6 +82,10 @@ def twin(xdp_object) -> Iterator[lab.Twin]:
             f.ethernet(f.IPV4, f.ipv4(V4), (f.VLAN,) * 800), "no_rule", {"network_offset": 3214}, id="800 tags"
         ),
         pytest.param(f.ethernet(f.VLAN, b"\0\x07", (f.VLAN,) * 3), "malformed", {"family": 0}, id="half a 5th tag"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6("::ffff:192.0.2.1")), "no_rule", {"family": 6}, id="mapped source"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6("::ffff:203.0.113.10")), "no_rule", {"family": 6}, id="mapped, passed"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6("::fffe:203.0.113.9")), "no_rule", {"family": 6}, id="not mapped"),
+        pytest.param(f.ethernet(f.IPV6, f.ipv6("64:ff9b::203.0.113.9")), "no_rule", {"family": 6}, id="translated"),
         pytest.param(f.ethernet(f.ARP, b"\0" * 28, (f.VLAN,) * 5), "not_ip", {"family": 0}, id="arp behind 5 tags"),
         pytest.param(f.ethernet(f.VLAN, b"\0\x07"), "malformed", {"family": 0}, id="half a tag"),
         pytest.param(f.ethernet(f.ARP, b"\0" * 28), "not_ip", {"family": 0, "network_offset": 0}, id="arp"),
@@ -187,6 +191,12 @@ def test_the_longest_prefix_decides(twin, frame, verdict, reason, length, owner)
         length,
         owner,
     )
+
+
+def test_a_mapped_source_is_told_as_the_address_that_its_rule_speaks_of(twin):
+    reported = twin.run(f.ethernet(f.IPV6, f.ipv6("::ffff:203.0.113.9")))
+    assert (reported["verdict"], reported["reason"], reported["prefix_len"]) == ("drop", "acl_drop", 32)
+    assert (reported["family"], reported["source"], reported["network_offset"]) == (4, "203.0.113.9", 14)
 
 
 @pytest.mark.parametrize("version", [4, 6])

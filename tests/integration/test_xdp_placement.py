@@ -69,6 +69,19 @@ def test_a_bridge_is_refused_and_its_ports_are_named(cable, desired):
     refuse(desired, r"dev0 \(bridge\) does not see bridged frames.*use each port: xdp0")
 
 
+@pytest.mark.parametrize("variable", ["seg6_enabled", "rpl_seg_enabled"])
+def test_a_nic_whose_stack_takes_packets_out_of_packets_is_refused(cable, desired, variable):
+    """With it, the stack delivers what is behind a routing header, from a source that the program never saw."""
+    paths = [Path(f"/proc/sys/net/ipv6/conf/{name}/{variable}") for name in ("all", cable.nic)]
+    chosen = replace(desired, interface=cable.nic)
+    paths[0].write_text("1")
+    run(chosen)
+    run(replace(chosen, present=False))
+    os.rmdir(chosen.pin_root)
+    paths[1].write_text("1")
+    refuse(chosen, rf"net/ipv6/conf/{cable.nic}/{variable} is on.*'sysctl -w net/ipv6/conf/{cable.nic}/{variable}=0'")
+
+
 def test_an_ifb_is_refused(cable, desired):
     lab.ip("link", "add", "dev0", "type", "ifb")
     refuse(desired, r"dev0 \(ifb\): packets that tc sends through an ifb")

@@ -217,6 +217,18 @@ class Stack:
             heard += self._fence()
         return heard
 
+    def frame(self, kind: int, content: bytes) -> bytes:
+        """Return an Ethernet frame to the NIC."""
+        return self.nic + b"\x02\0\0\0\0\x01" + struct.pack("!H", kind) + content
+
+    def tagged(self, kinds: list[int], source: str) -> bytes:
+        """Return a UDP datagram behind tags of these kinds, outermost first, without a number."""
+        version = 6 if ":" in source else 4
+        content = datagram(source, OWN[version], f.UDP, b"")
+        packet = next((plain4 if version == 4 else plain6)(source, OWN[version], content))
+        first, *behind = [*kinds, f.IPV4 if version == 4 else f.IPV6]
+        return self.frame(first, b"".join(struct.pack("!HH", 0, kind) for kind in behind) + packet)
+
     def _fence(self) -> list[str]:
         heard: list[str] = []
         for version, source in FENCE.items():
@@ -327,16 +339,76 @@ def judge(stack: Stack, version: int, vlan: bool = False) -> None:
     assert len(heard[OTHER[version]]) > FRAMES / 2
 
 
-@pytest.mark.parametrize("tags", [1, 2, 3, 5, 40, 350])
-def test_the_stack_delivers_behind_any_number_of_priority_tags(cable, attach, tags):
-    attach("native")
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(
+    ("mode", "tags"),
+    [
+        *(("native", tags) for tags in (1, 2, 3, 5, 40, 350)),
+        # In generic mode the MTU is not bound to a page: the parser's own reach, its ends, and all that a frame holds.
+        *(("generic", tags) for tags in (3, 4092, 4093, 4097, 16200)),
+    ],
+)
+def test_the_stack_delivers_behind_any_number_of_priority_tags(cable, attach, mode, tags, version):
+    if mode == "generic":
+        lab.ip("link", "set", cable.nic, "mtu", "65535")
+        with lab.inside(cable.far):
+            lab.ip("link", "set", cable.peer, "mtu", "65535")
+    attach(mode)
     with host(cable) as stack:
         heard = {}
-        for source in (OTHER[4], BLOCKED[4]):
-            packet = next(plain4(source, OWN[4], datagram(source, OWN[4], f.UDP, b"")))
+        for source in (OTHER[version], BLOCKED[version]):
             kinds = [*[f.VLAN, f.QINQ] * tags][:tags]
-            behind = [*kinds[1:], f.IPV4]
-            header = stack.nic + b"\x02\0\0\0\0\x01" + struct.pack("!H", kinds[0])
-            header += b"".join(struct.pack("!HH", 0, kind) for kind in behind)
-            heard[source] = stack.deliver([header + packet])
-        assert heard == {OTHER[4]: [OTHER[4]] * 2, BLOCKED[4]: []}
+            heard[source] = stack.deliver([stack.tagged(kinds, source)])
+        assert heard == {OTHER[version]: [OTHER[version]] * 2, BLOCKED[version]: []}
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_a_mapped_source_is_judged_as_the_address_that_a_socket_is_told(cable, attach, mode):
+    """The stack delivers ::ffff:a.b.c.d, which a socket for both versions takes for a.b.c.d, and answers there."""
+    attach(mode)
+    with host(cable) as stack:
+        heard = {}
+        for source in (f"::ffff:{OTHER[4]}", f"::ffff:{BLOCKED[4]}"):
+            heard[source] = [stack.deliver([stack.tagged(tags, source)]) for tags in ([], [f.VLAN] * 3)]
+        assert list(heard.values()) == [[[f"::ffff:{OTHER[4]}"] * 2] * 2, [[], []]]
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_what_the_stack_takes_no_packet_out_of_needs_no_parsing(cable, attach, mode):
+    """Each of these would be a way past the program; where a stack begins to take one apart, this is red."""
+    attach(mode)
+    with host(cable) as stack:
+        four, six = (stack.tagged([], BLOCKED[version])[14:] for version in (4, 6))
+        frames = {
+            "0x9100": stack.tagged([0x9100], BLOCKED[4]),
+            "0x9100 behind 0x8100": stack.tagged([f.VLAN, 0x9100], BLOCKED[4]),
+            "0x9200": stack.tagged([0x9200], BLOCKED[4]),
+            "LLC": stack.frame(3 + len(four), b"\x06\x06\x03" + four),
+            "SNAP": stack.frame(8 + len(four), b"\xaa\xaa\x03\0\0\0\x08\0" + four),
+            "MPLS": stack.frame(0x8847, b"\0\0\x01\x40" + four),
+            "PPPoE": stack.frame(0x8864, struct.pack("!BBHHH", 0x11, 0, 1, 2 + len(four), 0x21) + four),
+            "IPIP": stack.frame(f.IPV4, inside(OTHER[4], 4, four)),
+            "SIT": stack.frame(f.IPV4, inside(OTHER[4], 41, six)),
+            "GRE": stack.frame(f.IPV4, inside(OTHER[4], 47, b"\0\0\x08\0" + four)),
+            "IPv4 in IPv6": stack.frame(f.IPV6, inside(OTHER[6], 4, four)),
+            "IPv6 in IPv6": stack.frame(f.IPV6, inside(OTHER[6], 41, six)),
+            "SRv6 with IPv4": stack.frame(f.IPV6, inside(OTHER[6], f.ROUTING, segments(4) + four)),
+            "SRv6 with IPv6": stack.frame(f.IPV6, inside(OTHER[6], f.ROUTING, segments(41) + six)),
+        }
+        assert {name: stack.deliver([frame]) for name, frame in frames.items()} == {name: [] for name in frames}
+
+
+def inside(source: str, protocol: int, content: bytes) -> bytes:
+    """Return a packet of that protocol to this host."""
+    if ":" in source:
+        first = struct.pack("!IHBB", 6 << 28, len(content), protocol, 64)
+        return first + address(source) + address(OWN[6]) + content
+    header = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(content), 1, 0, 64, protocol, 0))
+    header += address(source) + address(OWN[4])
+    header[10:12] = struct.pack("!H", checksum(header))
+    return bytes(header) + content
+
+
+def segments(following: int) -> bytes:
+    """Return a segment routing header whose one segment, this host, is reached."""
+    return struct.pack("!BBBBBBH", following, 2, 4, 0, 0, 0, 0) + address(OWN[6])

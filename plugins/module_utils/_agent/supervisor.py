@@ -154,9 +154,9 @@ def _pump(events: Iterator[Event], inbox: queue.SimpleQueue[Event | EngineError]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host keep``."""
     parser.add_argument("--label", default=LABEL, help="containers to supervise, as key=value (%(default)s)")
-    parser.add_argument("--socket", default=DEFAULT_SOCKET, help="Unix socket of the engine (%(default)s)")
+    parser.add_argument("--socket", default=DEFAULT_SOCKET, type=path, help="Unix socket of the engine (%(default)s)")
     parser.add_argument("--pid-file", default=PID_FILE, type=path, help="noted and locked while running (%(default)s)")
-    parser.add_argument("--state-file", default=STATE_FILE, help="what operators stopped (%(default)s)")
+    parser.add_argument("--state-file", default=STATE_FILE, type=path, help="what operators stopped (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> NoReturn:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .._core.converge import ApplyFailed, Change, Impossible, Invalid, Refused
+from .._core.names import absolute_path
 from .._core.system import Host
 from .._linux.detached import Running, find_process, log_tail, search_path, start, wait
 from .._linux.systemd import in_charge
@@ -55,6 +56,15 @@ class DaemonOptions:
     log: str = "/var/log/dockerd.log"
     arguments: tuple[str, ...] = ()
     timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse paths that are relative, or another way to write one.
+
+        Raises:
+            Invalid: The message says which, and why.
+        """
+        for option in ("socket", "pid_file", "log"):
+            absolute_path(getattr(self, option), option)
 
     @property
     def command(self) -> list[str]:

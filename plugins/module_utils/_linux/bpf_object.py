@@ -18,6 +18,18 @@ from .elf import first_entries
 from .libbpf import check, library, messages
 
 _FRAGMENTS = b"xdp.frags"  # the section's name is how libbpf, too, knows it
+_NO_COMMON_LRU = 1 << 1
+
+
+def _entries(kind: str, requested: int, flags: int) -> int:
+    """Return how many entries the kernel gives a map: those of a list for each CPU are as many on all of them.
+
+    Source: htab_map_alloc() in kernel/bpf/hashtab.c.
+    """
+    if kind in ("lru_hash", "lru_percpu_hash") and flags & _NO_COMMON_LRU:
+        cpus = max(1, int(library().libbpf_num_possible_cpus()))
+        return -(-requested // cpus) * cpus
+    return requested
 
 
 class _OpenOptions(ctypes.Structure):
@@ -82,15 +94,15 @@ class BpfObject:
         return sorted(self._entries)
 
     def maps(self) -> dict[str, MapLayout]:
-        """Return the layout of its maps by name, without those the compiler makes for global data."""
+        """Return the layout of its maps by name, as the kernel makes them, without those for global data."""
         types = self._types()
         return {
             name: MapLayout(
-                map_type(library().bpf_map__type(one)),
+                kind := map_type(library().bpf_map__type(one)),
                 library().bpf_map__key_size(one),
                 library().bpf_map__value_size(one),
-                library().bpf_map__max_entries(one),
-                library().bpf_map__map_flags(one),
+                _entries(kind, library().bpf_map__max_entries(one), flags := library().bpf_map__map_flags(one)),
+                flags,
                 meaning(types, library().bpf_map__btf_key_type_id(one)),
                 meaning(types, library().bpf_map__btf_value_type_id(one)),
             )

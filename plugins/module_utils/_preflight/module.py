@@ -64,7 +64,7 @@ OPTIONS: dict[str, Any] = {
     "distributions": {"type": "list", "elements": "str", "default": ["debian 12", "debian 13"]},
     "untested_distributions": {"type": "list", "elements": "str", "default": ["ubuntu 24.04"]},
     "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
-    "kernel": {"type": "str", "default": "5.15"},
+    "kernel": {"type": "str", "default": "5.18"},
     "memory_bytes": {"type": "int", "default": 0},
     "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT},
     "disk": {"type": "list", "elements": "dict", "default": [], "options": SPACE},

@@ -24,7 +24,7 @@ from .._nic.request import MAXIMUM, Request
 from .._nic.resource import Nics
 from .._nic.state import NicState, read_nic
 from .._xdp.drivers import Around, Device, obstacles
-from .._xdp.placement import unfiltered_ports
+from .._xdp.placement import unfiltered_ports, unfiltered_uppers
 from .._xdp.program import XdpProgram
 from .._xdp.request import PIN_ROOT, Desired
 
@@ -188,6 +188,15 @@ def check_xdp(desired: Xdp, nic: Nic, cpus: int, chosen: Sequence[str] = ()) -> 
             f"one port of a bond or team, whose other ports ({', '.join(ports)}) pass everything",
             "a program on each port, or on all of them at once",
             f"add {', '.join(ports)} to xdp_interfaces, or give the bond instead",
+        )
+    uppers = unfiltered_uppers(nic.state.link, nic.table, chosen)
+    if uppers:
+        yield Finding(
+            ERROR,
+            subject,
+            f"a NIC whose frames {', '.join(uppers)} decrypts behind the program, which finds no IP in them",
+            "a program on both",
+            f"add {', '.join(uppers)} to xdp_interfaces, with mode generic",
         )
     for one in obstacles(nic.device, desired.mode):
         yield Finding(ERROR, subject, one.found, one.limit, one.remedy)

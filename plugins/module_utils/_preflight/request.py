@@ -72,7 +72,7 @@ class Requirements:
         distributions: Supported, each ``id version`` as in os-release, such as ``debian 13``.
         untested: The same, for those that may work.
         architectures: As ``uname -m`` prints them.
-        kernel: Oldest release, such as ``5.15``.
+        kernel: Oldest release, such as ``5.18``.
         memory: Total memory (bytes).
         ports: Must be free, or held by a container of ours.
         space: Must be free; what falls on one file system is added up.
@@ -88,7 +88,7 @@ class Requirements:
     distributions: Sequence[str] = ("debian 12", "debian 13")
     untested: Sequence[str] = ("ubuntu 24.04",)
     architectures: Sequence[str] = ("x86_64", "aarch64")
-    kernel: str = "5.15"
+    kernel: str = "5.18"
     memory: int = 0
     ports: Sequence[Port] = ()
     space: Sequence[Space] = ()

@@ -155,11 +155,13 @@ class Around:
         virtual_functions: In use.
         traffic_classes: Of its transmit queues; 1 where there are none.
         cpus: Possible ones; 0 where it is not known.
+        unpacking: Sysctl variables by which the stack takes IP packets out of those that arrive, behind the program.
     """
 
     virtual_functions: int = 0
     traffic_classes: int = 1
     cpus: int = 0
+    unpacking: Sequence[str] = ()
 
     @classmethod
     def read(cls, host: Host, name: str) -> Around:
@@ -173,7 +175,15 @@ class Around:
             host.read_int(f"{base}/device/sriov_numvfs") or 0,
             1 + max((int(one) for one in classes if one.isdigit()), default=0),
             max(parse_cpulist(possible), default=-1) + 1,
+            tuple(_unpacking(host, name)),
         )
+
+
+def _unpacking(host: Host, name: str) -> Iterator[str]:
+    """Yield the variables that are on. Source: ipv6_rthdr_rcv() in net/ipv6/exthdrs.c takes the lesser of both."""
+    for variable in ("seg6_enabled", "rpl_seg_enabled"):
+        if all((host.read_int(f"/proc/sys/net/ipv6/conf/{one}/{variable}") or 0) > 0 for one in ("all", name)):
+            yield f"net/ipv6/conf/{name}/{variable}"
 
 
 @dataclass(frozen=True)
@@ -294,6 +304,13 @@ def obstacles(device: Device, mode: str, fragments: bool = False) -> Iterator[Ob
     """
     for one in device.misplaced:
         yield Obstacle(one.found, one.limit, f"use {one.remedy}", one.blind)
+    for variable in device.around.unpacking:
+        yield Obstacle(
+            f"{variable} is on, so that the stack takes packets with addresses of their own out of those that arrive",
+            "off, as it is by default: the program judges the outer source",
+            f"'sysctl -w {variable}=0', or filter with nftables",
+            blind=True,
+        )
     features = device.xdp_features
     if mode == "offload" and features is not None and "hw-offload" not in features:
         yield Obstacle(f"{device.label} runs no program on the NIC", "hw-offload", "choose mode native or generic")

@@ -5,7 +5,8 @@
 """What a program on a device of each kind would see; the kernel attaches it also where that is not what arrives.
 
 Sources, in the Linux tree: __netif_receive_skb_core() in net/core/dev.c runs a generic program for every device that a
-packet passes on its way up; br_handle_frame(), ipvlan_l3s.c and vrf.c say which they do not pass.
+packet passes on its way up; br_handle_frame(), ipvlan_l3s.c and vrf.c say which they do not pass; hsr_forward.c and
+batman-adv's soft-interface.c hand what they unpacked to netif_rx() as frames of the device above.
 """
 
 from __future__ import annotations
@@ -35,9 +36,14 @@ _HEADERS: Mapping[int, str] = {
 _SWITCHES: Mapping[str, str] = {
     "bridge": "bridged frames",
     "openvswitch": "frames that Open vSwitch forwards",
-    "batadv": "frames that the mesh forwards",
-    "hsr": "frames that the ring forwards",
 }
+# Whose ports receive frames within frames of their own kind, which are IP only once they come up through the device.
+_WRAPPED: Mapping[str, str] = {
+    "batadv": "a mesh, whose frames hold those of its members",
+    "hsr": "a ring, whose frames carry its tags",
+}
+# Below which there are packets with addresses of their own, of the tunnel's ends.
+_TUNNELS = (768, 769, 776, 778, 823, 65534)
 # What takes packets that were received through another device, behind the place of XDP.
 _BEHIND: Mapping[str, str] = {
     "vrf": "packets reach a VRF behind the receive path of its members",
@@ -73,7 +79,9 @@ def misplaced(link: Link, table: Sequence[Link]) -> Iterator[Placement]:
         yield Placement(
             f"{_label(link)} has frames without an Ethernet header ({_header(link)})",
             "an Ethernet header, which the program reads",
-            f"{_below(link, table)}; the program sees the outer addresses there",
+            f"{_below(link, table)}; the program sees the outer addresses there"
+            if link.hardware_type in _TUNNELS
+            else f"nftables on {link.name}: below it there is no IP header that a program could read",
         )
     elif link.kind in _SWITCHES:
         ports = [one.name for one in table if one.master == link.index]
@@ -92,7 +100,13 @@ def misplaced(link: Link, table: Sequence[Link]) -> Iterator[Placement]:
             f"each port: {', '.join(ports)}, in mode generic",
         )
     upper = next((one for one in table if one.index == link.master), None)
-    if upper and upper.xdp.mode:
+    if upper and upper.kind and upper.kind in _WRAPPED:
+        yield Placement(
+            f"{link.name} is part of {upper.name} ({upper.kind}), {_WRAPPED[upper.kind]}",
+            "frames that hold IP itself",
+            f"{upper.name}, in mode generic",
+        )
+    elif upper and upper.xdp.mode:
         yield Placement(
             f"{upper.name}, which {link.name} is part of, has a program, so that the kernel takes none below it",
             "one place for the program",
@@ -119,6 +133,18 @@ def unfiltered_ports(link: Link, table: Sequence[Link], chosen: Sequence[str]) -
         return []
     ports = [one for one in table if one.master == upper.index and one.index != link.index]
     return [one.name for one in ports if not one.xdp.mode and one.name not in chosen]
+
+
+def unfiltered_uppers(link: Link, table: Sequence[Link], chosen: Sequence[str]) -> list[str]:
+    """Return the MACsec devices on a link that have no program and are to get none: what they decrypt passes.
+
+    Args:
+        link: The interface.
+        table: All links of its network namespace.
+        chosen: Names of the interfaces that are to get a program.
+    """
+    uppers = [one for one in table if one.kind == "macsec" and one.parent == link.index]
+    return [one.name for one in uppers if not one.xdp.mode and one.name not in chosen]
 
 
 def _label(link: Link) -> str:

@@ -13,7 +13,8 @@ struct xdp_md {
 	__u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex;
 };
 
-enum { HASH = 1, PROG_ARRAY = 3, DEVMAP = 14, RINGBUF = 27 };
+enum { HASH = 1, PROG_ARRAY = 3, LRU_HASH = 9, DEVMAP = 14, CPUMAP = 16, XSKMAP = 17, RINGBUF = 27 };
+enum { NO_COMMON_LRU = 2 };
 enum { XDP_DROP = 1, XDP_PASS = 2 };
 
 static void *(*lookup)(void *map, const void *key) = (void *)1;
@@ -41,6 +42,28 @@ struct {
 	__uint(max_entries, 5000); /* libbpf rounds it */
 } events SEC(".maps");
 
+struct {
+	__uint(type, LRU_HASH);
+	__uint(map_flags, NO_COMMON_LRU);
+	__uint(max_entries, 1009); /* a prime: the kernel rounds it to a multiple of the CPUs */
+	__type(key, __u32);
+	__type(value, __u32);
+} recent SEC(".maps");
+
+struct {
+	__uint(type, CPUMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} spread SEC(".maps");
+
+struct {
+	__uint(type, XSKMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
 int second(struct xdp_md *context);
 
 struct {
@@ -65,7 +88,9 @@ int first(struct xdp_md *context)
 
 	if (record)
 		discard(record, 0);
-	if (redirects && *redirects)
+	if (redirects && *redirects == 9)
+		return redirect_map(&spread, 0, XDP_PASS) + redirect_map(&sockets, 0, XDP_PASS);
+	if (redirects && *redirects && !lookup(&recent, &key))
 		return redirect_map(&ports, 0, XDP_PASS);
 	tail_call(context, &jumps, 1);
 	return XDP_PASS;

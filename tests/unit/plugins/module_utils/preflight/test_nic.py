@@ -143,6 +143,14 @@ def test_a_program_of_others_is_in_the_way_in_every_mode():
         assert found(one, mode)[0][:2] == (ERROR, "xdp_dispatcher (id 7, native, by bpf_link 3) is attached")
 
 
+def test_a_program_below_a_device_that_decrypts_is_not_enough():
+    one = nic("igb")
+    upper = replace(one.state.link, index=99, name="macsec0", kind="macsec", parent=one.state.link.index)
+    [finding] = found(replace(one, table=[one.state.link, upper]))
+    assert finding[:2] == (ERROR, "a NIC whose frames macsec0 decrypts behind the program, which finds no IP in them")
+    assert found(replace(one, table=[one.state.link, replace(upper, xdp=XdpState("generic", {"generic": 5}))])) == []
+
+
 def warnings(*nics, session=(), irqbalance=None, vectors=200):
     seen = NicSnapshot(nics, session, TWO_NODES, irqbalance or linux_irqbalance.State(), vectors)
     return [(one.severity, one.subject, one.found) for one in check_nics([], seen)]

@@ -12,6 +12,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.placement im
     lower_name,
     misplaced,
     unfiltered_ports,
+    unfiltered_uppers,
 )
 
 NIC = Link(2, "ens1", True, "02:00:00:00:00:01", 1500, 1, 1, XdpState())
@@ -37,7 +38,8 @@ def on(link: Link, table: list[Link]) -> Device:
             "the NIC that its packets",
         ),
         (device(kind="wireguard", hardware_type=65534), [], "dev0 (wireguard) has frames without", "the NIC that its"),
-        (device(hardware_type=512), [], "(type 512, PPP)", "the NIC that its packets arrive on"),
+        (device(hardware_type=512), [], "(type 512, PPP)", "nftables on dev0: below it there is no IP header"),
+        (device(kind="rmnet", hardware_type=519, parent=2), [], "(type 519, raw IP)", "nftables on dev0"),
         (
             device(kind="ipip", hardware_type=768, parent=2),
             [],
@@ -48,8 +50,8 @@ def on(link: Link, table: list[Link]) -> Device:
         (device(kind="sit", hardware_type=776), [], "(type 776, IPv6 in IP (sit))", "the NIC that"),
         (device(kind="ip6tnl", hardware_type=769), [], "(type 769, IP in IPv6)", "the NIC that"),
         (device(kind="ip6gre", hardware_type=823), [], "(type 823, GRE over IPv6)", "the NIC that"),
-        (device(kind="ipoib", hardware_type=32), [], "(type 32, InfiniBand)", "the NIC that"),
-        (device(hardware_type=4711), [], "(type 4711, not Ethernet)", "the NIC that"),
+        (device(kind="ipoib", hardware_type=32), [], "(type 32, InfiniBand)", "nftables on dev0"),
+        (device(hardware_type=4711), [], "(type 4711, not Ethernet)", "nftables on dev0"),
         (device(kind="bridge"), [NIC, OTHER], "dev0 (bridge) does not see bridged frames", "each port: ens1, ens2"),
         (device(kind="bridge"), [], "dev0 (bridge) does not see bridged frames", "of which there are none yet"),
         (device(kind="openvswitch"), [NIC], "frames that Open vSwitch forwards", "each port: ens1"),
@@ -82,6 +84,8 @@ def test_a_device_that_does_not_see_what_arrives_is_named_with_the_one_to_use(li
         device(kind="vxlan", parent=2),
         device(kind="gretap"),
         device(kind="dsa", parent=2),
+        device(kind="hsr"),
+        device(kind="batadv"),
         device(hardware_type=HARDWARE_LOOPBACK),
         device(master=3),
     ],
@@ -104,6 +108,17 @@ def test_the_kernel_takes_none_below_a_bond_that_has_one():
     assert not one.blind, "a program that runs there all the same sees what arrives"
 
 
+@pytest.mark.parametrize(("kind", "words"), [("hsr", "frames carry its tags"), ("batadv", "frames hold those of")])
+def test_a_port_whose_frames_hold_others_names_the_device_they_come_up_through(kind, words):
+    """The program on the port would find no IP in them, and pass all."""
+    upper, port = device(kind=kind), replace(NIC, master=9)
+    [one] = misplaced(port, [port, upper])
+    assert f"ens1 is part of dev0 ({kind})" in one.found
+    assert words in one.found
+    assert one.remedy == "dev0, in mode generic"
+    assert one.blind
+
+
 @pytest.mark.parametrize("kind", ["vlan", "macvlan", "ipvlan"])
 def test_what_is_carried_names_what_carries_it(kind):
     link = device(kind=kind, parent=2)
@@ -120,3 +135,12 @@ def test_ports_of_a_bond_that_would_pass_unfiltered():
     assert unfiltered_ports(first, table, ["ens1", "ens2"]) == []
     assert unfiltered_ports(first, [bond, first, replace(second, xdp=RUNS)], ["ens1"]) == []
     assert unfiltered_ports(NIC, table, ["ens1"]) == []
+
+
+def test_a_device_that_decrypts_behind_the_program_is_named():
+    upper = device(kind="macsec", parent=2)
+    assert unfiltered_uppers(NIC, [NIC, upper], ["ens1"]) == ["dev0"]
+    assert unfiltered_uppers(NIC, [NIC, upper], ["ens1", "dev0"]) == []
+    assert unfiltered_uppers(NIC, [NIC, replace(upper, xdp=RUNS)], ["ens1"]) == []
+    assert unfiltered_uppers(OTHER, [NIC, upper], ["ens2"]) == []
+    assert unfiltered_uppers(NIC, [NIC, device(kind="vlan", parent=2)], ["ens1"]) == []
