@@ -6,13 +6,11 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import reapply as agent
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
@@ -20,9 +18,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     Policy,
     XdpMap,
     own_entries,
-    parse_entries,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.reattach import reattach
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
@@ -50,7 +46,9 @@ class Bench:
 
     @property
     def desired(self) -> Desired:
-        return Desired(NIC, object=str(self.objects["first"]), pin_root=str(self.root), state_directory=str(self.directory))
+        return Desired(
+            NIC, object=str(self.objects["first"]), pin_root=str(self.root), state_directory=str(self.directory)
+        )
 
     def options(self, **more: Any) -> dict[str, Any]:
         places = {"interface": NIC, "pin_root": str(self.root), "state_dir": str(self.directory), "guard": "never"}
@@ -308,6 +306,7 @@ def test_after_a_detachment_that_was_killed_it_can_be_attached(bench, tally):
 
         def steps() -> None:
             bench.again(attached)
+            bench.again(reapplied)  # the entries, where they are still requested
             converged(bench)
 
         tally(moment, steps)
