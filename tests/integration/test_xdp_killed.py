@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import reapply as agent
+from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
@@ -216,7 +217,7 @@ def reapplied(bench: Bench) -> None:
 
 def reattached(bench: Bench) -> None:
     """By the agent, at once when a NIC appears."""
-    [body] = [one.body for one in agent.state_store.load_all(Host(), str(bench.directory)) if one.kind == "xdp"]
+    [body] = [one.body for one in state_store.load_all(Host(), str(bench.directory)) if one.kind == "xdp"]
     reattach(body, Host())
 
 
