@@ -9,6 +9,9 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _PROGBITS, _SYMTAB, _STRTAB = 1, 2, 3
 _BPF = 247  # EM_BPF
 _GLOBAL_FUNCTION = 0x12
+_EXECUTE = 4
+_LOAD_ADDRESS, _CALL, _PSEUDO_CALL = 0x18, 0x85, 1
+_PASS, _EXIT = struct.pack("<BBhi", 0xB7, 0, 0, 2), struct.pack("<BBhi", 0x95, 0, 0, 0)
 
 
 def xdp_object(verdict: int, name: str = "drop_all") -> bytes:
@@ -46,3 +49,30 @@ def xdp_object(verdict: int, name: str = "drop_all") -> bytes:
         "<HHIQQQIHHHHHH", 1, _BPF, 1, 0, 0, offset + len(content), 0, 64, 0, 0, _SECTION.size, len(sections) + 1, 4
     )
     return header + content + table
+
+
+def hollow(content: bytes) -> bytes:
+    """Return an object of the same maps whose program passes everything: the verifier has done with it at once.
+
+    Loads of map addresses and calls of subprograms stay, as relocations speak of them.
+
+    Args:
+        content: An ELF file of 64 bits.
+    """
+    made = bytearray(content)
+    table, size, count = (*struct.unpack_from("<Q", content, 40), *struct.unpack_from("<HH", content, 58))
+    for number in range(count):
+        _name, kind, flags, _address, offset, length, *_rest = _SECTION.unpack_from(content, table + number * size)
+        if (kind, flags & _EXECUTE) != (_PROGBITS, _EXECUTE) or not length:
+            continue
+        place, end = offset, offset + length - len(_EXIT)
+        while place < end:
+            opcode, registers = content[place : place + 2]
+            if opcode == _LOAD_ADDRESS:
+                place += 2 * len(_PASS)
+                continue
+            if (opcode, registers >> 4) != (_CALL, _PSEUDO_CALL):
+                made[place : place + len(_PASS)] = _PASS
+            place += len(_PASS)
+        made[end : end + len(_EXIT)] = _EXIT
+    return bytes(made)

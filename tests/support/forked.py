@@ -67,20 +67,14 @@ def answer(name: str, options: Mapping[str, Any], prepare: Callable[[], None], c
         prepare: Called in the child first.
         check: Whether to run in check mode.
     """
-    module = importlib.import_module(f"{MODULES}.{name}")
+    module(name)  # once, and not in each child
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        said = io.StringIO()
         try:
             os.close(reading)
             prepare()
-            arguments = {"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check}}
-            basic._ANSIBLE_ARGS = json.dumps(arguments).encode()
-            basic._ANSIBLE_PROFILE = "legacy"
-            with redirect_stdout(said), suppress(SystemExit):
-                module.main()
-            text = said.getvalue()
+            text = _say(name, options, check)
         except BaseException:
             text = json.dumps({"failed": True, "traceback": traceback.format_exc()})
         with open(writing, "w") as file:
@@ -93,3 +87,31 @@ def answer(name: str, options: Mapping[str, Any], prepare: Callable[[], None], c
     os.waitpid(child, 0)
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def run(name: str, options: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
+    """Run a module in this very process, which should be one that was forked for it, and return what it answers."""
+    found: dict[str, Any] = json.loads(_say(name, options, check))
+    assert not found.get("failed"), found
+    return found
+
+
+def _say(name: str, options: Mapping[str, Any], check: bool) -> str:
+    said = io.StringIO()
+    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check}}).encode()
+    basic._ANSIBLE_PROFILE = "legacy"
+    with redirect_stdout(said), suppress(SystemExit):
+        module(name).main()
+    return said.getvalue()
+
+
+def module(name: str) -> Any:
+    """Import a module; a process that forks many does it before."""
+    return importlib.import_module(f"{MODULES}.{name}")
+
+
+def enter(pid: int) -> None:
+    """Go to the mounts and the network of another process."""
+    for kind, flag in (("net", NEW_NETWORK), ("mnt", NEW_MOUNTS)):
+        with open(f"/proc/{pid}/ns/{kind}") as namespace:
+            _check(_libc.setns(namespace.fileno(), flag))

@@ -1,22 +1,33 @@
 """Kill a call before and after each of its mutating calls, and let a test see what the next run makes of it.
 
 SIGKILL comes at a bad moment; here it comes at every one. The call runs in a child process that ends itself, without
-any cleaning up, at the n-th moment; n grows until the call survives.
+any cleaning up, at the n-th moment; n grows until the call survives. What Python itself reports of changes (its audit
+events) proves that none is made unwatched.
 """
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
+import subprocess
+import sys
+import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import libbpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import hugetlbfs, libbpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import bpffs
 
-KILLED, FAILED = 86, 87
-_LIMIT = 500
-# What the core changes a host by: files, settings of the kernel, BPF, links.
-SYSTEM = ("replace", "rename", "link", "unlink", "remove", "symlink", "mkdir", "rmdir", "chmod", "chown", "fchmod")
+KILLED, FAILED, UNWATCHED = 86, 87, 88
+_LIMIT = 1000
+_CREATING = os.O_CREAT | os.O_TRUNC
+# What the core changes a host by: files, settings of the kernel, BPF, links, mounts, commands and other processes.
+SYSTEM = (
+    *("replace", "rename", "link", "unlink", "remove", "symlink", "mkdir", "rmdir", "mknod", "truncate", "ftruncate"),
+    *("chmod", "chown", "lchown", "fchmod", "fchown", "utime", "fsync", "kill"),
+)
 BPF = (
     "bpf_obj_pin",
     "bpf_object__load",
@@ -29,62 +40,158 @@ BPF = (
     "bpf_map_delete_batch",
 )
 LINKS = ("set_link", "set_xdp")
+# What tells of a change, as Python sees it; symbols are those that the core calls in libc.
+_EVENTS = {
+    *("os.rename", "os.link", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.chown"),
+    *("os.utime", "os.kill", "os.posix_spawn", "os.system", "subprocess.Popen"),
+}
+_SYMBOLS = {"mount", "umount", "umount2"}
+
+
+class Moment(int):
+    """The number of a moment; it is written as what was about to be called, or had been."""
+
+    def __new__(cls, number: int, where: str) -> Moment:
+        made = super().__new__(cls, number)
+        made.where = where
+        return made
+
+    where: str
+
+    def __str__(self) -> str:
+        return f"moment {int(self)}, {self.where}"
 
 
 class _Killer:
-    """Ends the process at a moment; there are two for each mutating call."""
+    """Ends the process at a moment; there are two for each mutating call.
 
-    def __init__(self, moment: int) -> None:
+    Args:
+        moment: Its number.
+        report: Descriptor that is told where that was.
+    """
+
+    def __init__(self, moment: int, report: int) -> None:
         self._left = moment
+        self._report = report
+        self._inside = 0  # how many watched calls, one within the other
+        self._whole = 0  # of those, how many in which nothing is looked at
 
-    def _pass(self) -> None:
+    def end(self, status: int, words: str) -> NoReturn:
+        os.write(self._report, words.encode(errors="replace"))
+        os._exit(status)
+
+    def _pass(self, when: str, name: str, arguments: tuple[Any, ...]) -> None:
         if self._left == 0:
-            os._exit(KILLED)
+            shown = ", ".join(repr(one) for one in arguments if isinstance(one, (str, bytes, int, os.PathLike)))
+            self.end(KILLED, f"{when} {name}({shown})")
         self._left -= 1
 
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def around(
+        self, function: Callable[..., Any], name: str, counts: Callable[..., bool] | None, whole: bool
+    ) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
-            self._pass()
-            result = function(*arguments, **named)
-            self._pass()
+            if self._whole or (counts and not counts(*arguments, **named)):
+                return function(*arguments, **named)
+            self._pass("before", name, arguments)
+            self._inside += 1
+            self._whole += whole
+            try:
+                result = function(*arguments, **named)
+            finally:
+                self._inside -= 1
+                self._whole -= whole
+            self._pass("after", name, arguments)
             return result
 
         return call
 
-    def watch(self, owner: Any, names: tuple[str, ...]) -> None:
+    def watch(
+        self, owner: Any, names: tuple[str, ...], counts: Callable[..., bool] | None = None, whole: bool = False
+    ) -> None:
         for name in names:
-            setattr(owner, name, self.around(getattr(owner, name)))
+            setattr(owner, name, self.around(getattr(owner, name), name, counts, whole))
+
+    def watch_all(self) -> None:
+        """Watch whatever changes a host, and end with a failure where something is changed that is not watched."""
+        self.watch(os, SYSTEM)
+        self.watch(os, ("open",), lambda _path, flags, *_rest, **_named: bool(flags & _CREATING))
+        for owner in (builtins, io):
+            self.watch(owner, ("open",), _writes)
+        self.watch(subprocess, ("run", "Popen"))
+        # A file in place of a kernel's setting would be cut to nothing between opening and writing.
+        self.watch(Host, ("write_attribute",), whole=True)
+        # What tempfile removes at the end goes by a name that it took before.
+        self.watch(Host, ("prove_writable",))
+        self.watch(bpffs, ("_mount",))
+        self.watch(hugetlbfs, ("_call",))
+        if not libbpf.missing_library():
+            self.watch(libbpf.library(), BPF)
+        self.watch(netlink, LINKS)
+        sys.addaudithook(self._audit)
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._inside:
+            return
+        if event == "open":
+            path, mode, flags = arguments
+            opened = not isinstance(path, int) and path != os.devnull
+            unwatched = opened and (bool(flags & _CREATING) if mode is None else _writes(path, mode))
+        elif event.startswith("ctypes.dlsym"):
+            unwatched = arguments[-1] in _SYMBOLS
+        else:
+            unwatched = event in _EVENTS
+        if unwatched:
+            self.end(UNWATCHED, f"{event}{arguments!r} by {''.join(traceback.format_stack(limit=6))}")
 
 
-def sweep(call: Callable[[], Any]) -> Iterator[int]:
+def _writes(file: Any, mode: str = "r", *_rest: Any, **_named: Any) -> bool:
+    return not isinstance(file, int) and bool(set(mode) & set("wax+"))
+
+
+def sweep(call: Callable[[], Any], least: int = 1) -> Iterator[Moment]:
     """Kill the call at every moment, one after the other; the caller restores what it needs in between.
 
     Args:
         call: Changes the host, by the functions of the system that are listed above.
+        least: How many moments there must be: a sweep that misses some proves little.
 
     Yields:
         The moment, after the child has been killed there. It ends once the call survives, which must succeed.
     """
-    for moment in range(_LIMIT):
-        child = os.fork()
-        if child == 0:
-            status = FAILED
-            try:
-                killer = _Killer(moment)
-                killer.watch(os, SYSTEM)
-                # A file in place of a kernel's setting would be cut to nothing between opening and writing.
-                killer.watch(Host, ("write_attribute",))
-                if not libbpf.missing_library():
-                    killer.watch(libbpf.library(), BPF)
-                killer.watch(netlink, LINKS)
-                call()
-                status = 0
-            finally:
-                os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for number in range(_LIMIT):
+        status, words = _run(call, number)
         if status == 0:
-            assert moment > 0, "the call changes nothing"
+            assert number > 0, "the call changes nothing"
+            assert number >= least, f"only {number} moments, {least} are expected: what is no longer watched?"
             return
-        assert status == KILLED, f"moment {moment}: the call failed by itself"
-        yield moment
+        assert status != UNWATCHED, f"the sweep does not watch {words}"
+        assert status == KILLED, f"moment {number}: the call failed by itself: {words}"
+        yield Moment(number, words)
     raise AssertionError(f"more than {_LIMIT} moments")
+
+
+def _run(call: Callable[[], Any], number: int) -> tuple[int, str]:
+    """Run the call in a child that ends at a moment; return its status, and what it says."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        killer = _Killer(number, writing)
+        try:
+            killer.watch_all()
+            call()
+            os._exit(0)
+        except BaseException:
+            killer.end(FAILED, traceback.format_exc())
+        finally:
+            os._exit(FAILED)
+    os.close(writing)
+    # What the child started may hold the other end for longer than it lives.
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.set_blocking(reading, False)
+    try:
+        words = os.read(reading, 1 << 16).decode()
+    except BlockingIOError:
+        words = ""
+    finally:
+        os.close(reading)
+    return status, words

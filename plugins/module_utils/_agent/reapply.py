@@ -14,6 +14,7 @@ import json
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -118,6 +119,9 @@ def reapply(
         reappliers: How, by kind and in order; REAPPLIERS by default.
     """
     reappliers = REAPPLIERS if reappliers is None else reappliers
+    if not check:
+        with suppress(OSError):  # what is requested is brought about all the same
+            state_store.clear(host, directory)
     state_files = {one.name: one for one in state_store.load_all(host, directory)}
     # Variables are in a file that others read too, and in none of ours.
     variables = sysctl.saved(host) if directory == state_store.DIRECTORY and sysctl.KIND in reappliers else None

@@ -30,6 +30,7 @@ PYTHON = "/usr/bin/python3"
 UNITS = "/etc/systemd/system"
 RUN, LOG = "/run", "/var/log"
 _ARCHIVE_MODE = 0o755
+_OWN = "tripod"  # a directory of this name is the agent's alone
 # systemd, a first line and a person read these: nothing in them is quoted.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=@/+-]+")
 
@@ -89,6 +90,7 @@ class State:
         units: Text of the units that are there, by path.
         services: By name.
         files: Logs and runtime directories that are there.
+        leftovers: What a run left that was killed before it could put something in its place.
         faults: What on the host does not let the agent run.
         guards: A summary of each guard that only the agent could still revert.
     """
@@ -102,6 +104,7 @@ class State:
     units: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     files: Sequence[str] = ()
+    leftovers: Sequence[str] = ()
     faults: Sequence[str] = ()
     guards: Sequence[str] = ()
 
@@ -135,6 +138,7 @@ class HostAgent:
             units={path: f"{text}\n" for path, text in units.items() if text is not None},
             services=found.read(host, request.services),
             files=[path for path in files if host.exists(path)],
+            leftovers=_leftovers(host, request),
             faults=_faults(host, request),
             guards=[summary(one) for one in records(host) if one.open],
         )
@@ -177,7 +181,8 @@ class HostAgent:
     def _install(self, host: Host, changes: Sequence[Change]) -> None:
         request = self._request
         runner = manager(host, request.path)
-        if _touched(changes, request.path):
+        _clear(host, changes)
+        if _touched(changes, request.path, "sha256") or _touched(changes, request.path, "mode"):
             host.write_bytes_atomically(request.path, self._content, _ARCHIVE_MODE)
         if _touched(changes, request.command):
             _point(host, request.command, request.path)
@@ -199,19 +204,14 @@ class HostAgent:
             if _touched(changes, service.name, "process") or _touched(changes, _unit_path(service)):
                 runner.stop(host, service)
             host.remove(_unit_path(service))
-        if any(one.path[-1] == "unit" for one in changes):
+        if any(one.path[-1] in ("unit", "loaded") for one in changes):
             runner.reload()
-        for path in (one.path[0] for one in changes if one.path[-1] == "exists"):
-            place = host.path(path)
-            if place.is_dir():
-                shutil.rmtree(place)
-            else:
-                place.unlink()
+        _clear(host, changes)
         for path in (request.command, request.path):
             if _touched(changes, path):
                 host.remove(path)
         directory = host.path(request.path).parent
-        if directory.name == "tripod" and directory.is_dir() and not os.listdir(directory):
+        if directory.name == _OWN and directory.is_dir() and not os.listdir(directory):
             directory.rmdir()
 
 
@@ -224,7 +224,7 @@ def describe_change(change: Change) -> str:
 
 
 def _plan_present(desired: Request, state: State) -> list[Change]:
-    changes = []
+    changes = [Change((path, "exists"), True, None) for path in state.leftovers]
     if state.archive != state.desired:
         changes.append(Change((desired.path, "sha256"), state.archive, state.desired))
     if state.mode != _ARCHIVE_MODE:
@@ -260,7 +260,10 @@ def _plan_absent(desired: Request, state: State) -> list[Change]:
         if found.process:
             changes.append(Change((service.name, "process"), found.runs, None))
     changes += [Change((path, "unit"), text, None) for path, text in state.units.items()]
-    changes += [Change((path, "exists"), True, None) for path in state.files]
+    for service in desired.services:
+        if state.services[service.name].reload and _unit_path(service) not in state.units:
+            changes.append(Change((_unit_path(service), "loaded"), "another", None))
+    changes += [Change((path, "exists"), True, None) for path in (*state.files, *state.leftovers)]
     if state.link == desired.path:
         changes.append(Change((desired.command, "link"), state.link, None))
     if state.archive:
@@ -282,10 +285,38 @@ def _faults(host: Host, request: Request) -> list[str]:
     return found
 
 
+def _leftovers(host: Host, request: Request) -> list[str]:
+    """Return what a run left that was killed: files about to take a place, and a directory for an archive to come."""
+    places = [request.path, *map(_unit_path, request.services)]
+    found = [left for path in places for left in host.leftovers(*path.rsplit("/", 1))]
+    link = _new_link(request.command)
+    if host.path(link).is_symlink():
+        found.append(link)
+    directory = request.path.rpartition("/")[0]
+    files = {f"{directory}/{name}" for name in host.list(directory)}
+    own = os.path.basename(directory) == _OWN and host.exists(directory)
+    return [*found, *([directory] if own and not request.present and files <= {*found} else [])]
+
+
+def _new_link(command: str) -> str:
+    directory, _slash, name = command.rpartition("/")
+    return f"{directory}/.{name}.new"
+
+
+def _clear(host: Host, changes: Sequence[Change]) -> None:
+    """Remove what is only a trace."""
+    for path in (one.path[0] for one in changes if one.path[-1] == "exists"):
+        place = host.path(path)
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+
 def _point(host: Host, link: str, target: str) -> None:
     place = host.path(link)
     place.parent.mkdir(parents=True, exist_ok=True)
-    new = place.with_name(f".{place.name}.new")
+    new = host.path(_new_link(link))
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(place)

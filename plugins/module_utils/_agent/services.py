@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from .._core.converge import ApplyFailed
 from .._core.system import Host
-from .._linux.detached import Running, find_process, log_tail, start, wait
+from .._linux.detached import Running, find_process, find_running, log_tail, start, started_with, wait
 from .._linux.systemd import in_charge, journal_tail, systemctl
 from .units import Service
 
@@ -74,6 +76,10 @@ def _process(host: Host, service: Service, path: str) -> tuple[Running | None, s
     return process, " ".join([*version, *arguments])
 
 
+def _ended(host: Host, process: Running) -> bool:
+    return find_running(host, process.pid) != process
+
+
 class Systemd:
     """The service manager, by its own command."""
 
@@ -125,7 +131,19 @@ class Detached:
 
     def read(self, host: Host, services: Sequence[Service]) -> Mapping[str, ServiceState]:
         """Return the state by name."""
-        return {one.name: ServiceState(*_process(host, one, self._path)) for one in services}
+        return {one.name: ServiceState(*self._process(host, one)) for one in services}
+
+    def _process(self, host: Host, service: Service) -> tuple[Running | None, str | None]:
+        found = _process(host, service, self._path)
+        unnoted = self._all(host, service) if found[0] is None else []
+        # Who started it was killed, and it has not noted itself yet: whose sources it runs is not known.
+        return (unnoted[0], "not known") if unnoted else found
+
+    def _all(self, host: Host, service: Service) -> list[Running]:
+        """Return every process of a service; a pid file names one that has got so far."""
+        noted = _process(host, service, self._path)[0]
+        started = started_with(host, [self._path, service.arguments[0]]) if service.stays else []
+        return [*([noted] if noted else []), *(one for one in started if one != noted)]
 
     def reload(self) -> None:
         """Take note of nothing: there are no units."""
@@ -144,12 +162,11 @@ class Detached:
 
     def stop(self, host: Host, service: Service) -> None:
         """End a service and wait until it is gone."""
-        process, _runs = _process(host, service, self._path)
-        if process is None:
-            return
-        os.kill(process.pid, signal.SIGTERM)
-        if not wait(lambda: _process(host, service, self._path)[0] != process, TIMEOUT):
-            raise ApplyFailed(
-                f"{service.name} (process {process.pid}) still runs {TIMEOUT:g} s after SIGTERM. "
-                f"{log_tail(host, service.log)}"
-            )
+        for process in self._all(host, service):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+            if not wait(partial(_ended, host, process), TIMEOUT):
+                raise ApplyFailed(
+                    f"{service.name} (process {process.pid}) still runs {TIMEOUT:g} s after SIGTERM. "
+                    f"{log_tail(host, service.log)}"
+                )

@@ -79,3 +79,10 @@ def store(host: Host, state_file: StateFile, directory: str = DIRECTORY) -> None
 def discard(host: Host, name: str, directory: str = DIRECTORY) -> None:
     """Remove a state file if it is there."""
     host.remove(path(name, directory))
+
+
+def clear(host: Host, directory: str = DIRECTORY) -> None:
+    """Remove what processes left that were killed before they could write a state file."""
+    for left in host.leftovers(directory):
+        if left.rpartition("/")[2].partition(".json.")[1]:
+            host.remove(left)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+# As ``write_bytes_atomically`` names what is about to replace a file.
+_LEFTOVER = re.compile(r"\.(?P<file>.+)\.(?P<process>\d+)\.\w{8}")
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 
@@ -102,11 +104,12 @@ class Host:
             owner: User and group id; by default this process's.
         """
         with _naming(path):
-            self._replace(self.path(path), content, mode, owner)
+            self._replace(path, content, mode, owner)
 
-    def _replace(self, target: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+    def _replace(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+        target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._remove_leftovers(target)
+        self.remove_leftovers(path)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -137,18 +140,29 @@ class Host:
                 os.fsync(file.fileno())
 
     def remove(self, path: str) -> None:
-        """Remove a file if it is there."""
-        target = self.path(path)
-        target.unlink(missing_ok=True)
+        """Remove a file if it is there, and what was about to replace it."""
+        self.remove_leftovers(path)
+        self.path(path).unlink(missing_ok=True)
 
-    @staticmethod
-    def _remove_leftovers(target: Path) -> None:
-        """Remove what processes left that were killed before they could replace the file."""
-        pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w{{8}}")
-        for name in os.listdir(target.parent):
-            found = pattern.fullmatch(name)
-            if found and not os.path.exists(f"/proc/{found[1]}"):
-                target.with_name(name).unlink(missing_ok=True)
+    def leftovers(self, directory: str, file: str | None = None) -> Sequence[str]:
+        """Return the paths of what processes left that were killed before they could replace a file.
+
+        Args:
+            directory: Where to look.
+            file: The name of the file; any by default.
+        """
+        found = ((name, _LEFTOVER.fullmatch(name)) for name in self.list(directory))
+        return [
+            f"{directory}/{name}"
+            for name, parts in found
+            if parts and file in (None, parts["file"]) and not os.path.exists(f"/proc/{parts['process']}")
+        ]
+
+    def remove_leftovers(self, path: str) -> None:
+        """Remove what processes left that were killed before they could replace a file."""
+        directory, _slash, file = path.rpartition("/")
+        for left in self.leftovers(directory, file):
+            self.path(left).unlink(missing_ok=True)
 
     @staticmethod
     def _sync_directory(directory: Path) -> None:

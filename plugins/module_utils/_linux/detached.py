@@ -48,6 +48,38 @@ def find_process(host: Host, pid_file: str, command: str) -> Running | None:
     return find_running(host, int(text))
 
 
+def started_with(host: Host, words: Sequence[str]) -> list[Running]:
+    """Return the living processes of this mount namespace whose command line holds these words, one after the other.
+
+    Elsewhere, in a container say, the same path is another program.
+    """
+    found = []
+    for name in host.list("/proc"):
+        if name.isdigit() and int(name) != os.getpid() and _in_a_row(words, _command_line(host, name)):
+            process = find_running(host, int(name)) if _is_here(host, name) else None
+            found += [process] if process else []
+    return found
+
+
+def _command_line(host: Host, process: str) -> list[str]:
+    try:
+        return (host.read(f"/proc/{process}/cmdline") or "").split("\0")
+    except ProcessLookupError:
+        return []
+
+
+def _in_a_row(words: Sequence[str], line: Sequence[str]) -> bool:
+    return any(list(line[place : place + len(words)]) == list(words) for place in range(len(line)))
+
+
+def _is_here(host: Host, process: str) -> bool:
+    try:
+        there, here = (os.stat(host.path(f"/proc/{one}/ns/mnt")) for one in (process, "self"))
+    except OSError:
+        return False
+    return os.path.samestat(there, here)
+
+
 def find_running(host: Host, pid: int) -> Running | None:
     """Return the living process of that number, or None."""
     try:

@@ -21,7 +21,7 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .identity import LINK, Attachment
+from .identity import LINK, Attachment, is_pinned
 from .layout import fits
 from .plan import program_name, stale_maps
 from .request import DIRECTORY_MODE, Desired
@@ -194,14 +194,22 @@ def pin(descriptor: int, path: str, undo: Undo) -> None:
     """Pin in place of what is pinned there, in one step for those who open the path."""
     new, old = f"{path}~", f"{path}~~"
     with step(f"pin {path}"):
-        for left in (new, old):
-            if os.path.exists(left):
-                os.unlink(left)
+        # Half a replacement that a killed run left can be all that keeps a link attached: it is never unpinned first.
+        half = is_pinned(descriptor, new)
         if not os.path.exists(path):
-            bpf.pin(descriptor, path)
-            undo.add(f"unpin {path}", _call(os.unlink, path))
+            if half:
+                os.rename(new, path)
+                undo.add(f"unpin {path}", _call(os.rename, path, new))
+            else:
+                bpf.pin(descriptor, path)
+                undo.add(f"unpin {path}", _call(os.unlink, path))
             return
-        bpf.pin(descriptor, new)
+        if not half:
+            if os.path.exists(new):
+                os.unlink(new)
+            bpf.pin(descriptor, new)
+        if os.path.exists(old):
+            os.unlink(old)
         os.link(path, old)
         os.rename(new, path)
     undo.add(f"pin {path} again", _call(os.rename, old, path))
@@ -209,10 +217,23 @@ def pin(descriptor: int, path: str, undo: Undo) -> None:
 
 
 def clear_pins(desired: Desired, state: State) -> None:
-    """Remove the pins of maps that the object has not, and halves of replacements."""
+    """Remove the pins of maps that the object has not, halves of replacements, and what was saved for no guard."""
     for path in [*stale_maps(desired, state), *(f"{desired.pins}/{half}" for half in state.halves)]:
         if os.path.exists(path):
             os.unlink(path)
+    for directory in state.orphans:
+        with step(f"remove {directory}"):
+            remove_tree(directory)
+
+
+def remove_tree(directory: str) -> None:
+    """Remove a directory of pins with all that is in it."""
+    for place, directories, names in os.walk(directory, topdown=False):
+        for name in names:
+            os.unlink(f"{place}/{name}")
+        for name in directories:
+            os.rmdir(f"{place}/{name}")
+    os.rmdir(directory)
 
 
 def detach(host: Host, desired: Desired, state: State) -> None:
@@ -231,6 +252,8 @@ def detach(host: Host, desired: Desired, state: State) -> None:
                 _detach_link(held.id)
         with step(f"remove {desired.pins}"):
             _remove_pins(desired, state)
+        for directory in state.orphans:
+            remove_tree(directory)
         for path in desired.state_files:
             host.remove(path)
     except OSError as error:

@@ -230,8 +230,20 @@ def _read_pin(path: str) -> Pin:
     if os.path.isdir(path):
         return Pin("")
     with bpf.pinned(path) as descriptor:
-        kind = bpf.kind(descriptor)
-        return Pin(kind, _DESCRIBE[kind](descriptor) if kind else None)
+        return _describe(descriptor)
+
+
+def _describe(descriptor: int) -> Pin:
+    kind = bpf.kind(descriptor)
+    return Pin(kind, _DESCRIBE[kind](descriptor) if kind else None)
+
+
+def is_pinned(descriptor: int, path: str) -> bool:
+    """Whether a path is a pin of this very program, map or link."""
+    if not os.path.exists(path):
+        return False
+    there, own = _read_pin(path), _describe(descriptor)
+    return there.object is not None and there == own
 
 
 def _attachments(link: Link | None, pins: Mapping[str, Pin]) -> list[Attachment]:

@@ -17,6 +17,7 @@ from .layout import differences, fits
 from .request import DIRECTORY_MODE, Desired
 from .state import Source, State
 
+ORPHAN = "saved for no guard"
 _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
 
 
@@ -27,7 +28,7 @@ def plan(desired: Desired, state: State) -> list[Change]:
 
 def touches_traffic(changes: Sequence[Change]) -> bool:
     """Whether a plan touches more than permissions and state files."""
-    return any(change.path[1] not in ("permissions", "state file", "policy") for change in changes)
+    return any(change.path[1] not in ("permissions", "state file", "policy", ORPHAN) for change in changes)
 
 
 def _plan_attach(desired: Desired, state: State) -> list[Change]:
@@ -56,7 +57,11 @@ def _plan_attach(desired: Desired, state: State) -> list[Change]:
         requested = state_file_body(desired, state)
         if held != requested:
             changes.append(Change((name, "state file"), held or None, requested))
-    return changes
+    return changes + _plan_orphans(desired, state)
+
+
+def _plan_orphans(desired: Desired, state: State) -> list[Change]:
+    return [Change((desired.interface, ORPHAN, path), "pinned", None) for path in state.orphans]
 
 
 def _plan_maps(desired: Desired, state: State, reloads: bool) -> list[Change]:
@@ -107,7 +112,7 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
         changes.append(Change((name, "state file"), desired.state_files[0], None))
     if state.policy:
         changes.append(Change((name, "policy"), desired.state_files[1], None))
-    return changes
+    return changes + _plan_orphans(desired, state)
 
 
 def program_name(desired: Desired, state: State) -> str:

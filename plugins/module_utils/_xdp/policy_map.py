@@ -236,13 +236,16 @@ class XdpMap:
                     f"{self._policy.interface}: the entries could not be written: {reason(error)}; "
                     "what was before is back"
                 ) from error
-        if self._policy.state_directory and len(changes) > len(entries):
+        directory = self._policy.state_directory
+        if directory and len(changes) > len(entries):
             body = changes[-1].after
             if body is None:
-                state_store.discard(host, self._policy.state_file, self._policy.state_directory)
+                state_store.discard(host, self._policy.state_file, directory)
             else:
-                state_file = state_store.StateFile(self._policy.state_file, KIND, body)
-                state_store.store(host, state_file, self._policy.state_directory)
+                state_store.store(host, state_store.StateFile(self._policy.state_file, KIND, body), directory)
+        elif directory:
+            # A run that was killed half way, and is taken back, leaves the state file as it is.
+            host.remove_leftovers(state_store.path(self._policy.state_file, directory))
 
     def _write(self, descriptor: int, version: int, changes: Sequence[Change]) -> None:
         removed = [parse_prefix(change.path[-1]).key for change in changes if change.after is None]

@@ -83,6 +83,7 @@ class XdpProgram:
             strange=found.strange,
             pin_root=desired.pin_root if desired != self._desired else None,
             other_pins=other_pins,
+            orphans=saved.orphans(host, desired) if on_bpffs(host, desired.pin_root) else (),
             permissions=_permissions(desired, found.pins) if on_bpffs(host, desired.pin_root) else {},
             state_file=state_file,
             policy=policy,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,15 +24,16 @@ from typing import Any
 from .._core.converge import ApplyFailed, Change, NotConverged, Outcome
 from .._core.system import Host
 from .._guard.arm import Guard, protect
-from .._guard.record import Restore
+from .._guard.record import Restore, records
 from .._linux import bpf, netlink
 from .attach import step
 from .identity import link_holders
 from .plan import touches_traffic
-from .request import DIRECTORY_MODE, KIND, Desired
+from .request import DIRECTORY_MODE, KIND, MODES, Desired
 from .state import State
 
 _MIRROR = "pins"  # beside the programs, which are named after their mode
+_NAME_BYTES = 4  # by which directories of saved pins are told apart
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
 
 _log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ def save(desired: Desired, state: State) -> SavedAttachment:
     Raises:
         ApplyFailed: The kernel refused; nothing was changed.
     """
-    directory = f"{desired.pins}~{secrets.token_hex(4)}"
+    directory = f"{desired.pins}~{secrets.token_hex(_NAME_BYTES)}"
     files: list[str] = []
     directories = [desired.pin_root, directory]
     attached: list[dict[str, Any]] = []
@@ -229,7 +231,8 @@ def _holder(holders: Sequence[int], own: int | None, name: str) -> int | None:
 def _attach_by_link(program: int, index: int, mode: str, path: str) -> None:
     descriptor = _patiently(lambda: bpf.create_xdp_link(program, index, mode))
     try:
-        os.unlink(path)
+        if os.path.exists(path):  # an attempt that was killed here left none
+            os.unlink(path)
         bpf.pin(descriptor, path)
     finally:
         os.close(descriptor)
@@ -277,6 +280,22 @@ def _mirror(body: Mapping[str, Any]) -> None:
     for directory in (f"{pins}/maps", pins) if pins not in body["permissions"] else ():
         if os.path.isdir(directory):
             os.rmdir(directory)
+
+
+def orphans(host: Host, desired: Desired) -> list[str]:
+    """Return the directories of saved pins that no guard speaks of: who saved them was killed before it was armed."""
+    own = re.compile(rf"{re.escape(os.path.basename(desired.pins))}~[0-9a-f]{{{2 * _NAME_BYTES}}}")
+    found = [f"{desired.pin_root}/{name}" for name in host.list(desired.pin_root) if own.fullmatch(name)]
+    guards = records(host) if found else []
+    spoken_of = {path for one in guards for path in one.leftovers}
+    spoken_of |= {restore.body["kept"] for one in guards for restore in one.restores if "kept" in restore.body}
+    return [path for path in found if path not in spoken_of and _is_saved(path)]
+
+
+def _is_saved(directory: str) -> bool:
+    """Whether a directory holds nothing but what ``save`` pins."""
+    names = list(_files(directory))
+    return all(name in MODES or name.startswith(f"{_MIRROR}/") for name in names)
 
 
 def _files(directory: str) -> Iterator[str]:

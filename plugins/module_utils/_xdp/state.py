@@ -54,6 +54,7 @@ class State:
         strange: Names there that are none of ours.
         pin_root: Where our pins are, if not where they are requested: the state file says so.
         other_pins: A second directory with pins for this interface.
+        orphans: Directories of saved pins that no guard speaks of.
         permissions: Group id and mode of every pin and directory, by path.
         state_file: Body of the state file; empty for one that cannot be understood.
         policy: Whether a state file holds entries for our maps.
@@ -73,6 +74,7 @@ class State:
     strange: Sequence[str] = ()
     pin_root: str | None = None
     other_pins: str | None = None
+    orphans: Sequence[str] = ()
     permissions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     state_file: Mapping[str, Any] | None = None
     policy: bool = False

@@ -57,6 +57,17 @@ def test_what_a_killed_process_left_goes_with_the_next_write(host):
     assert host.list("/etc") == [f".a.{os.getpid()}.abcdefgh", f".b.{ended.pid}.abcdefgh", "a"]
 
 
+def test_what_a_killed_process_left_goes_with_the_file(host):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    host.write_atomically("/etc/b", "x")
+    for name in (f".a.{ended.pid}.abcdefgh", f".a.{os.getpid()}.abcdefgh", f".b.{ended.pid}.abcdefgh"):
+        host.path(f"/etc/{name}").touch()
+    assert host.leftovers("/etc") == [f"/etc/.a.{ended.pid}.abcdefgh", f"/etc/.b.{ended.pid}.abcdefgh"]
+    host.remove("/etc/a")
+    assert host.list("/etc") == [f".a.{os.getpid()}.abcdefgh", f".b.{ended.pid}.abcdefgh", "b"]
+
+
 def test_what_can_be_written_is_proven_without_a_trace(host):
     host.prove_writable("/etc/tripod/a")
     assert host.list("/etc/tripod") == []
