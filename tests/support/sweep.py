@@ -7,11 +7,12 @@ any cleaning up, at the n-th moment; n grows until the call survives.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import libbpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import ethtool, hugetlbfs, irqs, libbpf, netlink
 
 KILLED, FAILED = 86, 87
 _LIMIT = 500
@@ -29,6 +30,21 @@ BPF = (
     "bpf_map_delete_batch",
 )
 LINKS = ("set_link", "set_xdp")
+# A file that is being written has its temporary name at that moment.
+FLUSHES = ("fsync",)
+MOUNTS = ("mount_it", "own", "unmount")
+CARDS = (
+    "set_private_flags",
+    "set_channels",
+    "set_rings",
+    "set_coalesce",
+    "set_features",
+    "set_pause",
+    "set_rss",
+    "set_hash_fields",
+    "insert_flow_rule",
+    "delete_flow_rule",
+)
 
 
 class _Killer:
@@ -77,6 +93,11 @@ def sweep(call: Callable[[], Any]) -> Iterator[int]:
                 if not libbpf.missing_library():
                     killer.watch(libbpf.library(), BPF)
                 killer.watch(netlink, LINKS)
+                killer.watch(os, FLUSHES)
+                killer.watch(hugetlbfs, MOUNTS)
+                killer.watch(ethtool, CARDS)
+                killer.watch(irqs, ("move",))
+                killer.watch(subprocess, ("run",))
                 call()
                 status = 0
             finally:
@@ -88,3 +109,24 @@ def sweep(call: Callable[[], Any]) -> Iterator[int]:
         assert status == KILLED, f"moment {moment}: the call failed by itself"
         yield moment
     raise AssertionError(f"more than {_LIMIT} moments")
+
+
+def hold(call: Callable[[], Any], look: Callable[[], None], again: Callable[[], Any], least: int) -> None:
+    """Kill the call at every moment, and look each time at what the next run makes of it; name all that is bad.
+
+    Args:
+        call: Changes the host.
+        look: Runs whatever comes next, and asserts.
+        again: Brings the host to what it was before the call.
+        least: Moments that there must be, so that nothing is missed unseen.
+    """
+    bad, moments = {}, 0
+    for moment in sweep(call):
+        moments += 1
+        try:
+            look()
+        except Exception as error:
+            bad[moment] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        again()
+    assert not bad, f"{len(bad)} of {moments} moments are bad: {bad}"
+    assert moments >= least, f"only {moments} moments"

@@ -12,7 +12,7 @@ is the operator's to say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .._core.converge import Change, Findings, Impossible, Invalid, Refused
 from .._core.system import Host
@@ -37,6 +37,10 @@ class Drivers:
     def read(self, host: Host) -> DriverState:
         """Read our file, the modules that are named, and the NICs where something is required of them."""
         return read_state(host, self._desired, self._tools)
+
+    def files(self, _state: DriverState) -> Iterator[str]:
+        """Yield what is written."""
+        yield FILE
 
     def validate(self, desired: Sequence[Driver], state: DriverState) -> None:
         """Raise with every reason at once."""

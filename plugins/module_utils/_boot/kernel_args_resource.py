@@ -11,7 +11,8 @@ place: it writes a file beside it, which is read, and which takes the live one's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 from .._core.converge import ApplyFailed, Change, CoreError, Findings, Impossible, Invalid, Refused
 from .._core.errors import reason
@@ -41,6 +42,11 @@ class KernelArguments:
     def read(self, host: Host) -> BootState:
         """Read our drop-in, the next boot's arguments and the running ones."""
         return read_state(host)
+
+    def files(self, _state: BootState) -> Iterator[str]:
+        """Yield what is written."""
+        yield DROP_IN
+        yield grub.CONFIG
 
     def validate(self, desired: Sequence[str], state: BootState) -> None:
         """Raise with every reason at once."""
@@ -73,7 +79,8 @@ class KernelArguments:
 
     def _regenerate(self, host: Host, retired: Sequence[str]) -> None:
         live = host.path(grub.CONFIG).resolve()
-        made = live.with_name(f"{live.name}.tripod")
+        # As files are named that are being written, so that what a killed run leaves is known as such.
+        made = live.with_name(f".{live.name}.{os.getpid()}.mkconfig")
         try:
             self._generate(str(made))
             try:
@@ -81,8 +88,9 @@ class KernelArguments:
             except OSError as error:
                 raise ApplyFailed(f"grub-mkconfig made nothing: {reason(error)}") from error
             _prove(text, host.read(grub.ENVIRONMENT) or "", self._desired, retired)
-            place = "/" + str(live.relative_to(host.root.resolve()))
-            host.write_atomically(place, text, live.stat().st_mode & 0o7777)
+            root = host.root.resolve()
+            place, beside = (f"/{path.relative_to(root)}" for path in (live, made))
+            host.put_in_place(beside, place, live.stat().st_mode & 0o7777)
         finally:
             for left in (made, made.with_name(f"{made.name}.new")):
                 left.unlink(missing_ok=True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_WRITING_SECONDS = 3600
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 
@@ -106,7 +108,7 @@ class Host:
 
     def _replace(self, target: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._remove_leftovers(target)
+        _remove_leftovers(target)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -131,6 +133,7 @@ class Host:
         directory = self.path(path).parent
         with _naming(path):
             directory.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self.path(path))
             with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{self.path(path).name}.{os.getpid()}.") as file:
                 file.write(b"\0" * _PROOF_BYTES)
                 file.flush()
@@ -141,14 +144,27 @@ class Host:
         target = self.path(path)
         target.unlink(missing_ok=True)
 
-    @staticmethod
-    def _remove_leftovers(target: Path) -> None:
-        """Remove what processes left that were killed before they could replace the file."""
-        pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w{{8}}")
-        for name in os.listdir(target.parent):
-            found = pattern.fullmatch(name)
-            if found and not os.path.exists(f"/proc/{found[1]}"):
-                target.with_name(name).unlink(missing_ok=True)
+    def put_in_place(self, made: str, path: str, mode: int) -> None:
+        """Let a file that another program has made beside a file take its place; nothing is left of it at any moment.
+
+        Args:
+            made: The new file, on the same file system.
+            path: The file whose place it takes.
+            mode: Permission bits.
+        """
+        with _naming(path):
+            place, target = self.path(made), self.path(path)
+            with open(place, "rb") as file:
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(place, target)
+            self._sync_directory(target.parent)
+
+    def remove_leftovers(self, path: str) -> None:
+        """Remove what a killed process left beside a file that it was writing, whether or not the file is there."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for place in {self.path(path), self.path(path).resolve()}:  # a link's file may be elsewhere
+                _remove_leftovers(place)
 
     @staticmethod
     def _sync_directory(directory: Path) -> None:
@@ -157,6 +173,24 @@ class Host:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what processes left that were killed before they could replace the file."""
+    # A program that makes a file for us may have one of its own beside it, as grub-mkconfig does.
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w{{8}}(\.new)?")
+    for name in os.listdir(target.parent):
+        found = pattern.fullmatch(name)
+        if found and (not os.path.exists(f"/proc/{found[1]}") or _is_old(target.with_name(name))):
+            target.with_name(name).unlink(missing_ok=True)
+
+
+def _is_old(path: Path) -> bool:
+    """Whether nobody can still be writing a file, though there is a process of the writer's number, as after a boot."""
+    try:
+        return time.time() - path.lstat().st_mtime > _WRITING_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
