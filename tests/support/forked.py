@@ -93,3 +93,24 @@ def answer(name: str, options: Mapping[str, Any], prepare: Callable[[], None], c
     os.waitpid(child, 0)
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def carry_out(body: Callable[[], None]) -> None:
+    """Run a part of a test in a child process, which may go to places of its own; what it fails by is raised here."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = ""
+        try:
+            os.close(reading)
+            body()
+        except BaseException:
+            said = traceback.format_exc()
+        with open(writing, "w") as file:
+            file.write(said)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    assert not said, said
