@@ -1,33 +1,26 @@
-"""What changes the host, killed at every moment on the real kernel: mounts of huge pages, a veth, GRUB's menu.
+"""What changes the host, killed at every moment on the real kernel: mounts of huge pages and a veth.
 
 Whatever comes next converges, the values from before are known, and nothing is left behind.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages import module as hugepages
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.request import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._hugepages.resource import bring
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.hugetlbfs import Mount
-from ansible_collections.tripod.baremetal.plugins.module_utils._nic.parse import parse_all
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.resource import Nics
 from ansible_collections.tripod.baremetal.plugins.module_utils._nic.state_file import forgetting
 
-from tests.integration import test_kernel_args, test_nic
+from tests.integration import test_nic
 from tests.support import forked
-from tests.support.machine import on_disk
 from tests.support.sweep import hold
 
 # A mount needs no pages, so that the machine's stay as they are.
@@ -94,15 +87,15 @@ def test_mounts_of_huge_pages(tmp_path: Path, what: str, after: str) -> None:
     forked.carry_out(sweep_it)
 
 
-PLAN = {**test_nic.PLAN, "rps": {"cpus": "0", "flow_entries": 64}}
-
-
 @pytest.mark.parametrize("after", ["the same again", "absent at once"])
 @pytest.mark.parametrize("what", ["first", "changed", "absent"])
 def test_a_veth(host: Host, what: str, after: str) -> None:
-    run: Callable[[Any], Any] = lambda options: test_nic.bring(host, {"name": test_nic.NIC, **options})  # noqa: E731
+    def run(options: dict[str, Any]) -> Any:
+        return test_nic.bring(host, {"name": test_nic.NIC, **options})
+
+    plan = test_nic.PLAN
     small = {"mtu": 1400, "channels": {"rx": 1, "tx": 1}}
-    before, requested = {"first": (None, PLAN), "changed": (small, PLAN), "absent": (PLAN, None)}[what]
+    before, requested = {"first": (None, plan), "changed": (small, plan), "absent": (plan, None)}[what]
 
     def forget() -> Any:
         requests = forgetting(host)
@@ -134,3 +127,30 @@ def test_a_veth(host: Host, what: str, after: str) -> None:
         assert not forget().changed
 
     hold(lambda: go(requested), look, again, least=10)
+
+
+def test_a_mount_path_that_is_a_link_is_mounted_once(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    one = {"path": f"{tmp_path}/link/huge", "size": "2M", "mode": "0755", "owner": "0", "group": "0", "limit": None}
+    options: dict[str, Any] = {
+        **{"state": "present", "reservations": [], "at_boot": [], "default_size": None, "transparent": None},
+        **{"mounts": [one], "drop_caches": False, "keep": "0"},
+    }
+
+    def mounts() -> list[str]:
+        lines = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+        return [fields[1] for fields in lines if fields[2] == "hugetlbfs" and fields[1].startswith(str(tmp_path))]
+
+    def run_it() -> None:
+        forked.unshare()
+        forked.cover("/etc", str(tmp_path / "-etc"), "1m")
+        assert hugepages.answer(options, Host(), False).facts["changed"]
+        assert mounts() == [f"{tmp_path}/real/huge"]
+        for _time in range(2):
+            assert not hugepages.answer(options, Host(), False).facts["changed"]
+        assert mounts() == [f"{tmp_path}/real/huge"]
+        assert hugepages.answer({**options, "state": "absent"}, Host(), False).facts["changed"]
+        assert mounts() == []
+
+    forked.carry_out(run_it)

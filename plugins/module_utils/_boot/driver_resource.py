@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .._core.converge import Change, Findings, Impossible, Invalid, Refused
+from .._core.converge import Change, CoreError, Findings, Impossible, Invalid, Refused, brief, half_way
 from .._core.system import Host
 from . import driver_limits, driver_plan
 from .driver_request import Driver, faults
@@ -60,6 +60,10 @@ class Drivers:
             # Its time says which initramfs is older; without a file nothing would.
             host.write_atomically(FILE, (text or MARK) + "\n")
         if any(change.path[1] == "module options" for change in changes):
-            self._tools.update_initramfs()
+            try:
+                self._tools.update_initramfs()
+            except (CoreError, OSError) as error:
+                written = [brief(change) for change in changes if change.path[0] == FILE]
+                raise half_way(error, written, nothing="every initramfs is as that left it") from error
         if text is None:
             host.remove(FILE)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from .._core.converge import ApplyFailed, Change, CoreError, Findings, Impossible, Invalid, Refused
 from .._core.errors import reason
@@ -69,6 +70,8 @@ class KernelArguments:
         if any(change.path[0] == grub.CONFIG for change in changes):
             # Until grub.cfg is rid of them, what is removed stays saved: a power cut must not make it unknown.
             retired = gone(self._desired, state)
+            # grub-mkconfig on a full disk says so in many words or in none.
+            host.prove_writable(_place(host, host.path(grub.CONFIG).resolve()))
             _store(host, render_drop_in(self._desired, retired) if retired else text)
             try:
                 self._regenerate(host, retired)
@@ -88,12 +91,14 @@ class KernelArguments:
             except OSError as error:
                 raise ApplyFailed(f"grub-mkconfig made nothing: {reason(error)}") from error
             _prove(text, host.read(grub.ENVIRONMENT) or "", self._desired, retired)
-            root = host.root.resolve()
-            place, beside = (f"/{path.relative_to(root)}" for path in (live, made))
-            host.put_in_place(beside, place, live.stat().st_mode & 0o7777)
+            host.put_in_place(_place(host, made), _place(host, live), live.stat().st_mode & 0o7777)
         finally:
             for left in (made, made.with_name(f"{made.name}.new")):
                 left.unlink(missing_ok=True)
+
+
+def _place(host: Host, path: Path) -> str:
+    return f"/{path.relative_to(host.root.resolve())}"
 
 
 def _prove(text: str, environment: str, arguments: Sequence[str], retired: Sequence[str]) -> None:

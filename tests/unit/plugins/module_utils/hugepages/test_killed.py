@@ -46,7 +46,6 @@ class Whole(Kernel):
         Host.write_attribute(self, path, text)
 
 
-
 def make(root, before):
     shutil.rmtree(root, ignore_errors=True)
     host = Whole(root)
