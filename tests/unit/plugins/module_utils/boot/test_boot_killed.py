@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot import kernel_args_loader
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_request import Driver
 from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_resource import Drivers
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.driver_state import FILE, MARK
+from ansible_collections.tripod.baremetal.plugins.module_utils._boot.kernel_args_resource import KernelArguments
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
@@ -35,7 +37,7 @@ class Tools(drivers.Tools):
     """A system whose initramfs has the time at which it was made."""
 
     def update_initramfs(self):
-        self.host.write_atomically(drivers.IMAGE, self.host.read(drivers.FILE) or "")
+        self.host.write_atomically(drivers.IMAGE, self.host.read(FILE) or "")
 
 
 def put(root, files):
@@ -62,7 +64,7 @@ class TestKernelArguments:
         host = Host(root)
         generator = arguments.Generator(host)
         generator.bare = BARE
-        return converge(arguments.KernelArguments(requested, generator), requested, host)
+        return converge(KernelArguments(requested, generator), requested, host)
 
     def make(self, root, before, booted):
         host = put(
@@ -157,7 +159,7 @@ class TestDrivers:
                 assert traces(host) == kept
                 assert not self.bring(root, requested).changed
             self.bring(root, [])
-            assert {path for path, text in traces(host).items() if text.strip(f"{drivers.MARK}\n")} == set()
+            assert {path for path, text in traces(host).items() if text.strip(f"{MARK}\n")} == set()
             assert not host.path("/etc/modprobe.d").exists() or host.list("/etc/modprobe.d") == []
             assert not self.bring(root, []).changed
 
