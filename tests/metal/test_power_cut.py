@@ -84,9 +84,9 @@ CUTS = {
     "kernel_args": Cut(
         tags="cpu_isolation,hugepages,kernel",
         requested={"kernel_boot_arguments": ["skew_tick=1", "tripod.power_cut=1"], "kernel_reboot_ok": False},
-        begun="[ -e /boot/grub/grub.cfg.tripod.new ] || [ -e /boot/grub/grub.cfg.tripod ]",
+        begun="ls /boot/grub/.grub.cfg.*.mkconfig* >/dev/null 2>&1",
         proof="grep -c tripod.power_cut=1 /etc/default/grub.d/zz-tripod.cfg; "
-        "grep -q tripod.power_cut=1 /boot/grub/grub.cfg && echo in the menu; find /boot/grub -name 'grub.cfg.*'",
+        "grep -q tripod.power_cut=1 /boot/grub/grub.cfg && echo in the menu; find /boot/grub -name '*grub.cfg.*'",
         desired="1 in the menu",
         complaint="a reboot is required",
     ),

@@ -115,3 +115,24 @@ def enter(pid: int) -> None:
     for kind, flag in (("net", NEW_NETWORK), ("mnt", NEW_MOUNTS)):
         with open(f"/proc/{pid}/ns/{kind}") as namespace:
             _check(_libc.setns(namespace.fileno(), flag))
+
+
+def carry_out(body: Callable[[], None]) -> None:
+    """Run a part of a test in a child process, which may go to places of its own; what it fails by is raised here."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = ""
+        try:
+            os.close(reading)
+            body()
+        except BaseException:
+            said = traceback.format_exc()
+        with open(writing, "w") as file:
+            file.write(said)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    assert not said, said

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import hugetlbfs, libbpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import ethtool, hugetlbfs, irqs, libbpf, netlink
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import bpffs
 
 KILLED, FAILED, UNWATCHED = 86, 87, 88
@@ -40,6 +40,11 @@ BPF = (
     "bpf_map_delete_batch",
 )
 LINKS = ("set_link", "set_xdp")
+CARDS = (
+    *("set_private_flags", "set_channels", "set_rings", "set_coalesce", "set_features", "set_pause", "set_rss"),
+    *("set_hash_fields", "insert_flow_rule", "delete_flow_rule"),
+)
+MOUNTS = ("mount_it", "own", "unmount")  # of which a double may stand in place
 # What tells of a change, as Python sees it; symbols are those that the core calls in libc.
 _EVENTS = {
     *("os.rename", "os.link", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.chown"),
@@ -118,12 +123,17 @@ class _Killer:
         for owner in (builtins, io):
             self.watch(owner, ("open",), _writes)
         self.watch(subprocess, ("run", "Popen"))
-        # A file in place of a kernel's setting would be cut to nothing between opening and writing.
-        self.watch(Host, ("write_attribute",), whole=True)
+        # A file in place of a kernel's setting would be cut to nothing between opening and writing, and a double of a
+        # kernel is in the middle of what the kernel does at once.
+        for kind in (Host, *_kinds(Host)):
+            if "write_attribute" in vars(kind):
+                self.watch(kind, ("write_attribute",), whole=True)
         # What tempfile removes at the end goes by a name that it took before.
         self.watch(Host, ("prove_writable",))
         self.watch(bpffs, ("_mount",))
-        self.watch(hugetlbfs, ("_call",))
+        self.watch(hugetlbfs, ("_call", *MOUNTS))
+        self.watch(ethtool, CARDS)
+        self.watch(irqs, ("move",))
         if not libbpf.missing_library():
             self.watch(libbpf.library(), BPF)
         self.watch(netlink, LINKS)
@@ -142,6 +152,12 @@ class _Killer:
             unwatched = event in _EVENTS
         if unwatched:
             self.end(UNWATCHED, f"{event}{arguments!r} by {''.join(traceback.format_stack(limit=6))}")
+
+
+def _kinds(kind: type) -> Iterator[type]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _kinds(below)
 
 
 def _writes(file: Any, mode: str = "r", *_rest: Any, **_named: Any) -> bool:
@@ -195,3 +211,23 @@ def _run(call: Callable[[], Any], number: int) -> tuple[int, str]:
     finally:
         os.close(reading)
     return status, words
+
+
+def hold(call: Callable[[], Any], look: Callable[[], None], again: Callable[[], Any], least: int) -> None:
+    """Kill the call at every moment, and look each time at what the next run makes of it; name all that is bad.
+
+    Args:
+        call: Changes the host.
+        look: Runs whatever comes next, and asserts.
+        again: Brings the host to what it was before the call.
+        least: Moments that there must be, so that nothing is missed unseen.
+    """
+    bad, moments = {}, 0
+    for moment in sweep(call, least):
+        moments += 1
+        try:
+            look()
+        except Exception as error:
+            bad[str(moment)] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        again()
+    assert not bad, f"{len(bad)} of {moments} moments are bad: {bad}"

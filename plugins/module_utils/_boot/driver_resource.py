@@ -12,9 +12,9 @@ is the operator's to say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from .._core.converge import Change, Findings, Impossible, Invalid, Refused
+from .._core.converge import Change, CoreError, Findings, Impossible, Invalid, Refused, brief, half_way
 from .._core.system import Host
 from . import driver_limits, driver_plan
 from .driver_request import Driver, faults
@@ -38,6 +38,10 @@ class Drivers:
         """Read our file, the modules that are named, and the NICs where something is required of them."""
         return read_state(host, self._desired, self._tools)
 
+    def files(self, _state: DriverState) -> Iterator[str]:
+        """Yield what is written."""
+        yield FILE
+
     def validate(self, desired: Sequence[Driver], state: DriverState) -> None:
         """Raise with every reason at once."""
         headline = "drivers: nothing was changed"
@@ -57,6 +61,10 @@ class Drivers:
             host.write_atomically(FILE, (text or MARK) + "\n")
         releases = driver_plan.outdated(changes)
         if releases:
-            self._tools.update_initramfs(releases)
+            try:
+                self._tools.update_initramfs(releases)
+            except (CoreError, OSError) as error:
+                written = [brief(change) for change in changes if change.path[0] == FILE]
+                raise half_way(error, written, nothing="every initramfs is as that left it") from error
         if text is None:
             host.remove(FILE)

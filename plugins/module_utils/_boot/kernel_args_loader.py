@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 
+from .._core import lock
 from .._core.converge import ApplyFailed
 from .._core.system import Host
 from .._linux import grub
@@ -66,6 +67,7 @@ def grub_mkconfig(path: str) -> None:
         text=True,
         errors="replace",
         check=False,
+        pass_fds=lock.descriptors(),
     )
     if done.returncode:
         words = " ".join(done.stderr.split()[-60:])

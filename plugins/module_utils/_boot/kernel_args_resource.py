@@ -11,7 +11,9 @@ place: it writes a file beside it, which is read, and which takes the live one's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from .._core.converge import ApplyFailed, Change, CoreError, Findings, Impossible, Invalid, Refused
 from .._core.errors import reason
@@ -44,6 +46,11 @@ class KernelArguments:
         """Read our drop-in, the next boot's arguments and the running ones."""
         return read_state(host)
 
+    def files(self, _state: BootState) -> Iterator[str]:
+        """Yield what is written."""
+        yield DROP_IN
+        yield grub.CONFIG
+
     def validate(self, desired: Sequence[str], state: BootState) -> None:
         """Raise with every reason at once."""
         headline = "boot arguments: nothing was changed"
@@ -66,6 +73,8 @@ class KernelArguments:
         if any(change.path[0] == grub.CONFIG for change in changes):
             # Until grub.cfg is rid of them, what is removed stays saved: a power cut must not make it unknown.
             retired = gone(self._desired, state)
+            # grub-mkconfig on a full disk says so in many words or in none.
+            host.prove_writable(_place(host, host.path(grub.CONFIG).resolve()))
             _store(host, render_drop_in(self._desired, retired) if retired else text)
             try:
                 self._regenerate(host, retired)
@@ -76,7 +85,8 @@ class KernelArguments:
 
     def _regenerate(self, host: Host, retired: Sequence[str]) -> None:
         live = host.path(grub.CONFIG).resolve()
-        made = live.with_name(f"{live.name}.tripod")
+        # As files are named that are being written, so that what a killed run leaves is known as such.
+        made = live.with_name(f".{live.name}.{os.getpid()}.mkconfig")
         try:
             self._generate(str(made))
             try:
@@ -84,11 +94,14 @@ class KernelArguments:
             except OSError as error:
                 raise ApplyFailed(f"grub-mkconfig made nothing: {reason(error)}") from error
             _prove(text, host.read(grub.ENVIRONMENT) or "", self._desired, retired)
-            place = "/" + str(live.relative_to(host.root.resolve()))
-            host.write_atomically(place, text, live.stat().st_mode & 0o7777)
+            host.put_in_place(_place(host, made), _place(host, live), live.stat().st_mode & 0o7777)
         finally:
             for left in (made, made.with_name(f"{made.name}.new")):
                 left.unlink(missing_ok=True)
+
+
+def _place(host: Host, path: Path) -> str:
+    return f"/{path.relative_to(host.root.resolve())}"
 
 
 def _prove(text: str, environment: str, arguments: Sequence[str], retired: Sequence[str]) -> None:

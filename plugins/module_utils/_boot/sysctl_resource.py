@@ -11,7 +11,7 @@ value, from before our first write, which is restored when the variable is no lo
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -51,6 +51,10 @@ class Sysctls:
     def read(self, host: Host) -> SysctlState:
         """Read our file, those that are read after it, and the variables that are named or in our file."""
         return read_state(host, self._desired)
+
+    def files(self, _state: SysctlState) -> Iterator[str]:
+        """Yield what is written."""
+        yield FILE
 
     def validate(self, desired: Mapping[str, str], state: SysctlState) -> None:
         """Raise with every reason at once."""

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -114,7 +115,11 @@ class Outcome:
 
 
 class Resource(Protocol):
-    """A thing on the host that has a desired and a current state."""
+    """A thing on the host that has a desired and a current state.
+
+    It may have a method ``files``, which takes a state and yields the paths of the files that it writes; what a killed
+    run left beside them is removed.
+    """
 
     def read(self, host: Host) -> Any:
         """Return the current state, touching nothing."""
@@ -152,6 +157,8 @@ def converge(
     """
     try:
         state = resource.read(host)
+        if not check:
+            _tidy(resource, host, state)
         resource.validate(desired, state)
         changes = resource.plan(desired, state)
         if check or not changes:
@@ -178,6 +185,14 @@ def converge(
             remaining=[describe(change) for change in left],
         )
     return Outcome(changes, reached)
+
+
+def _tidy(resource: Resource, host: Host, state: Any) -> None:
+    """Remove what a killed run left: where nothing is to be written, no writing removes it."""
+    files: Callable[[Any], Iterable[str]] | None = getattr(resource, "files", None)
+    for path in files(state) if files else ():
+        with suppress(OSError):  # whoever writes there says what is wrong
+            host.remove_leftovers(path)
 
 
 def _standing(resource: Resource, desired: Any, host: Host, changes: Sequence[Change]) -> list[str] | None:

@@ -28,6 +28,7 @@ ATTACHING = "/run/tripod/attach.lock"
 PATIENCE = 60.0  # seconds; a plan with several link bounces takes half of it
 _POLL = 0.1
 _module_holds: set[Path] = set()  # a module is one thread
+_descriptors: set[int] = set()
 
 
 @contextmanager
@@ -47,7 +48,20 @@ def attempt(host: Host, path: str = PATH) -> Iterator[bool]:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield True
+        _descriptors.add(file.fileno())
+        try:
+            yield True
+        finally:
+            _descriptors.discard(file.fileno())
+
+
+def descriptors() -> tuple[int, ...]:
+    """Return the locks that this process holds, for a program that changes the host for it.
+
+    Where the process is killed its program goes on: grub-mkconfig, update-initramfs. With the lock in its hands the
+    next run waits for it, instead of writing the same files at the same time.
+    """
+    return tuple(sorted(_descriptors))
 
 
 @contextmanager

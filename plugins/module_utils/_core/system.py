@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# As ``write_bytes_atomically`` names what is about to replace a file.
-_LEFTOVER = re.compile(r"\.(?P<file>.+)\.(?P<process>\d+)\.\w{8}")
+# As ``write_bytes_atomically`` names what is about to replace a file; a program that makes a file for us may have one
+# of its own beside it, as grub-mkconfig does.
+_LEFTOVER = re.compile(r"\.(?P<file>.+)\.(?P<process>\d+)\.\w{8}(\.new)?")
+_WRITING_SECONDS = 3600
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 
@@ -134,6 +137,7 @@ class Host:
         directory = self.path(path).parent
         with _naming(path):
             directory.mkdir(parents=True, exist_ok=True)
+            self.remove_leftovers(path)
             with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{self.path(path).name}.{os.getpid()}.") as file:
                 file.write(b"\0" * _PROOF_BYTES)
                 file.flush()
@@ -155,14 +159,45 @@ class Host:
         return [
             f"{directory}/{name}"
             for name, parts in found
-            if parts and file in (None, parts["file"]) and not os.path.exists(f"/proc/{parts['process']}")
+            if parts and file in (None, parts["file"]) and self._nobody_writes(f"{directory}/{name}", parts["process"])
         ]
 
+    def _nobody_writes(self, path: str, process: str) -> bool:
+        if not os.path.exists(f"/proc/{process}"):
+            return True
+        # A process of the writer's number can be another one, as after a boot.
+        try:
+            return time.time() - self.path(path).lstat().st_mtime > _WRITING_SECONDS
+        except FileNotFoundError:
+            return False
+
     def remove_leftovers(self, path: str) -> None:
-        """Remove what processes left that were killed before they could replace a file."""
-        directory, _slash, file = path.rpartition("/")
-        for left in self.leftovers(directory, file):
-            self.path(left).unlink(missing_ok=True)
+        """Remove what processes left that were killed before they could replace a file, whether or not it is there."""
+        for place in {path, self._target(path)}:  # a link's file may be elsewhere
+            directory, _slash, file = place.rpartition("/")
+            for left in self.leftovers(directory, file):
+                self.path(left).unlink(missing_ok=True)
+
+    def _target(self, path: str) -> str:
+        """Return where a symbolic link leads; the path itself where that is outside of this host's root."""
+        target, root = self.path(path).resolve(), Path(self.root).resolve()
+        return f"/{target.relative_to(root)}" if target.is_relative_to(root) else path
+
+    def put_in_place(self, made: str, path: str, mode: int) -> None:
+        """Let a file that another program has made beside a file take its place; nothing is left of it at any moment.
+
+        Args:
+            made: The new file, on the same file system.
+            path: The file whose place it takes.
+            mode: Permission bits.
+        """
+        with _naming(path):
+            place, target = self.path(made), self.path(path)
+            with open(place, "rb") as file:
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(place, target)
+            self._sync_directory(target.parent)
 
     @staticmethod
     def _sync_directory(directory: Path) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core import state_store
@@ -41,6 +41,16 @@ def plan_changes(desired: Request | None, state: State, save: bool) -> list[Chan
     if save:
         changes += state_store.plan(state.state_file, StateFile(KIND, KIND, _body(desired, plan, state)))
     return changes
+
+
+def with_originals(changes: Sequence[Change]) -> StateFile | None:
+    """Return the state file as it must be before the first step: original values outlive a run that is cut."""
+    for change in changes:
+        if change.path[0] == "state file" and change.after is not None:
+            held = change.before or {}
+            body = {**held, "original": change.after["original"]}
+            return StateFile(KIND, KIND, body) if body["original"] != held.get("original") else None
+    return None
 
 
 def reboot_reasons(plan: Plan, state: State) -> list[str]:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from .._core.errors import reason
 from .._core.state_store import StateFile
 from .._core.system import Host
 from .._linux.topology import CPUS, read_cpus
-from .changes import drop_in_text, plan_changes
+from .changes import drop_in_text, plan_changes, with_originals
 from .limits import check_governor, check_isolation
 from .plan import resolve
 from .request import Request, parse_request
@@ -47,6 +47,11 @@ class CpuIsolation:
         nics = [one.nic for one in self._request.assignments if one.nic] if self._request else []
         return read_state(host, nics)
 
+    def files(self, _state: State) -> Iterator[str]:
+        """Yield what is written."""
+        yield DROP_IN
+        yield state_store.path(KIND)
+
     def validate(self, desired: Request | None, state: State) -> None:
         """Raise Impossible with every reason why the host cannot follow the plan."""
         if desired is None:
@@ -62,9 +67,12 @@ class CpuIsolation:
         return plan_changes(desired, state, self._save)
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Write each setting."""
+        """Write each setting; the original values are saved before the first one."""
         if any(change.path[0] == "state file" for change in changes):
             host.prove_writable(state_store.path(KIND))
+        before = with_originals(changes)
+        if before:
+            state_store.store(host, before)
         for change in changes:
             try:
                 _apply(host, change)
@@ -81,7 +89,8 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
         check: Plan only.
         only: Interfaces concerned; the CPU plan concerns none, so there is nothing to do but for None.
     """
-    if only is not None:
+    # A run that was killed, or failed, has saved original values and no plan yet.
+    if only is not None or "housekeeping" not in body:
         return Outcome((), None, checked=check)
     online = frozenset(read_cpus(host).online)
     # Containers keep the CPUs they were started with, so the assignments need no reapplying.

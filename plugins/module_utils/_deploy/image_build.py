@@ -175,7 +175,8 @@ class Images:
 def build_limits(host: Host) -> dict[str, str]:
     """Return what holds the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
     plan = state_store.load(host, "cpu_isolation")
-    return {"cpusetcpus": plan.body["housekeeping"]} if plan else {}
+    # A run that was cut has saved original values and no plan yet.
+    return {"cpusetcpus": plan.body["housekeeping"]} if plan and "housekeeping" in plan.body else {}
 
 
 @contextmanager

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .._core import state_store
@@ -36,7 +37,11 @@ def with_originals(desired: Desired, state: HugepageState) -> StateFile | None:
     if not desired.save or not desired.present or desired.nothing:
         return None
     held = Desired.from_body(state.state_file.body) if state.state_file else Desired(keep=desired.keep)
-    before = StateFile(KIND, KIND, {**held.as_body(), "original": _original(desired, state)})
+    # A mount that is made and not yet saved would be taken for somebody else's, and stay.
+    known = {mount.path for mount in held.mounts}
+    mounts = (*held.mounts, *(mount for mount in desired.mounts if mount.path not in known))
+    body = replace(held, mounts=mounts).as_body()
+    before = StateFile(KIND, KIND, {**body, "original": _original(desired, state)})
     return None if before == state.state_file else before
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +76,11 @@ class Hugepages:
     def read(self, host: Host) -> HugepageState:
         """Read pools, memory, modes, mounts and the state file."""
         return read_state(host, self._desired, self._waiting)
+
+    def files(self, state: HugepageState) -> Iterator[str]:
+        """Yield what is written."""
+        yield state_store.path(KIND)
+        yield from (f"{hugetlbfs.UNIT_DIRECTORY}/{unit}" for unit in state.units)
 
     def validate(self, desired: Desired, state: HugepageState) -> None:
         """Raise with every reason at once."""

@@ -131,9 +131,16 @@ def read_mount(host: Host, path: str) -> Mount | str | None:
 
 
 def read_unit(host: Host, name: str) -> str | None:
-    """Return the text of a mount unit in /etc, None where it is absent or not started at boot."""
+    """Return the text of a mount unit in /etc, None where it is absent.
+
+    Of one that is not started at boot it is the first line, and of one whose link alone is there ours: a run that was
+    killed leaves either, and the next one has to see it.
+    """
     enabled = os.path.lexists(host.path(f"{UNIT_DIRECTORY}/{_WANTED_BY}.wants/{name}"))
-    return host.read(f"{UNIT_DIRECTORY}/{name}") if enabled else None
+    text = host.read(f"{UNIT_DIRECTORY}/{name}")
+    if enabled:
+        return MARK if text is None else text
+    return None if text is None else text.partition("\n")[0]
 
 
 def write_unit(host: Host, mount: Mount) -> None:

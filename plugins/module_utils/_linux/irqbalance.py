@@ -10,7 +10,7 @@ Numbers of interrupts change with every boot and every load of a driver, so the 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from .._core.cpulist import format_cpulist
@@ -38,6 +38,7 @@ class State:
         stray: Whether it runs without systemd, where a drop-in does not reach it.
         outdated: The command in our drop-in, where the operator's is another by now; None where it is not.
         overridden: The drop-in that comes after ours and starts it without the bans; None where none does.
+        unheeded: Whether what its unit runs was started without the bans, as where a run was killed before it did so.
     """
 
     command: str | None = None
@@ -45,6 +46,7 @@ class State:
     stray: bool = False
     outdated: str | None = None
     overridden: str | None = None
+    unheeded: bool = False
 
 
 def read(host: Host) -> State:
@@ -57,7 +59,9 @@ def read(host: Host) -> State:
     later = [path for path, found in _drop_ins(host) if found and _name(path) > _name(DROP_IN)]
     applied = _BAN.sub("", next(filter(None, reversed(_START.findall(host.read(ours) or ""))), ""))
     outdated = applied if applied != start or ours == _OLD_DROP_IN else None
-    return State(start, _banned(host), outdated=outdated, overridden=later[-1] if later else None)
+    banned = _banned(host) or frozenset()
+    unheeded = any(banned - bans for bans in _running_bans(host))
+    return State(start, banned, outdated=outdated, overridden=later[-1] if later else None, unheeded=unheeded)
 
 
 def render(command: str, numbers: Collection[int]) -> str:
@@ -76,13 +80,14 @@ def ban(host: Host, numbers: Collection[int]) -> None:
     if state.command is None:
         return
     host.remove(_OLD_DROP_IN)
-    if numbers:
-        host.write_atomically(DROP_IN, render(state.command, numbers))
-    else:
-        host.remove(DROP_IN)
+    host.write_atomically(DROP_IN, render(state.command, numbers))
     systemctl("daemon-reload", timeout=_SECONDS)
     # Only where it runs: an operator who stopped it wants it stopped.
     systemctl("try-restart", UNIT, timeout=_SECONDS)
+    if not numbers:
+        # Last of all, so that a run that is killed before leaves a sign that there is something to do.
+        host.remove(DROP_IN)
+        systemctl("daemon-reload", timeout=_SECONDS)
 
 
 def describe(numbers: Collection[int] | None) -> str | None:
@@ -118,6 +123,17 @@ def _drop_ins(host: Host) -> list[tuple[str, list[str]]]:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+def _running_bans(host: Host) -> Iterator[frozenset[int]]:
+    """Yield the bans of each process that its unit runs; another one, such as a container's, is not ours to judge."""
+    for pid in filter(str.isdigit, host.list("/proc")):
+        try:
+            if host.read(f"/proc/{pid}/comm") == "irqbalance" and UNIT in (host.read(f"/proc/{pid}/cgroup") or ""):
+                words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+                yield frozenset(int(found[1]) for word in words if (found := _BAN.fullmatch(word)))
+        except ProcessLookupError:
+            continue
 
 
 def _runs(host: Host) -> bool:

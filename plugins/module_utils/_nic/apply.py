@@ -107,7 +107,7 @@ def place(host: Host, step: Change, nic: NicState | None) -> list[str]:
     name, section = step.path[0], step.path[1]
     try:
         if name == "irqbalance":
-            renewed = section == "command"
+            renewed = section in ("command", "running")
             irqbalance.ban(host, (irqbalance.read(host).banned if renewed else parse_cpulist(step.after or "")) or ())
         elif name == "host":
             host.write_attribute(SOCK_FLOW_ENTRIES, str(step.after))

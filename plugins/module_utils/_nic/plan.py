@@ -259,6 +259,10 @@ def _ban(targets: Sequence[Target], places: Mapping[str, Place], state: HostStat
         yield Change(("irqbalance", "banned"), describe(state.irqbalance.banned), describe(placed))
     elif state.irqbalance.outdated:
         yield Change(("irqbalance", "command"), state.irqbalance.outdated, state.irqbalance.command)
+    elif state.irqbalance.unheeded:
+        yield Change(("irqbalance", "running"), "without the bans", "with the bans")
+    elif state.irqbalance.banned is not None and not placed:
+        yield Change(("irqbalance", "drop-in"), "without bans", None)
 
 
 def _irqs(target: Target, nic: NicState, destination: Place) -> Iterator[Change]:

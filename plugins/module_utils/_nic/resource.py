@@ -31,7 +31,7 @@ from .._core.converge import (
 from .._core.errors import in_words
 from .._core.system import Host
 from .._guard.record import Restore
-from .._linux import netlink
+from .._linux import irqbalance, netlink
 from . import limits as nic_limits
 from . import plan
 from .apply import ROUNDS, configure, place, signature
@@ -96,6 +96,11 @@ class Nics:
             return self._read(host)
         except OSError as error:
             raise Impossible(f"the NICs cannot be read: {in_words(error)}") from error
+
+    def files(self, _state: State) -> Iterator[str]:
+        """Yield what is written."""
+        yield state_store.path(STATE_FILE)
+        yield irqbalance.DROP_IN
 
     def validate(self, desired: Sequence[Request], state: State) -> None:
         """Raise with every reason at once."""

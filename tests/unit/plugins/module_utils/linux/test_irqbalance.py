@@ -103,3 +103,17 @@ def test_nothing_is_written_where_there_is_no_irqbalance(machine):
 @pytest.mark.parametrize(("numbers", "reported"), [(None, None), ([], None), ([4, 5, 9], "4-5,9")])
 def test_banned_interrupts_in_a_plan(numbers, reported):
     assert irqbalance.describe(numbers) == reported
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "command", "unheeded"),
+    [
+        ("0::/system.slice/irqbalance.service\n", "/usr/sbin/irqbalance\0", True),
+        ("0::/system.slice/irqbalance.service\n", "/usr/sbin/irqbalance\0--banirq=3\0", False),
+        ("0::/system.slice/irqbalance.service\n", "/usr/sbin/irqbalance\0--banirq=3\0--banirq=9\0", False),
+        ("0::/docker/5f0c\n", "/usr/sbin/irqbalance\0", False),
+    ],
+)
+def test_one_that_was_started_without_the_bans_is_seen(machine, cgroup, command, unheeded):
+    files = {"/proc/77/comm": "irqbalance\n", "/proc/77/cgroup": cgroup, "/proc/77/cmdline": command}
+    assert read(machine({**UNITS, DROP_IN: render(COMMAND, [3]), **files})).unheeded is unheeded
