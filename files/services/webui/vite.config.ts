@@ -14,6 +14,8 @@ export default defineConfig({
   server: { proxy: { "/api": process.env.API_URL ?? "http://127.0.0.1:5000" } },
   test: {
     root: ".",
+    // A machine that does much else is slow, not wrong.
+    testTimeout: 30_000,
     projects: [
       { extends: true, test: { name: "server", include: ["tests/server/**/*.test.ts"], environment: "node" } },
       {
