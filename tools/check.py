@@ -27,7 +27,7 @@ from .vm.machine import Machine
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
     "gates": ["shellcheck"],
-    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "procps", "python3-pyroute2"],
+    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "kmod", "procps", "python3-pyroute2"],
     "metal": VM_TOOLS,
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
