@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-site test-metal test-metal-full test-newcomer bench vm docs build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-killed test-site test-metal test-metal-full test-newcomer bench vm docs build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +34,9 @@ test-services: ## Each service's own linters and tests, and the XDP object
 
 test-integration: ## Real programs, maps and packets on veth pairs
 	@$(PYTHON) -m tools.check integration $(ARGS)
+
+test-killed: ## Modules and agent killed before and after everything they change (CI tries one moment of six)
+	@$(PYTHON) -m tools.check killed $(ARGS)
 
 test-site: ## The whole site on this machine, end to end, with faults
 	@$(PYTHON) -m tools.check site $(ARGS)

@@ -31,6 +31,8 @@ METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
 OF_OUR_OWN = ("create", "check")
 # CI cuts no power, and its tests are those without the full run's mark.
 SHORT = "-m 'not full'"
+# Of the moments at which modules are killed CI tries one of so many.
+SWEEP = {"TRIPOD_SWEEP_STRIDE": "6"}
 IN_FULL = ("side-effect",)
 # Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
@@ -75,6 +77,7 @@ _HANDED_ON = {
     "TRIPOD_GUARD_TRIALS",
     "TRIPOD_METAL_PLAYBOOK",
     "TRIPOD_SITE_IS_THE_TESTS",
+    "TRIPOD_SWEEP_STRIDE",
     "TRIPOD_XDP_OBJECT",
     "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
@@ -215,7 +218,7 @@ def _artefact() -> str:
 def _unit() -> str:
     report = CACHE / "coverage.json"
     measure = [f"--cov={ROOT}/plugins/module_utils", "--cov-branch", "--cov-report", f"json:{report}"]
-    child = environment() | {"COVERAGE_FILE": str(CACHE / "coverage")}
+    child = environment() | SWEEP | {"COVERAGE_FILE": str(CACHE / "coverage")}
     logged("unit", [BIN / "pytest", *measure, *DURATIONS.split(), "tests/unit"], env=child, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
     taken = {name: _branches(files[f"plugins/module_utils/{name}.py"]["summary"]) for name in PLANNERS}
@@ -301,9 +304,16 @@ def _examples() -> str:
 
 
 def _integration() -> str:
-    with _root_environment() as words:
+    with _root_environment(**SWEEP) as words:
         logged("integration", [*words, BIN / "pytest", "tests/integration"], lines=80)
     return ""
+
+
+def _killed() -> str:
+    files = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*killed.py"))
+    with _root_environment() as words:
+        logged("killed", [*words, BIN / "pytest", *files], lines=80)
+    return "at every moment"
 
 
 def _site() -> str:
@@ -416,7 +426,7 @@ def _root_environment(choice: str = "", **added: str) -> Iterator[list[str]]:
 # In the order of preference, where several could start: what others wait for, the chain of image builds, the longest.
 STAGES = (
     Stage("style", "gates", _style, minutes=0.25),
-    Stage("unit", "unit", _unit, minutes=1),
+    Stage("unit", "unit", _unit, minutes=2),
     Stage("export", "gates", _export, minutes=0.25),
     Stage("first-check", "services", _first_check, minutes=1),
     Stage("xdp-object", "services", _xdp_object, minutes=4, after=("first-check",)),
@@ -443,7 +453,8 @@ STAGES = (
     Stage("importer", "gates", _importer, minutes=1, after=("export",)),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",)),
-    Stage("integration", "integration", _integration, minutes=4, after=("xdp-object",), alone=True),
+    Stage("integration", "integration", _integration, minutes=9, after=("xdp-object",), alone=True),
+    Stage("killed", "killed", _killed, minutes=40, after=("xdp-object",), alone=True),
     Stage(
         "metal-full",
         "metal-full",
