@@ -173,7 +173,7 @@ class Host:
 
     def remove_leftovers(self, path: str) -> None:
         """Remove what processes left that were killed before they could replace a file, whether or not it is there."""
-        for place in {path, self._target(path)}:  # a link's file may be elsewhere
+        for place in dict.fromkeys((path, self._target(path))):  # a link's file may be elsewhere
             directory, _slash, file = place.rpartition("/")
             for left in self.leftovers(directory, file):
                 self.path(left).unlink(missing_ok=True)

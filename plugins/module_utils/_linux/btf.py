@@ -124,7 +124,7 @@ class Btf:
 
     def _enum(self, one: _Type) -> str:
         if one.kind == _ENUM:
-            values = [(name, value) for name, value in struct.iter_unpack("Ii", one.rest)]
+            values = list(struct.iter_unpack("Ii", one.rest))
         else:
             values = [(name, low | high << 32) for name, low, high in struct.iter_unpack("III", one.rest)]
         members = ", ".join(f"{self._name(name)}={value}" for name, value in values)

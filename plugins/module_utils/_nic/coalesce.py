@@ -104,5 +104,7 @@ def unknown(requested: Mapping[str, int | bool], settings: Settings) -> list[str
     """Return the keys that are to change to a number whose limits nobody knows before the driver is tried."""
     now = settings.coalesce or {}
     takes = COALESCING.get(settings.driver or "", Coalescing())
-    changes = {key for key, value in requested.items() if key in now and now[key] != value and type(value) is int}
+    changes = {
+        key for key, value in requested.items() if key in now and now[key] != value and not isinstance(value, bool)
+    }
     return sorted(changes - set(takes.most))

@@ -216,7 +216,7 @@ def test_a_topology_is_made_of_what_was_read():
 
 
 # Node 2 has memory and devices only, as CXL memory and the halves of some boards have; node 1 is the nearer.
-DISTANCES = [[10, 21, 30], [21, 10, 14], [30, 14, 10]]
+DISTANCES = ((10, 21, 30), (21, 10, 14), (30, 14, 10))
 
 
 def sockets(*lists, distances=DISTANCES):
