@@ -43,7 +43,7 @@ def test_it_is_installed_in_one_call_and_removed_in_one(site):
     assert gone.changed
     assert not any(alive(pid) for pid in pids)
     assert [str(path) for path in site.folder.rglob("*") if not path.is_dir()] == []
-    assert site.run("find", "/run", "-name", "tripod-*") == ""
+    assert site.run("find", "/run", "-xdev", "-name", "tripod-*") == ""
     assert not site.install("absent").changed
 
 
