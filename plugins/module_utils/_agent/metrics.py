@@ -35,13 +35,17 @@ class Metrics:
         self._values: dict[tuple[str, str], int] = {
             (name, ""): 0 for name, (label, _help) in COUNTERS.items() if not label
         }
+        self._write()
 
     def count(self, name: str, label: str = "") -> None:
         """Add one, and write the file."""
         with self._lock:
             self._values[name, label] = self._values.get((name, label), 0) + 1
-            if self._path:
-                _replace(self._path, self.text())
+            self._write()
+
+    def _write(self) -> None:
+        if self._path:
+            _replace(self._path, self.text())
 
     def text(self) -> str:
         """Return all of them.
