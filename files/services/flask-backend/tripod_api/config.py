@@ -15,6 +15,8 @@ T = TypeVar("T")
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
+# The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
+BODY_BYTES = 160 * 1024
 
 
 class ConfigError(Exception):
