@@ -115,9 +115,14 @@ def test_sixteen_logins_at_once_leave_the_service_healthy(start: Callable[..., S
     service.wait(service.ready)
     gate = threading.Barrier(16)
 
+    refused = []
+
     def login(_: int) -> tuple[int, Any]:
         gate.wait()
-        return service.login()
+        while (answer := service.login())[0] == 429:
+            refused.append(answer[1]["code"])
+            time.sleep(1)
+        return answer
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(login, range(16)))
@@ -131,11 +136,12 @@ def test_sixteen_logins_at_once_leave_the_service_healthy(start: Callable[..., S
     assert status == 200
     # Summed over the workers, whichever of them answers.
     assert 'tripod_api_requests_total{method="POST",route="/api/v1/auth/login",status="200"} 16.0' in metrics
+    assert set(refused) <= {"busy"}
 
     assert service.stop() == 0
     text = service.log.read_text()
     events = [json.loads(line) for line in text.splitlines()]
-    assert sum(event.get("path") == "/api/v1/auth/login" for event in events) == 16
+    assert sum(event.get("path") == "/api/v1/auth/login" for event in events) == 16 + len(refused)
     for secret in [*SECRETS.values(), *(answer["refresh_token"] for _, answer in answers)]:
         assert secret not in text
 
@@ -195,8 +201,8 @@ def test_a_stop_lets_requests_finish(address: Database, start: Callable[..., Ser
     service = start()
     service.wait(service.ready)
     with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(service.login) for _ in range(4)]
+        answers = [pool.submit(service.login) for _ in range(2)]
         time.sleep(0.15)
         assert service.stop() == 0
-        assert [answer.result()[0] for answer in answers] == [200] * 4
+        assert [answer.result()[0] for answer in answers] == [200] * 2
     assert replace(address).password not in service.log.read_text()

@@ -1,8 +1,8 @@
 """gunicorn's threaded worker, with a front that gives a thread only to requests that are there in full.
 
 A thread that waits for a client's next byte is lost to all others, so no deadline is short enough: the event loop reads
-each request, and whoever is slow costs a socket and the bytes it sent. The loop also answers `/healthz`, on the port that
-everybody asks, so that health does not depend on a free thread; it says that this worker accepts, reads and answers.
+each request, and whoever is slow costs a socket and the bytes it sent. The loop also answers `/healthz`, on the port
+that everybody asks, so that health does not depend on a free thread; it says that this worker accepts, reads, answers.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Connection(TConn):  # type: ignore[misc]
                 request = next(parser)
             except (NoMoreData, StopIteration):
                 return False
-            except Exception:  # noqa: BLE001
+            except Exception:
                 return True
             data = parser.unreader.take_buffered()
             self.expects = request._expected_100_continue
