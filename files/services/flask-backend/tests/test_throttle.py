@@ -30,7 +30,7 @@ def attempt(app: Flask, password: str, address: str = ABROAD, email: str = ADMIN
 
 
 @pytest.fixture
-def other_worker(app: Flask, settings: Settings) -> Iterator[Flask]:
+def other_worker(settings: Settings) -> Iterator[Flask]:
     """Another process' application on the same database, or the same one after a restart."""
     other = create_app(settings)
     yield other
@@ -104,7 +104,8 @@ def test_the_tables_stay_small(app: Flask, monkeypatch: pytest.MonkeyPatch) -> N
         assert 0 < db(db.known_clients).count() <= throttle.KNOWN_CLIENTS
 
 
-def test_what_a_client_says_of_itself_is_not_believed(app: Flask, settings: Settings) -> None:
+@pytest.mark.usefixtures("app")
+def test_what_a_client_says_of_itself_is_not_believed(settings: Settings) -> None:
     """An own X-Forwarded-For for each guess."""
     behind = create_app(replace(settings, trusted_proxies=Trust.parse("10.1.0.0/16,!10.1.0.1")))
     object.__setattr__(behind.extensions[EXTENSION], "pause", lambda _: None)
@@ -126,9 +127,7 @@ def test_what_a_client_says_of_itself_is_not_believed(app: Flask, settings: Sett
         assert [guess(number, peer) for number in range(101)][-1] == 429, peer
 
 
-def test_a_failed_sign_in_is_logged_with_its_account(
-    app: Flask, admin: Caller, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_sign_in_is_logged(app: Flask, admin: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     attempt(app, "wrong guess", email=ADMIN.upper())
     attempt(app, "wrong guess", email="nobody@example.com")

@@ -1,7 +1,7 @@
 """How far a chunked body has come.
 
-It only tells when the whole body is there, and how large it is; gunicorn's parser judges it afterwards. So whatever looks
-wrong counts as the end: what follows is the parser's answer.
+It only tells when the whole body is there, and how large it is; gunicorn's parser judges it afterwards. So whatever
+looks wrong counts as the end: what follows is the parser's answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Deadlines for PostgreSQL that hold without its help.
 
-`statement_timeout` is the server's, and the kernel of a frozen one still acknowledges what is sent, so that no setting of
-the socket ends the wait either. psycopg2 calls this module whenever it would wait.
+`statement_timeout` is the server's, and the kernel of a frozen one still acknowledges what is sent, so that no setting
+of the socket ends the wait either. psycopg2 calls this module whenever it would wait.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Request counts of all workers, in one piece of memory that they share.
 
 It belongs to no file: a mapped file on a full disk ends the process that touches it (SIGBUS), and each worker that dies
-leaves one behind. gunicorn's master imports this module, so every worker inherits the same memory; each writes to a slot
-of its own, and the worker that replaces it goes on where it was, so that counters never fall.
+leaves one behind. gunicorn's master imports this module, so every worker inherits the same memory; each writes to a
+slot of its own, and the worker that replaces it goes on where it was, so that counters never fall.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from http import HTTPStatus
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 SLOTS = 8
 ROUTES = 32
@@ -78,7 +77,7 @@ class Requests(Collector):
             buckets, total = [], 0.0
             for bound, count in zip(BOUNDS, bounds, strict=True):
                 total += count
-                buckets.append((floatToGoString(bound), total))
+                buckets.append((str(bound) if bound != float("inf") else "+Inf", total))
             durations.add_metric([method, route], buckets=buckets, sum_value=cell[-1])
         return requests, durations
 

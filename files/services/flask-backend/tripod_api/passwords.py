@@ -31,8 +31,8 @@ ADMITTED_ADDRESS = 4
 LANES = max(1, len(os.sched_getaffinity(0)) // 4)
 NICE = 10
 
-# zxcvbn's least score for a password that takes more than ten thousand million guesses, and how much of it is looked at:
-# its time grows with the square of the length.
+# zxcvbn's score of a password that takes more than a hundred million guesses; and how much of one is looked at, as its
+# time grows with the square of the length.
 SCORE = 3
 JUDGED = 40
 

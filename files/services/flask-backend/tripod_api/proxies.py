@@ -1,7 +1,7 @@
 """Who the client is, where a proxy in front says so.
 
-`X-Forwarded-For` is believed of the peer only where its address is a trusted proxy's, and of each further hop likewise, read
-from the right: what a client wrote itself stands to the left of what the trusted ones added.
+`X-Forwarded-For` is believed of the peer only where its address is a trusted proxy's, and of each further hop likewise,
+read from the right: what a client wrote itself stands to the left of what the trusted ones added.
 """
 
 from __future__ import annotations

@@ -42,23 +42,25 @@ def reset(settings: config.Settings, address: str, password: str) -> str:
     """
     database = Database(settings.database)
     email = sign_in_address(address)
-    with database.transaction(lock=ACCOUNTS_LOCK) as db:
+    with database.transaction() as db:
         user = db(db.users.email == email).select().first() if email else None
-        if user is None:
-            admins = ", ".join(row.email for row in db(db.users.role == "admin").select(db.users.email))
-            raise Refusal(f"there is no account {address}; the admins' are {admins or 'none'}")
-        try:
-            password = TypeAdapter(Password).validate_python(password)
-            judge(password, [user.email, user.full_name])
-        except ValidationError as error:
-            raise Refusal(f"password: {explain(error).removeprefix('body: ')}") from None
-        except ApiError as error:
-            raise Refusal(error.message) from None
-        password_hash = Passwords(settings.bcrypt_rounds).hash(password)
-        db(db.users.id == user.id).update(password_hash=password_hash, is_active=True)
+        admins = [row.email for row in db(db.users.role == "admin").select(db.users.email)]
+    if user is None:
+        raise Refusal(f"there is no account {address}; the admins' are {', '.join(admins) or 'none'}")
+    try:
+        password = TypeAdapter(Password).validate_python(password)
+        judge(password, [user.email, user.full_name])
+    except ValidationError as error:
+        raise Refusal(f"password: {explain(error).removeprefix('body: ')}") from None
+    except ApiError as error:
+        raise Refusal(error.message) from None
+    password_hash = Passwords(settings.bcrypt_rounds).hash(password)
+    with database.transaction(lock=ACCOUNTS_LOCK) as db:
+        if not db(db.users.id == user.id).update(password_hash=password_hash, is_active=True):
+            raise Refusal(f"the account {address} was deleted meanwhile")
         revoke_all(db, user.id)
         Throttle(settings.jwt_secret).forget(db, user.email)
-        return str(user.email)
+    return str(user.email)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

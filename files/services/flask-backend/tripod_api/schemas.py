@@ -43,7 +43,7 @@ def _address(value: str) -> str:
 
 
 def sign_in_address(typed: str) -> str | None:
-    """Return the form in which an account's address is stored, whichever way it was typed; None where it is no address."""
+    """Return the form in which accounts hold an address, whichever way it was typed; None where it is none."""
     try:
         return _address(typed.strip())
     except ValueError:

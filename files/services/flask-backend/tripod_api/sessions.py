@@ -106,8 +106,8 @@ class Sessions:
             agent: The client's User-Agent.
 
         Raises:
-            ApiError: 401; where the token was used before by another client, or long ago, somebody has a copy of it, and
-                the whole session ends.
+            ApiError: 401; where the token was used before by another client, or long ago, somebody has a copy of it,
+                and the whole session ends.
         """
         client = hmac.new(self._secret.encode(), f"client {address} {agent}".encode(), hashlib.sha256).hexdigest()
         invalid = unauthorized("invalid_refresh_token", "The refresh token is not valid; sign in again.")

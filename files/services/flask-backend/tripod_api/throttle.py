@@ -1,4 +1,4 @@
-"""Slows down guessing: failed sign-ins are counted in the database, so that all workers know them, and a restart no less.
+"""Slows down guessing: failed sign-ins are counted in the database, where all workers and the next start find them.
 
 A count is one number, the moment at which it would be nothing again; each failure moves it on. Counts live in a fixed
 number of places that a keyed hash chooses, so that no amount of names and addresses makes the table larger.
@@ -46,8 +46,8 @@ class Attempt:
     """Somebody at an address who wants to be an account.
 
     Attributes:
-        known: Whether the account was signed in to from there before. Such a one is never turned away, or whoever guesses
-            could lock out those who know.
+        known: Whether the account was signed in to from there before. Such a one is never turned away, or whoever
+            guesses could lock out those who know.
         crowded: Whether there were too many failures, so that one more costs the caller time.
     """
 
