@@ -180,7 +180,7 @@ def test_a_lost_admin_password_is_recovered(
 
 @pytest.mark.usefixtures("environ", "app")
 @pytest.mark.parametrize(
-    ("address", "password", "reason"),
+    ("who", "password", "reason"),
     [
         ("nobody@example.com", GOOD, f"there is no account nobody@example.com; the admins' are {ADMIN}"),
         ("no address", GOOD, "there is no account no address"),
@@ -190,8 +190,8 @@ def test_a_lost_admin_password_is_recovered(
     ],
 )
 def test_a_recovery_says_what_is_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str, password: str, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str, password: str, reason: str
 ) -> None:
     (tmp_path / "new").write_text(password)
-    assert reset_password.main([address, "--password-file", str(tmp_path / "new")]) == 1
+    assert reset_password.main([who, "--password-file", str(tmp_path / "new")]) == 1
     assert reason in capsys.readouterr().err
