@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +103,18 @@ SLOW = {
 @pytest.mark.parametrize("kind", SLOW)
 def test_slow_requests_take_nothing_from_others(service: Service, kind: str) -> None:
     def trickle(over: threading.Event) -> None:
-        clients: list[socket.socket] = []
-        while not over.is_set():
-            while len(clients) < 64:
-                clients.append(connect(service.port))
-                clients[-1].sendall(SLOW[kind])
-            for client in list(clients):
-                try:
-                    client.send(b"x" if kind != "nothing" else b"")
-                except OSError:
-                    clients.remove(client)
-            over.wait(1)
-        for client in clients:
-            client.close()
+        with ExitStack() as opened:
+            clients: list[socket.socket] = []
+            while not over.is_set():
+                while len(clients) < 64:
+                    clients.append(opened.enter_context(connect(service.port)))
+                    clients[-1].sendall(SLOW[kind])
+                for client in list(clients):
+                    try:
+                        client.send(b"x" if kind != "nothing" else b"")
+                    except OSError:
+                        clients.remove(client)
+                over.wait(1)
 
     assert ratio(others(service), lambda: background(trickle)) < RATIO
 
