@@ -42,26 +42,35 @@ def create_first_admin(database: Database, passwords: Passwords, settings: Setti
     Raises:
         ConfigError: There is none, and no password to make one with.
     """
+    with database.transaction() as db:
+        if _active_admins(db):
+            return False
+    admin = _first_admin(settings)
+    # Before the lock that all replicas wait for, and outside of a transaction's deadline.
+    password_hash = passwords.hash(admin.password)
     with database.transaction(lock=ACCOUNTS_LOCK) as db:
         if _active_admins(db):
             return False
-        if settings.admin_password is None:
-            raise ConfigError("there is no active admin yet, and ADMIN_PASSWORD_FILE names no file to create one with")
-        given = {"email": settings.admin_email, "password": settings.admin_password}
-        try:
-            admin = NewUser(full_name="Administrator", role="admin", **given)
-        except ValidationError as error:
-            raise ConfigError(f"the first admin (ADMIN_EMAIL, ADMIN_PASSWORD_FILE): {explain(error)}") from None
-        try:
-            judge(admin.password, [admin.email])
-        except ApiError as error:
-            raise ConfigError(f"the first admin (ADMIN_PASSWORD_FILE): {error.message}") from None
         if db(db.users.email == admin.email).count():
             raise ConfigError(
                 f"there is no active admin, and ADMIN_EMAIL {admin.email} is another account's; choose another"
             )
-        _insert(db, admin, passwords.hash(admin.password))
+        _insert(db, admin, password_hash)
     return True
+
+
+def _first_admin(settings: Settings) -> NewUser:
+    if settings.admin_password is None:
+        raise ConfigError("there is no active admin yet, and ADMIN_PASSWORD_FILE names no file to create one with")
+    given = {"email": settings.admin_email, "password": settings.admin_password}
+    try:
+        admin = NewUser(full_name="Administrator", role="admin", **given)
+        judge(admin.password, [admin.email])
+    except ValidationError as error:
+        raise ConfigError(f"the first admin (ADMIN_EMAIL, ADMIN_PASSWORD_FILE): {explain(error)}") from None
+    except ApiError as error:
+        raise ConfigError(f"the first admin (ADMIN_PASSWORD_FILE): {error.message}") from None
+    return admin
 
 
 @blueprint.get("")
