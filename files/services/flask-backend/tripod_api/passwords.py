@@ -29,7 +29,7 @@ ADMITTED_ACCOUNT = 2
 ADMITTED_ADDRESS = 4
 # Of the CPUs, shared between the two workers. Behind everything else that wants one.
 LANES = max(1, len(os.sched_getaffinity(0)) // 4)
-NICE = 10
+NICE = 5
 
 # zxcvbn's score of a password that takes more than a hundred million guesses; and how much of one is looked at, as its
 # time grows with the square of the length.
