@@ -21,9 +21,9 @@ POOL_SIZE = 16
 
 # Seconds a transaction may take, the server's limits first, as they leave the connection whole; and how long nobody
 # else waits for a server that was late, so that requests do not stand in line for it.
-STATEMENT_SECONDS = 5
-LOCK_SECONDS = 4
-TRANSACTION_SECONDS = 6.0
+STATEMENT_SECONDS = 8
+LOCK_SECONDS = 6
+TRANSACTION_SECONDS = 10.0
 AWAY_SECONDS = 1.0
 MIGRATION_SECONDS = 600.0
 
