@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansible_collections.tripod.baremetal.plugins.filter.image_builds import image_builds
 from ansible_collections.tripod.baremetal.plugins.filter.network_aliases import network_aliases
 from ansible_collections.tripod.baremetal.plugins.filter.network_gateway import network_gateway
+from ansible_collections.tripod.baremetal.plugins.filter.network_subnet import network_subnet
 from ansible_collections.tripod.baremetal.plugins.filter.secret_copies import secret_copies
 
 
@@ -19,6 +20,13 @@ def test_gateway_of_the_named_network():
 
 def test_gateway_is_empty_where_nothing_was_made():
     assert network_gateway([{"skipped": True}, {}], "app") == ""
+
+
+def test_subnet_of_the_named_network():
+    both = [{"Subnet": "fd00::/64"}, {"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}]
+    results = [{"network": {"Name": "app", "IPAM": {"Config": both}}}]
+    assert network_subnet(results, "app") == "172.18.0.0/16"
+    assert network_subnet([*results, {"skipped": True}], "db") == ""
 
 
 def test_networks_with_an_alias():
