@@ -12,10 +12,13 @@ from typing import Any
 import yaml
 from ansible import constants, context
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
+from ..module_utils._core.converge import CoreError
 from ..module_utils._preflight.arguments import faults
+from ..module_utils._xdp.policy_entries import parse_entries, read_file
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 LOCALHOST = "localhost"
@@ -98,6 +101,22 @@ class ActionModule(ActionBase):
             # shows where its role begins.
             if not any(name in source for name in wrong) and "ansible_" not in source:
                 yield f"{variable} cannot be worked out: {said}"
+        if not {"xdp_acl", "xdp_acl_file", "xdp_acl_remote_src"}.intersection([*wrong, *unknown]):
+            yield from self._of_policy(given)
+
+    def _of_policy(self, given: Mapping[str, Any]) -> Iterator[str]:
+        acl = self._value("xdp_acl", given, None) or ()
+        source = self._value("xdp_acl_file", given, "")
+        try:
+            lines: list[Any] = []
+            if source and not boolean(self._value("xdp_acl_remote_src", given, False)):
+                lines = read_file(self._find_needle("files", source), "xdp_acl_file")
+            parse_entries(acl, lines)
+        except CoreError as error:
+            for said in error.facts.get("reasons") or [str(error)]:
+                yield said.replace("entries[", "xdp_acl[")
+        except AnsibleError as error:
+            yield f"xdp_acl_file: {error}"
 
     def _value(self, variable: str, given: Mapping[str, Any], otherwise: Any) -> Any:
         return self._templar.template(given[variable]) if variable in given else otherwise
