@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# With it directories and files come out alike on every host; what is secret has a mode of its own.
+UMASK = 0o022
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 

@@ -201,7 +201,7 @@ def test_a_long_policy_is_one_line_of_the_log(caplog):
     assert said == "xdp_map-ens1: 1001 entries of ens1: 1000 added, 1 removed, 0 modified"
     assert "1001 entries" in table([result])
     few = Result("xdp_map-ens1", "xdp_map", gone)
-    assert few.lines == ["ens1 inventory 192.0.2.0/24: drop -> none"]
+    assert few.lines == ["ens1 inventory 192.0.2.0/24: drop -> absent"]
 
 
 def test_every_setting_of_a_nic_is_a_line():
