@@ -29,12 +29,13 @@ HOST_TOOLS = {
     "gates": ["shellcheck"],
     "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "procps", "python3-pyroute2"],
     "metal": VM_TOOLS,
+    "ways": ["ethtool", "grub-common", "iproute2", "python3-apt"],
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
     "site": ["bpftool", "chromium", "iproute2", "procps"],
 }
 # Four containers in an emulated machine take longer than all the rest; figures are for those who compare.
-LONG = {"metal-full": "make test-metal-full", "bench": "make bench"}
+LONG = {"cores": "make test-cores", "ways": "make test-ways", "metal-full": "make test-metal-full", "bench": "make bench"}
 # Of all that CI runs, on two CPUs; a longer run is a warning.
 MINUTES = 50
 AT_ONCE = 2

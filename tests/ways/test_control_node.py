@@ -14,7 +14,11 @@ import yaml
 from tests.support.fresh import ROOT
 
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
-PLAYBOOKS = ("site", "provision", "deploy", "gateway", "summary", "teardown")
+FULL = pytest.mark.full
+PLAYBOOKS = [
+    "site",
+    *(pytest.param(one, marks=FULL) for one in ("provision", "deploy", "gateway", "summary", "teardown")),
+]
 
 
 def played(
@@ -63,7 +67,7 @@ def test_that_group_can_be_named(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("playbook", ["site", "provision", "deploy"])
+@pytest.mark.parametrize("playbook", ["site", *(pytest.param(one, marks=FULL) for one in ("provision", "deploy"))])
 def test_localhost_without_a_connection_is_named(playbook: str, tmp_path: Path) -> None:
     said = refused(played(tmp_path, {"tripod": {"hosts": {"localhost": {}}}}, playbook))
     assert "localhost is in the inventory without ansible_connection: local" in said
