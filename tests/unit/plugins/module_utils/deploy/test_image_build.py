@@ -134,8 +134,9 @@ class Engine:
 
 def test_the_stages_that_a_build_made_are_removed_and_no_others(monkeypatch):
     monkeypatch.setitem(sys.modules, "docker", types.ModuleType("docker"))
-    monkeypatch.setitem(sys.modules, "docker.errors", types.ModuleType("docker.errors"))
-    sys.modules["docker.errors"].APIError = OSError
+    errors = types.ModuleType("docker.errors")
+    errors.__dict__["APIError"] = OSError
+    monkeypatch.setitem(sys.modules, "docker.errors", errors)
     lines = [line.rstrip() for line in OUTPUT.splitlines()]
     # d is of somebody's build that runs meanwhile, and 1 the container that a step ran in.
     engine = Engine("abd1")
