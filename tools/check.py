@@ -35,7 +35,12 @@ HOST_TOOLS = {
     "site": ["bpftool", "chromium", "iproute2", "procps"],
 }
 # Four containers in an emulated machine take longer than all the rest; figures are for those who compare.
-LONG = {"cores": "make test-cores", "ways": "make test-ways", "metal-full": "make test-metal-full", "bench": "make bench"}
+LONG = {
+    "cores": "make test-cores",
+    "ways": "make test-ways",
+    "metal-full": "make test-metal-full",
+    "bench": "make bench",
+}
 # Of all that CI runs, on two CPUs; a longer run is a warning.
 MINUTES = 50
 AT_ONCE = 2

@@ -18,8 +18,8 @@ from .paths import ROOT
 COLLECTION = "tripod.baremetal."
 BEFORE = "Comes before, "
 ALONE = (
-    "Once, and not in each run: where one of them is left out, by `--tags` or altogether, this role reads from the host "
-    "what it left there."
+    "Once, and not in each run: where one of them is left out, by `--tags` or altogether, this role reads from the "
+    "host what it left there."
 )
 # What a number counts, by the last word of its option's name.
 UNITS = {"bytes": "bytes", "timeout": "seconds"}
