@@ -20,7 +20,6 @@ from typing import NoReturn
 
 from .._core import lock, state_store
 from .._core.backoff import Backoff
-from .._core.converge import describe
 from .._core.system import Host
 from .._guard.outcome import expire
 from .._linux import netlink
@@ -161,8 +160,8 @@ class Watch:
 
     def _log_results(self, results: list[Result]) -> None:
         for result in results:
-            for change in result.changes:
-                log.info("%s: %s", result.name, describe(change))
+            for line in result.lines:
+                log.info("%s: %s", result.name, line)
             if result.changes and not result.error:
                 self.metrics.count("reapplied", result.name)
             if result.error:

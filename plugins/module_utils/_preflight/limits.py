@@ -13,7 +13,7 @@ from .._core.converge import Invalid
 from .._core.findings import ERROR, WARNING, Finding, by_severity
 from .._core.sizes import human_size
 from .._core.versions import parse_version
-from .._xdp.policy_map import parse_entries
+from .._xdp.policy_entries import parse_entries
 from .listeners import Holder, Listener
 from .nic import check_nics
 from .request import Port, Requirements, Space
