@@ -152,7 +152,7 @@ class Watch:
         now = time.monotonic()
         with suppress(OSError):  # the next round takes what could not be taken now
             self.patrol.accept(self.links.names if everything else set(due))
-        for name in (*self.links.names, *SUBJECTS) if everything else due:
+        for name in self.links.names if everything else due:
             if acted or failed:
                 self.schedule.acted(name, now)
                 if failed:

@@ -26,8 +26,8 @@ def test_networks_with_an_alias():
 
 
 def test_one_copy_for_each_reader():
-    assert secret_copies([{"service": "api", "uid": "10001"}], "/etc/x", "key") == [
-        {"path": "/etc/x/secrets/api/key", "owner": 10001, "group": 10001}
+    assert secret_copies([{"service": "api", "uid": "561"}], "/etc/x", "key") == [
+        {"path": "/etc/x/secrets/api/key", "owner": 561, "group": 561}
     ]
 
 
