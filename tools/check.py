@@ -27,11 +27,11 @@ from .vm.machine import Machine
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
     "gates": ["shellcheck"],
-    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "procps", "python3-pyroute2"],
+    "integration": ["bpftool", "ethtool", "grub-common", "iproute2", "nftables", "procps", "python3-pyroute2"],
     "metal": VM_TOOLS,
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
-    "site": ["bpftool", "chromium", "iproute2", "procps"],
+    "site": ["bpftool", "chromium", "iproute2", "nftables", "procps"],
 }
 # Four containers in an emulated machine take longer than all the rest; figures are for those who compare.
 LONG = {"metal-full": "make test-metal-full", "bench": "make bench"}

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tests.support.machine import Machine, eventually
@@ -197,7 +196,9 @@ class Fenced:
             self.host.run("sysctl", "-qw", f"{name}=1")
         rules = ["table ip engine {", "chain prerouting { type nat hook prerouting priority -100;"]
         for own, port, who, network in PUBLISHED:
-            rules.append(f'iifname != "{network}" ip daddr {own} tcp dport {port} dnat to {address(network, who)}:{port}')
+            rules.append(
+                f'iifname != "{network}" ip daddr {own} tcp dport {port} dnat to {address(network, who)}:{port}'
+            )
         rules += ["}", "chain output { type nat hook output priority -100;"]
         for own, port, who, network in PUBLISHED:
             rules.append(f"ip daddr {own} tcp dport {port} dnat to {address(network, who)}:{port}")
@@ -215,9 +216,9 @@ class Fenced:
         """Return the tables of others, without counts."""
         return self.host.run("nft", "-s", "list", "table", "ip", "engine")
 
-    def table(self) -> str:
+    def table(self, counts: bool = True) -> str:
         """Return our table for people; empty where there is none."""
-        command = [*self.host.within, "nft", "list", "table", "inet", "tripod"]
+        command = [*self.host.within, "nft", *([] if counts else ["-s"]), "list", "table", "inet", "tripod"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def _serve(self, within: Sequence[str], name: str, places: Iterable[tuple[str, int]]) -> None:
@@ -270,8 +271,3 @@ def options() -> dict[str, Any]:
         "networks": networks,
         "processes": [{"name": "go-backend", "uid": GO_UID, "local_ports": [METRICS, GRPC]}],
     }
-
-
-def log(folder: Path) -> str:
-    """Return what the watch said."""
-    return (folder / "log" / "tripod-watch.log").read_text()

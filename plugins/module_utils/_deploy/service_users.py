@@ -100,7 +100,9 @@ def limits(users: Sequence[User], state: UserState) -> Iterator[str]:
     """Yield what stands against these users: numbers of people, and names or numbers that others have."""
     first, last = state.people
     for user in users:
-        way_out = f"set {user.variable or 'its uid'} to a number below {first} that 'getent passwd' and 'getent group' miss"
+        way_out = (
+            f"set {user.variable or 'its uid'} to a number below {first} that 'getent passwd' and 'getent group' miss"
+        )
         if first <= user.uid <= last:
             yield f"{user.name}: uid {user.uid} is in this host's range for people, {first} to {last}: {way_out}"
         for low, high, what in _TAKEN:

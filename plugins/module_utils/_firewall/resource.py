@@ -80,9 +80,7 @@ class Saved(Firewall):
         self._replace()
 
 
-def reapply(
-    body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None
-) -> Outcome:
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
     """Bring the table back to what a state file requests; nothing is done where only interfaces are to be."""
     if only is not None and SUBJECT not in only:
         return Outcome((), None, checked=check)

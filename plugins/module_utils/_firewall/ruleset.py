@@ -161,9 +161,7 @@ def parse(listed: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Chain], list[s
         else:
             others.append(f"{kind} {body.get('name', '')}".strip())
     found = {
-        name: Chain(
-            body.get("hook", ""), body.get("prio", 0), tuple(rules.get(name, ())), body.get("policy", "accept")
-        )
+        name: Chain(body.get("hook", ""), body.get("prio", 0), tuple(rules.get(name, ())), body.get("policy", "accept"))
         for name, body in bases.items()
     }
     return found, others

@@ -94,7 +94,9 @@ def _run(arguments: Sequence[str], text: str | None = None) -> str:
     except FileNotFoundError as error:
         raise Impossible(f"there is no {COMMAND} command: install the package {PACKAGE}") from error
     except subprocess.TimeoutExpired as error:
-        raise NftError(errno.ETIMEDOUT, f"{COMMAND} {' '.join(arguments)}: no answer within {_PATIENCE:.0f} s") from error
+        raise NftError(
+            errno.ETIMEDOUT, f"{COMMAND} {' '.join(arguments)}: no answer within {_PATIENCE:.0f} s"
+        ) from error
     if done.returncode:
         said = " ".join(done.stderr.split())[-600:]
         raise NftError(errno.EIO, f"{COMMAND} {' '.join(arguments)}: {said or f'exit status {done.returncode}'}")
