@@ -14,8 +14,8 @@ short_description: Docker networks as the packet filter is to know them
 version_added: 1.1.0
 author: Tripod contributors (@tripod)
 description:
-  - Turns networks, as the Docker Engine shows them, into the C(networks) of M(tripod.baremetal.firewall). One that is not
-    internal is taken for one through which published ports are reached.
+  - Turns networks, as the Docker Engine shows them, into the C(networks) of M(tripod.baremetal.firewall). One that is
+    not internal is taken for one through which published ports are reached.
 positional: host_ports
 options:
   _input:

@@ -11,8 +11,8 @@ short_description: Keep others from networks of containers, and these from what 
 version_added: 1.1.0
 author: Tripod contributors (@tripod)
 description:
-  - Keeps a table of its own in the kernel's packet filter, C(inet tripod). It is replaced as a whole in one transaction,
-    and no other table is read, flushed or changed. An accept in it does not end what other tables decide.
+  - Keeps a table of its own in the kernel's packet filter, C(inet tripod). It is replaced as a whole in one
+    transaction, and no other table is read, flushed or changed. An accept in it does not end what other tables decide.
   - What arrives from outside for an address of a network, or for a loopback address, is dropped before a container
     engine translates addresses. Ports that an engine publishes are reached under their published addresses only.
   - Containers of a network reach each other, and of the host what O(networks[].host_ports) names. They begin no other
@@ -20,8 +20,8 @@ description:
   - Processes of a user in O(processes) answer, and begin no connection but to the local ports that are named.
   - Each rule that drops counts what it dropped; C(nft list table inet tripod) shows it.
   - Connections that exist when the table is made go on.
-  - What is requested is saved in C(/etc/tripod/host.d/firewall.json). C(tripod-host) makes the table at boot, before the
-    network comes up, and again within seconds where somebody changes or removes it.
+  - What is requested is saved in C(/etc/tripod/host.d/firewall.json). C(tripod-host) makes the table at boot, before
+    the network comes up, and again within seconds where somebody changes or removes it.
 requirements:
   - The C(nft) command (package C(nftables)), and nf_tables in the kernel.
 extends_documentation_fragment:

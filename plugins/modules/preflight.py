@@ -14,7 +14,8 @@ description:
     needed and the way out. Nothing is changed.
   - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
   - What O(nics), O(drivers), O(hugepages), O(cpu_plan), O(boot_arguments), O(sysctls) and O(users) request is
-    checked by the very code of the modules that will do it, and XDP is checked against the NICs as they are declared to become.
+    checked by the very code of the modules that will do it, and XDP is checked against the NICs as they are declared
+    to become.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -102,8 +103,8 @@ options:
     description:
       - Kernel features that must be there.
       - V(btf) is type information of the kernel, V(bpffs) a BPF file system that is mounted or can be, V(cgroup) are
-        control groups that are mounted, V(iommu) is an IOMMU, which vfio needs and XDP does not, V(nf_tables) is the packet
-        filter that M(tripod.baremetal.firewall) needs.
+        control groups that are mounted, V(iommu) is an IOMMU, which vfio needs and XDP does not, V(nf_tables) is the
+        packet filter that M(tripod.baremetal.firewall) needs.
     type: list
     elements: str
     choices: [btf, bpffs, cgroup, iommu, nf_tables]

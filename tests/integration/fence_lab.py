@@ -226,7 +226,8 @@ class Fenced:
         command = [*within, sys.executable, "-c", _SERVER, name, *words]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self._servers.append(server)
-        assert server.stdout and server.stdout.readline() == "ready\n", name
+        assert server.stdout
+        assert server.stdout.readline() == "ready\n", name
 
     def scan(
         self, who: str, targets: Iterable[tuple[str, int]], uid: int = 0, patience: float = 1.5

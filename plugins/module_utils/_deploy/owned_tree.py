@@ -93,7 +93,7 @@ class OwnedTree:
 
 
 def _walk(top: str) -> Iterator[tuple[int | None, str, os.stat_result]]:
-    """Yield every entry by its directory's descriptor, the deepest first and the top itself last; no link is followed."""
+    """Yield every entry by its directory's descriptor, deepest first and the top last; no link is followed."""
     for _path, directories, files, descriptor in os.fwalk(top, topdown=False, follow_symlinks=False):
         for name in (*files, *directories):
             try:

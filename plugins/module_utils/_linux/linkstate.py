@@ -168,7 +168,7 @@ def ways_to(address: str) -> set[str]:
 
 
 def interface_networks() -> dict[str, list[str]]:
-    """Return the networks that interfaces have an address of, as prefixes by name; IPv6's own link-local one is none."""
+    """Return the networks that interfaces have an address of, as prefixes by name, but for IPv6's link-local one."""
     names = {one.index: one.name for one in netlink.links()}
     found: dict[str, list[str]] = {}
     for body in _addresses():

@@ -125,7 +125,8 @@ def _check_features(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
         "nf_tables": (
             "no answer of the kernel's packet filter",
             "nf_tables, for the table that keeps others from the containers",
-            "boot a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET, or set firewall_state=absent and keep them out by other means",
+            "boot a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET; or keep others out by other means, set "
+            "firewall_state to absent, and leave nf_tables out of preflight_features",
         ),
         "cgroup": ("nothing at /sys/fs/cgroup", "control groups, mounted", "mount cgroup2 there (systemd does it)"),
     }
