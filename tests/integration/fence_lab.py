@@ -6,13 +6,13 @@ says its name, so that a scan tells who answered.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tests.support import scan
 from tests.support.machine import Machine, eventually
 
 NIC, PEER = "ens1", "far0"
@@ -50,67 +50,6 @@ while True:
         connection, _ = key.fileobj.accept()
         connection.sendall(sys.argv[1].encode())
         connection.close()
-"""
-# Bounded: each address and port once, all at the same time.
-_SCAN = """
-import json, os, selectors, socket, sys, time
-targets, patience, uid = json.load(sys.stdin), float(sys.argv[1]), int(sys.argv[2])
-if uid:
-    os.setgid(uid); os.setuid(uid)
-waiting, answered = selectors.DefaultSelector(), {}
-for address, port in targets:
-    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    one.setblocking(False)
-    try:
-        one.connect((address, port))
-    except BlockingIOError:
-        pass
-    except OSError:
-        continue
-    waiting.register(one, selectors.EVENT_READ, (address, port))
-end = time.monotonic() + patience
-while waiting.get_map() and time.monotonic() < end:
-    for key, _ in waiting.select(max(0.0, end - time.monotonic())):
-        try:
-            said = key.fileobj.recv(64).decode()
-        except OSError:
-            said = ""
-        if said:
-            answered[f"{key.data[0]} {key.data[1]}"] = said
-        waiting.unregister(key.fileobj)
-print(json.dumps(answered))
-"""
-# One SYN to the NIC's own MAC for each port, to an address that no route of ours leads to; who answers, by port.
-_FRAMES = """
-import json, select, socket, struct, sys, time
-device, mac, source, patience = sys.argv[1], bytes.fromhex(sys.argv[2]), sys.argv[3], float(sys.argv[4])
-wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-wire.bind((device, 0))
-own = wire.getsockname()[4]
-def total(data):
-    data += b"\\0" * (len(data) % 2)
-    folded = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while folded >> 16:
-        folded = (folded & 0xFFFF) + (folded >> 16)
-    return ~folded & 0xFFFF
-targets = json.load(sys.stdin)
-for number, (address, port) in enumerate(targets):
-    ends = socket.inet_aton(source) + socket.inet_aton(address)
-    syn = struct.pack("!HHIIBBHHH", 20000 + number, port, 1, 0, 0x50, 2, 1024, 0, 0)
-    syn = syn[:16] + struct.pack("!H", total(ends + struct.pack("!BBH", 0, 6, len(syn)) + syn)) + syn[18:]
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 40, number, 0, 64, 6, 0) + ends
-    head = head[:10] + struct.pack("!H", total(head)) + head[12:]
-    wire.send(mac + own + b"\\x08\\x00" + head + syn)
-answered, end = [], time.monotonic() + patience
-while time.monotonic() < end:
-    if not select.select([wire], [], [], max(0.0, end - time.monotonic()))[0]:
-        break
-    frame, (_, _, kind, *_) = wire.recvfrom(2048)
-    if kind != socket.PACKET_OUTGOING and frame[23] == 6 and frame[47] & 0x12 == 0x12:
-        number = struct.unpack("!H", frame[36:38])[0] - 20000
-        if 0 <= number < len(targets):
-            answered.append(targets[number])
-print(json.dumps(answered))
 """
 
 
@@ -234,17 +173,13 @@ class Fenced:
     ) -> dict[tuple[str, int], str]:
         """Return who answers where, as seen from a container, the far end or the host."""
         within = self.host.within if who == "host" else self.places[who].within
-        command = [*within, sys.executable, "-c", _SCAN, str(patience), str(uid)]
-        done = subprocess.run(command, input=json.dumps(list(targets)), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found = {tuple(place.split()): said for place, said in json.loads(done.stdout).items()}
-        return {(own, int(port)): said for (own, port), said in found.items()}
+        # Everything here says who it is; what says nothing was answered by nobody of ours.
+        return {place: said for place, said in scan.connect(within, targets, uid, patience).items() if said}
 
     def frames(self, targets: Iterable[tuple[str, int]], patience: float = 1.5) -> set[tuple[str, int]]:
         """Return what answers a SYN that is sent to the NIC's MAC, whatever its address."""
-        mac = self.host.ip("link", "show", "dev", NIC)[0]["address"].replace(":", "")
-        command = (sys.executable, "-c", _FRAMES, PEER, mac, FAR, str(patience))
-        return {tuple(one) for one in json.loads(self.places["far"].run(*command, text=json.dumps(list(targets))))}
+        mac = self.host.ip("link", "show", "dev", NIC)[0]["address"]
+        return scan.frames(self.places["far"].within, PEER, mac, FAR, targets, patience)
 
     def declare(self, **more: Any) -> Any:
         """Make the table, as the role does."""

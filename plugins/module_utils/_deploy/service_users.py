@@ -89,7 +89,7 @@ def parse(options: Sequence[Mapping[str, Any]]) -> list[User]:
             findings.add(f"{user.name}: uid {user.uid} is root's, or none")
         if ":" in user.comment or not user.comment.isprintable():
             findings.add(f"{user.name}: a comment has no ':' and no control character")
-    for what, values in (("name", [one.name for one in users]), ("uid", [one.uid for one in users])):
+    for what, values in (("name", [one.name for one in users]), ("uid", [str(one.uid) for one in users])):
         for value in dict.fromkeys(value for value in values if values.count(value) > 1):
             findings.add(f"{what} {value} is given {values.count(value)} times; give each once")
     findings.raise_if_any(Invalid, "users: nothing was changed")
