@@ -28,13 +28,13 @@ _KERNEL_TOOLS = ["bpftool", "ethtool", "grub-common", "iproute2", "kmod", "procp
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
     "gates": ["shellcheck"],
-    "integration": _KERNEL_TOOLS,
+    "integration": [*_KERNEL_TOOLS, "nftables"],
     "killed": _KERNEL_TOOLS,
     "metal": VM_TOOLS,
     "ways": ["ethtool", "grub-common", "iproute2", "python3-apt"],
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
-    "site": ["bpftool", "chromium", "iproute2", "procps"],
+    "site": ["bpftool", "chromium", "iproute2", "nftables", "procps"],
 }
 # Four containers in an emulated machine take longer than all the rest, and so do kills at every moment; figures are for
 # those who compare.

@@ -25,6 +25,8 @@ from .._core.errors import in_words, reason
 from .._core.names import interface_fault, path_fault
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
+from .._firewall import request as firewall_request
+from .._firewall import resource as firewall
 from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
@@ -61,6 +63,8 @@ def _reapply_xdp(
 # By kind, in the order they are applied: programs are attached to NICs that are set up, and policies are maps
 # of attached programs.
 REAPPLIERS: Mapping[str, Reapply] = {
+    # Needs nothing of what comes after it, and what it keeps out may come with the first link.
+    firewall_request.KIND: firewall.reapply,
     cpu_isolation.KIND: cpu_isolation.reapply,
     hugepages.KIND: hugepages.reapply,
     sysctl.KIND: sysctl.reapply,
@@ -70,6 +74,8 @@ REAPPLIERS: Mapping[str, Reapply] = {
 }
 # What a link that comes up, or appears, can have lost.
 LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
+# What the watch checks by itself: these kinds, each under a name that no link has.
+SUBJECTS: Mapping[str, str] = {firewall.SUBJECT: firewall_request.KIND}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,9 @@ def name_builds(builds: Sequence[Build]) -> dict[str, Named]:
             if other not in named:
                 findings.add(f"{where}: needs {other}, which must come before it in the list")
         extra = [f"{name}={Path(path).read_bytes().hex()}" for name, path in sorted(build.extra_files.items())]
-        tag = digest_context(build.context, [*build.inputs, *extra]).tag
+        # BASE is a name, and what it names is among the inputs.
+        arguments = [f"{name}={value}" for name, value in sorted(build.args.items())]
+        tag = digest_context(build.context, [*build.inputs, *arguments, *extra]).tag
         named[build.name] = Named(build, f"{build.name}:{tag}", build.export_to and build.export_to.format(tag=tag))
     findings.raise_if_any(Invalid, "images cannot be built")
     return named

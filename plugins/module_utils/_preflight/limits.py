@@ -122,6 +122,12 @@ def _check_features(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
             "an IOMMU, which vfio needs",
             "turn it on in the firmware (VT-d, AMD-Vi); on Intel also boot with intel_iommu=on",
         ),
+        "nf_tables": (
+            "no answer of the kernel's packet filter",
+            "nf_tables, for the table that keeps others from the containers",
+            "boot a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET; or keep others out by other means, set "
+            "firewall_state to absent, and leave nf_tables out of preflight_features",
+        ),
         "cgroup": ("nothing at /sys/fs/cgroup", "control groups, mounted", "mount cgroup2 there (systemd does it)"),
     }
     for name in needs.features:

@@ -48,8 +48,10 @@ def test_every_input_gives_another_name(context, tmp_path):
     bundled = tag([Build("app/web", context("web"), extra_files={"ca.pem": str(bundle)})], "app/web")
     bundle.write_text("two")
     rebundled = tag([Build("app/web", context("web"), extra_files={"ca.pem": str(bundle)})], "app/web")
+    argued = tag([Build("app/web", context("web"), args={"SERVICE_UID": "561"})], "app/web")
+    other = tag([Build("app/web", context("web"), args={"SERVICE_UID": "562"})], "app/web")
     changed = tag([Build("app/web", context("web", "FROM scratch\nUSER 1\n"))], "app/web")
-    assert len({plain, based, bundled, rebundled, changed}) == 5
+    assert len({plain, based, bundled, rebundled, changed, argued, other}) == 7
 
 
 def test_every_reason_comes_at_once(context, tmp_path):
