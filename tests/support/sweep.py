@@ -156,7 +156,7 @@ class _Killer:
             self.end(UNWATCHED, f"{event}{arguments!r} by {''.join(traceback.format_stack(limit=6))}")
 
 
-def _kinds(kind: type) -> Iterator[type]:
+def _kinds(kind: type[Any]) -> Iterator[type[Any]]:
     for below in kind.__subclasses__():
         yield below
         yield from _kinds(below)

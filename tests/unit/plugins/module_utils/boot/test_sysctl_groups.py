@@ -210,6 +210,27 @@ def test_originals_are_saved_before_the_first_write(host, monkeypatch):
     assert not host.exists(FILE)
 
 
+def test_a_later_file_that_agrees_is_no_warning(host):
+    host.write_atomically("/etc/sysctl.d/99-local.conf", "vm.swappiness = 10\nvm.overcommit_ratio = 50\n")
+    desired = parse({"vm.swappiness": 10})
+    assert warnings(Sysctls(desired).read(host), desired) == []
+
+
+def test_what_a_switch_changed_along_with_it_is_undone_too(host, monkeypatch):
+    real = Kernel.write_attribute
+
+    def write(self, path, text):
+        if path.endswith("swappiness"):
+            raise OSError(16, "Device or resource busy")
+        real(self, path, text)
+
+    monkeypatch.setattr(Kernel, "write_attribute", write)
+    with pytest.raises(ApplyFailed, match="the previous values are restored"):
+        bring(host, kernel__watchdog=0, vm__swappiness=10)
+    assert all_live(host) == BEFORE
+    assert not host.exists(FILE)
+
+
 class TestEachIsSetAsFarAsItCanBe:
     """At a reapply: systemd's reader set what it could."""
 
@@ -242,6 +263,15 @@ class TestEachIsSetAsFarAsItCanBe:
         host.put("vm.swappiness", 30)
         assert [one.state for one in agent.reapply(host)] == ["converged"]
         assert host.live("vm.swappiness") == "30"
+
+    def test_what_the_kernel_takes_and_does_not_do_is_named(self, host, monkeypatch):
+        monkeypatch.setattr(Kernel, "write_attribute", lambda self, path, text: None)
+        with pytest.raises(Incomplete) as caught:
+            reapply({"variables": {"vm.swappiness": "10"}}, host)
+        assert caught.value.failures == {
+            "live vm.swappiness": "live vm.swappiness: 60 -> 10: accepted, and read back as before"
+        }
+        assert caught.value.outcome.changes == []
 
     def test_for_an_interface_nothing_is_done(self, host):
         assert not reapply({"variables": {"vm.swappiness": "10"}}, host, only=["ens1"]).changed

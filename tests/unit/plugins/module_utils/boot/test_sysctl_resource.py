@@ -140,6 +140,11 @@ def test_a_dot_within_a_part_is_told_from_one_between_parts(host, name, form):
         bring(host, **{name: 1})
 
 
+def test_one_whose_parts_are_told_by_slashes_has_no_other_form(host):
+    with pytest.raises(Impossible, match=r"eth0/100\.nosuch: this kernel has no such variable"):
+        bring(host, **{"net/ipv4/conf/eth0.100/nosuch": 1})
+
+
 def test_one_that_can_only_be_written_has_no_other_form():
     host = Host()
     assert host.exists("/proc/sys/vm/compact_memory")
