@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ CHANGELOG = yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text(en
 IMPORT = re.compile(r"module_utils\.(_\w+)")
 
 
+@cache
 def entries() -> str:
     """Return all that the fragments say."""
     content = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in FRAGMENTS]

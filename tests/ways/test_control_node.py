@@ -17,7 +17,10 @@ LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/
 FULL = pytest.mark.full
 PLAYBOOKS = [
     "site",
-    *(pytest.param(one, marks=FULL) for one in ("provision", "deploy", "gateway", "summary", "teardown")),
+    *(
+        pytest.param(one, marks=FULL)
+        for one in ("provision", "deploy", "gateway", "summary", "teardown", "reset_password")
+    ),
 ]
 
 

@@ -130,6 +130,7 @@ def engine(machine: Machine, tmp_path: Path) -> Iterator[None]:
         ("deploy", ("--tags", "webui")),
         pytest.param("deploy", ("--tags", "postgres"), marks=pytest.mark.full),
         pytest.param("deploy", ("--tags", "go_backend"), marks=pytest.mark.full),
+        pytest.param("deploy", ("--tags", "firewall"), marks=pytest.mark.full),
     ],
 )
 @pytest.mark.usefixtures("engine")

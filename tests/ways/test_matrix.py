@@ -29,10 +29,13 @@ WITHOUT_TASKS = {"common"}
 # What CI has time for: what reads most of what others would have said.
 SAMPLE = {
     *(f"site --tags {tag}" for tag in ("preflight", "kernel", "xdp", "go_backend", "webui")),
-    *(f"include_role {role}" for role in ("docker_engine", "go_backend", "images", "kernel", "postgres", "xdp")),
+    *(
+        f"include_role {role}"
+        for role in ("docker_engine", "firewall", "flask_backend", "go_backend", "images", "kernel", "postgres", "xdp")
+    ),
     "provision --skip-tags hugepages",
 }
-PLAYBOOKS = ("control", "provision", "deploy", "gateway", "summary", "teardown", "lab")
+PLAYBOOKS = ("control", "provision", "deploy", "gateway", "summary", "teardown", "lab", "reset_password")
 
 
 @dataclass(frozen=True)
