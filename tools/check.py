@@ -28,7 +28,7 @@ _KERNEL_TOOLS = ["bpftool", "ethtool", "grub-common", "iproute2", "kmod", "procp
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
     "gates": ["shellcheck"],
-    "integration": [*_KERNEL_TOOLS, "nftables"],
+    "integration": [*_KERNEL_TOOLS, "nftables", "python3-apt"],
     "killed": _KERNEL_TOOLS,
     "metal": VM_TOOLS,
     "ways": ["ethtool", "grub-common", "iproute2", "python3-apt"],

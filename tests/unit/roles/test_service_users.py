@@ -47,6 +47,11 @@ def test_the_compose_file_has_the_database_s_user():
     assert numbers == [str(DEFAULTS["tripod_postgres_uid"])] * 2
 
 
+def test_the_guard_s_playbook_has_the_group_of_the_pins_that_are_there_already():
+    groups = re.findall(r"pin_group: (\d+)", (ROOT / "tests" / "playbooks" / "guard.yml").read_text())
+    assert groups == [str(DEFAULTS["tripod_go_uid"])]
+
+
 def test_users_are_different_and_below_the_range_for_people():
     numbers = [DEFAULTS[variable] for variable in VARIABLES.values()]
     assert len(set(numbers)) == len(numbers)
