@@ -24,7 +24,17 @@ from .stages import STAGES, Stage
 from .vm.base import TOOLS as VM_TOOLS
 from .vm.machine import Machine
 
-_KERNEL_TOOLS = ["bpftool", "ethtool", "grub-common", "iproute2", "kmod", "procps", "python3-pyroute2"]
+_KERNEL_TOOLS = [
+    "bpftool",
+    "clang",
+    "ethtool",
+    "grub-common",
+    "iproute2",
+    "kmod",
+    "procps",
+    "python3-pyroute2",
+    "systemd",  # for its reader of sysctl files
+]
 HOST_TOOLS = {
     "bench": ["bpftool", "iproute2", *VM_TOOLS],
     "gates": ["shellcheck"],

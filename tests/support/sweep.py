@@ -176,7 +176,7 @@ def sweep(call: Callable[[], Any], least: int = 1) -> Iterator[Moment]:
     Yields:
         The moment, after the child has been killed there. It ends once the call survives, which must succeed.
     """
-    for number in _numbers():
+    for number in _numbers(least):
         status, words = _run(call, number)
         if status == 0:
             assert number > 0, "the call changes nothing"
@@ -188,10 +188,14 @@ def sweep(call: Callable[[], Any], least: int = 1) -> Iterator[Moment]:
     raise AssertionError(f"more than {_LIMIT} moments")
 
 
-def _numbers() -> Iterator[int]:
-    """Yield the moments to try: all, or one of so many where CI has no time for more, begun at another in each test."""
+def _numbers(least: int) -> Iterator[int]:
+    """Yield the moments to try: all, or one of so many where CI has no time for more, begun at another in each test.
+
+    The first is among those that there must be, so that no call is tried at none.
+    """
     stride = int(os.environ.get(STRIDE, "1"))
-    yield from range(zlib.crc32(os.environ.get("PYTEST_CURRENT_TEST", "").encode()) % stride, _LIMIT, stride)
+    begin = zlib.crc32(os.environ.get("PYTEST_CURRENT_TEST", "").encode()) % min(stride, least)
+    yield from range(begin, _LIMIT, stride)
 
 
 def _run(call: Callable[[], Any], number: int) -> tuple[int, str]:
