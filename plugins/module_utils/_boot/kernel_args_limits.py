@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .._core.cpulist import format_cpulist
+from .._core.cpulist import format_cpulist, parse_flagged_cpulist
 from .kernel_args_plan import FIRST_LIST_WINS, FIRST_WINS, others_arguments, predicted
-from .kernel_args_repeated import contradict, cpu_list
+from .kernel_args_repeated import contradict
 from .kernel_args_request import plain
 from .kernel_args_state import BootState
 
@@ -51,7 +51,7 @@ def refusals(desired: Sequence[str], state: BootState, beside_plan: bool = False
     if beside_plan and state.planned:
         for token in ours:
             key, _equals, value = token.partition("=")
-            if key in FIRST_LIST_WINS and cpu_list(value) != state.planned:
+            if key in FIRST_LIST_WINS and parse_flagged_cpulist(value) != state.planned:
                 yield (
                     f"{token}: the CPU plan of this host (cpu_isolation) isolates {format_cpulist(state.planned)}: "
                     "leave it out, or change that plan first"

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .._core.converge import Invalid
-from .._core.cpulist import parse_cpulist
+from .._core.cpulist import parse_flagged_cpulist
 
 # Every one of these counts, as the kernel, or who reads them in early user space, keeps a list.
 _LISTS = """
@@ -63,22 +62,11 @@ def contradict(one: str, other: str) -> bool:
     (key, _equals, first), (_key, _other_equals, second) = one.partition("="), other.partition("=")
     if _same(key) in _CPU_LISTS:
         # The flags of isolcpus add up where the CPUs are the same.
-        first_cpus, second_cpus = cpu_list(first), cpu_list(second)
+        first_cpus, second_cpus = parse_flagged_cpulist(first), parse_flagged_cpulist(second)
         return first != second and (first_cpus is None or first_cpus != second_cpus)
     if adds_up(key):
         return (first in _OFF and second in _ON) or (first in _ON and second in _OFF)
     return first != second
-
-
-def cpu_list(value: str) -> frozenset[int] | None:
-    """Return the CPUs of a list that flags may come before; None where it is none that is made of numbers."""
-    words = value.split(",")
-    while words and words[0].replace("_", "").isalpha():
-        words = words[1:]
-    try:
-        return frozenset(parse_cpulist(",".join(words)))
-    except Invalid:
-        return None
 
 
 def _by_subject(tokens: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._core import state_store
+from .._core.cpulist import parse_flagged_cpulist
 from .._core.system import Host
 from .._linux import grub
 from .._linux.grub import Setting
 from .kernel_args_loader import obstacle
-from .kernel_args_repeated import cpu_list
 
 DROP_IN = f"{grub.DROP_INS}/zz-tripod.cfg"
 VARIABLE = "GRUB_CMDLINE_LINUX_DEFAULT"
@@ -90,7 +90,7 @@ def read_state(host: Host) -> BootState:
 
 def _planned(host: Host) -> frozenset[int]:
     saved = state_store.load(host, _CPU_PLAN)
-    return (cpu_list(str(saved.body.get("isolated") or "")) if saved else None) or frozenset()
+    return (parse_flagged_cpulist(str(saved.body.get("isolated") or "")) if saved else None) or frozenset()
 
 
 def parse_drop_in(text: str | None) -> DropIn | None:

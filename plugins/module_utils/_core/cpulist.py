@@ -42,6 +42,21 @@ def parse_cpulist(text: str) -> set[int]:
     return cpus
 
 
+def parse_flagged_cpulist(text: str) -> frozenset[int] | None:
+    """Return the CPUs of a boot argument's list, before which flags may stand: ``managed_irq,domain,2-3``.
+
+    Returns:
+        None where what is behind the flags is no list.
+    """
+    words = text.split(",")
+    while words and words[0].replace("_", "").isalpha():
+        words = words[1:]
+    try:
+        return frozenset(parse_cpulist(",".join(words)))
+    except Invalid:
+        return None
+
+
 def format_cpulist(cpus: Iterable[int]) -> str:
     """Return CPUs as the kernel prints them: sorted, in ranges, empty for none."""
     parts: list[str] = []

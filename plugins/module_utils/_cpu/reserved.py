@@ -13,8 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .._core import state_store
-from .._core.converge import Invalid
-from .._core.cpulist import parse_cpulist
+from .._core.cpulist import parse_flagged_cpulist
 from .._core.system import Host
 from .._linux.topology import Cpus, read_kernel
 from .state import KIND
@@ -51,7 +50,7 @@ def read_reserved(host: Host, cpus: Cpus) -> Reserved:
 
 
 def _of_argument(cmdline: Sequence[str], key: str, online: Collection[int]) -> frozenset[int]:
-    found = frozenset().union(*(_of_value(token.partition("=")[2]) for token in cmdline if _key(token) == key))
+    found = frozenset().union(*(_listed(token.partition("=")[2].strip('"')) for token in cmdline if _key(token) == key))
     # Callbacks taken off every CPU (rcu_nocbs=all) set none of them apart.
     return found if set(online) - found else frozenset()
 
@@ -60,15 +59,6 @@ def _key(token: str) -> str:
     return token.partition("=")[0]
 
 
-def _of_value(value: str) -> frozenset[int]:
-    words = value.strip('"').split(",")
-    while words and words[0].replace("_", "").isalpha():  # isolcpus' flags: nohz, domain, managed_irq
-        words = words[1:]
-    return _listed(",".join(words))
-
-
 def _listed(text: str) -> frozenset[int]:
-    try:
-        return frozenset(parse_cpulist(text))
-    except Invalid:  # the kernel took none of it either, or speaks of all
-        return frozenset()
+    # What is no list the kernel took nothing of either, or it speaks of all.
+    return parse_flagged_cpulist(text) or frozenset()
