@@ -18,10 +18,10 @@ from .._core import lock
 from .._core.system import Host
 from .._linux import bpf, netlink
 from .._linux.netlink import Link
+from .identity import HALF
 from .request import pin_directory
 
 _PATIENCE = 2.0  # seconds; nobody attaches for longer
-_NEW = "~"  # as attach.pin() names what is about to take a pin's place
 
 
 def reattach(body: Mapping[str, Any], host: Host) -> bool:
@@ -43,6 +43,9 @@ def reattach(body: Mapping[str, Any], host: Host) -> bool:
         link = netlink.link(body["interface"])
         if link is None or link.xdp.mode is not None or not _is_meant(body, link) or not _is_detached(f"{pins}/link"):
             return False
+        half = f"{pins}/link{HALF}"
+        if os.path.exists(half) and not _is_detached(half):
+            return False  # It can be all that keeps a program on a NIC that moved elsewhere: never unpinned first.
         with bpf.pinned(f"{pins}/prog") as program:
             found = bpf.program_info(program)
             if {"id": found.id, "tag": found.tag} != body["loaded"]:
@@ -74,7 +77,7 @@ def _is_detached(path: str) -> bool:
 
 def _pin_in_place(descriptor: int, path: str) -> None:
     status = os.stat(path)
-    new = f"{path}{_NEW}"
+    new = f"{path}{HALF}"
     if os.path.exists(new):
         os.unlink(new)
     bpf.pin(descriptor, new)
