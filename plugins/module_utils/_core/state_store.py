@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,5 +85,5 @@ def discard(host: Host, name: str, directory: str = DIRECTORY) -> None:
 def clear(host: Host, directory: str = DIRECTORY) -> None:
     """Remove what processes left that were killed before they could write a state file."""
     for left in host.leftovers(directory):
-        if left.rpartition("/")[2].partition(".json.")[1]:
-            host.remove(left)
+        if ".json." in os.path.basename(left):
+            host.path(left).unlink(missing_ok=True)
