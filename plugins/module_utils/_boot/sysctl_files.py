@@ -25,7 +25,6 @@ _DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/u
 _OF_PROCPS = "/etc/sysctl.conf"
 _LINE = re.compile(r"^\s*-?\s*([^#;=\s][^=]*?)\s*=\s*(.*?)\s*$")
 _LEFT_OUT = re.compile(r"^\s*-\s*([^#;=\s]+)\s*$")
-_SEVERAL = re.compile(r"[*?\[]")
 
 
 def read_after(host: Host, ours: str) -> list[str]:

@@ -25,7 +25,7 @@ from .._core.converge import (
     Outcome,
     Refused,
     converge,
-    describe,
+    ineffective,
 )
 from .._core.errors import reason
 from .._core.state_store import StateFile
@@ -157,7 +157,7 @@ class Saved(Sysctls):
                 self.failures[f"live {name}"] = f"{name} = {change.after}: {_why(error)}"
         self._again(host)
         for change in self.plan(self._desired, self.read(host)):
-            self.failures[f"live {change.path[1]}"] = f"{describe(change)}: accepted, and read back as before"
+            self.failures[f"live {change.path[1]}"] = ineffective(change)
 
 
 def saved(host: Host) -> StateFile | None:

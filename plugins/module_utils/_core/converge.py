@@ -248,6 +248,11 @@ def describe(change: Change) -> str:
     return f"{' '.join(change.path)}: {_show(change.before)} -> {_show(change.after)}"
 
 
+def ineffective(change: Change) -> str:
+    """Return the line for a step that the kernel or a driver took without doing it."""
+    return f"{describe(change)}: accepted, and read back as before"
+
+
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Yield where two bodies differ, each place with both values if they are short."""
     for key in [*before, *(key for key in after if key not in before)]:

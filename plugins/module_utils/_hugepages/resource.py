@@ -29,8 +29,8 @@ from .._core.converge import (
     Refused,
     brief,
     converge,
-    describe,
     half_way,
+    ineffective,
 )
 from .._core.errors import in_words, reason
 from .._core.sizes import human_size, parse_size, size_token
@@ -125,7 +125,7 @@ class Hugepages:
             raise half_way(error, stands, saved=True, nothing="nothing else was changed") from error
         if self._each:
             for change in self.plan(self._desired, self.read(host)):
-                self.failures[_what(change)] = f"{describe(change)}: accepted, and read back as before"
+                self.failures[_what(change)] = ineffective(change)
 
     def _carry_out(self, host: Host, change: Change, state: HugepageState) -> None:
         desired = {mount.path: mount for mount in self._desired.mounts} if self._desired.present else {}

@@ -25,8 +25,8 @@ from .._core.converge import (
     Refused,
     brief,
     converge,
-    describe,
     half_way,
+    ineffective,
 )
 from .._core.errors import in_words
 from .._core.system import Host
@@ -237,7 +237,7 @@ class Nics:
         try:
             configure(host, target, applied, self._note)
         except (CoreError, OSError) as error:
-            self._failed.setdefault(target.name, []).append(f"{error}")
+            self._failed.setdefault(target.name, []).append(in_words(error))
 
     def _note(self, step: Sequence[Change], error: ApplyFailed) -> None:
         self._refused.update(map(signature, step))
@@ -274,7 +274,7 @@ class Nics:
         state = self.read(host)
         for step in _steps(state, self._only):
             if self._each:
-                words = ApplyFailed(f"{describe(step)}: accepted, and read back as before")
+                words = ApplyFailed(ineffective(step))
                 self._note([step], words)
             elif _concerns_others(step, state):
                 self._refused.add(signature(step))
