@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import io
 import json
@@ -97,17 +98,28 @@ def run(name: str, options: Mapping[str, Any], check: bool = False) -> dict[str,
 
 
 def _say(name: str, options: Mapping[str, Any], check: bool) -> str:
+    return _said({**options, "_ansible_check_mode": check}, module(name).main)
+
+
+def _said(arguments: Mapping[str, Any], main: Callable[[], None]) -> str:
     said = io.StringIO()
-    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check}}).encode()
+    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
     basic._ANSIBLE_PROFILE = "legacy"
     with redirect_stdout(said), suppress(SystemExit):
-        module(name).main()
+        main()
     return said.getvalue()
 
 
 def module(name: str) -> Any:
     """Import a module; a process that forks many does it before."""
+    _import_the_rest()
     return importlib.import_module(f"{MODULES}.{name}")
+
+
+@functools.cache
+def _import_the_rest() -> None:
+    """Import what Ansible imports only when a module begins or ends; a child can be a user who may not read it."""
+    _said({}, lambda: basic.AnsibleModule(argument_spec={}).exit_json())
 
 
 def enter(pid: int) -> None:
