@@ -65,15 +65,14 @@ def test_an_unknown_account_takes_as_long_as_a_wrong_password(app: Flask, monkey
     with parts.database.transaction() as db:
         db(db.users.email == ADMIN).update(password_hash=slow.hash(PASSWORD))
 
-    def median(email: str) -> float:
-        times = []
-        for _ in range(7):
-            began = time.perf_counter()
-            assert login(app.test_client(), email, "wrong").status_code == 401
-            times.append(time.perf_counter() - began)
-        return statistics.median(times)
+    def seconds(email: str) -> float:
+        began = time.perf_counter()
+        assert login(app.test_client(), email, "wrong").status_code == 401
+        return time.perf_counter() - began
 
-    assert 0.5 < median("nobody@example.com") / median(ADMIN) < 2
+    # In turns, as the machine may be busy for a while.
+    ratios = [seconds("nobody@example.com") / seconds(ADMIN) for _ in range(9)]
+    assert 0.5 < statistics.median(ratios) < 2
 
 
 def test_refresh_continues_the_session(admin: Caller) -> None:
