@@ -25,7 +25,7 @@ from tests.support.site import (
 CAPABILITIES = {"NET_ADMIN": 12, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
 OLD_ENGINE = int(docker("version", "--format", "{{.Server.Version}}").split(".")[0]) < 23
 GO_CAPABILITIES = ["SYS_ADMIN"] if OLD_ENGINE else ["BPF", "PERFMON", "NET_ADMIN"]
-UIDS = {"flask-backend": 10001, "go-backend": 10002, "webui": 10003, "postgres": 10004}
+UIDS = {"flask-backend": 561, "go-backend": 562, "webui": 563, "postgres": 564}
 
 
 @pytest.mark.parametrize("service", SERVICES)

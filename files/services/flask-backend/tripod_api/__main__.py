@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging.config
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from . import config, logs
 from .database import Database, DatabaseUnavailable
@@ -53,13 +50,9 @@ def main() -> None:
     """Run the service."""
     # The first process of a container ignores a signal it does not handle, so a stop would wait for the kill.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    metrics = Path(tempfile.gettempdir()) / f"tripod-api-metrics-{os.getuid()}"
     try:
         settings = config.load()
         logging.config.dictConfig(logs.configuration(settings.log_level))
-        shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir(mode=0o700)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         prepare(settings)
     except (config.ConfigError, DatabaseUnavailable) as error:
         logging.config.dictConfig(logs.configuration("INFO"))

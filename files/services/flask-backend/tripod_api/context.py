@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -33,6 +34,7 @@ class Services:
     sessions: Sessions
     throttle: Throttle
     dataplane: Dataplane
+    pause: Callable[[float], None] = time.sleep
 
 
 def services() -> Services:

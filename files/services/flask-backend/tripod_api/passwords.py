@@ -1,10 +1,40 @@
-"""bcrypt, and a check that takes as long for an account that does not exist."""
+"""bcrypt, and a check that takes as long for an account that does not exist; and what makes a password a good one."""
 
 from __future__ import annotations
 
-import bcrypt
+import os
+import re
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
-from .schemas import PASSWORD_BYTES
+import bcrypt
+from zxcvbn import zxcvbn
+
+from .config import PASSWORD_LENGTH
+from .errors import ApiError
+
+T = TypeVar("T")
+
+# bcrypt reads no further; a longer password would let its first 72 bytes sign in alone.
+PASSWORD_BYTES = 72
+
+# Of a worker's sixteen threads, half may wait for bcrypt: in all, for one account, from one address.
+ADMITTED = 8
+ADMITTED_ACCOUNT = 2
+ADMITTED_ADDRESS = 4
+# Of the CPUs, shared between the two workers. Behind everything else that wants one.
+LANES = max(1, len(os.sched_getaffinity(0)) // 4)
+NICE = 5
+
+# zxcvbn's score of a password that takes more than a hundred million guesses; and how much of one is looked at, as its
+# time grows with the square of the length.
+SCORE = 3
+JUDGED = 40
 
 
 class Passwords:
@@ -17,14 +47,87 @@ class Passwords:
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._nobody = bcrypt.hashpw(b"", bcrypt.gensalt(rounds))
+        self._lanes = ThreadPoolExecutor(LANES, "bcrypt", initializer=_step_back)
+        self._lock = threading.Lock()
+        self._within: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def admission(self, address: str, account: str) -> Iterator[None]:
+        """Let so many in at a time as leave threads to all others.
+
+        Raises:
+            ApiError: 429, as there are too many already.
+        """
+        places = {("all", ""): ADMITTED, ("account", account): ADMITTED_ACCOUNT, ("address", address): ADMITTED_ADDRESS}
+        with self._lock:
+            if any(self._within[place] >= most for place, most in places.items()):
+                raise ApiError(
+                    429, "busy", "Too many sign-ins are being checked; try again in a second.", Retry_After="1"
+                )
+            self._within.update(places.keys())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._within.subtract(places.keys())
+                self._within += Counter()
 
     def hash(self, password: str) -> str:
         """Return the hash to store; at most 72 bytes, which the schemas see to."""
-        return bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._rounds)).decode()
+        given = normal(password).encode()
+        return self._run(lambda: bcrypt.hashpw(given, bcrypt.gensalt(self._rounds)).decode())
 
     def check(self, password: str, stored: str | None) -> bool:
         """Tell whether the password is right; without an account the work is done all the same."""
-        given = password.encode()
-        fits = len(given) <= PASSWORD_BYTES
-        right = bcrypt.checkpw(given[:PASSWORD_BYTES], stored.encode() if stored else self._nobody)
-        return right and fits and stored is not None
+        right = False
+        for form in _forms(password):
+            given = form.encode()
+            fits = len(given) <= PASSWORD_BYTES
+            against = stored.encode() if stored else self._nobody
+            same = self._run(lambda: bcrypt.checkpw(given[:PASSWORD_BYTES], against))  # noqa: B023
+            right = right or (same and fits)
+        return right and stored is not None
+
+    def _run(self, work: Callable[[], T]) -> T:
+        return self._lanes.submit(work).result()
+
+
+def normal(password: str) -> str:
+    """Return the form that is hashed: what looks the same on two keyboards is the same."""
+    return unicodedata.normalize("NFC", password)
+
+
+def judge(password: str, words: Iterable[str]) -> None:
+    """Refuse a password that is soon guessed.
+
+    Args:
+        password: Its form was checked already.
+        words: What whoever guesses would try first: the account's address and name.
+
+    Raises:
+        ApiError: 422, with what is wrong.
+    """
+    plain = unicodedata.normalize("NFKC", password)
+    told = {word.lower() for text in words for word in [text, *re.split(r"[\W_]+", text)] if len(word) > 2}
+    # zxcvbn weighs known words lightly, and does not see that nothing else is there.
+    rest = plain.lower()
+    for word in sorted(told, key=len, reverse=True):
+        rest = rest.replace(word, "").replace(word[::-1], "")
+    result = zxcvbn(plain[:JUDGED], user_inputs=sorted(told | {"tripod", "baremetal"}))
+    if result["score"] >= SCORE and len(rest) >= PASSWORD_LENGTH // 2:
+        return
+    reason = result["feedback"]["warning"] or "It is soon guessed, or made of the account's own words."
+    advice = "Take several words that don't belong together, or a generated one."
+    raise ApiError(422, "weak_password", f"password: {reason.rstrip('.')}. {advice}")
+
+
+def _forms(password: str) -> list[str]:
+    """Return the forms in which a password may have been hashed: today's, and how it was typed in the past."""
+    forms = (normal(password), password, unicodedata.normalize("NFD", password))
+    return list(dict.fromkeys(forms))
+
+
+def _step_back() -> None:
+    # On Linux the number is a thread's; a niced one yields to whatever serves the others.
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
