@@ -102,6 +102,18 @@ def test_a_request_without_networks_is_of_the_loopback_alone():
     assert [len(chain.rules) for chain in chains.values()] == [2, 0, 0, 0]
 
 
+def test_what_publishes_nothing_is_reached_from_nowhere_and_who_has_no_ports_talks_to_nobody():
+    request = parse(
+        {
+            "networks": [{"name": "db", "bridge": "db0", "subnets": ["172.31.1.0/24"]}],
+            "processes": [{"name": "go", "uid": 562}],
+        }
+    )
+    forward, output = (ruleset.chains(request)[name].lines() for name in ("forward", "output"))
+    assert not any("published ports" in line for line in forward)
+    assert [line.rpartition("tripod: ")[2] for line in output[1:]] == ["go's answers\"", "go to elsewhere\""]
+
+
 def test_a_table_that_is_not_there_is_made():
     changes = plan(REQUEST, FirewallState())
     assert [change.path[-1] for change in changes] == ["prerouting", "input", "forward", "output", "firewall"]
