@@ -58,6 +58,7 @@ reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.lock import changing
 from ..module_utils._core.module import answering
 from ..module_utils._core.names import absolute_path
 from ..module_utils._core.system import Host
@@ -73,9 +74,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with answering(module):
+    with answering(module), changing(Host(), module.check_mode) as host:
         resource = OwnedTree(absolute_path(module.params["path"]), module.params["user"], module.params["former"])
-        module.exit_json(**exit_arguments(converge(resource, True, Host(), check=module.check_mode)))
+        module.exit_json(**exit_arguments(converge(resource, True, host, check=module.check_mode)))
 
 
 if __name__ == "__main__":

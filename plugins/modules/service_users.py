@@ -72,6 +72,7 @@ reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.converge import converge, exit_arguments
+from ..module_utils._core.lock import changing
 from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._deploy.service_users import USER, ServiceUsers, parse
@@ -85,9 +86,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with answering(module):
+    with answering(module), changing(Host(), module.check_mode) as host:
         resource, present = ServiceUsers(parse(module.params["users"])), module.params["state"] == "present"
-        module.exit_json(**exit_arguments(converge(resource, present, Host(), check=module.check_mode)))
+        module.exit_json(**exit_arguments(converge(resource, present, host, check=module.check_mode)))
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_what_publishes_nothing_is_reached_from_nowhere_and_who_has_no_ports_tal
     )
     forward, output = (ruleset.chains(request)[name].lines() for name in ("forward", "output"))
     assert not any("published ports" in line for line in forward)
-    assert [line.rpartition("tripod: ")[2] for line in output[1:]] == ["go's answers\"", "go to elsewhere\""]
+    assert [line.rpartition("tripod: ")[2] for line in output[1:]] == ["go's answers\"", 'go to elsewhere"']
 
 
 def test_a_table_that_is_not_there_is_made():
