@@ -13,7 +13,7 @@ author: Tripod contributors (@tripod)
 description:
   - Gives every entry below a directory that belongs to a former user or group of a service to the present one. What
     belongs to others stays as it is. No symbolic link is followed.
-  - A directory that itself belongs to neither is refused, as it may be somebody else's.
+  - A directory that itself belongs to neither is refused, as it may be somebody else's, unless it is empty.
   - Nothing may use the directory meanwhile. A run that was killed half way is completed by the next one.
 extends_documentation_fragment:
   - tripod.baremetal.attributes

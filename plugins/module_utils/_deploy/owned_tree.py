@@ -58,9 +58,14 @@ class OwnedTree:
         return TreeState((status.st_uid, status.st_gid), counts)
 
     def validate(self, desired: bool, state: TreeState) -> None:
-        """Refuse a tree that belongs to neither: it may be somebody else's altogether."""
+        """Refuse a tree that belongs to neither: it may be somebody else's altogether.
+
+        One that is empty is nobody's yet: the engine gives a new volume to whom the image's directory belongs, when a
+        container first has it.
+        """
         findings = Findings()
-        if state.top and state.top[0] not in {self.user, *self.former}:
+        holds_something = sum(state.entries.values()) > 1
+        if state.top and holds_something and state.top[0] not in {self.user, *self.former}:
             known = ", ".join(map(str, sorted({self.user, *self.former})))
             findings.add(
                 f"{self.path} belongs to uid {state.top[0]}, and not to {known}: where it is the service's all the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Refused
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.owned_tree import OwnedTree, TreeState
 
 TREE = OwnedTree("/data", 564, [10004, 564])
@@ -29,6 +30,17 @@ def test_a_tree_of_somebody_else_is_refused_with_both_ways_out():
         Refused, match=r"uid 101, and not to 564, 10004: .*former users, or run 'chown -R 564:564 /data'"
     ):
         TREE.validate(True, TreeState((101, 101), {(101, 101): 3}))
+
+
+def test_an_empty_directory_is_nobody_s_yet(tmp_path):
+    """As a volume is that the engine has just made, and no container had yet."""
+    tree = OwnedTree(str(tmp_path), 564, [10004])
+    state = tree.read(Host())
+    tree.validate(True, state)
+    assert tree.plan(True, state) == []
+    (tmp_path / "somebody's").touch()
+    with pytest.raises(Refused):
+        tree.validate(True, tree.read(Host()))
 
 
 def test_a_file_is_no_tree(machine):
