@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -10,12 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bcrypt
 from zxcvbn import zxcvbn
 
-from .config import PASSWORD_LENGTH
 from .errors import ApiError
 
 T = TypeVar("T")
@@ -31,10 +31,17 @@ ADMITTED_ADDRESS = 4
 LANES = max(1, len(os.sched_getaffinity(0)) // 4)
 NICE = 5
 
-# zxcvbn's score of a password that takes more than a hundred million guesses; and how much of one is looked at, as its
-# time grows with the square of the length.
+# zxcvbn's score of a password that takes more than a hundred million guesses, and of what is left of one without the
+# words that anybody would try; how much of one is looked at, as its time grows with the square of the length; and how
+# many different characters it has at least.
 SCORE = 3
+REST_SCORE = 2
 JUDGED = 40
+DIFFERENT = 5
+# Tried first for this service, and the best known of all that zxcvbn does not know.
+COMMON = frozenset({"tripod", "baremetal", "correcthorsebatterystaple"})
+# zxcvbn knows the words and walks of Latin keyboards; the same keys have these letters on a Russian one.
+LATIN_KEYS = str.maketrans("йцукенгшщзхъфывапролджэячсмитьбю", "qwertyuiop[]asdfghjkl;'zxcvbnm,.")
 
 
 class Passwords:
@@ -107,18 +114,33 @@ def judge(password: str, words: Iterable[str]) -> None:
     Raises:
         ApiError: 422, with what is wrong.
     """
-    plain = unicodedata.normalize("NFKC", password)
-    told = {word.lower() for text in words for word in [text, *re.split(r"[\W_]+", text)] if len(word) > 2}
-    # zxcvbn weighs known words lightly, and does not see that nothing else is there.
-    rest = plain.lower()
-    for word in sorted(told, key=len, reverse=True):
-        rest = rest.replace(word, "").replace(word[::-1], "")
-    result = zxcvbn(plain[:JUDGED], user_inputs=sorted(told | {"tripod", "baremetal"}))
-    if result["score"] >= SCORE and len(rest) >= PASSWORD_LENGTH // 2:
+    told = COMMON | {word.lower() for text in words for word in [text, *re.split(r"[\W_]+", text)] if len(word) > 2}
+    for plain in _readings(password):
+        _require(zxcvbn(plain[:JUDGED], user_inputs=sorted(told)), SCORE if len(set(plain)) >= DIFFERENT else math.inf)
+        # zxcvbn weighs known words lightly, and does not see that nothing else is there.
+        rest = plain.lower()
+        for word in sorted(told, key=len, reverse=True):
+            rest = rest.replace(word, "").replace(word[::-1], "")
+        if rest != plain.lower():
+            _require(zxcvbn(rest[:JUDGED]) if rest else {"score": 0}, REST_SCORE)
+
+
+def _require(result: dict[str, Any], score: float) -> None:
+    if result["score"] >= score:
         return
-    reason = result["feedback"]["warning"] or "It is soon guessed, or made of the account's own words."
+    reason = result.get("feedback", {}).get("warning") or "It is soon guessed, or made of the account's own words."
     advice = "Take several words that don't belong together, or a generated one."
     raise ApiError(422, "weak_password", f"password: {reason.rstrip('.')}. {advice}")
+
+
+def _readings(password: str) -> list[str]:
+    """Return what whoever guesses would see in it: without accents, without what separates, on a Latin keyboard."""
+    letters = unicodedata.normalize("NFKD", password)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    separators = Counter(letter for letter in plain if not letter.isalnum()).most_common(1)
+    joined = plain.replace(separators[0][0], "") if separators else plain
+    keys = unicodedata.normalize("NFKC", password).lower().translate(LATIN_KEYS)
+    return list(dict.fromkeys((plain, joined, keys)))
 
 
 def _forms(password: str) -> list[str]:
