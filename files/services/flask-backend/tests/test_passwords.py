@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import string
 import unicodedata
@@ -16,6 +17,7 @@ from flask import Flask
 from tripod_api import reset_password
 from tripod_api.__main__ import prepare
 from tripod_api.config import ConfigError, Settings
+from tripod_api.hasher import NICE, Hasher
 from tripod_api.passwords import Passwords, judge
 
 GOOD = "gravel tuba sixteen"
@@ -218,3 +220,23 @@ def test_a_recovery_says_what_is_wrong(
     (tmp_path / "new").write_text(password)
     assert reset_password.main([who, "--password-file", str(tmp_path / "new")]) == 1
     assert reason in capsys.readouterr().err
+
+
+def test_a_killed_hasher_is_replaced() -> None:
+    hasher = Hasher()
+    try:
+        stored = hasher.hash(GOOD.encode(), 4)
+        first = hasher._child
+        assert first
+        first.kill()
+        assert hasher.check(GOOD.encode(), stored)
+        assert hasher._child is not first
+        assert not hasher.check(b"", stored)
+        assert os.getpriority(os.PRIO_PROCESS, hasher._child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICE  # type: ignore[union-attr]
+    finally:
+        hasher.close()
+
+
+def test_a_password_of_any_bytes_gets_an_answer(app: Flask) -> None:
+    for odd in ("nul\0in the middle", "two\nlines of it", " ", "\u2028 \x85 \x1c", "e" * 1024):
+        assert login(app, ADMIN, odd) == 401, odd

@@ -10,7 +10,7 @@ import time
 
 from . import config, logs
 from .database import Database, DatabaseUnavailable
-from .passwords import Passwords
+from .passwords import Passwords, close
 from .users import create_first_admin
 
 logger = logging.getLogger("tripod_api")
@@ -44,6 +44,7 @@ def prepare(settings: config.Settings) -> None:
     database.migrate()
     if create_first_admin(database, Passwords(settings.bcrypt_rounds), settings):
         logger.info("first admin created", extra={"email": settings.admin_email})
+        close()
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ def login() -> Response:
     shown = email or "(no address)"
     user = None
     try:
+        parts.passwords.look_in(network(_address()), account)
         with parts.database.transaction() as db:
             if email is not None:
                 user = db(db.users.email == email).select().first()
