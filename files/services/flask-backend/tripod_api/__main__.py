@@ -44,7 +44,6 @@ def prepare(settings: config.Settings) -> None:
     database.migrate()
     if create_first_admin(database, Passwords(settings.bcrypt_rounds), settings):
         logger.info("first admin created", extra={"email": settings.admin_email})
-        close()
 
 
 def main() -> None:
@@ -59,6 +58,7 @@ def main() -> None:
         logging.config.dictConfig(logs.configuration("INFO"))
         logger.critical("cannot start: %s", error)
         sys.exit(1)
+    close()
     # Replaced rather than started, so that gunicorn is the process that gets the signals.
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tripod_api.gunicorn_conf"]
     os.execv(sys.executable, gunicorn)  # noqa: S606

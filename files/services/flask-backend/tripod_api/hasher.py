@@ -10,6 +10,7 @@ import atexit
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import bcrypt
 
@@ -33,10 +34,13 @@ class Hasher:
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.communicate()
-            self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
 
     def _ask(self, question: str) -> str:
         for _ in range(2):
