@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-ways test-killed test-site test-metal test-metal-full test-newcomer bench vm docs build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-ways test-killed test-site test-metal test-metal-full test-newcomer bench vm docs requirements build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -66,6 +66,9 @@ docs: ## Write the roles' READMEs from their specifications, and build the docum
 	@$(PYTHON) -m tools.bootstrap --test
 	@.venv/bin/python -m tools.role_docs
 	@.venv/bin/python -m tools.pages
+
+requirements: ## Pin what flask-backend's image installs (ARGS=--upgrade for the newest of all)
+	@$(PYTHON) -m tools.requirements $(ARGS)
 
 build: ## Build the collection's artefact into build/ (ARGS="--repository URL" to publish it)
 	@$(PYTHON) -m tools.collection $(ARGS)

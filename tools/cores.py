@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +41,9 @@ class Core:
 CORES = (Core("2.17.14", ("3.11", "3.12", "3.10")), Core("2.21.5", ("3.13", "3.12", "3.14")))
 
 
-def interpreter(core: Core) -> Path | None:
-    """Return an interpreter for a release, on the path or among pyenv's; None where there is none."""
-    for version in core.pythons:
+def interpreter(versions: Iterable[str]) -> Path | None:
+    """Return the first interpreter of some versions, on the path or among pyenv's; None where there is none."""
+    for version in versions:
         for place in _places(version):
             if _runs(place, version):
                 return place
@@ -70,7 +70,7 @@ def provide(core: Core) -> Path | None:
     program = place / "bin" / "ansible-playbook"
     if program.exists():
         return place
-    python = interpreter(core)
+    python = interpreter(core.pythons)
     if python is None:
         return None
     shutil.rmtree(place, ignore_errors=True)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from .._boot import sysctl_resource as sysctl
 from .._core import lock, state_store
-from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, diff
+from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, described, diff
 from .._core.errors import in_words, reason
 from .._core.names import interface_fault, path_fault
 from .._core.system import Host
@@ -35,8 +35,6 @@ from .._xdp import bpffs, policy_map, program
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
 # What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
 FAILURES = "/run/tripod/failures.json"
-
-_FEW = 20  # entries of a policy that are listed one by one
 
 log = logging.getLogger("tripod-host")
 
@@ -109,13 +107,8 @@ class Result:
 
     @property
     def lines(self) -> list[str]:
-        """Return a line for each change; for the entries of a policy, where they are many, one with their numbers."""
-        entries = policy_map.entry_changes(self.changes) if self.kind == policy_map.KIND else ()
-        if len(entries) <= _FEW:
-            return [describe(change) for change in self.changes]
-        numbers = ", ".join(f"{count} {what}" for what, count in policy_map.counts(entries).items())
-        others = [describe(change) for change in self.changes[len(entries) :]]
-        return [f"{len(entries)} entries of {entries[0].path[0]}: {numbers}", *others]
+        """Return a line for each change; one for all entries of a policy, where they are many."""
+        return described(self.changes)
 
 
 def reapply(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import ApplyFailed, Change, Findings, Impossible, Outcome, Refused, converge
+from .._core.converge import ApplyFailed, Change, Findings, Impossible, Outcome, Refused, converge, tally
 from .._core.errors import in_words, reason
 from .._core.names import absolute_path, interface_name
 from .._core.system import Host
@@ -267,11 +267,7 @@ def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:
 
 def counts(changes: Sequence[Change]) -> dict[str, int]:
     """Return how many entries a plan adds, removes and changes."""
-    tally = Counter(
-        "added" if change.before is None else "removed" if change.after is None else "modified"
-        for change in entry_changes(changes)
-    )
-    return {name: tally[name] for name in ("added", "removed", "modified")}
+    return tally(entry_changes(changes))
 
 
 def own_entries(desired: Policy, state: Tables) -> dict[Prefix, str]:

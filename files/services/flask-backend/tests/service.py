@@ -18,6 +18,7 @@ from tripod_api.config import Database
 
 ADMIN = "admin@example.com"
 SECRETS = {"JWT_SECRET": "jWq8cN4rT6yB2mKxZ0pLhVfD3sGaE7uI", "ADMIN_PASSWORD": "tK9vR2nXw5qH8bYc"}
+LOGIN = {"email": ADMIN, "password": SECRETS["ADMIN_PASSWORD"]}
 
 
 def free_port() -> int:
@@ -25,6 +26,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def children(process: int) -> list[int]:
+    found = Path("/proc").glob(f"{process}/task/*/children")
+    return [int(child) for path in found for child in path.read_text().split()]
 
 
 class Service:
@@ -81,15 +87,14 @@ class Service:
             time.sleep(0.05)
 
     def login(self) -> tuple[int, Any]:
-        return self("POST", "/api/v1/auth/login", {"email": ADMIN, "password": SECRETS["ADMIN_PASSWORD"]})
+        return self("POST", "/api/v1/auth/login", LOGIN)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(25)
 
     def children(self) -> list[int]:
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(child) for child in found.split()]
+        return children(self.process.pid)
 
     def kill(self) -> None:
         if self.process.poll() is None:

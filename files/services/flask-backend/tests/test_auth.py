@@ -129,6 +129,23 @@ def test_the_grace_is_short_and_bounded(app: Flask, admin: Caller) -> None:
     assert kept("GET", "/auth/me").json["code"] == "session_ended"
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.015, 0.06, 2.0])
+def test_a_reload_within_a_reload_goes_on(admin: Caller, pause: float) -> None:
+    first = refresh(admin)
+    time.sleep(pause)
+    second = refresh(admin)
+    for answer in (first, second):
+        assert answer.status_code == 200
+        tab = replace(admin, access=answer.json["access_token"], refresh=answer.json["refresh_token"])
+        assert tab.refreshed()("GET", "/auth/me").status_code == 200
+
+
+def test_an_answer_that_got_lost_ends_nothing(admin: Caller) -> None:
+    for _ in range(3):
+        assert refresh(admin).status_code == 200
+    assert admin.refreshed().refreshed()("GET", "/auth/me").status_code == 200
+
+
 def test_of_parallel_refreshes_all_go_on(app: Flask, admin: Caller) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: refresh(replace(admin, client=app.test_client())), range(16)))
@@ -202,6 +219,13 @@ GOOD = {"iss": "tripod", "aud": "tripod-api", "sub": "1", "sid": "1", "jti": "x"
             for claim in ("exp", "iat", "aud", "iss")
             for odd in ([1], {"a": 1}, None, [[]], "x")
         ],
+        *[
+            ("Bearer " + signed(GOOD | {claim: odd}), "invalid_token")
+            for claim in ("sub", "jti")
+            for odd in ([1], {"a": 1}, None, 1, True)
+        ],
+        *[("Bearer " + signed(GOOD | {"nbf": odd}), "invalid_token") for odd in ([1], {"a": 1}, "x", 1 << 33)],
+        ("Bearer " + signed(GOOD | {"exp": 1e400}), "invalid_token"),
         *[(f"Bearer {head}.{head}.AAAA", "invalid_token") for head in ("W10", "bnVsbA", "MQ", DEEP)],
         ("Bearer " + jwt.encode({k: v for k, v in GOOD.items() if k != "jti"}, JWT_SECRET), "invalid_token"),
         ("Bearer é", "invalid_token"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import string
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ from flask import Flask
 from tripod_api import reset_password
 from tripod_api.__main__ import prepare
 from tripod_api.config import ConfigError, Settings
-from tripod_api.passwords import Passwords
+from tripod_api.hasher import NICE, Hasher
+from tripod_api.passwords import Passwords, judge
 
 GOOD = "gravel tuba sixteen"
 
@@ -44,6 +48,20 @@ def login(app: Flask, email: str, password: str) -> int:
         "\u3000" * 12,
         "\u00a0" * 12,
         "tripodtripodtripod",
+        "Tripod2026!!",
+        "tripod-admin",
+        "tripod.baremetal",
+        "noralindqvist2026",
+        "1qaz2wsx3edc",
+        "zxcvbnm,./12",
+        "\u0439\u0446\u0443\u043a\u0435\u043d\u0433\u0448\u0449\u0437\u0445\u044a",
+        "\u043f\u0430\u0440\u043e\u043b\u044c123456",
+        "p.a.s.s.w.o.r.d",
+        "pass word pass word",
+        "Winter2023!!",
+        "a\u00e1\u00e0\u00e2\u00e4\u00e3\u00e5\u0101a\u00e1\u00e0\u00e2",
+        "20240101120000",
+        "correct horse battery staple",
     ],
 )
 def test_what_is_soon_guessed_is_refused(app: Flask, admin: Caller, weak: str) -> None:
@@ -57,6 +75,13 @@ def test_what_is_soon_guessed_is_refused(app: Flask, admin: Caller, weak: str) -
     mine = sign_in(app, who["email"], GOOD)
     own = mine("PUT", "/auth/me/password", json={"current_password": GOOD, "new_password": weak})
     assert (own.status_code, own.json["code"]) == (422, "weak_password")
+
+
+@pytest.mark.parametrize(("alphabet", "length"), [(string.ascii_lowercase, 16), (string.printable[:94], 12)])
+def test_what_a_generator_makes_is_taken(alphabet: str, length: int) -> None:
+    generator = random.Random(7)  # noqa: S311
+    for _ in range(50):
+        judge("".join(generator.choices(alphabet, k=length)), ["new.person@example.com", "Nora Lindqvist"])
 
 
 def test_the_first_admin_is_held_to_it_too(settings: Settings) -> None:
@@ -195,3 +220,23 @@ def test_a_recovery_says_what_is_wrong(
     (tmp_path / "new").write_text(password)
     assert reset_password.main([who, "--password-file", str(tmp_path / "new")]) == 1
     assert reason in capsys.readouterr().err
+
+
+def test_a_killed_hasher_is_replaced() -> None:
+    hasher = Hasher()
+    try:
+        stored = hasher.hash(GOOD.encode(), 4)
+        first = hasher._child
+        assert first
+        first.kill()
+        assert hasher.check(GOOD.encode(), stored)
+        assert hasher._child is not first
+        assert not hasher.check(b"", stored)
+        assert os.getpriority(os.PRIO_PROCESS, hasher._child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICE  # type: ignore[union-attr]
+    finally:
+        hasher.close()
+
+
+def test_a_password_of_any_bytes_gets_an_answer(app: Flask) -> None:
+    for odd in ("nul\0in the middle", "two\nlines of it", " ", "\u2028 \x85 \x1c", "e" * 1024):
+        assert login(app, ADMIN, odd) == 401, odd

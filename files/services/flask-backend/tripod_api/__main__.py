@@ -10,7 +10,7 @@ import time
 
 from . import config, logs
 from .database import Database, DatabaseUnavailable
-from .passwords import Passwords
+from .passwords import Passwords, close
 from .users import create_first_admin
 
 logger = logging.getLogger("tripod_api")
@@ -58,6 +58,7 @@ def main() -> None:
         logging.config.dictConfig(logs.configuration("INFO"))
         logger.critical("cannot start: %s", error)
         sys.exit(1)
+    close()
     # Replaced rather than started, so that gunicorn is the process that gets the signals.
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tripod_api.gunicorn_conf"]
     os.execv(sys.executable, gunicorn)  # noqa: S606

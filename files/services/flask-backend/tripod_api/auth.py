@@ -12,7 +12,7 @@ from .errors import ApiError
 from .passwords import judge
 from .schemas import Login, NewPassword, Refresh, body, sign_in_address
 from .sessions import Grant, revoke_others, unauthorized
-from .throttle import Attempt
+from .throttle import Attempt, network
 from .users import public
 
 logger = logging.getLogger(__name__)
@@ -48,11 +48,12 @@ def login() -> Response:
     shown = email or "(no address)"
     user = None
     try:
+        parts.passwords.look_in(network(_address()), account)
         with parts.database.transaction() as db:
             if email is not None:
                 user = db(db.users.email == email).select().first()
             attempt = parts.throttle.admit(db, _address(), account, user.id if user else None)
-        with parts.passwords.admission(_address(), account):
+        with parts.passwords.admission(network(_address()), account):
             # No connection is held meanwhile: bcrypt takes a quarter of a second.
             right = parts.passwords.check(wanted.password, user.password_hash if user else None)
             grant = parts.sessions.start(user.id, user.password_hash) if user and right else None
@@ -99,7 +100,7 @@ def change_password() -> tuple[str, int]:
     parts, user = services(), principal().user
     with parts.database.transaction() as db:
         attempt = parts.throttle.admit(db, _address(), user.email, user.id)
-    with parts.passwords.admission(_address(), user.email):
+    with parts.passwords.admission(network(_address()), user.email):
         right = parts.passwords.check(wanted.current_password, user.password_hash)
         if not right:
             _count(attempt)

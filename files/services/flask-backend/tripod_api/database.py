@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -135,6 +136,8 @@ class Database:
         # PyDAL's own holds a lock of the whole process while it tries a connection, so that a server which does not
         # answer would be waited for by one thread after the other.
         self._pool: deque[Any] = deque(maxlen=POOL_SIZE)
+        # The driver of SQLite complains of a connection that is forgotten rather than closed.
+        weakref.finalize(self, _close, self._pool)
         self._circuit = _Circuit()
         if address.type == "postgres":
             deadline.install()
@@ -301,3 +304,8 @@ class Database:
         )
         self._give_back(dal._adapter, (dal._adapter.driver.Error,))
         return dal
+
+
+def _close(pool: deque[Any]) -> None:
+    while pool:
+        pool.pop().close()

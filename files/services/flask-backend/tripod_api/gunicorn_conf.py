@@ -6,6 +6,7 @@ from typing import Any
 
 # Every public name here is taken for a setting.
 from tripod_api import metrics as _metrics
+from tripod_api import passwords as _passwords  # noqa: F401  (its lanes are shared by the workers)
 from tripod_api import worker as _worker
 from tripod_api.config import load as _load
 from tripod_api.logs import configuration as _configuration

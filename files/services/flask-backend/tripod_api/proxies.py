@@ -86,7 +86,8 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def _read(text: str) -> Address | None:
-    text = text.strip()
+    # A zone, as in fe80::1%eth0, is a name within the host that wrote it.
+    text = text.strip().partition("%")[0]
     found = WITH_PORT.fullmatch(text)
     try:
         address = ipaddress.ip_address((found[1] or found[2]) if found else text)

@@ -21,6 +21,7 @@ from .errors import ApiError
 PLACES = 1 << 16
 KNOWN_CLIENTS = 16
 KNOWN_FOR = timedelta(days=90)
+NOBODY = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Throttle:
             self._wait(db, PER_ACCOUNT, account),
             self._wait(db, PER_ADDRESS, network(address)),
         )
-        known = user_id is not None and self._knows(db, user_id, address)
+        # Asked for nobody, too: how long it takes must not tell whether there is an account.
+        known = self._knows(db, NOBODY if user_id is None else user_id, address)
         if wait and not known:
             seconds = -(-wait // 1000)
             raise ApiError(
@@ -100,13 +102,17 @@ class Throttle:
 
     def succeeded(self, db: DAL, user_id: int, address: str) -> None:
         """Remember where an account was signed in to from; the latest few places."""
-        clients, client = db.known_clients, self._digest("client", network(address))
-        mine = clients.user_id == user_id
-        if not db(mine & (clients.client == client)).update(seen_at=now()):
-            clients.insert(user_id=user_id, client=client, seen_at=now())
-            stale = [row.id for row in db(mine).select(clients.id, orderby=~clients.seen_at)][KNOWN_CLIENTS:]
-            if stale:
-                db(clients.id.belongs(stale)).delete()
+        clients = db.known_clients
+        # Two sign-ins at once from a new place must not be a conflict for one of them.
+        db.executesql(
+            "INSERT INTO known_clients (user_id, client, seen_at) "  # noqa: S608
+            f"VALUES ({int(user_id)}, '{self._digest('client', network(address))}', '{now()}') "
+            "ON CONFLICT (user_id, client) DO UPDATE SET seen_at = excluded.seen_at"
+        )
+        mine = db(clients.user_id == user_id).select(clients.id, orderby=~clients.seen_at)
+        stale = [row.id for row in mine][KNOWN_CLIENTS:]
+        if stale:
+            db(clients.id.belongs(stale)).delete()
 
     def forget(self, db: DAL, account: str) -> None:
         """Start anew for an account."""

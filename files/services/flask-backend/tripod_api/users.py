@@ -16,6 +16,7 @@ from .errors import ApiError, explain
 from .passwords import Passwords, judge
 from .schemas import NewUser, UserChange, body, page
 from .sessions import revoke_all
+from .throttle import network
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/v1/users")
 
@@ -153,7 +154,7 @@ def remove(user_id: int) -> tuple[str, int]:
 
 def _hash(password: str) -> str:
     passwords = services().passwords
-    with passwords.admission(request.remote_addr or "", f"user {principal().user.id}"):
+    with passwords.admission(network(request.remote_addr or ""), f"user {principal().user.id}"):
         return passwords.hash(password)
 
 

@@ -60,7 +60,7 @@ class Server:
         if how == signal.SIGKILL:
             return self.kill()
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def kill(self) -> int:
         """End it as a container ends: the kernel takes the rest with process 1, wherever it is."""
@@ -91,7 +91,7 @@ class Server:
 
     def query(self, statement: str, password: str = PASSWORD, user: str = "tripod_api") -> list[tuple[object, ...]]:
         connection = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user=user, password=password, dbname="tripod", connect_timeout=5
+            host="127.0.0.1", port=self.port, user=user, password=password, dbname="tripod", connect_timeout=30
         )
         try:
             with connection, connection.cursor() as cursor:

@@ -198,8 +198,8 @@ def test_a_long_policy_is_one_line_of_the_log(caplog):
     with caplog.at_level(logging.INFO, logger="tripod-host"):
         log_results([result])
     [said] = [record.getMessage() for record in caplog.records]
-    assert said == "xdp_map-ens1: 1001 entries of ens1: 1000 added, 1 removed, 0 modified"
-    assert "1001 entries" in table([result])
+    assert said == "xdp_map-ens1: ens1 inventory: 1000 added, 1 removed, 0 modified"
+    assert "ens1 inventory: 1000 added" in table([result])
     few = Result("xdp_map-ens1", "xdp_map", gone)
     assert few.lines == ["ens1 inventory 192.0.2.0/24: drop -> absent"]
 
