@@ -301,6 +301,35 @@ options:
         description: Variable that sets the number, for the remedy.
         type: str
         default: ""
+  containers:
+    description:
+      - Limits of containers. One that the host cannot keep, or that leaves a service too little to start with, is an
+        error. An empty one is as good as none.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      variables:
+        description: What the names of the variables that set its limits begin with, for the remedy.
+        type: str
+        required: true
+      memory:
+        description: Memory, from C(64M) to that of the host.
+        type: str
+        default: ""
+      cpus:
+        description: CPUs' worth of time, from C(0.01) to the number of the host's CPUs; C(0) is no limit.
+        type: str
+        default: ""
+      pids:
+        description: Processes and threads, at least C(64).
+        type: str
+        default: ""
+      shm_size:
+        description: Shared memory, which is a part of O(containers[].memory).
+        type: str
+        default: ""
   bridges:
     description: Names of container networks, which their bridges on the host get too.
     type: list
