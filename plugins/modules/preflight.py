@@ -310,12 +310,13 @@ options:
     default: []
     version_added: 1.1.0
     suboptions:
-      variables:
-        description: What the names of the variables that set its limits begin with, for the remedy.
+      role:
+        description: The role that runs it, with whose name the variables begin that set its limits.
         type: str
+        choices: [postgres, flask_backend, webui, go_backend]
         required: true
       memory:
-        description: Memory, from C(64M) to that of the host.
+        description: Memory, from what the service takes by itself to that of the host.
         type: str
         default: ""
       cpus:

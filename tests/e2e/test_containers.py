@@ -78,7 +78,7 @@ def test_its_limits_are_the_kernel_s(service):
     assert limits.swap in (None, 0)
     assert limits.pids == given[f"{role}_pids"]
     assert limits.cpus == (cpus or None)
-    place = os.statvfs(f"/proc/{inspect(service)['State']['Pid']}/root/dev/shm")
+    place = os.statvfs(Path("/proc", str(inspect(service)["State"]["Pid"]), "root", "dev", "shm"))
     assert place.f_blocks * place.f_frsize == shm
 
 

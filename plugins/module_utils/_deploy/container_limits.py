@@ -17,15 +17,15 @@ from .._core.sizes import human_size, parse_size
 from .._core.system import Host
 from .._linux.topology import read_nodes
 
-# Without a request each service has less than half of this, which its start takes; docs/decisions has the figures.
-LEAST_MEMORY = 64 << 20
+# What each service, by its role, takes at its start and under load, and a quarter more; docs/decisions has the figures.
+LEAST_MEMORY = {"postgres": 192 << 20, "flask_backend": 192 << 20, "webui": 64 << 20, "go_backend": 32 << 20}
 LEAST_PIDS = 64
 LEAST_CPUS = 0.01  # the engine's own
 _SIZE = re.compile(r"\d+ ?([KMGTkmgt]B?)?", re.ASCII)
 
 # The options of a container's limits, for every module that takes some. An empty one is as good as none.
 LIMITS: dict[str, Any] = {
-    "variables": {"type": "str", "required": True},
+    "role": {"type": "str", "choices": list(LEAST_MEMORY), "required": True},
     "memory": {"type": "str", "default": ""},
     "cpus": {"type": "str", "default": ""},
     "pids": {"type": "str", "default": ""},
@@ -53,14 +53,14 @@ class Limits:
     """What one container may take.
 
     Attributes:
-        variables: What the names of the Ansible variables that set them begin with, for messages.
+        role: Whose variables set them, such as ``webui_memory``.
         memory: Bytes, shared memory and files in memory included.
         cpus: CPUs' worth of time; 0 for all that it is given.
         pids: Processes and threads.
         shm: Bytes below /dev/shm.
     """
 
-    variables: str
+    role: str
     memory: int | None = None
     cpus: float | None = None
     pids: int | None = None
@@ -69,20 +69,20 @@ class Limits:
     def faults(self, host: Capacity) -> Iterator[str]:
         """Return what is wrong with them on a host, each with the variable, the limit and the way out."""
         if self.memory is not None:
-            yield from self._range("memory", self.memory, LEAST_MEMORY, host.memory, human_size)
+            yield from self._range("memory", self.memory, LEAST_MEMORY[self.role], host.memory, human_size)
         if self.cpus:
             yield from self._range("cpus", self.cpus, LEAST_CPUS, host.cpus, "{:g}".format, "; 0 is no limit")
         if self.pids is not None:
             yield from self._range("pids", self.pids, LEAST_PIDS, host.pids, str)
-        whole, name = (self.memory, f"{self.variables}_memory") if self.memory else (host.memory, "memory of this host")
+        whole, name = (self.memory, f"{self.role}_memory") if self.memory else (host.memory, "memory of this host")
         if self.shm is not None and self.shm > whole:
             shown = f"{human_size(self.shm)} > {name} {human_size(whole)}"
-            yield f"{self.variables}_shm_size: {shown}, of which it is a part"
+            yield f"{self.role}_shm_size: {shown}, of which it is a part"
 
     def _range(self, name: str, value: Any, least: Any, most: Any, show: Any, besides: str = "") -> Iterator[str]:
         if not least <= value <= most:
             beyond = f"> {show(most)}, which is all that this host has" if value > most else f"< minimum {show(least)}"
-            yield f"{self.variables}_{name}: {show(value)} {beyond}{besides}"
+            yield f"{self.role}_{name}: {show(value)} {beyond}{besides}"
 
 
 def parse(options: Sequence[Mapping[str, Any]]) -> list[Limits]:
@@ -99,8 +99,8 @@ def parse(options: Sequence[Mapping[str, Any]]) -> list[Limits]:
             try:
                 values[name] = read(one[name]) if one.get(name) else None
             except Invalid as error:
-                findings.add(f"{one['variables']}_{name}: {error}")
-        found.append(Limits(one["variables"], *(values.get(name) for name in readers)))
+                findings.add(f"{one['role']}_{name}: {error}")
+        found.append(Limits(one["role"], *(values.get(name) for name in readers)))
     findings.raise_if_any(Invalid, "limits of containers")
     return found
 

@@ -21,7 +21,7 @@ HOST = {
 
 def given(**limits: str) -> dict[str, str]:
     """Return limits as a module's options have them, where what is not set is empty."""
-    return dict.fromkeys(LIMITS, "") | {"variables": "webui"} | limits
+    return dict.fromkeys(LIMITS, "") | {"role": "webui"} | limits
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,8 @@ def test_what_the_host_can_keep_passes(machine, limits):
     [
         ({"memory": "63M"}, "webui_memory: 63 MiB < minimum 64 MiB"),
         ({"memory": "0"}, "webui_memory: 0 B < minimum 64 MiB"),
+        ({"role": "postgres", "memory": "191M"}, "postgres_memory: 191 MiB < minimum 192 MiB"),
+        ({"role": "flask_backend", "memory": "64M"}, "flask_backend_memory: 64 MiB < minimum 192 MiB"),
         ({"memory": "4G"}, "webui_memory: 4 GiB > 2 GiB, which is all that this host has"),
         ({"cpus": "4"}, "webui_cpus: 4 > 2, which is all that this host has; 0 is no limit"),
         ({"cpus": "-1"}, "webui_cpus: -1 < minimum 0.01; 0 is no limit"),
@@ -85,7 +87,7 @@ def test_what_is_no_amount_is_refused(limits, words):
 
 
 def test_every_reason_is_said_at_once(machine):
-    limits = [given(memory="1M", cpus="9", pids="1"), given(variables="postgres", shm_size="9G")]
+    limits = [given(memory="1M", cpus="9", pids="1"), given(role="postgres", shm_size="9G")]
     with pytest.raises(Refused) as refused:
         require_sound(machine(HOST), limits)
     assert [reason.partition(":")[0] for reason in refused.value.facts["reasons"]] == [
