@@ -111,7 +111,7 @@ def test_a_directory_that_its_owner_may_not_write_is_told(database: Database) ->
 
 
 def test_a_query_in_parallel_has_more_shared_memory_than_docker_gives(database: Database) -> None:
-    """Three hash joins of half a million rows, with the server's own settings, take 65 MiB."""
+    """Three hash joins of 400,000 rows, with the server's own memory for work, take 64.4 MiB."""
     database.start()
     database.query(
         "CREATE TABLE a AS SELECT g AS k, repeat('x', 100) AS v FROM generate_series(1, 400000) g;"
