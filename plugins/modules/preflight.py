@@ -301,6 +301,36 @@ options:
         description: Variable that sets the number, for the remedy.
         type: str
         default: ""
+  containers:
+    description:
+      - Limits of containers. One that the host cannot keep, or that leaves a service too little to start with, is an
+        error. An empty one is as good as none.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      role:
+        description: The role that runs it, with whose name the variables begin that set its limits.
+        type: str
+        choices: [postgres, flask_backend, webui, go_backend]
+        required: true
+      memory:
+        description: Memory, from what the service takes by itself to that of the host.
+        type: str
+        default: ""
+      cpus:
+        description: CPUs' worth of time, from C(0.01) to the number of the host's CPUs; C(0) is no limit.
+        type: str
+        default: ""
+      pids:
+        description: Processes and threads, at least C(64).
+        type: str
+        default: ""
+      shm_size:
+        description: Shared memory, which is a part of O(containers[].memory).
+        type: str
+        default: ""
   bridges:
     description: Names of container networks, which their bridges on the host get too.
     type: list

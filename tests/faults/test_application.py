@@ -34,12 +34,12 @@ def paused() -> Iterator[None]:
 def test_a_paused_database_is_an_answer(paused: None) -> None:
     client = Client("no token")
     with ThreadPoolExecutor(32) as pool:
-        asked = list(pool.map(lambda _: seconds_of("/readyz", client), range(64)))
-        probes = list(pool.map(lambda _: seconds_of("/healthz"), range(16)))
-    assert {status for status, _ in asked} == {503}
-    assert max(seconds for _, seconds in asked) < 15
-    assert {status for status, _ in probes} == {200}
-    assert max(seconds for _, seconds in probes) < 2
+        asked = list(pool.map(lambda _index: seconds_of("/readyz", client), range(64)))
+        probes = list(pool.map(lambda _index: seconds_of("/healthz"), range(16)))
+    assert {status for status, _seconds in asked} == {503}
+    assert max(seconds for _status, seconds in asked) < 15
+    assert {status for status, _seconds in probes} == {200}
+    assert max(seconds for _status, seconds in probes) < 2
     assert healthy("flask-backend")
 
 
@@ -49,7 +49,7 @@ def test_a_full_tmp_costs_no_request() -> None:
         docker("exec", container("flask-backend"), "python3", "-c", fill)
     try:
         token = login().json()["access_token"]
-        for _ in range(50):
+        for _index in range(50):
             assert Client(token)("GET", "/auth/me").status_code == 200
         assert "tripod_api_requests_total" in requests.get(f"{API}/metrics", timeout=10).text
     finally:

@@ -103,7 +103,7 @@ def frames(
         patience: Seconds to listen.
     """
     answers = _run(within, _FRAMES, [device, mac.replace(":", ""), source, str(patience)], targets)
-    return {(address, port) for address, port in answers}
+    return {(answer[0], answer[1]) for answer in answers}
 
 
 def _run(within: Sequence[str], script: str, arguments: Sequence[str], targets: Iterable[Target]) -> list[Any]:

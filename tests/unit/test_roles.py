@@ -164,6 +164,17 @@ def test_the_compose_file_trusts_the_network_that_the_web_interface_is_on():
     assert services["go-backend"]["environment"]["GRPC_ADDRESS"].startswith(f"{rpc['gateway']}:")
 
 
+@pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui"])
+def test_the_compose_file_limits_its_containers_as_the_roles_do(service):
+    role = service.replace("-", "_")
+    here, there = load(ROOT / "files" / "services" / "docker-compose.dev.yml")["services"][service], defaults(role)
+    assert (here["mem_limit"].upper(), here["cpus"], here["pids_limit"]) == tuple(
+        there[f"{role}_{limit}"] for limit in ("memory", "cpus", "pids")
+    )
+    assert here["memswap_limit"] == here["mem_limit"]
+    assert here.get("shm_size", "").upper() == there.get(f"{role}_shm_size", "")
+
+
 def test_modules_are_named_in_full_and_none_is_a_shell():
     used = [(where, module(task)) for role in ROLES for where, task in role_tasks(role)]
     used += [(where, module(task)) for where, task in play_tasks()]

@@ -13,11 +13,11 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._core import commands
 from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Refused
 from .._core.system import Host
 from .._linux.detached import search_path
@@ -203,9 +203,7 @@ def _command(kind: str, user: User, made: bool) -> list[str]:
 def _run(command: Sequence[str]) -> None:
     environment = {"PATH": search_path(), "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        done = commands.run(command, environment)
     except FileNotFoundError as error:
         raise Impossible(f"there is no {command[0]} command: install the package passwd") from error
     if done.returncode:

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._core import commands
 from .._core.converge import Impossible
 from .detached import search_path
 from .netlink_socket import Socket, attributes
@@ -82,15 +83,7 @@ def _objects(text: str) -> list[Mapping[str, Any]]:
 def _run(arguments: Sequence[str], text: str | None = None) -> str:
     environment = {"PATH": search_path(), "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env=environment,
-            input=text or "",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PATIENCE,
-        )
+        done = commands.run([COMMAND, *arguments], environment, text or "", _PATIENCE)
     except FileNotFoundError as error:
         raise Impossible(f"there is no {COMMAND} command: install the package {PACKAGE}") from error
     except subprocess.TimeoutExpired as error:

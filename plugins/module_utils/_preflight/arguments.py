@@ -112,7 +112,9 @@ def _is_fine(options: Specification, entry: Mapping[str, Any]) -> bool:
             if option.get("required"):
                 return False
         elif (
-            option.get("type", "str") != "str" or type(value) is not str or value not in option.get("choices", (value,))
+            option.get("type", "str") != "str"
+            or not isinstance(value, str)
+            or value not in option.get("choices", (value,))
         ):
             return False
     return True

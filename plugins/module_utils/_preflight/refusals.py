@@ -26,6 +26,7 @@ from .._core.system import Host
 from .._cpu.plan import resolve
 from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
+from .._deploy.container_limits import require_sound
 from .._deploy.service_users import ServiceUsers
 from .._deploy.service_users import parse as parse_users
 from .._hugepages.request import Desired, Reservation
@@ -52,6 +53,7 @@ class Requested:
         boot_arguments: ``arguments`` of the ``kernel_args`` module.
         sysctls: ``variables`` of the ``sysctl`` module.
         users: ``users`` of the ``service_users`` module.
+        containers: Limits of containers, as LIMITS of the core has them.
         bridges: Names that container networks, and so their bridges, are to have.
     """
 
@@ -63,6 +65,7 @@ class Requested:
     boot_arguments: Sequence[str] = ()
     sysctls: Mapping[str, Any] = field(default_factory=dict)
     users: Sequence[Mapping[str, Any]] = ()
+    containers: Sequence[Mapping[str, Any]] = ()
     bridges: Sequence[str] = ()
 
     def nic_requests(self) -> list[Request]:
@@ -91,6 +94,9 @@ def check_requested(host: Host, requested: Requested) -> Iterator[Finding]:
         yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, requested.sysctls))
     if requested.users:
         yield from _refusals("users", "the variable that is named", lambda: _users(host, requested.users))
+    if requested.containers:
+        limits = requested.containers
+        yield from _refusals("containers", "the variable that is named", lambda: require_sound(host, limits))
     if requested.bridges:
         yield from _refusals("networks", "docker_engine_networks", lambda: _bridges(requested.bridges))
 

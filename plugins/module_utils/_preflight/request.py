@@ -144,6 +144,7 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
             boot_arguments=options["boot_arguments"],
             sysctls=options["sysctls"],
             users=options["users"],
+            containers=options["containers"],
             bridges=options["bridges"],
         ),
     )
