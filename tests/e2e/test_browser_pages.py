@@ -160,7 +160,7 @@ def test_the_chart_tells_values_to_the_pointer_and_to_the_keyboard(browser, api)
     eventually("points", lambda: page.wait_for_timeout(100) or measured(page) > 5, seconds=10)
     box = chart.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 100)
+    page.mouse.move(box["x"] + box["width"] - 40, box["y"] + 100)
     expect(values).to_contain_text("pass")
     page.mouse.move(0, 0)
     expect(values).to_contain_text("Point at the lines")

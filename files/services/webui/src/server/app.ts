@@ -6,7 +6,8 @@ import type { Logger } from "pino";
 import { PAGES } from "../shared/pages";
 import { linger, Refusal, refuse } from "./answers";
 import type { Config } from "./config";
-import { apiProxy, clientAddress } from "./proxy";
+import { apiProxy } from "./proxy";
+import { plain } from "./trust";
 
 export interface Options {
   config: Config;
@@ -43,7 +44,7 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
           status: response.statusCode,
           aborted: !response.writableFinished,
           ms: Math.round(performance.now() - start),
-          client: clientAddress(request),
+          client: plain(request.ip ?? ""),
         },
         "request",
       );

@@ -5,6 +5,7 @@ import type { Request, RequestHandler, Response } from "express";
 import type { Logger } from "pino";
 import { Refusal, refuse } from "./answers";
 import { Bodies } from "./body";
+import { plain } from "./trust";
 
 /** How long the API may stay silent, connecting included (milliseconds). */
 export const API_TIMEOUT = 30_000;
@@ -103,17 +104,12 @@ function wasClosed(outgoing: ClientRequest, error: NodeJS.ErrnoException): boole
   return outgoing.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
-/** The client's address; IPv4 as such, though the listening socket is an IPv6 one and sees it mapped. */
-export function clientAddress(request: Request): string {
-  return (request.ip ?? "").replace(/^::ffff:(?=\d+\.)/, "");
-}
-
 /** The request's headers, and who sent it. What the client itself claims is dropped, unless a trusted proxy said it. */
 function toApi(request: Request, body: Buffer): OutgoingHttpHeaders {
   return {
     ...endToEnd(request.headers, OWN),
     ...(body.length > 0 || !SAFE.has(request.method) ? { "content-length": body.length } : {}),
-    "x-forwarded-for": clientAddress(request),
+    "x-forwarded-for": plain(request.ip ?? ""),
     "x-forwarded-proto": request.protocol,
     // HTTP/1.0 may do without.
     ...(request.host ? { "x-forwarded-host": request.host } : {}),

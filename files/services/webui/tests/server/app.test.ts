@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
+import { parseTrust } from "../../src/server/trust";
 import { closedPort, lines, listen, mirror, type Mirrored, raw, serve } from "./serve";
 
 describe("the proxy", () => {
@@ -93,9 +94,21 @@ describe("the proxy", () => {
   });
 
   it("believes a proxy that it was told to trust", async () => {
-    const origin = await serve(await listen(mirror), {}, { trustedProxies: 1 });
+    const origin = await serve(await listen(mirror), {}, { trustedProxies: parseTrust("127.0.0.1") });
     const response = await fetch(`${origin}/api/v1/x`, { headers: { "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https" } });
     expect(((await response.json()) as Mirrored).headers).toMatchObject({ "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https" });
+  });
+
+  it("reads what trusted proxies said from the right, up to who is none", async () => {
+    const origin = await serve(await listen(mirror), {}, { trustedProxies: parseTrust("127.0.0.0/8,10.0.0.0/8,!10.0.0.1") });
+    for (const [claimed, client] of [
+      ["203.0.113.9, 198.51.100.7", "198.51.100.7"],
+      ["203.0.113.9, 198.51.100.7, 10.1.2.3", "198.51.100.7"],
+      ["203.0.113.9, 10.0.0.1", "10.0.0.1"],
+    ] as const) {
+      const response = await fetch(`${origin}/api/v1/x`, { headers: { "x-forwarded-for": claimed } });
+      expect(((await response.json()) as Mirrored).headers).toMatchObject({ "x-forwarded-for": client });
+    }
   });
 
   it("logs no token, no query and no body", async () => {

@@ -43,7 +43,7 @@ export async function listen(listener: RequestListener, server: Server = createS
 export async function serve(api: string, options: Partial<Options> = {}, config: Partial<Config> = {}, connections?: number): Promise<string> {
   lines = [];
   const app = createApp({
-    config: { httpPort: 0, apiUrl: new URL(api), logLevel: "debug", trustedProxies: 0, ...config },
+    config: { httpPort: 0, apiUrl: new URL(api), logLevel: "debug", trustedProxies: () => false, ...config },
     log: pino({ level: "debug" }, { write: (line) => lines.push(line) }),
     client,
     stopping: () => false,

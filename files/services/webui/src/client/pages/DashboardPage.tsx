@@ -7,6 +7,7 @@ import { Card } from "../components/Card";
 import { Select } from "../components/Field";
 import { Alert, Notice, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
+import { Scroll } from "../components/Scroll";
 import { Chart } from "../dataplane/Chart";
 import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
 import { Problems } from "../dataplane/Problems";
@@ -153,7 +154,7 @@ const rank = (verdict: string) => (isVerdict(verdict) ? VERDICTS.indexOf(verdict
 function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
   const shown = [...point.interfaces].filter(([name]) => ifname === null || name === ifname);
   return (
-    <div className="overflow-x-auto">
+    <Scroll label="Packets by reason">
       <table className="w-full text-left text-sm text-slate-200">
         <thead className="border-b border-slate-700 text-slate-400">
           <tr>
@@ -170,7 +171,7 @@ function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 

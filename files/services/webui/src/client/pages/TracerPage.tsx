@@ -8,6 +8,7 @@ import { Card } from "../components/Card";
 import { Field, Select, TextArea } from "../components/Field";
 import { Alert, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
+import { Scroll } from "../components/Scroll";
 import { Tabs } from "../components/Tabs";
 import { buildFrame, type Faults, formatHex, type FrameFields, parseHex, toHex } from "../dataplane/frame";
 import { useApi } from "../session/context";
@@ -71,7 +72,9 @@ export default function TracerPage() {
             {trace.variables && (
               <details className="mt-4 text-sm">
                 <summary className="cursor-pointer text-slate-300">Frame, {trace.variables.frame.length / 2} bytes</summary>
-                <pre data-testid="trace-frame" className="mt-2 overflow-x-auto rounded-lg bg-slate-900 p-3 text-slate-200">{formatHex(trace.variables.frame)}</pre>
+                <Scroll label="Frame in hex" className="mt-2 rounded-lg bg-slate-900 p-3 text-slate-200">
+                  <pre data-testid="trace-frame">{formatHex(trace.variables.frame)}</pre>
+                </Scroll>
               </details>
             )}
           </Card>
