@@ -56,15 +56,18 @@ describe("slow clients", () => {
     expect(seen).not.toContain("POST");
   });
 
-  it.each(["", "GET /", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])("have ten seconds for the head of a request: %j", async (start) => {
+  it("have ten seconds for the head of a request, whatever of it they sent", async () => {
     const origin = await serve(await listen(mirror));
-    const socket = open(origin);
-    if (start) {
-      socket.write(start);
-      drip(socket);
-    }
     const began = performance.now();
-    expect(await text(socket)).toMatch(/^HTTP\/1.1 408 [^]*"code":"request_timeout"/);
+    const answers = ["", "GET /", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "].map((start) => {
+      const socket = open(origin);
+      if (start) {
+        socket.write(start);
+        drip(socket);
+      }
+      return text(socket);
+    });
+    for (const answer of await Promise.all(answers)) expect(answer).toMatch(/^HTTP\/1.1 408 [^]*"code":"request_timeout"/);
     expect(performance.now() - began).toBeLessThan(14_000);
   });
 
