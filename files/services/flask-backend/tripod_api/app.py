@@ -10,6 +10,7 @@ from . import __version__, auth, config, errors, metrics, observe, users
 from .context import EXTENSION, Services, principal, services, signed_in
 from .database import Database
 from .dataplane import Dataplane
+from .history import History
 from .passwords import Passwords
 from .proxies import ClientAddress
 from .schemas import Trace, body
@@ -31,13 +32,15 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.wsgi_app = ClientAddress(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     database = Database(settings.database)
+    dataplane = Dataplane(settings.go_backend_target)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
         passwords=Passwords(settings.bcrypt_rounds),
         sessions=Sessions(database, settings),
         throttle=Throttle(settings.jwt_secret),
-        dataplane=Dataplane(settings.go_backend_target),
+        dataplane=dataplane,
+        history=History(dataplane),
     )
     errors.install(app)
     for part in (blueprint, auth.blueprint, users.blueprint):
@@ -88,6 +91,13 @@ def dataplane_status() -> Response:
 def dataplane_stats() -> Response:
     """Return packet counters."""
     return jsonify(services().dataplane.stats())
+
+
+@blueprint.get("/api/v1/dataplane/history")
+@signed_in()
+def dataplane_history() -> Response:
+    """Return the counters of the last minutes."""
+    return jsonify(readings=services().history.readings())
 
 
 @blueprint.post("/api/v1/dataplane/trace")

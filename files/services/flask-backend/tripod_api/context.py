@@ -14,6 +14,7 @@ from .config import Settings
 from .database import Database
 from .dataplane import Dataplane
 from .errors import ApiError
+from .history import History
 from .passwords import Passwords
 from .sessions import Principal, Sessions, unauthorized
 from .throttle import Throttle
@@ -34,6 +35,7 @@ class Services:
     sessions: Sessions
     throttle: Throttle
     dataplane: Dataplane
+    history: History
     pause: Callable[[float], None] = time.sleep
 
 

@@ -9,6 +9,7 @@ from tripod_api import metrics as _metrics
 from tripod_api import passwords as _passwords  # noqa: F401  (its lanes are shared by the workers)
 from tripod_api import worker as _worker
 from tripod_api.config import load as _load
+from tripod_api.context import EXTENSION as _EXTENSION
 from tripod_api.logs import configuration as _configuration
 
 _settings = _load()
@@ -37,3 +38,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(_server: Any, worker: Any) -> None:
     """Let the application, which is loaded next, know its slot."""
     _metrics.Place.slot = worker.slot
+
+
+def post_worker_init(worker: Any) -> None:
+    """Begin what runs beside the requests."""
+    worker.wsgi.extensions[_EXTENSION].history.start()
