@@ -16,7 +16,8 @@ REFRESH = "**/api/v1/auth/refresh"
 # The page reads the time from storage, so this is what a quarter of an hour does.
 AGE = """localStorage.setItem('tripod.session',
     JSON.stringify({...JSON.parse(localStorage['tripod.session']), renewAt: 0}))"""
-BLOCK = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('denied', 'SecurityError') }})"
+BLOCK = """for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {
+    get() { throw new DOMException('denied', 'SecurityError') }})"""
 PASSWORD = "four quiet herons wade"
 
 

@@ -15,7 +15,7 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { fault: u
   override render(): ReactNode {
     if (this.state.fault === null) return this.props.children;
     return (
-      <Page title="This page failed" lead="The fault is in the web interface; the data plane goes on.">
+      <Page title="This page failed" lead="This concerns the web interface alone; the data plane goes on.">
         <Alert>{explain(this.state.fault)}</Alert>
         <Button className="justify-self-start" onClick={() => location.reload()}>
           Reload the page
