@@ -43,7 +43,7 @@ def compile_all(options: Sequence[str]) -> list[Path]:
         target = (SERVICE / source).with_suffix(".txt")
         before = target.read_bytes() if target.exists() else b""
         with step(f"pins of {source}"):
-            words = [program, "--quiet", *OPTIONS, *options, "--output-file", target.name, source]
+            words: list[str | Path] = [program, "--quiet", *OPTIONS, *options, "--output-file", target.name, source]
             told = environment() | {"CUSTOM_COMPILE_COMMAND": "make requirements"}
             logged(f"compile-{Path(source).stem}", words, cwd=SERVICE, env=told)
         if target.read_bytes() != before:

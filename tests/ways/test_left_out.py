@@ -120,7 +120,8 @@ def engine(machine: Machine, tmp_path: Path) -> Iterator[None]:
     listener.listen()
     machine.run("sh", "-ec", 'touch /run/docker.sock; mount --bind "$1" /run/docker.sock', "sh", str(place))
     # The packages are there, with their library: where they were still to come, it could come with them.
-    machine.run("cp", "-a", f"/proc/{os.getpid()}/root/var/lib/dpkg", "/var/lib/")
+    packages = Path(f"/proc/{os.getpid()}/root", "var/lib/dpkg")
+    machine.run("cp", "-a", str(packages), "/var/lib/")
     yield
     listener.close()
 
