@@ -164,7 +164,7 @@ def last_moments(page: Page, count: int) -> list[str]:
     chart = page.get_by_role("slider")
     chart.focus()
     told = []
-    for _ in range(count):
+    for _moment in range(count):
         page.keyboard.press("ArrowLeft")
         told.append(chart.get_attribute("aria-valuetext") or "")
     return told

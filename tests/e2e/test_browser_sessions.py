@@ -72,7 +72,7 @@ def test_all_tabs_renew_their_session_together(browser, locks):
     if not locks:
         # As a browser has it where the page came over plain HTTP from another host.
         browser.add_init_script("Object.defineProperty(navigator, 'locks', {value: undefined})")
-    tabs = [signed_in(browser), *(browser.new_page() for _ in range(4))]
+    tabs = [signed_in(browser), *(browser.new_page() for _tab in range(4))]
     for tab in tabs[1:]:
         tab.goto(WEB)
         expect_dashboard(tab)

@@ -35,7 +35,7 @@ def slow_bodies(count: int) -> Iterator[list[bytes]]:
                 except TimeoutError:
                     connection.sendall(b"x")
 
-    threads = [threading.Thread(target=drip) for _ in range(count)]
+    threads = [threading.Thread(target=drip) for _client in range(count)]
     for thread in threads:
         thread.start()
     try:

@@ -27,10 +27,12 @@ def person(width: int = 1280, height: int = 900) -> Iterator[BrowserContext]:
     """Open a fresh browser; its pages are tabs that share what a browser shares."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        context = browser.new_context(viewport={"width": width, "height": height})
-        context.set_default_timeout(20_000)
-        yield context
-        browser.close()
+        try:
+            context = browser.new_context(viewport={"width": width, "height": height})
+            context.set_default_timeout(20_000)
+            yield context
+        finally:
+            browser.close()
 
 
 def sign_in(page: Page, password: str, email: str = ADMIN) -> None:
