@@ -11,13 +11,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import sys
 import threading
-import time
 from collections import Counter
-
-# As Retry-After says.
-PAUSE = 1.0
 
 
 def main() -> None:
@@ -38,8 +35,8 @@ def main() -> None:
             finally:
                 connection.close()
             found[f"{answer.status} {told.get('code', '')}".strip()] += 1
-            if answer.status != 200:
-                time.sleep(PAUSE)
+            # As told, and as far apart as people and networks are.
+            over.wait(int(answer.headers.get("Retry-After", 0)) * random.uniform(0.5, 1.0))  # noqa: S311
 
     running = [threading.Thread(target=guess) for _ in range(threads)]
     for thread in running:

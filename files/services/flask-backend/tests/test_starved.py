@@ -276,7 +276,11 @@ def test_a_frozen_database_is_an_answer(own_cluster: Cluster, cluster: Cluster, 
             answers = list(pool.map(ask, range(80)))
         assert {status for status, _ in answers} == {503}
         assert max(seconds for _, seconds in answers) < 15
-        assert statistics.median(seconds for _, seconds in answers[40:]) < 8
+        # Once each worker knows, one of its requests asks the server, and nobody else waits.
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(80)))
+        assert {status for status, _ in answers} == {503}
+        assert statistics.median(seconds for _, seconds in answers) < 2
         status, answer = service("GET", "/readyz")
         assert (status, answer["code"]) == (503, "database_unavailable")
     # Each worker finds out for itself.

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import re
+import secrets
 import threading
 import unicodedata
 from collections import Counter
@@ -30,6 +31,7 @@ PASSWORD_BYTES = 72
 ADMITTED = 8
 ADMITTED_ACCOUNT = 2
 ADMITTED_ADDRESS = 4
+AGAIN_SECONDS = 3
 # At most half of the CPUs work for bcrypt, whichever worker's it is, and behind everything else that wants one: where
 # all do, each of the others' steps between processes waits for a CPU.
 LANES = max(1, min(len(os.sched_getaffinity(0)) // 2, ADMITTED // 2))
@@ -95,7 +97,11 @@ class Passwords:
 
     def _require_room(self, places: Mapping[tuple[str, str], int]) -> None:
         if any(self._within[place] >= most for place, most in places.items()):
-            raise ApiError(429, "busy", "Too many sign-ins are being checked; try again in a second.", Retry_After="1")
+            # Not all at the same moment, who were refused together.
+            seconds = 1 + secrets.randbelow(AGAIN_SECONDS)
+            raise ApiError(
+                429, "busy", "Too many sign-ins are being checked; try again shortly.", Retry_After=str(seconds)
+            )
 
     def hash(self, password: str) -> str:
         """Return the hash to store; at most 72 bytes, which the schemas see to."""
