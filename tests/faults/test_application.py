@@ -10,7 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.support.site import ADMIN, API, SECRETS, Client, admin_password, container, docker, healthy, login, playbook
+from tests.support.site import (
+    ADMIN,
+    API,
+    SECRETS,
+    Client,
+    admin_password,
+    container,
+    docker,
+    eventually,
+    healthy,
+    login,
+    playbook,
+)
 
 
 def seconds_of(path: str, client: Client | None = None) -> tuple[int, float]:
@@ -29,6 +41,8 @@ def paused() -> Iterator[None]:
         yield
     finally:
         docker("unpause", container("postgres"))
+        # Each worker asks again in its own time.
+        eventually("the API to be ready", lambda: all(seconds_of("/readyz")[0] == 200 for _index in range(16)))
 
 
 def test_a_paused_database_is_an_answer(paused: None) -> None:
