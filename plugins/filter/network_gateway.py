@@ -30,9 +30,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Bind to the host's address on a network
+- name: Bind to the host's address on the application network
   ansible.builtin.debug:
-    msg: "{{ networks.results | tripod.baremetal.network_gateway('tripod-rpc') }}"
+    msg: "{{ networks.results | tripod.baremetal.network_gateway('tripod-app') }}"
 """
 
 RETURN = r"""

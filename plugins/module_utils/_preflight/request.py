@@ -16,8 +16,7 @@ from .nic import Xdp
 from .refusals import Requested
 
 DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
-NF_TABLES = "nf_tables"
-FEATURES = (*DEFAULT_FEATURES, "iommu", NF_TABLES)
+FEATURES = (*DEFAULT_FEATURES, "iommu")
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,5 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
             cpu_plan={name: value for name, value in options["cpu_plan"].items() if value},
             boot_arguments=options["boot_arguments"],
             sysctls=options["sysctls"],
-            users=options["users"],
-            containers=options["containers"],
-            bridges=options["bridges"],
         ),
     )

@@ -1,20 +1,17 @@
-/** The REST contract, as the client sees it: a check of each answer, and the type it proves. */
-
-import { type Checked, flag, list, moment, number, object, orNull, text } from "./check";
+/** The REST contract, as the client sees it. */
 
 export const ROLES = ["admin", "maintainer", "viewer"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Of a newer API there may be other roles: who has one may look, as everybody may. */
-export const user = object({
-  id: number,
-  email: text,
-  full_name: text,
-  role: text,
-  is_active: flag,
-  created_at: moment,
-});
-export type User = Checked<typeof user>;
+export interface User {
+  id: number;
+  email: string;
+  full_name: string;
+  role: Role;
+  is_active: boolean;
+  /** RFC 3339, UTC. */
+  created_at: string;
+}
 
 export interface NewUser {
   email: string;
@@ -23,77 +20,72 @@ export interface NewUser {
   role: Role;
 }
 
-export type UserChange = Partial<Omit<NewUser, "role"> & { role: string; is_active: boolean }>;
+export type UserChange = Partial<NewUser & { is_active: boolean }>;
 
-export const userPage = object({
-  users: list(user),
-  pagination: object({ page: number, per_page: number, total: number, pages: number }),
-});
-export type UserPage = Checked<typeof userPage>;
+export interface UserPage {
+  users: User[];
+  pagination: { page: number; per_page: number; total: number; pages: number };
+}
 
-export const grant = object({
-  access_token: text,
-  refresh_token: text,
+export interface Grant {
+  access_token: string;
+  refresh_token: string;
   /** Life of the access token (seconds). */
-  expires_in: number,
-  user,
-});
-export type Grant = Checked<typeof grant>;
+  expires_in: number;
+  user: User;
+}
 
-const program = object({
-  id: number,
-  name: text,
+export interface Program {
+  id: number;
+  name: string;
   /** The kernel's digest of the instructions (hex). */
-  tag: text,
-});
+  tag: string;
+}
 
-const attachment = { name: text, mode: text, program };
-export type Attachment = Checked<ReturnType<typeof object<typeof attachment>>>;
+export interface Attachment {
+  name: string;
+  mode: string;
+  program: Program;
+}
 
-const problem = object({
+export interface Problem {
   /** Null where the problem is nobody's alone. */
-  interface: orNull(text),
+  interface: string | null;
   /** One word, e.g. "detached"; see the gRPC contract for all. */
-  state: text,
+  state: string;
   /** What is wrong and what to do. */
-  problem: text,
-});
-export type Problem = Checked<typeof problem>;
+  problem: string;
+}
 
-export const dataplaneStatus = object({
-  reachable: flag,
-  status: text,
-  interfaces: list(object(attachment)),
-  problems: list(problem),
-});
-export type DataplaneStatus = Checked<typeof dataplaneStatus>;
+export interface DataplaneStatus {
+  reachable: boolean;
+  status: string;
+  interfaces: Attachment[];
+  problems: Problem[];
+}
 
-/** The verdicts that have a place on the pages; the kernel, or a newer API, may have others. */
 export const VERDICTS = ["pass", "drop", "tx", "redirect", "aborted"] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
-export const isVerdict = (verdict: string): verdict is Verdict => (VERDICTS as readonly string[]).includes(verdict);
+export interface Counter {
+  verdict: Verdict;
+  reason: string;
+  packets: number;
+  bytes: number;
+}
 
-const counter = object({ verdict: text, reason: text, packets: number, bytes: number });
-export type Counter = Checked<typeof counter>;
-
-export const dataplaneStats = object({
-  /** When the counters were read (UTC). */
-  timestamp: moment,
+export interface DataplaneStats {
+  /** When the counters were read (RFC 3339, UTC). */
+  timestamp: string;
   /** Those whose counters could be read. */
-  interfaces: list(object({ ...attachment, counters: list(counter) })),
-  problems: list(problem),
-});
-export type DataplaneStats = Checked<typeof dataplaneStats>;
+  interfaces: (Attachment & { counters: Counter[] })[];
+  problems: Problem[];
+}
 
-/** What was read in the last minutes, the oldest first; counters that are 0 are left out. */
-export const dataplaneHistory = object({ readings: list(dataplaneStats) });
-
-export const trace = object({
-  interface: text,
-  verdict: text,
-  reason: text,
-  rule: orNull(object({ prefix: text, action: text, owner: text })),
-  program,
-});
-export type Trace = Checked<typeof trace>;
+export interface Trace {
+  interface: string;
+  verdict: Verdict;
+  reason: string;
+  rule: { prefix: string; action: string; owner: string } | null;
+  program: Program;
+}
