@@ -96,12 +96,13 @@ def test_a_nic_that_is_made_anew_gets_its_program_and_the_program_its_policy(sit
 def test_a_link_that_comes_up_gets_back_what_it_lost_and_then_there_is_peace(site):
     site.install()
     assert site.module("nic", nics=[{"name": NIC, "mtu": 1400}]).changed
-    # Just after a round, so that it is not the next one that finds what is lost.
+    # Just after a round, so that none falls into the seconds below, which are shorter: it would find what is lost.
     done = site.metric("patrols")
     eventually(lambda: site.metric("patrols") >= max(2, done + 1), PATIENCE)
     assert site.news() == 0, "the watch waits for the module and finds nothing to do"
     site.run("ip", "link", "set", NIC, "down", "mtu", "1500")
-    assert site.mtu() == 1500
+    time.sleep(QUIET)
+    assert site.mtu() == 1500, "a link that goes down is nobody's business"
     site.run("ip", "link", "set", NIC, "up")
     took = eventually(lambda: site.mtu() == 1400, PATIENCE)
     assert took < 5
