@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-unit test-services test-integration test-killed test-site test-metal test-metal-full test-newcomer bench vm docs build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-ways test-killed test-site test-metal test-metal-full test-newcomer bench vm docs requirements build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,6 +26,9 @@ test: ## Run everything CI runs
 test-gates: ## Linters, types, sanity, documentation, the built artefact
 	@$(PYTHON) -m tools.check gates $(ARGS)
 
+test-cores: ## Sanity and the playbooks' syntax with the oldest and the newest ansible-core
+	@$(PYTHON) -m tools.check cores $(ARGS)
+
 test-unit: ## Unit tests, in seconds
 	@$(PYTHON) -m tools.check unit $(ARGS)
 
@@ -37,6 +40,9 @@ test-integration: ## Real programs, maps and packets on veth pairs
 
 test-killed: ## Modules and agent killed before and after everything they change (CI tries one moment of six)
 	@$(PYTHON) -m tools.check killed $(ARGS)
+
+test-ways: ## Every tag of every playbook, and every role alone, in check mode
+	@$(PYTHON) -m tools.check ways $(ARGS)
 
 test-site: ## The whole site on this machine, end to end, with faults
 	@$(PYTHON) -m tools.check site $(ARGS)
@@ -60,6 +66,9 @@ docs: ## Write the roles' READMEs from their specifications, and build the docum
 	@$(PYTHON) -m tools.bootstrap --test
 	@.venv/bin/python -m tools.role_docs
 	@.venv/bin/python -m tools.pages
+
+requirements: ## Pin what flask-backend's image installs (ARGS=--upgrade for the newest of all)
+	@$(PYTHON) -m tools.requirements $(ARGS)
 
 build: ## Build the collection's artefact into build/ (ARGS="--repository URL" to publish it)
 	@$(PYTHON) -m tools.collection $(ARGS)

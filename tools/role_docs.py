@@ -17,6 +17,10 @@ from .paths import ROOT
 
 COLLECTION = "tripod.baremetal."
 BEFORE = "Comes before, "
+ALONE = (
+    "Once, and not in each run: where one of them is left out, by `--tags` or altogether, this role reads from the "
+    "host what it left there."
+)
 # What a number counts, by the last word of its option's name.
 UNITS = {"bytes": "bytes", "timeout": "seconds"}
 # A default that is longer stands below the table.
@@ -94,6 +98,7 @@ def _before(seealso: Sequence[Mapping[str, str]], dependencies: Sequence[str]) -
     roles = [item for item in seealso if _comes_before(item)]
     if roles:
         yield _list(f"{_named(item)}, {text(item['description'].removeprefix(BEFORE))}" for item in roles)
+        yield ALONE
     along = " and ".join(_link(role) for role in dependencies)
     first = "" if roles else "Nothing. "
     if along or first:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from .console import Failure
@@ -15,21 +14,22 @@ from .run import logged
 HOME = CACHE / "ansible-test"
 
 
-def sanity(copy: Path, log: str) -> str:
+def sanity(copy: Path, log: str, venv: Path = VENV) -> str:
     """Run every sanity test that applies to an exported collection.
 
     Args:
         copy: What ``collection.export`` returned.
         log: The name of the log.
+        venv: The environment with the ansible-core to run it of.
 
     Returns:
         ansible-test's output.
     """
     _refuse_ignores(copy)
-    _provide_pip()
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    _provide_pip(venv)
+    version = next(venv.glob("lib/python3.*")).name.removeprefix("python")
     command: list[str | Path] = [
-        VENV / "bin" / "ansible-test",
+        venv / "bin" / "ansible-test",
         "sanity",
         "--local",
         "--python",
@@ -39,7 +39,8 @@ def sanity(copy: Path, log: str) -> str:
     ]
     # The services are not Ansible code; their own test stages lint them.
     command += ["--exclude", "files/services/"]
-    child = environment() | {"HOME": str(HOME)}
+    child = environment() | {"HOME": str(HOME), "VIRTUAL_ENV": str(venv)}
+    child["PATH"] = child["PATH"].replace(str(VENV / "bin"), str(venv / "bin"), 1)
     # ansible-test sets its own; a configuration given by the environment would fail its check.
     child.pop("ANSIBLE_CONFIG")
     return logged(log, command, cwd=copy, env=child)
@@ -61,8 +62,8 @@ def _refuse_ignores(copy: Path) -> None:
             raise Failure(f"tests/sanity/{file.name} is not empty: mend what it ignores, and empty it")
 
 
-def _provide_pip() -> None:
-    version = _pip_version()
+def _provide_pip(venv: Path) -> None:
+    version = _pip_version(venv)
     cache = HOME / ".ansible" / "test" / "cache"
     stand_in = cache / f"get_pip_{version.replace('.', '_')}.py"
     cache.mkdir(parents=True, exist_ok=True)
@@ -84,9 +85,9 @@ def _provide_pip() -> None:
     os.chmod(configuration, 0o600)  # An index address may carry credentials.
 
 
-def _pip_version() -> str:
+def _pip_version(venv: Path) -> str:
     # The version is ansible-test's own choice and differs between ansible-core's releases.
-    source = next(VENV.glob("lib/python3.*/site-packages/ansible_test/_internal/python_requirements.py"))
+    source = next(venv.glob("lib/python3.*/site-packages/ansible_test/_internal/python_requirements.py"))
     found = re.search(r"^        pip='([\d.]+)',$", source.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise Failure(f"{source} no longer names pip's version as tools/sanity.py reads it: adapt _pip_version there")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine, pages
+from . import cores, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
@@ -53,6 +53,10 @@ PLANNERS = (
     "_cpu/request",
     "_cpu/resource",
     "_cpu/state",
+    "_firewall/limits",
+    "_firewall/plan",
+    "_firewall/request",
+    "_firewall/ruleset",
     "_hugepages/limits",
     "_hugepages/plan",
     "_hugepages/request",
@@ -152,6 +156,29 @@ def _sanity() -> str:
     if not ran:
         raise Failure("ansible-test ran no test at all: see .cache/logs/sanity.log")
     return f"{len(ran)} tests" + "".join(f"; {words}" for words in left)
+
+
+def _cores() -> str:
+    """Let the oldest and the newest ansible-core judge the collection: sanity, and the syntax of every playbook."""
+    words = []
+    for core in cores.CORES:
+        venv = cores.provide(core)
+        if venv is None:
+            words.append(f"NOT RUN with {core.line}: no Python {' or '.join(core.pythons)} is here")
+            continue
+        log = f"core-{core.line}"
+        try:
+            output = ansible_test.sanity(_copy(), log, venv)
+        except CommandFailed as failure:
+            errors = [line for line in failure.output.splitlines() if line.startswith(("ERROR", "FATAL"))]
+            raise Failure("\n    ".join([f"ansible-test of {core.version} found:", *errors])) from failure
+        child = environment() | {"ANSIBLE_COLLECTIONS_PATH": str(EXPORT)}
+        child.pop("ANSIBLE_CONFIG")
+        syntax = (venv / "bin" / "ansible-playbook", "--syntax-check", "-i", ROOT / "inventory" / "localhost.yml")
+        for playbook in sorted((_copy() / "playbooks").glob("*.yml")):
+            logged(log, [*syntax, playbook], cwd=EXPORT, env=child, append=True, lines=30)
+        words.append(f"{core.version}: {len(ansible_test.tests_run(output))} tests")
+    return "; ".join(words)
 
 
 def _docs() -> str:
@@ -303,6 +330,15 @@ def _examples() -> str:
     return ""
 
 
+def _ways(choice: str, log: str) -> Callable[[], str]:
+    def run() -> str:
+        with _root_environment(choice) as words:
+            logged(log, [*words, BIN / "pytest", "tests/ways"], lines=80)
+        return ""
+
+    return run
+
+
 def _integration() -> str:
     with _root_environment(**SWEEP) as words:
         logged("integration", [*words, BIN / "pytest", "tests/integration"], lines=80)
@@ -371,6 +407,13 @@ def _bench_map() -> str:
         printed = logged(
             "bench-map", [*words, BIN / "python", "-m", "tests.bench.xdp_map", _made("xdp_object")], lines=20
         )
+    return "\n" + printed.rstrip()
+
+
+def _bench_policy() -> str:
+    with _root_environment() as words:
+        module = "tests.bench.policy_file"
+        printed = logged("bench-policy", [*words, BIN / "python", "-m", module, _made("xdp_object")], lines=20)
     return "\n" + printed.rstrip()
 
 
@@ -448,11 +491,14 @@ STAGES = (
         rest="make test-metal-full",
     ),
     Stage("sanity", "gates", _sanity, minutes=4, after=("export",)),
+    Stage("cores", "cores", _cores, minutes=12, after=("sanity",)),
     Stage("docs", "gates", _docs, minutes=1, after=("export",)),
     Stage("pages", "gates", _pages, minutes=1.5, after=("export",)),
     Stage("importer", "gates", _importer, minutes=1, after=("export",)),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",)),
+    Stage("ways", "integration", _ways(SHORT, "ways"), minutes=3, after=("xdp-object",), rest="make test-ways"),
+    Stage("ways-full", "ways", _ways("", "ways-full"), minutes=20, after=("xdp-object",)),
     Stage("integration", "integration", _integration, minutes=9, after=("xdp-object",), alone=True),
     Stage("killed", "killed", _killed, minutes=40, after=("xdp-object",), alone=True),
     Stage(
@@ -464,6 +510,7 @@ STAGES = (
         alone=True,
     ),
     Stage("bench-map", "bench", _bench_map, minutes=15, after=("xdp-object",), alone=True),
+    Stage("bench-policy", "bench", _bench_policy, minutes=10, after=("xdp-object",), alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
     Stage("site", "site", _site, minutes=12, after=("images",), alone=True),

@@ -34,7 +34,10 @@ html_use_index = False
 
 ANSIBLE = "https://docs.ansible.com/projects/ansible/latest"
 # Labels of Ansible's own documentation that antsibull-docs refers to.
-OUTSIDE = {"common_return_values": "reference_appendices/common_return_values.html"}
+OUTSIDE = {
+    "action_plugins": "plugins/action.html",
+    "common_return_values": "reference_appendices/common_return_values.html",
+}
 PLUGIN = re.compile(r"ansible_collections\.(?!tripod\.)(\w+)\.(\w+)\.(\w+)")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)")
 

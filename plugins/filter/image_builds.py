@@ -16,7 +16,7 @@ author: Tripod contributors (@tripod)
 description:
   - Lists, in the order to build them, the build base with this site's certificates, the services, and the XDP object,
     as M(tripod.baremetal.image_build) takes them.
-positional: app, files, workdir, ca_bundle, base
+positional: app, files, workdir, ca_bundle, base, uids
 options:
   _input:
     description: Services by the name of their folder below C(files/services).
@@ -43,6 +43,11 @@ options:
     description: Result of M(tripod.baremetal.base_image).
     type: dict
     required: true
+  uids:
+    description: The user that a service's image runs as, by service; the Dockerfile's own for one that is not named.
+    type: dict
+    default: {}
+    version_added: 1.1.0
 """
 
 EXAMPLES = r"""
@@ -60,11 +65,18 @@ _value:
 
 
 def image_builds(
-    services: Sequence[str], app: str, files: str, workdir: str, ca_bundle: str, base: Mapping[str, Any]
+    services: Sequence[str],
+    app: str,
+    files: str,
+    workdir: str,
+    ca_bundle: str,
+    base: Mapping[str, Any],
+    uids: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the builds in order: build base, services, XDP object."""
+    uids = uids or {}
     # The base's ID, not the certificates, decides whether an image is stale: certificates do not outlive the build.
-    common = {"inputs": [base["image_id"]], "args": {"BASE": base["name"]}}
+    common: dict[str, Any] = {"inputs": [base["image_id"]], "args": {"BASE": base["name"]}}
     build_base = {
         "name": f"{app}/build-base",
         "context": f"{files}/services/build-base",
@@ -74,7 +86,13 @@ def image_builds(
     from_build_base = {"args_from": {"BUILD_BASE": build_base["name"]}, **common}
     built = [
         # Each service's tests are stages behind this one: whoever deploys does not run them.
-        {"name": f"{app}/{service}", "context": f"{files}/services/{service}", "target": "runtime", **from_build_base}
+        {
+            "name": f"{app}/{service}",
+            "context": f"{files}/services/{service}",
+            "target": "runtime",
+            **from_build_base,
+            "args": {**common["args"], **({"SERVICE_UID": str(uids[service])} if service in uids else {})},
+        }
         for service in services
     ]
     xdp_object = {

@@ -30,9 +30,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Bind to the host's address on the application network
+- name: Bind to the host's address on a network
   ansible.builtin.debug:
-    msg: "{{ networks.results | tripod.baremetal.network_gateway('tripod-app') }}"
+    msg: "{{ networks.results | tripod.baremetal.network_gateway('tripod-rpc') }}"
 """
 
 RETURN = r"""

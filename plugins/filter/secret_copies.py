@@ -35,7 +35,7 @@ options:
 EXAMPLES = r"""
 - name: See who gets the database password
   ansible.builtin.debug:
-    msg: "{{ [{'service': 'api', 'uid': 10001}] | tripod.baremetal.secret_copies('/etc/tripod', 'db_password') }}"
+    msg: "{{ [{'service': 'api', 'uid': 561}] | tripod.baremetal.secret_copies('/etc/tripod', 'db_password') }}"
 """
 
 RETURN = r"""
@@ -43,7 +43,7 @@ _value:
   description: Copies for M(tripod.baremetal.secret_files).
   type: list
   elements: dict
-  sample: [{"path": "/etc/tripod/secrets/api/db_password", "owner": 10001, "group": 10001}]
+  sample: [{"path": "/etc/tripod/secrets/api/db_password", "owner": 561, "group": 561}]
 """
 
 

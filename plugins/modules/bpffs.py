@@ -35,7 +35,7 @@ EXAMPLES = r"""
 - name: Make room for pins that the data plane service may see
   tripod.baremetal.bpffs:
     path: /sys/fs/bpf/tripod
-    group: 10002
+    group: 562
 """
 
 RETURN = r"""

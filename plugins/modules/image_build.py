@@ -67,6 +67,14 @@ options:
     type: list
     elements: str
     default: []
+  keep_builders:
+    description:
+      - Whether the stages that images are built in stay on the builder, without a name, so that the next build of the
+        same image is faster. They take gigabytes.
+      - Otherwise those that this call made are removed. Others that were there before stay in any case.
+    type: bool
+    default: false
+    version_added: 1.1.0
 """
 
 EXAMPLES = r"""
@@ -134,14 +142,16 @@ def main() -> None:
         argument_spec={
             "images": {"type": "list", "elements": "dict", "required": True, "options": IMAGE},
             "only": {"type": "list", "elements": "str", "default": []},
+            "keep_builders": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     with answering(module):
         engine = EngineClient.connect()
         named = name_builds([Build(**image) for image in module.params["images"]])
-        outcome = converge(Images(engine, named, module.params["only"]), None, Host(), check=module.check_mode)
-        images = {
+        images = Images(engine, named, module.params["only"], module.params["keep_builders"])
+        outcome = converge(images, None, Host(), check=module.check_mode)
+        reported = {
             name: {
                 "reference": item.reference,
                 "image_id": outcome.state.ids[item.reference] or "",
@@ -150,7 +160,7 @@ def main() -> None:
             for name, item in named.items()
         }
         missing = list(dict.fromkeys(change.path[1] for change in outcome.changes))
-        module.exit_json(**exit_arguments(outcome, images=images, missing=missing))
+        module.exit_json(**exit_arguments(outcome, images=reported, missing=missing))
 
 
 if __name__ == "__main__":

@@ -163,30 +163,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import Change, converge
 from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.marchproxy_files import FILES, Gateway, ImportFiles
-
-SERVICE = {
-    "name": {"type": "str", "required": True},
-    "ip_fqdn": {"type": "str", "required": True},
-    "port": {"type": "int", "required": True},
-    # No choices here: Ansible would stop at the first bad value, the core reports every one.
-    "protocol": {"type": "str", "default": "http"},
-    "collection": {"type": "str"},
-    "auth_type": {"type": "str", "default": "none"},
-    "tls_enabled": {"type": "bool", "default": False},
-    "health_check_enabled": {"type": "bool", "default": True},
-    "health_check_path": {"type": "str", "default": "/healthz"},
-    "health_check_interval": {"type": "int", "default": 30},
-}
-MAPPING = {
-    "name": {"type": "str", "required": True},
-    "description": {"type": "str", "default": ""},
-    "source_services": {"type": "list", "elements": "str", "required": True},
-    "dest_services": {"type": "list", "elements": "str", "required": True},
-    "listen_port": {"type": "int", "required": True},
-    "protocol": {"type": "str", "default": "https"},
-    "path_prefix": {"type": "str", "default": "/"},
-}
+from ..module_utils._deploy.marchproxy_files import FILES, MAPPING, SERVICE, Gateway, ImportFiles
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ description:
   - Compares a host with what a site needs and reports every finding in one table, each with what was found, what is
     needed and the way out. Nothing is changed.
   - A port that is held by a running container with O(container_label) is no finding, so a converged host passes again.
-  - What O(nics), O(drivers), O(hugepages), O(cpu_plan), O(boot_arguments) and O(sysctls) request is checked by the very
-    code of the modules that will do it, and XDP is checked against the NICs as they are declared to become.
+  - What O(nics), O(drivers), O(hugepages), O(cpu_plan), O(boot_arguments), O(sysctls) and O(users) request is
+    checked by the very code of the modules that will do it, and XDP is checked against the NICs as they are declared
+    to become.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -102,10 +103,11 @@ options:
     description:
       - Kernel features that must be there.
       - V(btf) is type information of the kernel, V(bpffs) a BPF file system that is mounted or can be, V(cgroup) are
-        control groups that are mounted, V(iommu) is an IOMMU, which vfio needs and XDP does not.
+        control groups that are mounted, V(iommu) is an IOMMU, which vfio needs and XDP does not, V(nf_tables) is the
+        packet filter that M(tripod.baremetal.firewall) needs.
     type: list
     elements: str
-    choices: [btf, bpffs, cgroup, iommu]
+    choices: [btf, bpffs, cgroup, iommu, nf_tables]
     default: [btf, bpffs, cgroup]
   commands:
     description: Programs that must be found.
@@ -276,6 +278,65 @@ options:
     description: The kernel's variables, as M(tripod.baremetal.sysctl) takes them.
     type: dict
     default: {}
+  users:
+    description: Users of services, as M(tripod.baremetal.service_users) takes them.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      name:
+        description: Name of the user and of its group.
+        type: str
+        required: true
+      uid:
+        description: Number of both.
+        type: int
+        required: true
+      comment:
+        description: What the user is for.
+        type: str
+        default: ""
+      variable:
+        description: Variable that sets the number, for the remedy.
+        type: str
+        default: ""
+  containers:
+    description:
+      - Limits of containers. One that the host cannot keep, or that leaves a service too little to start with, is an
+        error. An empty one is as good as none.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      role:
+        description: The role that runs it, with whose name the variables begin that set its limits.
+        type: str
+        choices: [postgres, flask_backend, webui, go_backend]
+        required: true
+      memory:
+        description: Memory, from what the service takes by itself to that of the host.
+        type: str
+        default: ""
+      cpus:
+        description: CPUs' worth of time, from C(0.01) to the number of the host's CPUs; C(0) is no limit.
+        type: str
+        default: ""
+      pids:
+        description: Processes and threads, at least C(64).
+        type: str
+        default: ""
+      shm_size:
+        description: Shared memory, which is a part of O(containers[].memory).
+        type: str
+        default: ""
+  bridges:
+    description: Names of container networks, which their bridges on the host get too.
+    type: list
+    elements: str
+    default: []
+    version_added: 1.1.0
   container_label:
     description: Label of the containers that are ours, as C(key=value).
     type: str

@@ -71,8 +71,8 @@ EXAMPLES = r"""
     secrets:
       - name: database password
         copies:
-          - {path: /etc/tripod/secrets/postgres/db_password, owner: 10004, group: 10004}
-          - {path: /etc/tripod/secrets/flask-backend/db_password, owner: 10001, group: 10001}
+          - {path: /etc/tripod/secrets/postgres/db_password, owner: 564, group: 564}
+          - {path: /etc/tripod/secrets/flask-backend/db_password, owner: 561, group: 561}
 
 - name: Keep a token of our own
   tripod.baremetal.secret_files:

@@ -31,10 +31,12 @@ options:
     type: str
     required: true
   entries:
-    description: Policy entries, each prefix once. At most 131072 of each IP version with all owners together.
+    description:
+      - Policy entries, each prefix once, together with those of O(src). At most 131072 of each IP version with all
+        owners together.
+      - Required unless O(src) is given; an empty list requests no entries.
     type: list
     elements: dict
-    required: true
     suboptions:
       prefix:
         description:
@@ -47,6 +49,13 @@ options:
         type: str
         choices: [drop, pass]
         default: drop
+  src:
+    description:
+      - A file on the host with further entries, for policies of thousands, which are slow as a task's argument.
+      - Each line has a prefix and, behind blanks, V(drop) or V(pass); without it, V(drop). What follows a C(#) is a
+        comment. Mistakes are reported with their line.
+    type: path
+    version_added: 1.1.0
   state:
     description:
       - V(exact) makes O(entries) the whole of this owner's entries.
@@ -86,6 +95,11 @@ EXAMPLES = r"""
     entries:
       - prefix: 198.51.100.0/24
     state: present
+
+- name: Drop what a file on the host lists
+  tripod.baremetal.xdp_map:
+    interface: ens1
+    src: /etc/tripod/blocklist
 
 - name: Remove all entries of the inventory
   tripod.baremetal.xdp_map:
@@ -160,8 +174,8 @@ from ..module_utils._core.state_store import DIRECTORY, path
 from ..module_utils._core.system import Host
 from ..module_utils._guard import arm
 from ..module_utils._guard.record import Restore
+from ..module_utils._xdp.policy_entries import ACTIONS, parse_entries, read_file
 from ..module_utils._xdp.policy_map import (
-    ACTIONS,
     KIND,
     Policy,
     Tables,
@@ -169,7 +183,6 @@ from ..module_utils._xdp.policy_map import (
     counts,
     entry_changes,
     own_entries,
-    parse_entries,
     request_body,
 )
 from ..module_utils._xdp.request import KIND as PROGRAM
@@ -183,17 +196,18 @@ def main() -> None:
             "entries": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
                 "options": {
                     "prefix": {"type": "str", "required": True},
                     "action": {"type": "str", "choices": sorted(ACTIONS), "default": "drop"},
                 },
             },
+            "src": {"type": "path"},
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},
             **arm.OPTIONS,
         },
+        required_one_of=[("entries", "src")],
         supports_check_mode=True,
     )
     with answering(module):
@@ -213,7 +227,7 @@ def main() -> None:
         try:
             policy = Policy(
                 interface=options["interface"],
-                entries=parse_entries(options["entries"]),
+                entries=parse_entries(options["entries"] or (), read_file(options["src"]) if options["src"] else ()),
                 mode=options["state"],
                 pin_root=options["pin_root"],
                 state_directory=options["state_dir"],

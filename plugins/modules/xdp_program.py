@@ -104,7 +104,7 @@ EXAMPLES = r"""
     interface: ens1
     object: /var/lib/tripod/bpf/tripod_xdp.bpf.o
     sha256: 66a01835bc30e959fef54227b53c61aa2b0abb92cd04cdb51dbe916d88bb1c41
-    pin_group: "10002"
+    pin_group: "562"
 
 - name: Filter on a NIC whose driver has no native XDP
   tripod.baremetal.xdp_program:

@@ -53,6 +53,16 @@ def test_the_host_holds_nothing_of_ours(path):
     assert not Path(path).exists()
 
 
+def test_the_packet_filter_holds_nothing_of_ours():
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert "table inet tripod" not in tables.splitlines()
+
+
+def test_no_user_of_ours_is_left():
+    names = [line.partition(":")[0] for line in Path("/etc/passwd").read_text().splitlines()]
+    assert [name for name in names if name.startswith("tripod-")] == []
+
+
 def test_no_process_of_ours_runs():
     shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert [line for line in shown.splitlines() if "tripod-host" in line or "tripod_api" in line] == []

@@ -5,39 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.support.site import ADMIN, NIC, WEB, admin_password, eventually
-
-CHROMIUM = "/usr/bin/chromium"
-# Chromium would otherwise look for its maker's hosts, which a closed network refuses.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.support.browser import person, sign_in
+from tests.support.site import NIC, admin_password, eventually
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A fresh browser on the web interface."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(20_000)
-        yield page
-        browser.close()
-
-
-def sign_in(page: Page, password: str) -> None:
-    page.goto(WEB)
-    page.get_by_label("E-mail address").fill(ADMIN)
-    page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    with person() as context:
+        yield context.new_page()
 
 
 def rate(page: Page, verdict: str) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.site import (
     ADMIN,
+    ROOT,
     SECRETS,
     SERVICES,
     admin_password,
+    cgroup,
     container,
     docker,
     eventually,
@@ -25,7 +29,8 @@ from tests.support.site import (
 CAPABILITIES = {"NET_ADMIN": 12, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
 OLD_ENGINE = int(docker("version", "--format", "{{.Server.Version}}").split(".")[0]) < 23
 GO_CAPABILITIES = ["SYS_ADMIN"] if OLD_ENGINE else ["BPF", "PERFMON", "NET_ADMIN"]
-UIDS = {"flask-backend": 10001, "go-backend": 10002, "webui": 10003, "postgres": 10004}
+UNITS = {"M": 1 << 20, "G": 1 << 30}
+UIDS = {"flask-backend": 561, "go-backend": 562, "webui": 563, "postgres": 564}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -57,6 +62,24 @@ def test_its_processes_are_those_of_its_user(service):
 
     # What begins a health check is root's until it has given that up.
     eventually(f"only processes of user {UIDS[service]} with capabilities {allowed:#x}", as_meant, seconds=10)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_its_limits_are_the_kernel_s(service):
+    """The kernel's word, not Docker's: what the control group of its processes may take, and the size of /dev/shm."""
+    role = service.replace("-", "_")
+    given = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    memory, shm = (
+        int(size[:-1]) * UNITS[size[-1]] for size in (given[f"{role}_memory"], given.get(f"{role}_shm_size", "64M"))
+    )
+    cpus = given[f"{role}_cpus"]
+    limits = cgroup(service)
+    assert limits.memory == memory
+    assert limits.swap in (None, 0)
+    assert limits.pids == given[f"{role}_pids"]
+    assert limits.cpus == (cpus or None)
+    place = os.statvfs(Path("/proc", str(inspect(service)["State"]["Pid"]), "root", "dev", "shm"))
+    assert place.f_blocks * place.f_frsize == shm
 
 
 @pytest.mark.parametrize("service", SERVICES)

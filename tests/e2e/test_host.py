@@ -13,7 +13,7 @@ def test_bpffs_is_mounted_and_the_pins_are_for_their_group(host):
     assert host.mount_point("/sys/fs/bpf").filesystem == "bpf"
     for path in (PINS, PINS / NIC, PINS / NIC / "maps"):
         directory = host.file(str(path))
-        assert (directory.uid, directory.gid, directory.mode) == (0, 10002, 0o750), path
+        assert (directory.uid, directory.gid, directory.mode) == (0, 562, 0o750), path
 
 
 def test_the_object_in_use_is_the_one_that_was_asked_for(host):
@@ -30,9 +30,9 @@ def test_http_is_on_the_loopback_alone(host, port):
     assert not host.socket(f"tcp://0.0.0.0:{port}").is_listening
 
 
-def test_grpc_is_on_the_application_network_alone(host):
+def test_grpc_is_on_its_own_network_alone(host):
     listening = [name for name in host.socket.get_listening_sockets() if name.endswith(":50051")]
-    gateway = host.check_output("docker network inspect tripod-app --format '{{(index .IPAM.Config 0).Gateway}}'")
+    gateway = host.check_output("docker network inspect tripod-rpc --format '{{(index .IPAM.Config 0).Gateway}}'")
     assert listening == [f"tcp://{gateway}:50051"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.site import ROOT, playbook, result
+from tests.support.site import ROOT, cgroup, playbook, result
 from tools.collection import build, export, link_dependencies
 
 
@@ -56,3 +56,18 @@ def test_the_installed_artefact_says_the_same_from_anywhere(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     # The import files go below the directory it is started in, and that one has none yet.
     assert changed(result(done)) == ["tripod.baremetal.marchproxy : Render the import files on the control node"]
+
+
+def test_other_limits_reach_the_container_and_the_next_run_changes_nothing():
+    deploy = ("playbooks/deploy.yml", "--tags", "webui")
+    other = ("-e", "webui_memory=128M", "-e", "webui_cpus=0.5", "-e", "webui_pids=96")
+    before = cgroup("webui")
+    try:
+        done = playbook(*deploy, *other)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+        limits = cgroup("webui")
+        assert (limits.memory, limits.cpus, limits.pids) == (128 << 20, 0.5, 96)
+        assert changed(result(playbook(*deploy, *other))) == []
+    finally:
+        assert playbook(*deploy).returncode == 0
+    assert cgroup("webui") == before

@@ -10,48 +10,23 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import examples
-from tests.support.machine import Machine, on_disk
+from tests.support.fresh import ansible_playbook, fresh_machine
+from tests.support.machine import Machine
 
-ROOT = Path(__file__).resolve().parents[2]
 # Settings that a veth NIC has.
 OF_A_VETH = {"name", "up", "mtu", "txqueuelen", "features", "irq", "xps"}
-GRUB = """\
-GRUB_CMDLINE_LINUX_DEFAULT=quiet
-GRUB_DEVICE=LABEL=ROOT
-GRUB_DISABLE_LINUX_UUID=true
-GRUB_DISABLE_OS_PROBER=true
-"""
-SECONDS = 600
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    """A machine with a boot loader, whose /sys shows its own NICs only."""
-    assert os.geteuid() == 0, "the examples are run in namespaces: run these tests as root"
-    with ExitStack() as stack:
-        boot = stack.enter_context(on_disk())
-        (boot / "grub").mkdir()
-        for name in ("vmlinuz", "initrd.img"):
-            (boot / f"{name}-6.1.0-28-amd64").touch()
-        made = Machine()
-        stack.callback(made.close)
-        own_sys = (
-            "mkdir /run/sys; mount --rbind /sys/fs /run/sys; mount -t sysfs sysfs /sys; mount --rbind /run/sys /sys/fs"
-        )
-        made.run("sh", "-ec", own_sys)
-        made.run("mount", "--bind", str(boot), "/boot")
-        made.run("sh", "-ec", 'mkdir -p /etc/default/grub.d; echo "$1" >/etc/default/grub', "sh", GRUB)
-        made.run("grub-mkconfig", "-o", "/boot/grub/grub.cfg")
+    with fresh_machine() as made:
         yield made
 
 
@@ -98,21 +73,8 @@ def test_an_example_runs_in_check_mode_and_changes_nothing(name: str, machine: M
         machine.cable(nic, f"far{number}", queues=4)
     before, files = state(machine), set(copy.rglob("*"))
 
-    playbook = [str(Path(sys.executable).with_name("ansible-playbook")), examples.playbooks()[name]]
-    environment = {
-        **{key: value for key, value in os.environ.items() if key != "ANSIBLE_CONFIG"},
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
-        "ANSIBLE_NOCOLOR": "1",
-        "PWD": str(copy),
-    }
-    done = subprocess.run(
-        [*machine.within[:-1], f"--wd={copy}", *playbook, "-i", "hosts.yml", "-i", "../here.json", "--check", "--diff"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    words = [examples.playbooks()[name], "-i", "hosts.yml", "-i", "../here.json", "--check", "--diff"]
+    done = ansible_playbook(machine, words, copy)
     assert done.returncode == 0, done.stdout + done.stderr
     recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=0 +failed=0 ", done.stdout, re.MULTILINE)
     assert {host for host, changed in recap if int(changed)} == said.keys(), done.stdout

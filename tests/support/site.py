@@ -10,8 +10,9 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,50 @@ def of_processes(service: str, name: str) -> list[bytes]:
             contents.append(Path(f"/proc/{pid}/{name}").read_bytes())
     assert contents, f"{service} has no process"
     return contents
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the kernel lets the processes of a container take; None where there is no limit.
+
+    Attributes:
+        memory: Bytes.
+        swap: Bytes beside that; None where the kernel does not count them, too.
+        cpus: CPUs' worth of time.
+        pids: Processes and threads.
+    """
+
+    memory: int | None
+    swap: int | None
+    cpus: float | None
+    pids: int | None
+
+
+def cgroup(service: str) -> Limits:
+    """Return the limits of a service's control group, of either version."""
+    pid = inspect(service)["State"]["Pid"]
+    groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    top = Path("/sys/fs/cgroup")
+
+    def value(controllers: str, *names: str) -> list[str]:
+        """Return the words of the first of the files that is there."""
+        for group, path in groups.items():
+            if group == controllers or controllers in group.split(",") or (not group and len(groups) == 1):
+                places = [top / group / path.lstrip("/") / name for name in names]
+                return next((place.read_text().split() for place in places if place.exists()), [])
+        raise AssertionError(f"no control group counts {controllers}: {groups}")
+
+    memory = _limit(value("memory", "memory.max", "memory.limit_in_bytes"))
+    swap = _limit(value("memory", "memory.swap.max"))
+    if both := _limit(value("memory", "memory.memsw.limit_in_bytes")):
+        swap = both - (memory or 0)
+    quota = value("cpu", "cpu.max") or value("cpu", "cpu.cfs_quota_us") + value("cpu", "cpu.cfs_period_us")
+    time = _limit(quota[:1])
+    return Limits(memory, swap, time / int(quota[1]) if time else None, _limit(value("pids", "pids.max")))
+
+
+def _limit(words: Sequence[str]) -> int | None:
+    return None if not words or words[0] in ("max", "-1") else int(words[0])
 
 
 def admin_password() -> str:

@@ -25,7 +25,7 @@ LAYERS = (
     {"_agent"},
     {"_nic"},
     {"_xdp"},
-    {"_boot", "_cpu", "_hugepages", "_guard", "_deploy"},
+    {"_boot", "_cpu", "_hugepages", "_guard", "_deploy", "_firewall"},
     {"_linux"},
     {"_core"},
 )
@@ -309,6 +309,24 @@ def test_the_readme_names_every_module_and_role():
 def test_the_action_group_names_every_module():
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
     assert runtime["action_groups"]["all"] == [path.stem for path in MODULES]
+
+
+def test_modules_of_an_action_group_share_an_option():
+    groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]
+    options = {}
+    for path in MODULES:
+        documentation = yaml.safe_load(documents(path)["DOCUMENTATION"])
+        extended = documentation["extends_documentation_fragment"]
+        options[path.stem] = set(documentation.get("options", {}))
+        if "tripod.baremetal.guard" in extended:
+            options[path.stem] |= {"guard", "guard_timeout"}
+    assert groups.keys() == {"all", "guarded", "xdp"}
+    shared = {name: set.intersection(*(options[one] for one in members)) for name, members in groups.items()}
+    assert shared["guarded"] == {"guard", "guard_timeout", "state"}
+    assert "pin_root" in shared["xdp"] or "interface" in shared["xdp"]
+    # And no module that has them is left out.
+    assert groups["guarded"] == [name for name in options if "guard" in options[name]]
+    assert groups["xdp"] == [name for name in options if "pin_root" in options[name] and name != "preflight"]
 
 
 def test_plugins_are_under_the_licence_of_the_collection():

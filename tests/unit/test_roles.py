@@ -108,6 +108,73 @@ def test_a_role_explains_itself(role):
     assert reported - known == set(), "the README names variables that do not exist"
 
 
+def facts(role: str) -> set[str]:
+    """Return the names of the facts that a role sets for others."""
+    return {
+        name
+        for _where, task in role_tasks(role)
+        for name in task.get("ansible.builtin.set_fact", {})
+        if name != "cacheable"
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_defaults_can_be_worked_out_before_any_role_ran(role):
+    """They are checked on the control node, before any host is met, and no fact of a role is there yet."""
+    text = yaml.safe_dump(defaults(role))
+    every = {name for one in ROLES for name in facts(one)}
+    assert [name for name in sorted(every) if re.search(rf"\b{name}\b", text)] == [], "put it into the role's vars"
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "docker_engine"])
+def test_who_reads_facts_of_the_engine_reads_the_engine_where_its_role_was_left_out(role):
+    files = [path for part in ("tasks", "vars") for path in sorted((ROOT / "roles" / role / part).glob("*.yml"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    read = sorted(name for name in facts("docker_engine") if re.search(rf"\b{name}\b", text))
+    included = [
+        task["when"] if isinstance(task["when"], list) else [task["when"]]
+        for _where, task in role_tasks(role)
+        if task.get("ansible.builtin.include_role") == {"name": "tripod.baremetal.docker_engine", "tasks_from": "state"}
+    ]
+    guards = {f"{name} is not defined" for name in facts("docker_engine")}
+    assert not read or any(guards & set(when) for when in included), f"it reads {', '.join(read)}"
+
+
+def test_every_playbook_says_that_its_group_is_not_in_the_inventory():
+    """By the filter that does; Ansible itself finds no hosts, and calls that a success."""
+    hosts = [
+        (path.name, play["hosts"])
+        for path in sorted(ROOT.glob("playbooks/*.yml"))
+        for play in load(path)
+        if "hosts" in play and "tripod_hosts" in play["hosts"]
+    ]
+    assert {name for name, _pattern in hosts} >= {"control.yml", "reset_password.yml", "teardown.yml"}
+    assert [one for one in hosts if "tripod.baremetal.requested_hosts(groups)" not in one[1]] == []
+
+
+def test_the_compose_file_trusts_the_network_that_the_web_interface_is_on():
+    content = load(ROOT / "files" / "services" / "docker-compose.dev.yml")
+    services, networks = content["services"], content["networks"]
+    [app] = networks["app-network"]["ipam"]["config"]
+    [rpc] = networks["rpc-network"]["ipam"]["config"]
+    assert {"app-network"} == set(services["webui"]["networks"]) & set(services["flask-backend"]["networks"])
+    api = services["flask-backend"]
+    assert api["environment"]["TRUSTED_PROXIES"] == f"{app['subnet']},!{app['gateway']}"
+    assert api["extra_hosts"] == {"go-backend": rpc["gateway"]}
+    assert services["go-backend"]["environment"]["GRPC_ADDRESS"].startswith(f"{rpc['gateway']}:")
+
+
+@pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui"])
+def test_the_compose_file_limits_its_containers_as_the_roles_do(service):
+    role = service.replace("-", "_")
+    here, there = load(ROOT / "files" / "services" / "docker-compose.dev.yml")["services"][service], defaults(role)
+    assert (here["mem_limit"].upper(), here["cpus"], here["pids_limit"]) == tuple(
+        there[f"{role}_{limit}"] for limit in ("memory", "cpus", "pids")
+    )
+    assert here["memswap_limit"] == here["mem_limit"]
+    assert here.get("shm_size", "").upper() == there.get(f"{role}_shm_size", "")
+
+
 def test_modules_are_named_in_full_and_none_is_a_shell():
     used = [(where, module(task)) for role in ROLES for where, task in role_tasks(role)]
     used += [(where, module(task)) for where, task in play_tasks()]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._core.converge import CoreError
+from .._core.system import UMASK
 from .._nic import recording
 from . import guard_command, reapply, supervisor, watch
 
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None, version: str = "unpacked") -> i
         version: Digest of the sources that it was built from.
     """
     options = parser(version).parse_args(arguments)
+    os.umask(UMASK)
     # The journal has its own clock.
     plain = "%(levelname)s: %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(levelname)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=plain, stream=sys.stderr)

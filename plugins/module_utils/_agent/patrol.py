@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What changes without a word from the kernel: detached programs, exchanged pins, driver settings, interrupts.
+"""What changes without a word from the kernel: detached programs, exchanged pins, driver settings, interrupts, tables.
 
 No event says that somebody detached a bpf_link, or moved an interrupt. So the watch takes fingerprints every few
 seconds, and where one differs the planner runs. A fingerprint is not decoded and not compared with a request, or eight
@@ -19,7 +19,8 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import CoreError
 from .._core.system import Host
-from .._linux import bpf, ethtool_digest, libbpf, netlink
+from .._firewall import request as firewall_request
+from .._linux import bpf, ethtool_digest, libbpf, netlink, nftables
 from .._linux.netlink import Link
 from .._linux.topology import NETWORK, pci_device
 from .._nic import state_file as nic_state_file
@@ -27,6 +28,7 @@ from .._nic.identity import expand, match, pci_addresses
 from .._xdp import request as xdp_request
 
 PROGRAM, LINK, DRIVER, PLACEMENT = "XDP program", "link settings", "driver settings", "interrupts or queues"
+TABLES = "a table of the packet filter"
 NEW = "not patrolled before"
 
 
@@ -44,6 +46,7 @@ class Patrol:
         self._bodies: dict[str, tuple[Hashable, Mapping[str, Any] | None]] = {}
         self._nics: tuple[Hashable, list[str]] = (None, [])
         self._turn = 0
+        self._generation: int | None = None
 
     def differences(self, links: Collection[str]) -> dict[str, list[str]]:
         """Return what differs from the last round, by interface; NEW for one of which there was no fingerprint.
@@ -68,6 +71,18 @@ class Patrol:
         for name in self._known.keys() - taken.keys():
             del self._known[name]
         return found
+
+    def tables_changed(self) -> bool:
+        """Whether any table of the packet filter was changed since the last call, where one of ours is requested.
+
+        The kernel counts changes of all tables in one number; whether it was ours, the planner finds out.
+        """
+        if self._body(firewall_request.STATE_FILE, firewall_request.KIND) is None:
+            self._generation = None
+            return False
+        now = nftables.generation()
+        changed, self._generation = now != self._generation, now
+        return changed
 
     def accept(self, names: Collection[str]) -> None:
         """Take interfaces as they are: they were just checked, or brought to what is requested."""

@@ -20,11 +20,13 @@ from typing import Any, Protocol
 
 from .._boot import sysctl_resource as sysctl
 from .._core import lock, state_store
-from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, diff
+from .._core.converge import Change, CoreError, Incomplete, Outcome, converge, describe, described, diff
 from .._core.errors import in_words, reason
 from .._core.names import interface_fault, path_fault
 from .._core.system import Host
 from .._cpu import resource as cpu_isolation
+from .._firewall import request as firewall_request
+from .._firewall import resource as firewall
 from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
@@ -59,6 +61,8 @@ def _reapply_xdp(
 # By kind, in the order they are applied: programs are attached to NICs that are set up, and policies are maps
 # of attached programs.
 REAPPLIERS: Mapping[str, Reapply] = {
+    # Needs nothing of what comes after it, and what it keeps out may come with the first link.
+    firewall_request.KIND: firewall.reapply,
     cpu_isolation.KIND: cpu_isolation.reapply,
     hugepages.KIND: hugepages.reapply,
     sysctl.KIND: sysctl.reapply,
@@ -68,6 +72,8 @@ REAPPLIERS: Mapping[str, Reapply] = {
 }
 # What a link that comes up, or appears, can have lost.
 LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
+# What the watch checks by itself: these kinds, each under a name that no link has.
+SUBJECTS: Mapping[str, str] = {firewall.SUBJECT: firewall_request.KIND}
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,11 @@ class Result:
         if self.error:
             return "failed"
         return "absent" if self.absent else "differs" if self.changes else "converged"
+
+    @property
+    def lines(self) -> list[str]:
+        """Return a line for each change; one for all entries of a policy, where they are many."""
+        return described(self.changes)
 
 
 def reapply(
@@ -217,8 +228,8 @@ def _names(host: Host, directory: str) -> list[str]:
 def log_results(results: Sequence[Result]) -> None:
     """Log what was changed, and what failed."""
     for result in results:
-        for change in result.changes:
-            log.info("%s: %s", result.name, describe(change))
+        for line in result.lines:
+            log.info("%s: %s", result.name, line)
         if result.error:
             log.error("%s: %s", result.name, result.error)
 
@@ -239,7 +250,7 @@ def table(results: Sequence[Result]) -> str:
     lines = [f"{'RESOURCE':{width}}  STATE"]
     for result in results:
         lines.append(f"{result.name:{width}}  {result.state}")
-        lines += [f"  {describe(change)}" for change in result.changes]
+        lines += [f"  {line}" for line in result.lines]
         lines += [f"  {line}" for line in result.failures.values() or filter(None, [result.error])]
     return "\n".join(lines) + "\n"
 

@@ -20,16 +20,16 @@ from typing import NoReturn
 
 from .._core import lock, state_store
 from .._core.backoff import Backoff
-from .._core.converge import describe
 from .._core.system import Host
+from .._firewall.resource import SUBJECT as FIREWALL
 from .._guard.outcome import expire
 from .._linux import netlink
 from .appearances import Appearances
 from .daemon import end_on_request, single_instance
 from .links import Links, News, Overrun, Socket
 from .metrics import FILE, Metrics
-from .patrol import NEW, Patrol
-from .reapply import LINK_KINDS, REAPPLIERS, Result, add_state_dir, path, reapply
+from .patrol import NEW, TABLES, Patrol
+from .reapply import LINK_KINDS, REAPPLIERS, SUBJECTS, Result, add_state_dir, path, reapply
 from .schedule import Schedule
 
 PID_FILE = "/run/tripod-watch/watch.pid"
@@ -103,9 +103,13 @@ class Watch:
         self.metrics.count("patrols")
         try:
             found = self.patrol.differences(self.links.names)
+            tables_changed = self.patrol.tables_changed()
         except OSError as error:
-            log.warning("the interfaces cannot be patrolled: %s; trying again", error)
+            log.warning("the host cannot be patrolled: %s; trying again", error)
             return
+        if tables_changed:
+            # Container engines change theirs all the time; only a difference in ours is counted as one.
+            self.schedule.request(FIREWALL, f"{TABLES} changed", now)
         for name, parts in found.items():
             if parts == [NEW]:
                 self.schedule.request(name, f"was {NEW}", now)
@@ -114,7 +118,7 @@ class Watch:
                 self.metrics.count("drifts", name)
         if now >= self._thorough:
             self._thorough = now + THOROUGH
-            for name in self.links.names:
+            for name in (*self.links.names, *SUBJECTS):
                 self.schedule.request(name, "was not checked for long", now)
 
     def _resync(self, reason: str) -> None:
@@ -127,7 +131,8 @@ class Watch:
     def _check_links(self, due: dict[str, list[str]]) -> None:
         # Everything is checked once when the watch begins, as what runs at boot can have failed.
         everything = EVERYTHING in due
-        kinds, only = (None, None) if everything else (LINK_KINDS, set(due))
+        others = [kind for subject, kind in SUBJECTS.items() if subject in due]
+        kinds, only = (None, None) if everything else ((*LINK_KINDS, *others), set(due))
         with lock.attempt(self.host) as alone:
             if not alone:
                 for name, reasons in due.items():
@@ -153,7 +158,7 @@ class Watch:
                     self.schedule.retry(name, "failed before")
             else:
                 self.schedule.converged(name, now)
-        self.schedule.forget(set(due) - self.links.names - {EVERYTHING})
+        self.schedule.forget(set(due) - self.links.names - {EVERYTHING, *SUBJECTS})
         # What belongs to no link, such as huge pages, is tried again with everything.
         if of_host:
             self.schedule.acted(EVERYTHING, now)
@@ -161,8 +166,8 @@ class Watch:
 
     def _log_results(self, results: list[Result]) -> None:
         for result in results:
-            for change in result.changes:
-                log.info("%s: %s", result.name, describe(change))
+            for line in result.lines:
+                log.info("%s: %s", result.name, line)
             if result.changes and not result.error:
                 self.metrics.count("reapplied", result.name)
             if result.error:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .._core import lock
+from .._core import commands, lock
 from .._core.converge import ApplyFailed, Impossible
 from .._linux import ethtool, netlink
 from .driver_request import plain_name
@@ -70,14 +70,6 @@ class LiveDriverTools:
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
     try:
-        return subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            pass_fds=lock.descriptors(),
-        )
+        return commands.run(command, environment, pass_fds=lock.descriptors())
     except FileNotFoundError as error:
         raise Impossible(f"{command[0]} is not there: install kmod and initramfs-tools") from error

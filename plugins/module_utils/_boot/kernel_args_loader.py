@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 
-from .._core import lock
+from .._core import commands, lock
 from .._core.converge import ApplyFailed
 from .._core.system import Host
 from .._linux import grub
@@ -59,16 +58,8 @@ def grub_mkconfig(path: str) -> None:
     Raises:
         ApplyFailed: A script of GRUB's failed, or made what GRUB cannot read.
     """
-    done = subprocess.run(
-        [_mkconfig() or "grub-mkconfig", "-o", path],
-        env={**os.environ, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        pass_fds=lock.descriptors(),
-    )
+    command = [_mkconfig() or "grub-mkconfig", "-o", path]
+    done = commands.run(command, {**os.environ, "LC_ALL": "C"}, pass_fds=lock.descriptors())
     if done.returncode:
         words = " ".join(done.stderr.split()[-60:])
         raise ApplyFailed(f"grub-mkconfig failed ({done.returncode}): {words}")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from .system import Host
 
 # Characters up to which a body, and a value in it, is shown whole; and places of a body that are named.
 _LINE, _SHORT, _PLACES = 160, 60, 6
+_FEW = 100  # changes beside each other that are listed one by one; a policy has a hundred thousand entries
 # Characters of a step that stands, and how many of those are named.
 _BRIEF, _SHOWN = 120, 20
 
@@ -181,8 +183,8 @@ def converge(
         raise NotConverged(f"applied, but it cannot be read back: {in_words(error)}") from error
     if left:
         raise NotConverged(
-            "applied, but the host disagrees when read back: " + "; ".join(describe(change) for change in left),
-            remaining=[describe(change) for change in left],
+            "applied, but the host disagrees when read back: " + "; ".join(described(left)),
+            remaining=described(left),
         )
     return Outcome(changes, reached)
 
@@ -201,7 +203,7 @@ def _standing(resource: Resource, desired: Any, host: Host, changes: Sequence[Ch
         left = {change.path for change in resource.plan(desired, resource.read(host))}
     except (CoreError, OSError):
         return None
-    return [brief(change) for change in changes if change.path not in left]
+    return described([change for change in changes if change.path not in left], brief)
 
 
 def half_way(
@@ -226,6 +228,34 @@ def half_way(
         "the original values are saved, and state: absent restores them" if saved else "run again once that is mended"
     )
     return ApplyFailed(f"{why}; what was changed before stands: {'; '.join(stands[:_SHOWN])}{more}; {way_out}", **facts)
+
+
+def tally(changes: Iterable[Change]) -> dict[str, int]:
+    """Return how many things a plan adds, removes and changes."""
+    found = Counter(
+        "added" if change.before is None else "removed" if change.after is None else "modified" for change in changes
+    )
+    return {name: found[name] for name in ("added", "removed", "modified")}
+
+
+def described(changes: Sequence[Change], one: Callable[[Change], str] | None = None) -> list[str]:
+    """Return a line for each change; where very many are beside each other, one line with their numbers for them all.
+
+    Args:
+        changes: The plan, or what is left of it.
+        one: How a single change is told; ``describe`` by default.
+    """
+    beside: dict[tuple[str, ...], list[Change]] = {}
+    for change in changes:
+        beside.setdefault(change.path[:-1], []).append(change)
+    lines = []
+    for path, those in beside.items():
+        if len(those) <= _FEW:
+            lines += [(one or describe)(change) for change in those]
+        else:
+            numbers = ", ".join(f"{count} {what}" for what, count in tally(those).items())
+            lines.append(f"{' '.join(path)}: {numbers}")
+    return lines
 
 
 def brief(change: Change) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .converge import CoreError
 from .errors import in_words
 from .lock import changing
-from .system import Host
+from .system import UMASK, Host
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,12 @@ Responder = Callable[[Mapping[str, Any], Host, bool], Answer]
 
 @contextmanager
 def answering(module: AnsibleModule) -> Iterator[None]:
-    """Let a module fail in words, whatever is refused while the body runs; no operator gets a traceback for that."""
+    """Let a module fail in words, whatever is refused while the body runs; no operator gets a traceback for that.
+
+    Directories and files come out alike on every host, whatever the umask of its operators: what is secret has a mode
+    of its own, and a directory such as /etc/docker that only root could enter would break what others put there.
+    """
+    os.umask(UMASK)
     try:
         yield
     except CoreError as error:

@@ -18,6 +18,8 @@ from pathlib import Path
 # of its own beside it, as grub-mkconfig does.
 _LEFTOVER = re.compile(r"\.(?P<file>.+)\.(?P<process>\d+)\.\w{8}(\.new)?")
 _WRITING_SECONDS = 3600
+# With it directories and files come out alike on every host; what is secret has a mode of its own.
+UMASK = 0o022
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._core import commands
 from .._core.converge import ApplyFailed, Change, Impossible
 from .._core.system import Host
 from .engine_client import LABEL, OWNER, EngineClient, log_tail
@@ -106,15 +106,7 @@ class BaseImage:
             archive = os.path.join(directory, "root.tar")
             # One fixed time stamp makes the archive, and so the image's ID, depend on the packages alone.
             environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"}
-            done = subprocess.run(
-                ["mmdebstrap", "--variant=minbase", self.base.suite, archive],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
+            done = commands.run(["mmdebstrap", "--variant=minbase", self.base.suite, archive], environment)
             if done.returncode:
                 raise ApplyFailed(
                     f"mmdebstrap of {self.base.suite} failed ({done.returncode}):\n{log_tail(done.stderr)}"

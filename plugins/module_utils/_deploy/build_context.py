@@ -7,14 +7,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 TAG_LENGTH = 12
+# Of what is sent. They decide the result as the files do, so they are part of every digest.
+FILE_MODE, PROGRAM_MODE = 0o644, 0o755
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,8 @@ def digest_context(path: str, inputs: Sequence[str] = ()) -> ContextDigest:
     Owners and times are left out: a fresh clone of the same sources must give the same digest.
     """
     root = Path(path)
-    ignore = root / ".dockerignore"
-    rules = IgnoreRules.parse(ignore.read_text(encoding="utf-8")) if ignore.is_file() else IgnoreRules()
-    total = hashlib.sha256()
+    rules = _rules(root)
+    total = hashlib.sha256(f"modes {FILE_MODE:o} {PROGRAM_MODE:o}".encode())
     files = size = 0
     for name in sorted(_files(root, "", rules)):
         kind, content = _content(root / name)
@@ -103,6 +109,47 @@ def digest_context(path: str, inputs: Sequence[str] = ()) -> ContextDigest:
     for text in inputs:
         total.update(b"input" + len(text.encode()).to_bytes(8, "big") + text.encode())
     return ContextDigest(total.hexdigest(), files, size)
+
+
+@contextmanager
+def packed(path: str, extra_files: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """Give a context as the archive that an engine takes, with the very files that the digest speaks of.
+
+    Modes are those of a clone with the usual umask, of root: an image of a clone that only its owner can read must not
+    have files that its own user cannot read.
+
+    Args:
+        path: Directory of the context.
+        extra_files: Name in the context to path.
+    """
+    root = Path(path)
+    sources = {name: root / name for name in _files(root, "", _rules(root))}
+    sources.update({name: Path(source) for name, source in extra_files.items()})
+    with tempfile.TemporaryFile(prefix="tripod-context-") as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, source in sorted(sources.items()):
+                _add(tar, name, source)
+        archive.seek(0)
+        yield archive
+
+
+def _add(tar: tarfile.TarFile, name: str, source: Path) -> None:
+    status = source.lstat()
+    member = tarfile.TarInfo(name)
+    member.mtime = int(status.st_mtime)
+    member.mode = PROGRAM_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
+    if stat.S_ISLNK(status.st_mode):
+        member.type, member.linkname = tarfile.SYMTYPE, os.readlink(source)
+        tar.addfile(member)
+    elif stat.S_ISREG(status.st_mode):
+        content = source.read_bytes()
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+
+
+def _rules(root: Path) -> IgnoreRules:
+    ignore = root / ".dockerignore"
+    return IgnoreRules.parse(ignore.read_text(encoding="utf-8")) if ignore.is_file() else IgnoreRules()
 
 
 def _files(root: Path, folder: str, rules: IgnoreRules) -> Iterator[str]:

@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
+import re
 import tarfile
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,12 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Invalid
 from .._core.system import Host
-from .build_context import digest_context
+from .build_context import digest_context, packed
 from .engine_client import LABEL, OWNER, EngineClient, log_tail
+
+_SHORT_ID = 12
+# What a builder prints after each step; a container that the step runs in is said to be running.
+_STEP_IMAGE = re.compile(r"^ ---> ([0-9a-f]{12})$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def name_builds(builds: Sequence[Build]) -> dict[str, Named]:
             if other not in named:
                 findings.add(f"{where}: needs {other}, which must come before it in the list")
         extra = [f"{name}={Path(path).read_bytes().hex()}" for name, path in sorted(build.extra_files.items())]
-        tag = digest_context(build.context, [*build.inputs, *extra]).tag
+        # BASE is a name, and what it names is among the inputs.
+        arguments = [f"{name}={value}" for name, value in sorted(build.args.items())]
+        tag = digest_context(build.context, [*build.inputs, *arguments, *extra]).tag
         named[build.name] = Named(build, f"{build.name}:{tag}", build.export_to and build.export_to.format(tag=tag))
     findings.raise_if_any(Invalid, "images cannot be built")
     return named
@@ -105,12 +109,20 @@ class Images:
         engine: Where they are stored.
         named: From ``name_builds``.
         only: Repositories to build; all of the list where empty.
+        keep_builders: Whether the stages that an image was built in stay, without a name, for the next build's sake.
     """
 
-    def __init__(self, engine: EngineClient, named: Mapping[str, Named], only: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        engine: EngineClient,
+        named: Mapping[str, Named],
+        only: Sequence[str] = (),
+        keep_builders: bool = False,
+    ) -> None:
         self.engine = engine
         self.named = named
         self.only = frozenset(only or named)
+        self.keep_builders = keep_builders
 
     def read(self, host: Host) -> ImageState:
         """Return which images and exports are there."""
@@ -142,19 +154,30 @@ class Images:
             item = self.named[change.path[1]]
             try:
                 if change.path[0] == "image":
-                    self._build(client, item, build_limits(host))
+                    self._build_and_tidy(client, item, build_limits(host))
                 else:
                     _export(client, item, host)
             except DockerException as error:
                 raise ApplyFailed(f"{change.path[0]} {item.reference}: the Docker Engine answers: {error}") from error
 
-    def _build(self, client: Any, item: Named, limits: Mapping[str, str]) -> None:
+    def _build_and_tidy(self, client: Any, item: Named, limits: Mapping[str, str]) -> None:
+        if self.keep_builders:
+            self._build(client, item, limits, [])
+            return
+        before = frozenset(client.images(quiet=True, all=True))
+        lines: list[str] = []
+        try:
+            self._build(client, item, limits, lines)
+        finally:
+            _remove_builders(client, before, lines)
+
+    def _build(self, client: Any, item: Named, limits: Mapping[str, str], lines: list[str]) -> None:
         build = item.build
         arguments = {**build.args, **{key: self.named[name].reference for key, name in build.args_from.items()}}
-        lines: list[str] = []
-        with _context(build) as path:
+        with packed(build.context, build.extra_files) as archive:
             answers = client.build(
-                path=path,
+                fileobj=archive,
+                custom_context=True,
                 tag=item.reference,
                 buildargs=arguments,
                 target=build.target or "",
@@ -172,24 +195,26 @@ class Images:
                     raise ApplyFailed(f"building {item.reference} failed: {answer['error'].strip()}\n{shown}")
 
 
+def _remove_builders(client: Any, before: Collection[str], lines: Sequence[str]) -> None:
+    """Remove the images without a name that a build has made: the last of each stage but the one that it was for.
+
+    Only what the build itself named in its output, and what was not there before it: somebody else's builds, which may
+    run meanwhile, are left alone, and so is what a container was made from.
+    """
+    from docker.errors import APIError
+
+    made = {match[1] for line in lines for match in _STEP_IMAGE.finditer(line)}
+    for image in client.images(quiet=True, filters={"dangling": True}):
+        if image not in before and image.partition(":")[2][:_SHORT_ID] in made:
+            with suppress(APIError):
+                client.remove_image(image)
+
+
 def build_limits(host: Host) -> dict[str, str]:
     """Return what holds the steps of a build off the CPUs that the builder's own plan isolates, if it has one."""
     plan = state_store.load(host, "cpu_isolation")
     # A run that was cut has saved original values and no plan yet.
     return {"cpusetcpus": plan.body["housekeeping"]} if plan and "housekeeping" in plan.body else {}
-
-
-@contextmanager
-def _context(build: Build) -> Iterator[str]:
-    """Give the build's context, with its extra files, without writing into the source tree."""
-    if not build.extra_files:
-        yield build.context
-        return
-    with tempfile.TemporaryDirectory(prefix="tripod-context-") as directory:
-        shutil.copytree(build.context, directory, dirs_exist_ok=True)
-        for name, path in build.extra_files.items():
-            shutil.copyfile(path, os.path.join(directory, name))
-        yield directory
 
 
 def _export(client: Any, item: Named, host: Host) -> None:

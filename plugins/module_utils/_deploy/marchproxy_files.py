@@ -42,6 +42,30 @@ MAPPING_KEYS = (
     "path_prefix",
 )
 
+# Of the module's options, and of the roles' variables that become them.
+SERVICE = {
+    "name": {"type": "str", "required": True},
+    "ip_fqdn": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    # No choices here: Ansible would stop at the first bad value, the core reports every one.
+    "protocol": {"type": "str", "default": "http"},
+    "collection": {"type": "str"},
+    "auth_type": {"type": "str", "default": "none"},
+    "tls_enabled": {"type": "bool", "default": False},
+    "health_check_enabled": {"type": "bool", "default": True},
+    "health_check_path": {"type": "str", "default": "/healthz"},
+    "health_check_interval": {"type": "int", "default": 30},
+}
+MAPPING = {
+    "name": {"type": "str", "required": True},
+    "description": {"type": "str", "default": ""},
+    "source_services": {"type": "list", "elements": "str", "required": True},
+    "dest_services": {"type": "list", "elements": "str", "required": True},
+    "listen_port": {"type": "int", "required": True},
+    "protocol": {"type": "str", "default": "https"},
+    "path_prefix": {"type": "str", "default": "/"},
+}
+
 # The server does not check these on update, and a bad value stored there breaks its every answer: so all limits are
 # enforced before anything is rendered. grpc is the specification's own and for its import only.
 PROTOCOLS = ("http", "https", "grpc", "tcp", "udp")

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from .._core import lock, state_store
-from .._core.converge import CoreError, Invalid, Outcome, Refused, describe
+from .._core.converge import CoreError, Invalid, Outcome, Refused, described
 from .._core.system import Host
 from .._linux import linkstate
 from .._linux.detached import Running, find_running, wait
@@ -99,7 +99,7 @@ class _Steps:
 def _reapply(host: Host, reappliers: Reappliers, restore: Restore) -> list[str]:
     if restore.kind not in reappliers:
         raise Invalid(f"this agent does not know how to restore {restore.kind}: install it anew")
-    return [describe(change) for change in reappliers[restore.kind](restore.body, host).changes]
+    return described(reappliers[restore.kind](restore.body, host).changes)
 
 
 def _restore_files(host: Host, state_files: Mapping[str, str | None]) -> list[str]:

@@ -107,7 +107,8 @@ def start(host: Host, command: Sequence[str], log: str) -> tuple[subprocess.Pope
     with open(path, "ab") as output:
         begin = output.tell()
         # A session of its own and no descriptor of ours: it outlives this process, and the connection can close.
-        child = subprocess.Popen(
+        # Ansible's run_command would wait for it.
+        child = subprocess.Popen(  # pylint: disable=ansible-bad-function
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -167,6 +167,19 @@ def ways_to(address: str) -> set[str]:
     return _named(_route_indices(answer))
 
 
+def interface_networks() -> dict[str, list[str]]:
+    """Return the networks that interfaces have an address of, as prefixes by name, but for IPv6's link-local one."""
+    names = {one.index: one.name for one in netlink.links()}
+    found: dict[str, list[str]] = {}
+    for body in _addresses():
+        own = _own_address(body)
+        if own is not None:
+            prefix = ipaddress.ip_network((own, body[1]), strict=False)
+            if not (prefix.version == 6 and prefix.is_link_local):
+                found.setdefault(names.get(_address_indices(body)[0], "?"), []).append(str(prefix))
+    return found
+
+
 def default_ways() -> set[str]:
     """Return the interfaces of the default routes."""
     return _named(index for body in _routes() if body[1] == 0 for index in _route_indices(body))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from .._core import commands
 from .._core.converge import ApplyFailed
 from .._core.system import Host
 
@@ -48,14 +49,6 @@ def journal_tail(unit: str, lines: int = 20) -> str:
 
 def _run(*command: str, timeout: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        return commands.run(command, {**os.environ, "LC_ALL": "C"}, timeout=timeout)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplyFailed(f"{' '.join(command)}: {error}") from error

@@ -158,10 +158,10 @@ def flow_rules(request: Request, nic: NicState) -> dict[int, FlowRule]:
 
 def flows_of_queue(request: Request, nic: NicState) -> int | None:
     """Return how many flows each receive queue is to hold; None where nothing is requested."""
-    total = request.rps.flow_entries if request.rps else None
-    if total is None:
+    if request.rps is None or request.rps.flow_entries is None:
         return None
-    return power_of_two(-(-total // receive_queues(request, nic)))
+    queues = receive_queues(request, nic)
+    return power_of_two((request.rps.flow_entries + queues - 1) // queues)
 
 
 def power_of_two(number: int) -> int:

@@ -13,7 +13,7 @@ from .._core.converge import Invalid
 from .._core.findings import ERROR, WARNING, Finding, by_severity
 from .._core.sizes import human_size
 from .._core.versions import parse_version
-from .._xdp.policy_map import parse_entries
+from .._xdp.policy_entries import parse_entries
 from .listeners import Holder, Listener
 from .nic import check_nics
 from .request import Port, Requirements, Space
@@ -121,6 +121,12 @@ def _check_features(needs: Requirements, seen: Snapshot) -> Iterator[Finding]:
             "no IOMMU group",
             "an IOMMU, which vfio needs",
             "turn it on in the firmware (VT-d, AMD-Vi); on Intel also boot with intel_iommu=on",
+        ),
+        "nf_tables": (
+            "no answer of the kernel's packet filter",
+            "nf_tables, for the table that keeps others from the containers",
+            "boot a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET; or keep others out by other means, set "
+            "firewall_state to absent, and leave nf_tables out of preflight_features",
         ),
         "cgroup": ("nothing at /sys/fs/cgroup", "control groups, mounted", "mount cgroup2 there (systemd does it)"),
     }

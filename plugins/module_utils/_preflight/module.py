@@ -15,6 +15,8 @@ from .._core.findings import ERROR, WARNING, render
 from .._core.module import Answer
 from .._core.system import Host
 from .._cpu.module import ASSIGNMENT
+from .._deploy.container_limits import LIMITS
+from .._deploy.service_users import USER
 from .._hugepages.module import RESERVATIONS
 from .._xdp.request import MODES, PIN_ROOT
 from .limits import check
@@ -86,6 +88,9 @@ OPTIONS: dict[str, Any] = {
     "cpu_plan": {"type": "dict", "default": {}, "options": CPU_PLAN},
     "boot_arguments": {"type": "list", "elements": "str", "default": []},
     "sysctls": {"type": "dict", "default": {}},
+    "users": {"type": "list", "elements": "dict", "default": [], "options": USER},
+    "containers": {"type": "list", "elements": "dict", "default": [], "options": LIMITS},
+    "bridges": {"type": "list", "elements": "str", "default": []},
     "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
     "docker_socket": {"type": "path", "default": "/run/docker.sock"},
     "fail": {"type": "bool", "default": True},

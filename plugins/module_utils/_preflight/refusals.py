@@ -18,19 +18,25 @@ from .._boot.kernel_args_request import plain
 from .._boot.kernel_args_resource import KernelArguments
 from .._boot.sysctl_request import parse
 from .._boot.sysctl_resource import Sysctls
-from .._core.converge import CoreError, Findings, Impossible, Invalid, Resource
+from .._core.converge import CoreError, Findings, Impossible, Invalid, Refused, Resource
 from .._core.findings import ERROR, Finding
+from .._core.names import INTERFACE_BYTES, interface_fault
 from .._core.sizes import parse_size
 from .._core.system import Host
 from .._cpu.plan import resolve
 from .._cpu.request import parse_request
 from .._cpu.resource import CpuIsolation
+from .._deploy.container_limits import require_sound
+from .._deploy.service_users import ServiceUsers
+from .._deploy.service_users import parse as parse_users
 from .._hugepages.request import Desired, Reservation
 from .._hugepages.resource import Hugepages
+from .._linux import netlink
 from .._nic.parse import parse_all
 from .._nic.request import Request
 from .._nic.resource import Nics
 
+_BRIDGE = "bridge"
 _SHARES = {"housekeeping", "housekeeping_cores", "isolated"}  # what makes a CPU plan one
 
 
@@ -46,6 +52,9 @@ class Requested:
         cpu_plan: Options of the ``cpu_isolation`` module; no plan where it gives CPUs to nobody.
         boot_arguments: ``arguments`` of the ``kernel_args`` module.
         sysctls: ``variables`` of the ``sysctl`` module.
+        users: ``users`` of the ``service_users`` module.
+        containers: Limits of containers, as LIMITS of the core has them.
+        bridges: Names that container networks, and so their bridges, are to have.
     """
 
     nics: Sequence[Mapping[str, Any]] = ()
@@ -55,6 +64,9 @@ class Requested:
     cpu_plan: Mapping[str, Any] | None = None
     boot_arguments: Sequence[str] = ()
     sysctls: Mapping[str, Any] = field(default_factory=dict)
+    users: Sequence[Mapping[str, Any]] = ()
+    containers: Sequence[Mapping[str, Any]] = ()
+    bridges: Sequence[str] = ()
 
     def nic_requests(self) -> list[Request]:
         """Return the NICs' declarations; none where they are malformed, which is a refusal."""
@@ -80,6 +92,13 @@ def check_requested(host: Host, requested: Requested) -> Iterator[Finding]:
         yield from _refusals("boot arguments", "kernel_boot_arguments", lambda: _boot(host, requested))
     if requested.sysctls:
         yield from _refusals("kernel variables", "kernel_sysctls", lambda: _sysctls(host, requested.sysctls))
+    if requested.users:
+        yield from _refusals("users", "the variable that is named", lambda: _users(host, requested.users))
+    if requested.containers:
+        limits = requested.containers
+        yield from _refusals("containers", "the variable that is named", lambda: require_sound(host, limits))
+    if requested.bridges:
+        yield from _refusals("networks", "docker_engine_networks", lambda: _bridges(requested.bridges))
 
 
 def _refusals(subject: str, where: str, validate: Callable[[], None]) -> Iterator[Finding]:
@@ -138,6 +157,22 @@ def _planned_arguments(host: Host, options: Mapping[str, Any]) -> Sequence[str]:
 def _sysctls(host: Host, variables: Mapping[str, Any]) -> None:
     desired = parse(variables)
     _validate(host, Sysctls(desired), desired)
+
+
+def _users(host: Host, options: Sequence[Mapping[str, Any]]) -> None:
+    _validate(host, ServiceUsers(parse_users(options)), True)
+
+
+def _bridges(names: Sequence[str]) -> None:
+    kinds = {link.name: link.kind or "a NIC" for link in netlink.links()}
+    findings = Findings()
+    for name in names:
+        fault = interface_fault(name)
+        if fault:
+            findings.add(f"network {name}: its bridge has its name, which {fault}; give 1 to {INTERFACE_BYTES} bytes")
+        elif kinds.get(name, _BRIDGE) != _BRIDGE:
+            findings.add(f"network {name}: there is an interface {name} that is {kinds[name]} and no bridge")
+    findings.raise_if_any(Refused, "networks")
 
 
 def _validate(host: Host, resource: Resource, desired: Any) -> None:

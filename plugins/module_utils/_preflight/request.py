@@ -16,7 +16,8 @@ from .nic import Xdp
 from .refusals import Requested
 
 DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
-FEATURES = (*DEFAULT_FEATURES, "iommu")
+NF_TABLES = "nf_tables"
+FEATURES = (*DEFAULT_FEATURES, "iommu", NF_TABLES)
 
 
 @dataclass(frozen=True)
@@ -142,5 +143,8 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
             cpu_plan={name: value for name, value in options["cpu_plan"].items() if value},
             boot_arguments=options["boot_arguments"],
             sysctls=options["sysctls"],
+            users=options["users"],
+            containers=options["containers"],
+            bridges=options["bridges"],
         ),
     )

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from .._core.findings import Finding
 from .._core.system import Host
 from .._deploy.engine_socket import DEFAULT_SOCKET
+from .._firewall.state import obstacle as firewall_obstacle
 from .._linux.detached import search_path
 from .listeners import Holder, Listener, read_holders, read_listeners
 from .nic import NicSnapshot, read_nics
 from .refusals import check_requested
-from .request import Requirements
+from .request import NF_TABLES, Requirements
 
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.h
 
@@ -90,7 +91,7 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         holders=read_holders(host, listeners, label, socket) if listeners else {},
         file_systems={one.path: _file_system(host, one.path) for one in needs.space},
         interfaces=host.list("/sys/class/net"),
-        features=list(_features(host)),
+        features=[*_features(host), *_nf_tables(needs)],
         commands=[one.name for one in needs.commands if _is_command(host, one.name)],
         nics=read_nics(host, needs.xdp, needs.requested.nic_requests()),
         refusals=list(check_requested(host, needs.requested)),
@@ -128,6 +129,12 @@ def _features(host: Host) -> Iterator[str]:
         yield "cgroup"
     if host.list("/sys/kernel/iommu_groups"):
         yield "iommu"
+
+
+def _nf_tables(needs: Requirements) -> Iterator[str]:
+    # Only a question to the kernel loads its module and tells.
+    if NF_TABLES in needs.features and not firewall_obstacle(command=False):
+        yield NF_TABLES
 
 
 def _file_system(host: Host, path: str) -> FileSystem:

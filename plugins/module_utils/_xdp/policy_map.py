@@ -15,19 +15,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import ApplyFailed, Change, Findings, Impossible, Invalid, Outcome, Refused, converge
+from .._core.converge import ApplyFailed, Change, Findings, Impossible, Outcome, Refused, converge, tally
 from .._core.errors import in_words, reason
 from .._core.names import absolute_path, interface_name
 from .._core.system import Host
 from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
 from .identity import Identity, identify
+from .policy_entries import ACTIONS, parse_entries, shorten
 from .prefix import Prefix, parse_prefix
 from .request import CAPABILITIES_WORDS, PIN_ROOT, pin_directory, policy_state_file
 
+__all__ = ["ACTIONS", "KIND", "OWNERS", "Policy", "XdpMap", "parse_entries", "reapply"]
+
 KIND = "xdp_map"
-# enum tripod_action and enum tripod_owner in files/bpf/tripod_xdp.h
-ACTIONS: Mapping[str, int] = {"pass": 1, "drop": 2}
+# enum tripod_owner in files/bpf/tripod_xdp.h
 OWNERS: Mapping[str, int] = {"inventory": 1, "api": 2}
 _ACTION_NAMES = {number: name for name, number in ACTIONS.items()}
 _OWNER_NAMES = {number: name for name, number in OWNERS.items()}
@@ -35,7 +37,6 @@ _MAP_NAMES: Mapping[int, str] = {4: "acl_v4", 6: "acl_v6"}
 _KEY_BYTES: Mapping[int, int] = {4: 8, 6: 20}
 _RULE_BYTES = 4  # struct acl_rule
 _RULE_FIELDS = ["action", "owner", "prefix_len"]  # what is reserved may get a name one day
-_REASONS_SHOWN = 20
 _ENTRY_PATH = 3  # interface, owner, prefix
 
 _log = logging.getLogger("tripod-host")
@@ -89,39 +90,6 @@ class Tables:
     rules: Mapping[Prefix, tuple[str, str]]
     layouts: Mapping[int, MapLayout]
     state_file: state_store.StateFile | None = None
-
-
-def parse_entries(options: Sequence[Mapping[str, Any]]) -> dict[Prefix, str]:
-    """Return action by prefix.
-
-    Raises:
-        Invalid: Prefixes are malformed, or given twice; each is named with its place in the list.
-    """
-    findings = Findings()
-    places: dict[Prefix, int] = {}
-    entries: dict[Prefix, str] = {}
-    for place, option in enumerate(options):
-        try:
-            prefix = parse_prefix(option["prefix"])
-        except ValueError as error:
-            findings.add(f"entries[{place}]: {error}")
-            continue
-        if prefix in entries:
-            words = "is given twice" if entries[prefix] == option["action"] else "is given with two actions"
-            findings.add(f"entries[{places[prefix]}] and entries[{place}]: {prefix} {words}; leave one")
-            continue
-        places[prefix] = place
-        entries[prefix] = option["action"]
-    _shorten(findings)
-    findings.raise_if_any(Invalid, "policy entries are not valid, nothing was changed")
-    return entries
-
-
-def _shorten(findings: Findings) -> None:
-    """Keep a message readable where thousands of entries share one mistake."""
-    hidden = len(findings.reasons) - _REASONS_SHOWN
-    if hidden > 0:
-        findings.reasons[_REASONS_SHOWN:] = [f"and {hidden} more"]
 
 
 class XdpMap:
@@ -193,7 +161,7 @@ class XdpMap:
                     f"{prefix} ({action}) belongs to owner {owner}, not {desired.owner}: "
                     "remove it there, or leave it out here"
                 )
-        _shorten(findings)
+        shorten(findings)
         findings.raise_if_any(Refused, f"{desired.interface}: nothing was changed")
         if desired.mode == "absent":
             return
@@ -299,11 +267,7 @@ def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:
 
 def counts(changes: Sequence[Change]) -> dict[str, int]:
     """Return how many entries a plan adds, removes and changes."""
-    tally = Counter(
-        "added" if change.before is None else "removed" if change.after is None else "modified"
-        for change in entry_changes(changes)
-    )
-    return {name: tally[name] for name in ("added", "removed", "modified")}
+    return tally(entry_changes(changes))
 
 
 def own_entries(desired: Policy, state: Tables) -> dict[Prefix, str]:

@@ -55,8 +55,23 @@ def test_other_cpus_make_another_container():
     assert requested("webui", {"cpu_isolation_containers": PLAN}, "7f3a")["generation"] == "7f3a on CPUs 0-1"
 
 
-def test_a_run_that_left_the_plan_out_fails_instead_of_taking_cpus_away():
-    with pytest.raises(AnsibleError, match="cpu_isolation_containers"):
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_run_that_left_the_plan_out_takes_it_from_the_host(service):
+    read = {"cpu_isolation": {"containers": PLAN}}
+    expected = PLAN.get(service, PLAN["default"])
+    assert requested(service, {"_common_container_declared": read}) == {
+        **expected,
+        "generation": expected["cpuset_cpus"],
+    }
+
+
+def test_what_is_read_for_a_run_that_left_the_plan_out_is_the_host_s():
+    (task,) = [one for one in load(ROLE / "tasks" / "main.yml") if "tripod.baremetal.host_plan_info" in one]
+    assert (task["register"], task["when"]) == ("_common_container_declared", "cpu_isolation_containers is not defined")
+
+
+def test_a_run_that_knows_no_plan_fails_instead_of_taking_cpus_away():
+    with pytest.raises(AnsibleError, match="_common_container_declared"):
         requested("webui", {})
 
 

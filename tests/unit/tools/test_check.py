@@ -68,8 +68,16 @@ def test_tests_that_were_left_out_are_told_with_the_command_that_runs_them(capsy
     assert "unit left out" not in out
 
 
+def test_a_sample_of_the_ways_has_what_all_of_them_need():
+    assert BY_NAME["ways"].group == "integration"
+    assert set(check.HOST_TOOLS["ways"]) <= set(check.HOST_TOOLS["integration"])
+
+
 def test_what_leaves_tests_out_names_the_command_that_runs_them():
-    assert {one.name: one.rest for one in STAGES if one.rest} == {"metal": "make test-metal-full"}
+    assert {one.name: one.rest for one in STAGES if one.rest} == {
+        "metal": "make test-metal-full",
+        "ways": "make test-ways",
+    }
 
 
 def test_a_stage_after_another_waits_for_it_and_two_run_at_once():

@@ -19,7 +19,7 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 BY_NAME = {path.name: role_docs.entry_point(path) for path in ROLES}
 OPTIONS = {name: option for entry in BY_NAME.values() for name, option in entry["options"].items()}
 # Numbers that count nothing, or what their own name says: cores, pages, processes.
-PLAIN = {"count", "cores", "limit", "node", "port", "uid"}
+PLAIN = {"count", "cores", "cpus", "limit", "node", "pids", "port", "uid"}
 
 
 def every_option(options: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -101,7 +101,8 @@ def test_a_readme_has_every_part_of_a_specification() -> None:
     for part in (
         "# tripod.baremetal.paint\n\nPaint the rack.\n\nPaints it.\n\nIn one coat.\n",
         "```yaml\n- hosts: all\n```",
-        "- [nic](../nic/README.md), as cables hang there.\n\n[common](../common/README.md) comes along by itself.\n",
+        f"- [nic](../nic/README.md), as cables hang there.\n\n{role_docs.ALONE}\n\n"
+        "[common](../common/README.md) comes along by itself.\n",
         "| `paint_timeout` | int, seconds | `60` | How long it dries. |",
         "| `paint_coats` | list of dict | below | What to paint. In order. |",
         '- colour: "{{ tripod_app_name }}"\n    thickness: one tenth of a millimetre\n',

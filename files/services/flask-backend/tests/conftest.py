@@ -6,10 +6,9 @@ import itertools
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +18,18 @@ import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from service import ADMIN, Service, free_port
 
 from tripod_api.__main__ import prepare
 from tripod_api.app import create_app
 from tripod_api.config import Database, Settings
 from tripod_api.context import EXTENSION, Services
 
-ADMIN = "admin@example.com"
 PASSWORD = "correct horse battery"
 JWT_SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 
 # Every character that has a meaning in an address.
 ROLE_PASSWORD = "p@ss/w:rd %41?#é'\\"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -202,6 +194,20 @@ class Caller:
         answer = self.client.post("/api/v1/auth/refresh", json={"refresh_token": self.refresh})
         assert answer.status_code == 200, answer.text
         return replace(self, access=answer.json["access_token"], refresh=answer.json["refresh_token"])
+
+
+@pytest.fixture
+def start(address: Database, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start the service on the database, with further variables."""
+    running: list[Service] = []
+
+    def begin(**extra: str) -> Service:
+        running.append(Service(address, tmp_path, **extra))
+        return running[-1]
+
+    yield begin
+    for service in running:
+        service.kill()
 
 
 def sign_in(app: Flask, email: str = ADMIN, password: str = PASSWORD) -> Caller:

@@ -36,6 +36,8 @@ def test_the_contracts_variables_suffice(environ: dict[str, str]) -> None:
         ({"DB_TYPE": "mysql"}, "DB_TYPE is 'mysql', expected one of postgres, sqlite"),
         ({"DB_TYPE": "sqlite"}, "SQLite needs the absolute path"),
         ({"DB_HOST": ""}, "DB_HOST is not set"),
+        ({"TRUSTED_PROXIES": "1"}, "TRUSTED_PROXIES: '1' is no address and no network; expected"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8,nginx"}, "TRUSTED_PROXIES: 'nginx' is no address and no network"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
         ({"JWT_SECRET_FILE": ""}, "JWT_SECRET_FILE is not set"),
         ({"JWT_SECRET_FILE": "/nonexistent"}, "JWT_SECRET_FILE: /nonexistent does not exist"),

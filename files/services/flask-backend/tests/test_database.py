@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from unittest.mock import patch
 
+import bcrypt
 import pytest
-from conftest import ADMIN, free_port, sign_in
+from conftest import ADMIN, PASSWORD, free_port, sign_in
 
+from tripod_api import database
 from tripod_api.__main__ import prepare
 from tripod_api.app import create_app
 from tripod_api.config import ConfigError, Settings
@@ -19,7 +23,48 @@ def test_migrations_run_once_however_many_start(address: Address) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: Database(address).migrate(), range(4)))
     with Database(address).transaction() as db:
-        assert db.executesql("SELECT version FROM schema_version") == [(len(MIGRATIONS),)]
+        assert db.executesql("SELECT version FROM schema_version ORDER BY version") == [
+            (number + 1,) for number in range(len(MIGRATIONS))
+        ]
+
+
+def test_a_database_of_the_first_release_is_brought_up_to_date_without_loss(settings: Settings) -> None:
+    """One that has accounts, sessions and a refresh token out there."""
+    old = Database(settings.database)
+    with patch.object(database, "MIGRATIONS", MIGRATIONS[:1]):
+        old.migrate()
+    password_hash = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    token = "x" * 43
+    with old.transaction() as db:
+        for statement in (
+            "INSERT INTO users (email, password_hash, full_name, role, is_active, created_at) VALUES "
+            f"('{ADMIN}', '{password_hash}', 'First', 'admin', {{true}}, '2026-01-01 00:00:00')",
+            "INSERT INTO sessions (user_id, created_at, expires_at) VALUES "
+            "(1, '2026-01-01 00:00:00', '2036-01-01 00:00:00')",
+            "INSERT INTO refresh_tokens (session_id, token_hash) VALUES "
+            f"(1, '{hashlib.sha256(token.encode()).hexdigest()}')",
+        ):
+            db.executesql(statement.replace("{true}", "TRUE" if settings.database.type == "postgres" else "'T'"))
+    prepare(settings)
+    app = create_app(settings)
+    assert sign_in(app).user["full_name"] == "First"
+    answer = app.test_client().post("/api/v1/auth/refresh", json={"refresh_token": token})
+    assert answer.status_code == 200
+    again = app.test_client().post("/api/v1/auth/refresh", json={"refresh_token": answer.json["refresh_token"]})
+    assert again.status_code == 200
+    with old.transaction() as db:
+        assert db.executesql("SELECT MAX(version) FROM schema_version") == [(len(MIGRATIONS),)]
+
+
+def test_a_used_token_of_the_first_release_is_no_grace(settings: Settings) -> None:
+    prepare(settings)
+    app = create_app(settings)
+    mine = sign_in(app)
+    mine.refreshed()
+    with app.extensions["tripod"].database.transaction() as db:
+        db(db.refresh_tokens).update(used_by=None)
+    answer = mine.client.post("/api/v1/auth/refresh", json={"refresh_token": mine.refresh})
+    assert answer.json["code"] == "refresh_token_reused"
 
 
 def test_a_newer_schema_is_left_alone(address: Address) -> None:

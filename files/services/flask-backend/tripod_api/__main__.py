@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging.config
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from . import config, logs
 from .database import Database, DatabaseUnavailable
-from .passwords import Passwords
+from .passwords import Passwords, close
 from .users import create_first_admin
 
 logger = logging.getLogger("tripod_api")
@@ -53,18 +50,15 @@ def main() -> None:
     """Run the service."""
     # The first process of a container ignores a signal it does not handle, so a stop would wait for the kill.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    metrics = Path(tempfile.gettempdir()) / f"tripod-api-metrics-{os.getuid()}"
     try:
         settings = config.load()
         logging.config.dictConfig(logs.configuration(settings.log_level))
-        shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir(mode=0o700)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         prepare(settings)
     except (config.ConfigError, DatabaseUnavailable) as error:
         logging.config.dictConfig(logs.configuration("INFO"))
         logger.critical("cannot start: %s", error)
         sys.exit(1)
+    close()
     # Replaced rather than started, so that gunicorn is the process that gets the signals.
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tripod_api.gunicorn_conf"]
     os.execv(sys.executable, gunicorn)  # noqa: S606

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
-from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import __version__, auth, config, errors, observe, users
+from . import __version__, auth, config, errors, metrics, observe, users
 from .context import EXTENSION, Services, principal, services, signed_in
 from .database import Database
 from .dataplane import Dataplane
+from .history import History
 from .passwords import Passwords
+from .proxies import ClientAddress
 from .schemas import Trace, body
 from .sessions import Sessions
 from .throttle import Throttle
-
-# The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
-BODY_BYTES = 160 * 1024
 
 blueprint = Blueprint("api", __name__)
 
@@ -30,23 +28,24 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     """
     settings = settings or config.load()
     app = Flask("tripod_api", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = config.BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = ClientAddress(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     database = Database(settings.database)
+    dataplane = Dataplane(settings.go_backend_target)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
         passwords=Passwords(settings.bcrypt_rounds),
         sessions=Sessions(database, settings),
-        throttle=Throttle(),
-        dataplane=Dataplane(settings.go_backend_target),
+        throttle=Throttle(settings.jwt_secret),
+        dataplane=dataplane,
+        history=History(dataplane),
     )
     errors.install(app)
-    observe.install(app)
     for part in (blueprint, auth.blueprint, users.blueprint):
         app.register_blueprint(part)
+    observe.install(app, metrics.Place.slot)
     return app
 
 
@@ -92,6 +91,13 @@ def dataplane_status() -> Response:
 def dataplane_stats() -> Response:
     """Return packet counters."""
     return jsonify(services().dataplane.stats())
+
+
+@blueprint.get("/api/v1/dataplane/history")
+@signed_in()
+def dataplane_history() -> Response:
+    """Return the counters of the last minutes."""
+    return jsonify(readings=services().history.readings())
 
 
 @blueprint.post("/api/v1/dataplane/trace")

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote
 
+from .proxies import Trust
+
 T = TypeVar("T")
 
 # Words that mark a secret as copied from an example rather than generated.
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
+# The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
+BODY_BYTES = 160 * 1024
 
 
 class ConfigError(Exception):
@@ -33,7 +37,7 @@ class Settings:
         bcrypt_rounds: Binary logarithm of bcrypt's iterations.
         admin_password: First admin's password; None once the file is gone.
         go_backend_target: gRPC target of go-backend.
-        trusted_proxies: Proxies in front whose X-Forwarded-For is believed.
+        trusted_proxies: Addresses of the proxies in front whose X-Forwarded-For is believed.
         database_wait: How long a start waits for the database (seconds).
     """
 
@@ -46,7 +50,7 @@ class Settings:
     access_ttl: int = 900
     session_ttl: int = 7 * 86400
     bcrypt_rounds: int = 12
-    trusted_proxies: int = 0
+    trusted_proxies: Trust = field(default_factory=Trust)
     database_wait: int = 60
     log_level: str = "INFO"
     build_epoch: int | None = None
@@ -109,6 +113,15 @@ class _Reader:
             return choices[0]
         return choices[choices.index(value)]
 
+    def networks(self, name: str) -> Trust:
+        try:
+            return Trust.parse(self.environ.get(name, ""))
+        except ValueError as error:
+            self.faults.append(
+                f"{name}: {error}; expected addresses or networks of proxies, such as 172.18.0.0/16,!172.18.0.1"
+            )
+            return Trust()
+
     def secret(self, name: str, least: int, required: bool = True) -> str | None:
         """Return the secret in the file that a variable names; None where it may and does lack."""
         path = self.environ.get(name)
@@ -163,7 +176,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         http_port=read.number("HTTP_PORT", Settings.http_port, 1, 65535),
         access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
         session_ttl=read.number("SESSION_SECONDS", Settings.session_ttl, 3600, 90 * 86400),
-        trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 8),
+        trusted_proxies=read.networks("TRUSTED_PROXIES"),
         database_wait=read.number("DB_WAIT_SECONDS", Settings.database_wait, 0, 3600),
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), str.upper),
         build_epoch=read.number("BUILD_EPOCH", 0, 0, 1 << 40) or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -13,6 +14,7 @@ from .config import Settings
 from .database import Database
 from .dataplane import Dataplane
 from .errors import ApiError
+from .history import History
 from .passwords import Passwords
 from .sessions import Principal, Sessions, unauthorized
 from .throttle import Throttle
@@ -33,6 +35,8 @@ class Services:
     sessions: Sessions
     throttle: Throttle
     dataplane: Dataplane
+    history: History
+    pause: Callable[[float], None] = time.sleep
 
 
 def services() -> Services:

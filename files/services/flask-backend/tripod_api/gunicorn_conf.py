@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client.multiprocess import mark_process_dead
-
 # Every public name here is taken for a setting.
+from tripod_api import metrics as _metrics
+from tripod_api import passwords as _passwords  # noqa: F401  (its lanes are shared by the workers)
+from tripod_api import worker as _worker
 from tripod_api.config import load as _load
+from tripod_api.context import EXTENSION as _EXTENSION
 from tripod_api.logs import configuration as _configuration
 
 _settings = _load()
 
 wsgi_app = "tripod_api.app:create_app()"
 bind = [f"0.0.0.0:{_settings.http_port}"]
-worker_class = "gthread"
-workers = 2
-threads = 8
+worker_class = "tripod_api.worker.Worker"
+workers = _worker.WORKERS
+threads = _worker.THREADS
+worker_connections = _worker.CONNECTIONS
 # Each worker touches a file there now and then; on a disk that stalls, the touch would stall the worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 timeout = 30
@@ -26,6 +29,17 @@ control_socket_disable = True
 logconfig_dict = _configuration(_settings.log_level)
 
 
-def child_exit(_server: Any, worker: Any) -> None:
-    """Fold a dead worker's metrics away."""
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the first slot that no other one counts in."""
+    taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
+    worker.slot = next((slot for slot in range(_metrics.SLOTS) if slot not in taken), None)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Let the application, which is loaded next, know its slot."""
+    _metrics.Place.slot = worker.slot
+
+
+def post_worker_init(worker: Any) -> None:
+    """Begin what runs beside the requests."""
+    worker.wsgi.extensions[_EXTENSION].history.start()

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 import uuid
 
 from flask import Flask, Response, g, request
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from .answers import HEADERS
+from .metrics import Requests
 
 logger = logging.getLogger("tripod_api.request")
 
-REQUESTS = Counter("tripod_api_requests_total", "Requests answered.", ["method", "route", "status"])
-SECONDS = Histogram("tripod_api_request_duration_seconds", "Time to answer a request.", ["method", "route"])
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
-def install(app: Flask) -> None:
-    """Watch every request of the application."""
+def install(app: Flask, slot: int | None = None) -> None:
+    """Watch every request of the application, which has all its routes by now.
+
+    Args:
+        app: The application.
+        slot: Where this worker counts; None where it has no others beside it.
+    """
+    routes = sorted({rule.rule for rule in app.url_map.iter_rules()})
+    requests = Requests([*routes, "/metrics", "none"], slot)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(requests)
 
     @app.before_request
     def begin() -> None:
@@ -44,9 +44,7 @@ def install(app: Flask) -> None:
         seconds = time.perf_counter() - g.began
         # Labels come from the routes, never from the caller, or a scanner would fill the memory with series.
         route = request.url_rule.rule if request.url_rule else "none"
-        method = request.method if request.method in METHODS else "other"
-        REQUESTS.labels(method, route, response.status_code).inc()
-        SECONDS.labels(method, route).observe(seconds)
+        requests.observe(request.method, route, response.status_code, seconds)
         principal = g.get("principal")
         logger.log(
             logging.DEBUG if request.path in QUIET else logging.INFO,
@@ -65,8 +63,4 @@ def install(app: Flask) -> None:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        registry = REGISTRY
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any, Literal, TypeVar
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -10,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from werkzeug.exceptions import UnsupportedMediaType
 
 from .config import PASSWORD_LENGTH
+from .passwords import PASSWORD_BYTES, normal
 
-# bcrypt reads no further; a longer password would let its first 72 bytes sign in alone.
-PASSWORD_BYTES = 72
+ADDRESS_LENGTH = 254
 FRAME_BYTES = 65535
 
 # Sites without public DNS have addresses like admin@lab.local.
@@ -31,14 +32,32 @@ def _printable(value: str) -> str:
 
 def _address(value: str) -> str:
     try:
-        return validate_email(value, check_deliverability=False, globally_deliverable=False).normalized.lower()
+        found = validate_email(value, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError as error:
         raise ValueError(str(error).rstrip(".")) from None
+    # In lower case some letters become two.
+    address = unicodedata.normalize("NFC", found.normalized.lower())
+    if len(address) > ADDRESS_LENGTH:
+        raise ValueError(f"at most {ADDRESS_LENGTH} characters are allowed")
+    return address
+
+
+def sign_in_address(typed: str) -> str | None:
+    """Return the form in which accounts hold an address, whichever way it was typed; None where it is none."""
+    try:
+        return _address(typed.strip())
+    except ValueError:
+        return None
 
 
 def _password(value: str) -> str:
+    value = normal(value)
+    if len(value) < PASSWORD_LENGTH:
+        raise ValueError(f"at least {PASSWORD_LENGTH} characters are needed")
     if len(value.encode()) > PASSWORD_BYTES:
         raise ValueError(f"at most {PASSWORD_BYTES} bytes in UTF-8 are allowed")
+    if "\0" in value:
+        raise ValueError("NUL is not allowed")
     return value
 
 
@@ -50,7 +69,7 @@ def _frame(value: str) -> str:
     return value
 
 
-Email = Annotated[str, Field(max_length=254), AfterValidator(_address)]
+Email = Annotated[str, Field(max_length=ADDRESS_LENGTH), AfterValidator(_address)]
 Password = Annotated[str, Field(min_length=PASSWORD_LENGTH), AfterValidator(_password)]
 FullName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Interface = Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[!-.0-9;-~]+$")]
@@ -66,7 +85,7 @@ class Body(BaseModel):
 class Login(Body):
     """Not held to the rules for new accounts: a wrong guess gets 401, whatever its form."""
 
-    email: Annotated[str, Field(max_length=254)]
+    email: Annotated[str, Field(max_length=ADDRESS_LENGTH)]
     password: Annotated[str, Field(max_length=1024)]
 
 
@@ -74,6 +93,13 @@ class Refresh(Body):
     """The token of the last sign-in or refresh."""
 
     refresh_token: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class NewPassword(Body):
+    """One's own password, changed by whoever knows it."""
+
+    current_password: Annotated[str, Field(max_length=1024)]
+    new_password: Password
 
 
 class NewUser(Body):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import re
 import secrets
 import time
 import uuid
@@ -20,6 +22,10 @@ from .errors import ApiError
 ISSUER = "tripod"
 AUDIENCE = "tripod-api"
 ALGORITHM = "HS256"
+# How long after its use a token may come again from the same client, and how often.
+REUSE_GRACE = timedelta(seconds=10)
+REUSES = 32
+
 CLAIMS = ["iss", "aud", "sub", "sid", "jti", "iat", "exp"]
 
 
@@ -48,6 +54,12 @@ def unauthorized(code: str, message: str) -> ApiError:
 def revoke_all(db: DAL, user_id: int) -> None:
     """End every session of a user, inside the caller's transaction."""
     db((db.sessions.user_id == user_id) & (db.sessions.revoked_at == None)).update(revoked_at=now())  # noqa: E711
+
+
+def revoke_others(db: DAL, user_id: int, session_id: int) -> None:
+    """End every session of a user but one, inside the caller's transaction."""
+    others = (db.sessions.user_id == user_id) & (db.sessions.id != session_id)
+    db(others & (db.sessions.revoked_at == None)).update(revoked_at=now())  # noqa: E711
 
 
 class Sessions:
@@ -82,21 +94,32 @@ class Sessions:
             )
             return self._grant(db, user, int(session_id))
 
-    def rotate(self, refresh_token: str) -> Grant:
+    def rotate(self, refresh_token: str, address: str, agent: str) -> Grant:
         """Trade a refresh token for a new pair.
 
+        Two tabs, a reload within a reload, or an answer that got lost present one token twice. So the same client gets
+        another pair for it, within a grace of some seconds; each pair is rotated like any other.
+
+        Args:
+            refresh_token: What the client holds.
+            address: The client's address.
+            agent: The client's User-Agent.
+
         Raises:
-            ApiError: 401; where the token was used before, somebody has a copy of it, and the whole session ends.
+            ApiError: 401; where the token was used before by another client, or long ago, somebody has a copy of it,
+                and the whole session ends.
         """
+        client = hmac.new(self._secret.encode(), f"client {address} {agent}".encode(), hashlib.sha256).hexdigest()
         invalid = unauthorized("invalid_refresh_token", "The refresh token is not valid; sign in again.")
         with self._database.transaction() as db:
             this = db.refresh_tokens.token_hash == _digest(refresh_token)
             # Of two that come at the same time, the update lets one through.
-            first = db(this & (db.refresh_tokens.used_at == None)).update(used_at=now())  # noqa: E711
+            unused = this & (db.refresh_tokens.used_at == None)  # noqa: E711
+            first = db(unused).update(used_at=now(), used_by=client)
             held = db(this).select().first()
             if held is None:
                 raise invalid
-            if first:
+            if first or self._again(db, held, client):
                 both = db(db.sessions.id == held.session_id)(db.sessions.user_id == db.users.id).select().first()
                 if not _alive(both):
                     raise invalid
@@ -106,6 +129,14 @@ class Sessions:
         raise unauthorized(
             "refresh_token_reused", "The refresh token was used before; the session is ended, sign in again."
         )
+
+    def _again(self, db: DAL, held: Any, client: str) -> bool:
+        """Tell whether a used token is the same client's, within the grace; the rows that it makes are counted."""
+        late = now() - held.used_at > REUSE_GRACE
+        if late or held.used_by is None or not hmac.compare_digest(held.used_by, client):
+            return False
+        few = (db.refresh_tokens.id == held.id) & (db.refresh_tokens.reuses < REUSES)
+        return bool(db(few).update(reuses=db.refresh_tokens.reuses + 1))
 
     def authenticate(self, access_token: str) -> Principal:
         """Return who holds the token, or raise a 401."""
@@ -119,11 +150,12 @@ class Sessions:
                 leeway=5,
                 options={"require": CLAIMS},
             )
-            session_id = int(claims["sid"])
+            session_id = _session_number(claims["sid"])
         except jwt.ExpiredSignatureError:
             raise unauthorized("token_expired", "The access token has expired; refresh it.") from None
-        except (jwt.InvalidTokenError, ValueError):
-            raise unauthorized("invalid_token", "The access token is not valid.") from None
+        except Exception as error:
+            # Whatever else the library makes of a caller's bytes: a list where it expects a number is a TypeError.
+            raise unauthorized("invalid_token", "The access token is not valid.") from error
         with self._database.transaction() as db:
             both = db(db.sessions.id == session_id)(db.sessions.user_id == db.users.id).select().first()
         if not _alive(both):
@@ -149,6 +181,13 @@ class Sessions:
             "exp": issued + self._access_ttl,
         }
         return Grant(jwt.encode(claims, self._secret, ALGORITHM), refresh_token, user)
+
+
+def _session_number(claim: Any) -> int:
+    """Return the claim's number; int() would take a boolean, a fraction and other scripts' digits, too."""
+    if not isinstance(claim, str) or not re.fullmatch(r"[0-9]{1,19}", claim, re.ASCII):
+        raise jwt.InvalidTokenError("sid")
+    return int(claim)
 
 
 def _digest(token: str) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydal import DAL
 from pydantic import ValidationError
 
 from .config import ConfigError, Settings
-from .context import services, signed_in
+from .context import principal, services, signed_in
 from .database import ACCOUNTS_LOCK, Database, now
 from .errors import ApiError, explain
-from .passwords import Passwords
+from .passwords import Passwords, judge
 from .schemas import NewUser, UserChange, body, page
 from .sessions import revoke_all
+from .throttle import network
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/v1/users")
 
@@ -42,22 +43,35 @@ def create_first_admin(database: Database, passwords: Passwords, settings: Setti
     Raises:
         ConfigError: There is none, and no password to make one with.
     """
+    with database.transaction() as db:
+        if _active_admins(db):
+            return False
+    admin = _first_admin(settings)
+    # Before the lock that all replicas wait for, and outside of a transaction's deadline.
+    password_hash = passwords.hash(admin.password)
     with database.transaction(lock=ACCOUNTS_LOCK) as db:
         if _active_admins(db):
             return False
-        if settings.admin_password is None:
-            raise ConfigError("there is no active admin yet, and ADMIN_PASSWORD_FILE names no file to create one with")
-        given = {"email": settings.admin_email, "password": settings.admin_password}
-        try:
-            admin = NewUser(full_name="Administrator", role="admin", **given)
-        except ValidationError as error:
-            raise ConfigError(f"the first admin (ADMIN_EMAIL, ADMIN_PASSWORD_FILE): {explain(error)}") from None
         if db(db.users.email == admin.email).count():
             raise ConfigError(
                 f"there is no active admin, and ADMIN_EMAIL {admin.email} is another account's; choose another"
             )
-        _insert(db, admin, passwords.hash(admin.password))
+        _insert(db, admin, password_hash)
     return True
+
+
+def _first_admin(settings: Settings) -> NewUser:
+    if settings.admin_password is None:
+        raise ConfigError("there is no active admin yet, and ADMIN_PASSWORD_FILE names no file to create one with")
+    given = {"email": settings.admin_email, "password": settings.admin_password}
+    try:
+        admin = NewUser(full_name="Administrator", role="admin", **given)
+        judge(admin.password, [admin.email])
+    except ValidationError as error:
+        raise ConfigError(f"the first admin (ADMIN_EMAIL, ADMIN_PASSWORD_FILE): {explain(error)}") from None
+    except ApiError as error:
+        raise ConfigError(f"the first admin (ADMIN_PASSWORD_FILE): {error.message}") from None
+    return admin
 
 
 @blueprint.get("")
@@ -85,7 +99,8 @@ def index() -> Response:
 def create() -> tuple[Response, int]:
     """Create an account."""
     wanted = body(NewUser)
-    password_hash = services().passwords.hash(wanted.password)
+    judge(wanted.password, [wanted.email, wanted.full_name])
+    password_hash = _hash(wanted.password)
     with services().database.transaction() as db:
         _claim(db, wanted.email)
         user = _insert(db, wanted, password_hash)
@@ -107,7 +122,10 @@ def change(user_id: int) -> Response:
     wanted = body(UserChange).model_dump(exclude_unset=True)
     ends_sessions = "password" in wanted or wanted.get("is_active") is False
     if "password" in wanted:
-        wanted["password_hash"] = services().passwords.hash(wanted.pop("password"))
+        with services().database.transaction() as db:
+            now_known = _find(db, user_id)
+        judge(wanted["password"], [wanted.get(name, now_known[name]) for name in ("email", "full_name")])
+        wanted["password_hash"] = _hash(wanted.pop("password"))
     with services().database.transaction(lock=ACCOUNTS_LOCK) as db:
         admins = _active_admins(db)
         user = _find(db, user_id)
@@ -132,6 +150,12 @@ def remove(user_id: int) -> tuple[str, int]:
         _keep_an_admin(admins, user_id)
         db(db.users.id == user_id).delete()
     return "", 204
+
+
+def _hash(password: str) -> str:
+    passwords = services().passwords
+    with passwords.admission(network(request.remote_addr or ""), f"user {principal().user.id}"):
+        return passwords.hash(password)
 
 
 def _find(db: DAL, user_id: int) -> Any:

@@ -1,26 +1,29 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { lazy, type ReactNode, Suspense, useState } from "react";
+import { type ReactNode, Suspense, useState } from "react";
 import { Link, Route, Routes } from "react-router";
+import { PAGES } from "../shared/pages";
 import { ApiError } from "./api/http";
-import type { Role } from "./api/types";
 import { Page } from "./components/Page";
 import { Spinner } from "./components/feedback";
 import { RateRecorder } from "./dataplane/rates";
+import { lazyPage } from "./lazyPage";
 import { Shell } from "./layout/Shell";
 import { LoginPage } from "./pages/LoginPage";
-import { mayManageUsers, mayTrace, useSessionState, useUser } from "./session/context";
+import { mayManageUsers, mayTrace, useAccount, useSessionState, useUser } from "./session/context";
 import { RequireSession } from "./session/RequireSession";
 
-const DashboardPage = lazy(() => import("./pages/DashboardPage"));
-const TracerPage = lazy(() => import("./pages/TracerPage"));
-const UsersPage = lazy(() => import("./pages/UsersPage"));
-const ProfilePage = lazy(() => import("./pages/ProfilePage"));
+const DashboardPage = lazyPage(() => import("./pages/DashboardPage"));
+const TracerPage = lazyPage(() => import("./pages/TracerPage"));
+const UsersPage = lazyPage(() => import("./pages/UsersPage"));
+const ProfilePage = lazyPage(() => import("./pages/ProfilePage"));
+
+const ACCOUNT_EVERY = 15_000;
 
 export function App() {
   const state = useSessionState();
   return (
     <Routes>
-      <Route path="/login" element={<LoginPage />} />
+      <Route path={PAGES.login} element={<LoginPage />} />
       <Route
         path="*"
         element={
@@ -41,7 +44,7 @@ function Signed() {
       new QueryClient({
         defaultOptions: {
           // A refusal stays one; only what was not answered is worth another try.
-          queries: { retry: (count, error) => count < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 502) },
+          queries: { retry: (count, error) => count < 2 && error instanceof ApiError && error.lost },
         },
       }),
   );
@@ -50,12 +53,13 @@ function Signed() {
   const page = (element: ReactNode) => <Suspense fallback={<Spinner label="Loading" />}>{element}</Suspense>;
   return (
     <QueryClientProvider client={client}>
+      <Account />
       <Routes>
         <Route element={<Shell />}>
           <Route index element={page(<DashboardPage recorder={recorder} />)} />
-          <Route path="tracer" element={page(<Only when={mayTrace}><TracerPage /></Only>)} />
-          <Route path="users" element={page(<Only when={mayManageUsers}><UsersPage /></Only>)} />
-          <Route path="profile" element={page(<ProfilePage />)} />
+          <Route path={PAGES.tracer} element={page(<Only when={mayTrace}><TracerPage /></Only>)} />
+          <Route path={PAGES.users} element={page(<Only when={mayManageUsers}><UsersPage /></Only>)} />
+          <Route path={PAGES.profile} element={page(<ProfilePage />)} />
           <Route path="*" element={<NotFound />} />
         </Route>
       </Routes>
@@ -63,8 +67,14 @@ function Signed() {
   );
 }
 
+/** Keeps what is known of the account as new as the API has it: a role that was taken away takes its pages along. */
+function Account() {
+  useAccount(ACCOUNT_EVERY);
+  return null;
+}
+
 /** Spares who may not the page; it is the API that keeps them out. */
-function Only({ when, children }: { when: (role: Role) => boolean; children: ReactNode }) {
+function Only({ when, children }: { when: (role: string) => boolean; children: ReactNode }) {
   const user = useUser();
   if (when(user.role)) return children;
   return (
@@ -85,7 +95,7 @@ function NotFound() {
 function Home() {
   return (
     <p>
-      <Link to="/" className="text-sky-400 underline underline-offset-4 hover:text-sky-300">
+      <Link to={PAGES.dashboard} className="text-sky-400 underline underline-offset-4 hover:text-sky-300">
         Go to the dashboard
       </Link>
     </p>

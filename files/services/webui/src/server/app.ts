@@ -3,8 +3,11 @@ import compression from "compression";
 import express, { type ErrorRequestHandler, type Express, type Request } from "express";
 import helmet from "helmet";
 import type { Logger } from "pino";
+import { PAGES } from "../shared/pages";
+import { linger, Refusal, refuse } from "./answers";
 import type { Config } from "./config";
-import { apiProxy, clientAddress } from "./proxy";
+import { apiProxy } from "./proxy";
+import { plain } from "./trust";
 
 export interface Options {
   config: Config;
@@ -18,6 +21,11 @@ export interface Options {
 }
 
 const PROBE_TIMEOUT = 2_000;
+
+const BAD_REQUEST = new Refusal(400, "bad_request", "The request cannot be understood.");
+const FAILED = new Refusal(500, "internal_error", "The web interface failed; its log has the details.");
+
+const ADDRESSES = new Set<string>(Object.values(PAGES));
 
 export function createApp({ config, log, client, stopping, apiTimeout }: Options): Express {
   const app = express();
@@ -36,13 +44,14 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
           status: response.statusCode,
           aborted: !response.writableFinished,
           ms: Math.round(performance.now() - start),
-          client: clientAddress(request),
+          client: plain(request.ip ?? ""),
         },
         "request",
       );
     });
     next();
   });
+  app.use(linger);
   app.use(
     helmet({
       contentSecurityPolicy: {
@@ -65,16 +74,21 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
     }),
   );
 
+  app.use((request, response, next) => {
+    // Only HTTP/1.0 may do without (RFC 9112, section 3.2).
+    if (request.headers.host || request.httpVersion === "1.0") next();
+    else refuse(response, BAD_REQUEST);
+  });
   app.get("/healthz", (_request, response) => {
     response.json({ status: "healthy" });
   });
   app.get("/readyz", async (_request, response) => {
     if (stopping()) {
-      response.status(503).json({ error: "The web interface is stopping.", code: "stopping" });
+      refuse(response, new Refusal(503, "stopping", "The web interface is stopping."));
     } else if (await answers(new URL("/readyz", config.apiUrl))) {
       response.json({ status: "ready" });
     } else {
-      response.status(503).json({ error: "The API is not ready.", code: "api_not_ready" });
+      refuse(response, new Refusal(503, "api_not_ready", "The API is not ready."));
     }
   });
 
@@ -85,36 +99,34 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
   app.use("/assets", express.static(path.join(client, "assets"), { immutable: true, maxAge: "1y", index: false }));
   app.use(express.static(client, { index: false, maxAge: "1h" }));
   app.use((request, response, next) => {
-    if (!isPage(request)) {
+    const known = ADDRESSES.has(request.path.replace(/(?<=.)\/+$/, ""));
+    if (!isRead(request) || !(known ? request.accepts("html") : isVisit(request))) {
       next();
       return;
     }
-    response.set("cache-control", "no-cache").sendFile("index.html", { root: client });
+    // A person who is lost gets a page that says so; a program gets none.
+    response.status(known ? 200 : 404).set("cache-control", "no-cache").sendFile("index.html", { root: client });
   });
-  app.use((_request, response) => {
-    response.status(404).json({ error: "There is nothing at this address.", code: "not_found" });
-  });
+  app.use((_request, response) => refuse(response, new Refusal(404, "not_found", "There is nothing at this address.")));
   const failed: ErrorRequestHandler = (error: Error & { status?: number }, request, response, next) => {
     if (response.headersSent) {
       next(error);
       return;
     }
-    const status = error.status ?? 500;
-    if (status >= 500) log.error({ path: request.path, reason: error.message }, "request failed");
-    response.status(status).json(
-      status >= 500
-        ? { error: "The web interface failed; its log has the details.", code: "internal_error" }
-        : { error: "The request cannot be understood.", code: "bad_request" },
-    );
+    const known = error.status !== undefined && error.status < 500;
+    if (!known) log.error({ path: request.path, reason: error.message }, "request failed");
+    refuse(response, known ? BAD_REQUEST : FAILED);
   };
   app.use(failed);
   return app;
 }
 
-/** Whether a browser asks for a page: the client's router knows its address, the server does not. */
-function isPage(request: Request): boolean {
+const isRead = (request: Request) => request.method === "GET" || request.method === "HEAD";
+
+/** Whether a browser goes to an address, rather than a script or a program, to which anything will do. */
+function isVisit(request: Request): boolean {
   const last = request.path.slice(request.path.lastIndexOf("/") + 1);
-  return (request.method === "GET" || request.method === "HEAD") && !last.includes(".") && !!request.accepts("html");
+  return !last.includes(".") && request.accepts("json", "html") === "html";
 }
 
 async function answers(url: URL): Promise<boolean> {

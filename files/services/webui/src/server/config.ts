@@ -1,5 +1,7 @@
 /** Settings, read once from the environment. */
 
+import { parseTrust, type Trust } from "./trust";
+
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
 
 export interface Config {
@@ -8,8 +10,8 @@ export interface Config {
   /** Origin of the REST API; requests below /api go there as they are. */
   apiUrl: URL;
   logLevel: (typeof LEVELS)[number];
-  /** Proxies in front of this server whose X-Forwarded-* are believed. */
-  trustedProxies: number;
+  /** Which proxies in front of this server are believed in their X-Forwarded-*. */
+  trustedProxies: Trust;
 }
 
 /** The server cannot start as configured; the message lists every fault. */
@@ -34,6 +36,15 @@ export function load(environment: NodeJS.ProcessEnv): Config {
     return new URL(preset);
   }
 
+  function trust(name: string): Trust {
+    try {
+      return parseTrust(environment[name] ?? "");
+    } catch (error) {
+      faults.push(`${name}: ${(error as Error).message}`);
+      return () => false;
+    }
+  }
+
   // WARNING is Python's word for it; the other services take it.
   const level = (environment.LOG_LEVEL ?? "info").toLowerCase().replace(/^warning$/, "warn");
   const logLevel = LEVELS.find((known) => known === level);
@@ -43,7 +54,7 @@ export function load(environment: NodeJS.ProcessEnv): Config {
     httpPort: number("HTTP_PORT", 3000, 1, 65535),
     apiUrl: origin("API_URL", "http://flask-backend:5000"),
     logLevel: logLevel ?? "info",
-    trustedProxies: number("TRUSTED_PROXIES", 0, 0, 8),
+    trustedProxies: trust("TRUSTED_PROXIES"),
   };
   if (faults.length) throw new ConfigError(faults.join("; "));
   return config;

@@ -1,8 +1,8 @@
-import { createServer } from "node:http";
 import path from "node:path";
 import { pino } from "pino";
 import { createApp } from "./app";
 import { type Config, ConfigError, load } from "./config";
+import { createEdge } from "./edge";
 
 /** Under Docker's 10 s between SIGTERM and SIGKILL. */
 const GRACE = 8_000;
@@ -26,11 +26,7 @@ const log = pino({
 });
 
 let stopping = false;
-const server = createServer(
-  createApp({ config, log, client: path.join(__dirname, "client"), stopping: () => stopping }),
-);
-// Longer than the 60 s of the usual fronts, or they would send a request into a connection that is just closing.
-server.keepAliveTimeout = 65_000;
+const server = createEdge(createApp({ config, log, client: path.join(__dirname, "client"), stopping: () => stopping }));
 
 server.on("error", (error) => {
   log.fatal({ reason: error.message }, `cannot listen on port ${config.httpPort}`);

@@ -1,74 +1,123 @@
-import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
-import { type Request, type RequestHandler, type Response, Router } from "express";
-import { createProxyMiddleware } from "http-proxy-middleware";
+import http, { type ClientRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
+import https from "node:https";
+import { pipeline } from "node:stream";
+import type { Request, RequestHandler, Response } from "express";
 import type { Logger } from "pino";
+import { Refusal, refuse } from "./answers";
+import { Bodies } from "./body";
+import { plain } from "./trust";
 
 /** How long the API may stay silent, connecting included (milliseconds). */
 export const API_TIMEOUT = 30_000;
 
+/** How long a connection to the API waits for another request; the API itself ends it after 5 s (milliseconds). */
+const POOLED = 3_000;
+
+/** Methods that change nothing: they may share connections, and be sent again over a new one. */
+const SAFE = new Set(["GET", "HEAD"]);
+
+/** Of one connection only (RFC 9110, section 7.6.1); `expect` was answered by Node, and the body is here. */
+const HOP_BY_HOP = ["connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/** What this server says itself, of its own connection and of the client. */
+const OWN = ["host", "content-length", "forwarded", "x-forwarded-host"];
+
 const isApi = (path: string) => path === "/api" || path.startsWith("/api/");
 
 /**
- * Hands everything below /api to the REST API, byte for byte.
+ * Hands everything below /api to the REST API, each request once it is here in full.
  *
- * No body parser may run before it: a parser drains the request, and the proxy would wait for a body that never comes.
- * Each request has a connection of its own: the API closes idle ones after 2 s, and a POST sent into that moment is lost.
+ * What changes something has a connection of its own: the API may close one that was kept at any moment, and nobody can
+ * tell whether a request that was sent into that moment was carried out.
  */
 export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): RequestHandler {
-  const late = new WeakSet<IncomingMessage>();
+  const transport = target.protocol === "https:" ? https : http;
+  const pool = new transport.Agent({ keepAlive: true, timeout: POOLED, maxFreeSockets: 32 });
+  const bodies = new Bodies();
 
-  const proxy = createProxyMiddleware<Request, Response>({
-    target: target.origin,
-    changeOrigin: true,
-    pathFilter: isApi,
-    on: {
-      proxyReq(outgoing, request) {
-        // On the socket, not the request: a request's timeout starts only once it is connected.
-        outgoing.socket?.setTimeout(timeout, () => {
-          late.add(request);
-          outgoing.destroy(new Error(`silent for ${timeout} ms`));
-        });
-      },
-      proxyRes(incoming, _request, response) {
-        // Otherwise the client would wait for the rest of an answer that the API has broken off.
-        incoming.on("close", () => {
-          if (!incoming.complete) response.destroy();
-        });
-      },
-      error(error, request, response) {
-        log.error({ method: request.method, path: request.path, reason: error.message }, "API request failed");
-        fail(response, late.has(request));
-      },
-    },
-  });
-  return Router().use(nameClient, proxy);
-}
+  return async (request, response, next) => {
+    if (!isApi(request.path)) {
+      next();
+      return;
+    }
+    try {
+      forward(request, response, await bodies.read(request));
+    } catch (error) {
+      if (error instanceof Refusal) refuse(response, error);
+      else response.destroy();
+    }
+  };
 
-/** The client's address; IPv4 as such, though the listening socket is an IPv6 one and sees it mapped. */
-export function clientAddress(request: Request): string {
-  return (request.ip ?? "").replace(/^::ffff:(?=\d+\.)/, "");
-}
+  function forward(request: Request, response: Response, body: Buffer, again = false): void {
+    const safe = SAFE.has(request.method);
+    const outgoing = transport.request(target, {
+      method: request.method,
+      path: request.originalUrl,
+      headers: toApi(request, body),
+      agent: safe && !again ? pool : false,
+    });
+    let late = false;
+    const silence = setTimeout(() => {
+      late = true;
+      outgoing.destroy(new Error(`silent for ${timeout} ms`));
+    }, timeout);
+    response.once("close", () => {
+      clearTimeout(silence);
+      // Nobody waits for the rest: the API may stop, too.
+      if (!response.writableFinished) outgoing.destroy();
+    });
 
-/** Names the client to the API. What the client itself claims is dropped, unless a trusted proxy said it. */
-const nameClient: RequestHandler = (request, _response, next) => {
-  const { protocol, host, headers } = request;
-  delete headers.forwarded;
-  headers["x-forwarded-for"] = clientAddress(request);
-  headers["x-forwarded-proto"] = protocol;
-  headers["x-forwarded-host"] = host;
-  // Node has answered it; passed on, it would make the proxy skip its proxyReq event, and with it the timeout.
-  delete headers.expect;
-  next();
-};
-
-function fail(response: Response | Socket, timedOut: boolean): void {
-  if (!("headersSent" in response) || response.headersSent) {
-    // Half an answer is out already: only a broken connection tells the client so.
-    response.destroy();
-  } else if (timedOut) {
-    response.status(504).json({ error: "The API did not answer in time; try again shortly.", code: "api_timeout" });
-  } else {
-    response.status(502).json({ error: "The API cannot be reached; try again shortly.", code: "api_unreachable" });
+    outgoing.on("response", (incoming) => {
+      silence.refresh();
+      incoming.on("data", () => silence.refresh());
+      response.writeHead(incoming.statusCode ?? 502, endToEnd(incoming.headers));
+      // Where the API breaks off, so does this server: only a broken connection tells the client so.
+      pipeline(incoming, response, (error) => {
+        if (error && !response.writableFinished) report(request, error);
+      });
+    });
+    outgoing.on("error", (error) => {
+      clearTimeout(silence);
+      if (response.destroyed || response.headersSent) return;
+      if (wasClosed(outgoing, error) && safe && !again) {
+        forward(request, response, body, true);
+        return;
+      }
+      report(request, error);
+      refuse(
+        response,
+        late
+          ? new Refusal(504, "api_timeout", "The API did not answer in time; try again shortly.")
+          : new Refusal(502, "api_unreachable", "The API cannot be reached; try again shortly."),
+      );
+    });
+    outgoing.end(body);
   }
+
+  function report(request: Request, error: Error): void {
+    log.error({ method: request.method, path: request.path, reason: error.message }, "API request failed");
+  }
+}
+
+/** Whether a kept connection had ended before the request came. */
+function wasClosed(outgoing: ClientRequest, error: NodeJS.ErrnoException): boolean {
+  return outgoing.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+}
+
+/** The request's headers, and who sent it. What the client itself claims is dropped, unless a trusted proxy said it. */
+function toApi(request: Request, body: Buffer): OutgoingHttpHeaders {
+  return {
+    ...endToEnd(request.headers, OWN),
+    ...(body.length > 0 || !SAFE.has(request.method) ? { "content-length": body.length } : {}),
+    "x-forwarded-for": plain(request.ip ?? ""),
+    "x-forwarded-proto": request.protocol,
+    // HTTP/1.0 may do without.
+    ...(request.host ? { "x-forwarded-host": request.host } : {}),
+  };
+}
+
+/** The headers that are meant for the other end. */
+function endToEnd(headers: IncomingHttpHeaders, others: readonly string[] = []): IncomingHttpHeaders {
+  const dropped = new Set([...HOP_BY_HOP, ...others, ...(headers.connection ?? "").toLowerCase().split(/[\s,]+/)]);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !dropped.has(name)));
 }

@@ -29,7 +29,7 @@ it("sends a stranger to the sign-in page and then to where they wanted to go", a
 it("returns an expired session to the same page after signing in again", async () => {
   const { api, session } = await show(<App />, "/nowhere");
   api.alive = false;
-  await act(() => session.request("/x").catch(() => undefined));
+  await act(() => session.request("/x", (value) => value).catch(() => undefined));
   expect(screen.getByRole("status")).toHaveTextContent("Your session has ended");
   await signIn("right");
   expect(await screen.findByRole("heading", { name: "Page not found" })).toBeInTheDocument();

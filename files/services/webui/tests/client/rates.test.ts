@@ -81,6 +81,30 @@ describe("RateRecorder", () => {
     expect(resets).toEqual([]);
   });
 
+  it("takes what others read in the place of a gap, on this browser's clock", () => {
+    const recorder = new RateRecorder();
+    const served = [lab(0, 0), lab(3, 30), lab(6, 60), lab(9, 90)];
+    expect(recorder.behind(100_000)).toBe(true);
+    recorder.fill(served, lab(10, 100), 100_000);
+    const opened = recorder.add(lab(10, 100), 100_000).points;
+    expect(opened.map((point) => [point.time, totals(point, null)?.pass.packets ?? null])).toEqual([
+      [90_000, null],
+      [93_000, 10],
+      [96_000, 10],
+      [99_000, 10],
+      [100_000, 10],
+    ]);
+    expect(recorder.behind(104_000)).toBe(false);
+    recorder.miss(101_000);
+    expect(recorder.behind(112_000)).toBe(true);
+    recorder.miss(105_000);
+    // Only what nobody read stays a gap.
+    recorder.fill([...served, lab(12, 120), lab(15, 150), lab(18, 180)], lab(20, 200), 110_000);
+    const later = recorder.add(lab(20, 200), 110_000).points;
+    expect(later.map((point) => point.time)).toEqual([90_000, 93_000, 96_000, 99_000, 100_000, 101_000, 102_000, 105_000, 108_000, 110_000]);
+    expect(totals(later.at(-1), null)?.pass.packets).toBe(10);
+  });
+
   it("makes no point of the same reading twice", () => {
     const recorder = new RateRecorder();
     recorder.add(lab(0, 0), 0);
@@ -138,7 +162,7 @@ describe("totals", () => {
 
   it("takes a verdict without a name for what it is: not one of the known", () => {
     const recorder = new RateRecorder();
-    const odd = (packets: number) => ({ lab0: [counter("pass", "no_rule", packets), counter("unknown_7" as Counter["verdict"], "unknown_15", packets)] });
+    const odd = (packets: number) => ({ lab0: [counter("pass", "no_rule", packets), counter("unknown_7", "unknown_15", packets)] });
     recorder.add(reading(0, odd(0)), 0);
     expect(totals(recorder.add(reading(1, odd(10)), 1000).points.at(-1), null)).toMatchObject({ pass: { packets: 10 }, drop: { packets: 0 } });
   });

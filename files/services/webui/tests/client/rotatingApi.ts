@@ -10,21 +10,32 @@ export const USER: User = {
   created_at: "2026-01-01T00:00:00Z",
 };
 
-/** The session rules of the REST contract: a refresh token serves once, and its second use ends the session. */
+/**
+ * The session rules of the REST contract: a refresh token serves once; its second use continues the session within the
+ * grace, and ends it afterwards.
+ */
 export class RotatingApi {
   user = USER;
   serial = 0;
   alive = false;
-  spent = new Set<string>();
+  /** Whether the last moments were long enough ago that a token must not come again. */
+  graceOver = false;
   calls: string[] = [];
   /** Status of every answer while set, as of a server that is down. */
   down: number | null = null;
   expiresIn = 900;
+  /** What every answer waits for. */
+  delay: Promise<void> | undefined;
+  /** How many refreshes are carried out, with an answer that gets lost. */
+  lose = 0;
   /** What to answer to those signed in, by path; elsewhere the path itself. */
   answers: Record<string, unknown> = {};
 
   constructor() {
-    vi.stubGlobal("fetch", (url: string, init: RequestInit) => Promise.resolve(this.#answer(url, init)));
+    vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
+      await this.delay;
+      return this.#answer(url, init);
+    });
   }
 
   get access() {
@@ -51,10 +62,12 @@ export class RotatingApi {
     }
     if (path === "/auth/refresh") {
       const token = body.refresh_token ?? "";
-      if (this.spent.has(token)) this.alive = false;
-      if (!this.alive || token !== this.refresh) return this.#refuse("invalid_refresh_token");
-      this.spent.add(token);
-      return this.#grant();
+      if (token !== this.refresh && this.graceOver) this.alive = false;
+      if (!this.alive || !token.startsWith("refresh-")) return this.#refuse("invalid_refresh_token");
+      const granted = this.#grant();
+      if (this.lose === 0) return granted;
+      this.lose -= 1;
+      throw new TypeError("Failed to fetch");
     }
     const bearer = new Headers(init.headers).get("authorization");
     if (!this.alive || bearer !== `Bearer ${this.access}`) return this.#refuse("token_expired");
@@ -62,7 +75,11 @@ export class RotatingApi {
       this.alive = false;
       return new Response(null, { status: 204 });
     }
-    return Response.json(this.answers[path] ?? { path });
+    if (path in this.answers) {
+      const answer = this.answers[path];
+      return answer instanceof Response ? answer.clone() : Response.json(answer);
+    }
+    return Response.json(path === "/auth/me" ? this.user : { path });
   }
 
   #grant(): Response {

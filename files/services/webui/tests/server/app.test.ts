@@ -1,79 +1,9 @@
 import { once } from "node:events";
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type RequestListener, request, type Server } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { tmpdir } from "node:os";
-import path from "node:path";
+import { type IncomingMessage, request } from "node:http";
 import { text } from "node:stream/consumers";
-import { pino } from "pino";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createApp, type Options } from "../../src/server/app";
-import type { Config } from "../../src/server/config";
-
-const servers: { close: () => unknown; closeAllConnections?: () => void }[] = [];
-let client: string;
-let lines: string[];
-
-beforeAll(() => {
-  client = mkdtempSync(path.join(tmpdir(), "webui-client-"));
-  mkdirSync(path.join(client, "assets"));
-  writeFileSync(path.join(client, "index.html"), "<!doctype html><title>Tripod</title>");
-  writeFileSync(path.join(client, "assets", "index-abc.js"), `// ${"x".repeat(4096)}`);
-});
-afterAll(() => rmSync(client, { recursive: true }));
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.close();
-    server.closeAllConnections?.();
-  }
-});
-
-async function listen(listener: RequestListener): Promise<string> {
-  // On both families, as in production: IPv4 clients then have mapped addresses.
-  const server: Server = createServer(listener).listen(0);
-  servers.push(server);
-  await once(server, "listening");
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-/** Starts the web interface in front of an API; returns its origin. */
-async function serve(api: string, options: Partial<Options> = {}, config: Partial<Config> = {}): Promise<string> {
-  lines = [];
-  return listen(
-    createApp({
-      config: { httpPort: 0, apiUrl: new URL(api), logLevel: "debug", trustedProxies: 0, ...config },
-      log: pino({ level: "debug" }, { write: (line) => lines.push(line) }),
-      client,
-      stopping: () => false,
-      ...options,
-    }),
-  );
-}
-
-/** A port on which nobody listens. */
-async function closedPort(): Promise<string> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return `http://127.0.0.1:${port}`;
-}
-
-/** Answers with what it was sent. */
-const mirror: RequestListener = (incoming, outgoing) => {
-  void text(incoming).then((body) => {
-    outgoing.setHeader("content-type", "application/json").end(
-      JSON.stringify({ method: incoming.method, url: incoming.url, headers: incoming.headers, body }),
-    );
-  });
-};
-
-interface Mirrored {
-  method: string;
-  url: string;
-  headers: Record<string, string>;
-  body: string;
-}
+import { describe, expect, it } from "vitest";
+import { parseTrust } from "../../src/server/trust";
+import { closedPort, lines, listen, mirror, type Mirrored, raw, serve } from "./serve";
 
 describe("the proxy", () => {
   it.each(["POST", "PUT", "DELETE"])("passes a %s with its body, path and token on", async (method) => {
@@ -93,29 +23,6 @@ describe("the proxy", () => {
     const origin = await serve(await listen(mirror));
     const response = await fetch(`${origin}/api/v1/x`, { method: "POST", body: "{}", headers: { "content-type": "application/json" } });
     expect(((await response.json()) as Mirrored).body).toBe("{}");
-  });
-
-  it("streams: the API sees the start of a body before its end is sent", async () => {
-    let first: (() => void) | undefined;
-    const started = new Promise<void>((done) => (first = done));
-    let bytes = 0;
-    const origin = await serve(
-      await listen((incoming, outgoing) => {
-        incoming.once("data", () => first?.());
-        incoming.on("data", (chunk: Buffer) => (bytes += chunk.length));
-        incoming.on("end", () => outgoing.end(String(bytes)));
-      }),
-    );
-    const upload = request(`${origin}/api/v1/big`, { method: "POST" });
-    const answered = once(upload, "response") as Promise<[IncomingMessage]>;
-    upload.write(Buffer.alloc(1 << 20));
-    await started;
-    for (let mebibyte = 1; mebibyte < 32; mebibyte += 1) {
-      if (!upload.write(Buffer.alloc(1 << 20))) await once(upload, "drain");
-    }
-    upload.end();
-    const [response] = await answered;
-    expect(await text(response)).toBe(String(32 << 20));
   });
 
   it("passes the API's refusals on as they are", async () => {
@@ -179,10 +86,29 @@ describe("the proxy", () => {
     }
   });
 
+  it.each(["/", "/healthz", "/api/v1/x", "/nowhere"])("takes HTTP/1.0 without a Host at %s, and HTTP/1.1 not", async (address) => {
+    const origin = await serve(await listen(mirror));
+    const old = await raw(origin, `GET ${address} HTTP/1.0\r\nAccept: text/html\r\n\r\n`);
+    expect(old).toMatch(address === "/nowhere" ? /^HTTP\/1.1 404 / : /^HTTP\/1.1 200 /);
+    expect(await raw(origin, `GET ${address} HTTP/1.1\r\nConnection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 400 [^]*"code":"bad_request"/);
+  });
+
   it("believes a proxy that it was told to trust", async () => {
-    const origin = await serve(await listen(mirror), {}, { trustedProxies: 1 });
+    const origin = await serve(await listen(mirror), {}, { trustedProxies: parseTrust("127.0.0.1") });
     const response = await fetch(`${origin}/api/v1/x`, { headers: { "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https" } });
     expect(((await response.json()) as Mirrored).headers).toMatchObject({ "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https" });
+  });
+
+  it("reads what trusted proxies said from the right, up to who is none", async () => {
+    const origin = await serve(await listen(mirror), {}, { trustedProxies: parseTrust("127.0.0.0/8,10.0.0.0/8,!10.0.0.1") });
+    for (const [claimed, client] of [
+      ["203.0.113.9, 198.51.100.7", "198.51.100.7"],
+      ["203.0.113.9, 198.51.100.7, 10.1.2.3", "198.51.100.7"],
+      ["203.0.113.9, 10.0.0.1", "10.0.0.1"],
+    ] as const) {
+      const response = await fetch(`${origin}/api/v1/x`, { headers: { "x-forwarded-for": claimed } });
+      expect(((await response.json()) as Mirrored).headers).toMatchObject({ "x-forwarded-for": client });
+    }
   });
 
   it("logs no token, no query and no body", async () => {
@@ -251,5 +177,20 @@ describe("the client's files", () => {
     expect(response.status).toBeGreaterThanOrEqual(400);
     expect(response.status).toBeLessThan(500);
     expect(await response.json()).toHaveProperty("code");
+  });
+
+  it.each(["/metrics", "/livez", "/health", "/debug/pprof/", "/.well-known/security", "/users/7"])("answer a program at %s with 404 in JSON", async (address) => {
+    const origin = await serve(await closedPort());
+    for (const accept of ["*/*", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5,*/*;q=0.1", "application/json"]) {
+      const response = await fetch(origin + address, { headers: { accept } });
+      expect([response.status, await response.json()]).toMatchObject([404, { code: "not_found" }]);
+    }
+  });
+
+  it("tell a person who is lost so, on a page that no cache takes for a right one", async () => {
+    const origin = await serve(await closedPort());
+    const response = await fetch(`${origin}/metrics`, { headers: { accept: "text/html,application/xhtml+xml,*/*;q=0.8" } });
+    expect(response.status).toBe(404);
+    expect(await response.text()).toContain("<title>Tripod</title>");
   });
 });

@@ -3,12 +3,13 @@ import { load } from "../../src/server/config";
 
 describe("load", () => {
   it("has the defaults of the interface contract", () => {
-    expect(load({})).toEqual({
+    const { trustedProxies, ...others } = load({});
+    expect(others).toEqual({
       httpPort: 3000,
       apiUrl: new URL("http://flask-backend:5000"),
       logLevel: "info",
-      trustedProxies: 0,
     });
+    expect(trustedProxies("127.0.0.1")).toBe(false);
   });
 
   it("takes levels as the other services write them", () => {
@@ -17,10 +18,28 @@ describe("load", () => {
 
   it("reports every fault at once", () => {
     const environment = { HTTP_PORT: "70000", API_URL: "flask:5000", LOG_LEVEL: "loud", TRUSTED_PROXIES: "yes" };
-    expect(() => load(environment)).toThrow(/LOG_LEVEL is "loud".*HTTP_PORT is "70000".*API_URL.*TRUSTED_PROXIES/);
+    expect(() => load(environment)).toThrow(/LOG_LEVEL is "loud".*HTTP_PORT is "70000".*API_URL.*TRUSTED_PROXIES: "yes" is no address/);
   });
 
   it.each(["ftp://host", "http://host/api", "http://user:pw@host", "http://host?x"])("refuses API_URL %s", (url) => {
     expect(() => load({ API_URL: url })).toThrow("API_URL is not an http or https origin");
+  });
+
+  it.each([
+    ["192.0.2.1", "192.0.2.1", true],
+    ["192.0.2.1", "::ffff:192.0.2.1", true],
+    ["192.0.2.0/24, !192.0.2.1", "192.0.2.9", true],
+    ["192.0.2.0/24, !192.0.2.1", "192.0.2.1", false],
+    ["2001:db8::/32", "2001:db8::7", true],
+    ["2001:db8::/32", "192.0.2.1", false],
+    ["0.0.0.0/0", "not an address", false],
+    ["", "192.0.2.1", false],
+  ])("with TRUSTED_PROXIES %j, %s is believed: %s", (trusted, address, believed) => {
+    expect(load({ TRUSTED_PROXIES: trusted }).trustedProxies(address)).toBe(believed);
+  });
+
+  // A number was one of proxies once; who set one has to say which they are.
+  it.each(["1", "yes", "192.0.2.1/33", "192.0.2.0/x", "host.example", "!"])("refuses TRUSTED_PROXIES %j", (trusted) => {
+    expect(() => load({ TRUSTED_PROXIES: trusted })).toThrow(`TRUSTED_PROXIES: "${trusted}" is no address and no network`);
   });
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import cli
@@ -10,8 +11,10 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply im
     FAILURES,
     LINK_KINDS,
     REAPPLIERS,
+    Result,
     as_json,
     exit_status,
+    log_results,
     reapply,
     table,
 )
@@ -186,3 +189,21 @@ def test_the_former_name_of_the_state_directory_is_taken_and_deprecated(caplog):
     assert parser.parse_args(["watch", "--documents", "/b"]).state_dir == "/b"
     assert "--documents is deprecated and goes with release 3.0.0: use --state-dir" in caplog.text
     assert parser.parse_args(["status"]).state_dir == "/etc/tripod/host.d"
+
+
+def test_a_long_policy_is_one_line_of_the_log(caplog):
+    entries = [Change(("ens1", "inventory", f"10.{n >> 8}.{n & 255}.0/24"), None, "drop") for n in range(1000)]
+    gone = [Change(("ens1", "inventory", "192.0.2.0/24"), "drop", None)]
+    result = Result("xdp_map-ens1", "xdp_map", [*gone, *entries])
+    with caplog.at_level(logging.INFO, logger="tripod-host"):
+        log_results([result])
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == "xdp_map-ens1: ens1 inventory: 1000 added, 1 removed, 0 modified"
+    assert "ens1 inventory: 1000 added" in table([result])
+    few = Result("xdp_map-ens1", "xdp_map", gone)
+    assert few.lines == ["ens1 inventory 192.0.2.0/24: drop -> absent"]
+
+
+def test_every_setting_of_a_nic_is_a_line():
+    changes = [Change(("ens1", "features", f"feature-{n}"), "off", "on") for n in range(40)]
+    assert len(Result("nic", "nic", changes).lines) == 40

@@ -14,6 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     NotConverged,
     converge,
     describe,
+    described,
     diff,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
@@ -71,6 +72,27 @@ def test_fails_where_the_host_disagrees_afterwards():
     with pytest.raises(NotConverged, match="dial: 0 -> 5") as caught:
         converge(Dial(stuck=True), 5, host=None)
     assert caught.value.facts["remaining"] == ["dial: 0 -> 5"]
+
+
+class Table(Dial):
+    """Very many entries that the host takes, and does not keep."""
+
+    def validate(self, desired, state):
+        pass
+
+    def plan(self, desired, state):
+        entries = [Change(("ens1", "inventory", f"10.0.{n >> 8}.{n & 255}"), None, "drop") for n in range(desired)]
+        return [Change(("ens1", "mtu"), 1500, 9000), *entries]
+
+
+def test_very_many_changes_beside_each_other_are_one_line_of_an_error():
+    with pytest.raises(NotConverged) as caught:
+        converge(Table(stuck=True), 65_536, host=None)
+    table = "ens1 inventory: 65536 added, 0 removed, 0 modified"
+    assert caught.value.facts["remaining"] == ["ens1 mtu: 1500 -> 9000", table]
+    assert len(str(caught.value)) < 200
+    few = [Change(("ens1", "features", f"feature-{n}"), "off", "on") for n in range(100)]
+    assert len(described(few)) == 100
 
 
 def test_diff_is_a_tree_of_what_changes():

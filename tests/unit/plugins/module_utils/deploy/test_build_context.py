@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import tarfile
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.build_context import IgnoreRules, digest_context
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy import build_context
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.build_context import (
+    IgnoreRules,
+    digest_context,
+    packed,
+)
 
 
 @pytest.fixture
@@ -111,3 +117,35 @@ def test_ignored_files_do_not_count_but_the_dockerfile_does(context):
 )
 def test_patterns_mean_what_the_engine_documents(patterns, path, excluded):
     assert IgnoreRules.parse(patterns).excludes(path) is excluded
+
+
+def test_what_is_sent_does_not_depend_on_the_umask_of_the_clone(tmp_path):
+    sent = {}
+    for umask in (0o077, 0o027, 0o022):
+        root = tmp_path / f"{umask:o}"
+        (root / "src").mkdir(parents=True)
+        for name, mode in (("Dockerfile", 0o666), ("src/data", 0o666), ("src/tool", 0o777), ("src/no.pyc", 0o666)):
+            (root / name).write_text(name)
+            (root / name).chmod(mode & ~umask)
+        (root / "src" / "link").symlink_to("data")
+        (root / ".dockerignore").write_text("**/*.pyc\n.dockerignore\n")
+        bundle = tmp_path / "ca.pem"
+        bundle.write_text("ca")
+        bundle.chmod(0o600)
+        with packed(str(root), {"ca.crt": str(bundle)}) as archive, tarfile.open(fileobj=archive) as tar:
+            sent[umask] = {(one.name, one.mode, one.uid, one.gid, one.linkname) for one in tar}
+    assert sent[0o077] == {
+        ("Dockerfile", 0o644, 0, 0, ""),
+        ("ca.crt", 0o644, 0, 0, ""),
+        ("src/data", 0o644, 0, 0, ""),
+        ("src/tool", 0o755, 0, 0, ""),
+        ("src/link", 0o755, 0, 0, "data"),
+    }
+    assert sent[0o027] == sent[0o022] == sent[0o077]
+
+
+def test_the_modes_that_are_sent_are_part_of_the_digest(tmp_path, monkeypatch):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    before = digest_context(str(tmp_path)).digest
+    monkeypatch.setattr(build_context, "FILE_MODE", 0o640)
+    assert digest_context(str(tmp_path)).digest != before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, Invalid, converge
@@ -11,6 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.image_bui
     Build,
     Images,
     ImageState,
+    _remove_builders,
     build_limits,
     name_builds,
 )
@@ -44,8 +48,10 @@ def test_every_input_gives_another_name(context, tmp_path):
     bundled = tag([Build("app/web", context("web"), extra_files={"ca.pem": str(bundle)})], "app/web")
     bundle.write_text("two")
     rebundled = tag([Build("app/web", context("web"), extra_files={"ca.pem": str(bundle)})], "app/web")
+    argued = tag([Build("app/web", context("web"), args={"SERVICE_UID": "561"})], "app/web")
+    other = tag([Build("app/web", context("web"), args={"SERVICE_UID": "562"})], "app/web")
     changed = tag([Build("app/web", context("web", "FROM scratch\nUSER 1\n"))], "app/web")
-    assert len({plain, based, bundled, rebundled, changed}) == 5
+    assert len({plain, based, bundled, rebundled, changed, argued, other}) == 7
 
 
 def test_every_reason_comes_at_once(context, tmp_path):
@@ -96,3 +102,45 @@ def test_a_build_keeps_to_the_housekeeping_cpus_of_a_builder_with_a_plan(tmp_pat
     assert build_limits(host) == {}
     state_store.store(host, state_store.StateFile("cpu_isolation", "cpu_isolation", {"housekeeping": "0-1,8"}))
     assert build_limits(host) == {"cpusetcpus": "0-1,8"}
+
+
+OUTPUT = """\
+Step 1/4 : FROM tripod/build-base:1 AS builder
+ ---> aaaaaaaaaaaa
+Step 2/4 : RUN make
+ ---> Running in 123456789012
+Removing intermediate container 123456789012
+ ---> bbbbbbbbbbbb
+Step 3/4 : FROM scratch
+ --->{blank}
+Step 4/4 : COPY --from=builder /a /a
+ ---> cccccccccccc
+Successfully built cccccccccccc
+""".replace("{blank}", " ")
+
+
+class Engine:
+    """What is asked of an engine when a build is tidied up after; recorded from Docker 20.10."""
+
+    def __init__(self, dangling):
+        self.dangling, self.removed = [f"sha256:{one * 64}" for one in dangling], []
+
+    def images(self, quiet, all=False, filters=None):
+        assert quiet
+        assert filters == {"dangling": True}
+        return self.dangling
+
+    def remove_image(self, image):
+        self.removed.append(image[7])
+
+
+def test_the_stages_that_a_build_made_are_removed_and_no_others(monkeypatch):
+    monkeypatch.setitem(sys.modules, "docker", types.ModuleType("docker"))
+    errors = types.ModuleType("docker.errors")
+    errors.__dict__["APIError"] = OSError
+    monkeypatch.setitem(sys.modules, "docker.errors", errors)
+    lines = [line.rstrip() for line in OUTPUT.splitlines()]
+    # d is of somebody's build that runs meanwhile, and 1 the container that a step ran in.
+    engine = Engine("abd1")
+    _remove_builders(engine, {f"sha256:{'a' * 64}"}, lines)
+    assert engine.removed == ["b"]

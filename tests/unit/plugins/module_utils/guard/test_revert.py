@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import lock, state_store
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed, Outcome, Refused
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
+    ApplyFailed,
+    Change,
+    Outcome,
+    Refused,
+)
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._guard import revert as revert_module
 from ansible_collections.tripod.baremetal.plugins.module_utils._guard.arm import protect
@@ -43,6 +48,14 @@ def test_what_nobody_confirms_is_restored_at_the_deadline(host):
         "ens1 ring: 4096 -> 512",
     ]
     assert expire(host, {"nic": nic.reapply}, later(3600)) == []
+
+
+def test_a_long_policy_is_one_line_of_a_revert(host):
+    guard = arm(host)
+    entries = [Change(("ens1", "inventory", f"10.0.{n >> 8}.{n & 255}/32"), "drop", None) for n in range(10_000)]
+    [record] = revert(host, {"nic": lambda body, host: Outcome(entries, None)}, guard.id)
+    assert record.report[-1] == "ens1 inventory: 0 added, 10000 removed, 0 modified"
+    assert len(record.report) < 5
 
 
 def test_a_state_file_that_was_not_there_is_removed(host):

@@ -1,18 +1,22 @@
 import type { Session } from "../session/session";
-import type { DataplaneStats, DataplaneStatus, NewUser, Trace, User, UserChange, UserPage } from "./types";
+import { nothing } from "./check";
+import { dataplaneHistory, dataplaneStats, dataplaneStatus, type NewUser, trace, user, type UserChange, userPage } from "./types";
 
 /** Every call the pages make, in one place. */
 export function createApi(session: Session) {
   return {
-    me: () => session.request<User>("/auth/me"),
-    users: (page: number, perPage: number) => session.request<UserPage>(`/users?page=${page}&per_page=${perPage}`),
-    createUser: (user: NewUser) => session.request<User>("/users", "POST", user),
-    changeUser: (id: number, change: UserChange) => session.request<User>(`/users/${id}`, "PUT", change),
-    deleteUser: (id: number) => session.request<undefined>(`/users/${id}`, "DELETE"),
-    dataplaneStatus: () => session.request<DataplaneStatus>("/dataplane/status"),
-    dataplaneStats: () => session.request<DataplaneStats>("/dataplane/stats"),
+    me: () => session.reread(),
+    changePassword: (current: string, wanted: string) =>
+      session.request("/auth/me/password", nothing, { method: "PUT", body: { current_password: current, new_password: wanted } }),
+    users: (page: number, perPage: number) => session.request(`/users?page=${page}&per_page=${perPage}`, userPage),
+    createUser: (body: NewUser) => session.request("/users", user, { method: "POST", body }),
+    changeUser: (id: number, body: UserChange) => session.request(`/users/${id}`, user, { method: "PUT", body }),
+    deleteUser: (id: number) => session.request(`/users/${id}`, nothing, { method: "DELETE" }),
+    dataplaneStatus: () => session.request("/dataplane/status", dataplaneStatus),
+    dataplaneStats: () => session.request("/dataplane/stats", dataplaneStats),
+    dataplaneHistory: async () => (await session.request("/dataplane/history", dataplaneHistory)).readings,
     trace: (ifname: string, frame: string) =>
-      session.request<Trace>("/dataplane/trace", "POST", { interface: ifname, frame }),
+      session.request("/dataplane/trace", trace, { method: "POST", body: { interface: ifname, frame } }),
   };
 }
 

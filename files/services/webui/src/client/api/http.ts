@@ -1,4 +1,6 @@
-/** The API refused, or did not answer. */
+import type { Check } from "./check";
+
+/** The API refused, did not answer, or what answered was not the API. */
 export class ApiError extends Error {
   /**
    * @param status HTTP status; 0 where no answer came.
@@ -12,35 +14,70 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether the API itself may never have seen the request, or its answer got lost. */
+  get lost(): boolean {
+    return this.status === 0 || this.code === UNEXPECTED || GATEWAY.has(this.status);
+  }
 }
 
-/** Sends one request and returns its JSON; undefined for 204. */
-export async function send<T>(path: string, method = "GET", body?: unknown, accessToken?: string): Promise<T> {
+const UNEXPECTED = "unexpected_answer";
+const GATEWAY = new Set([502, 503, 504]);
+
+/** Longer than the server waits for the API (milliseconds). */
+const PATIENCE = 40_000;
+
+export interface Call {
+  method?: string;
+  body?: unknown;
+  accessToken?: string | undefined;
+}
+
+/**
+ * Sends one request and returns what its answer was found to be.
+ *
+ * @param check What a good answer must be.
+ */
+export async function send<T>(path: string, check: Check<T>, { method = "GET", body, accessToken }: Call = {}): Promise<T> {
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", "application/json");
   if (accessToken) headers.set("authorization", `Bearer ${accessToken}`);
 
   let response: Response;
+  let answer: unknown;
   try {
     response = await fetch(`/api/v1${path}`, {
       method,
       headers,
+      signal: AbortSignal.timeout(PATIENCE),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
+    const content = await response.text();
+    answer = response.status === 204 ? undefined : parse(content);
   } catch {
     throw new ApiError(0, "offline", "The server cannot be reached; check the connection and try again.");
   }
-  if (response.status === 204) return undefined as T;
-  const answer: unknown = await response.json().catch(() => null);
   if (!response.ok) throw refusal(response.status, answer);
-  return answer as T;
+  try {
+    return check(answer);
+  } catch (error) {
+    throw new ApiError(response.status, UNEXPECTED, `The server gave an answer that this page cannot read (${explain(error)}). Reload the page; if that does not help, something else answers in the API's place.`);
+  }
+}
+
+function parse(content: string): unknown {
+  try {
+    return JSON.parse(content);
+  } catch {
+    return null;
+  }
 }
 
 function refusal(status: number, answer: unknown): ApiError {
   if (typeof answer === "object" && answer && "error" in answer && "code" in answer) {
     return new ApiError(status, String(answer.code), String(answer.error));
   }
-  return new ApiError(status, "unexpected_answer", `The server answered with status ${status} and no explanation.`);
+  return new ApiError(status, UNEXPECTED, `The server answered with status ${status} and no explanation.`);
 }
 
 /** The sentence to show for whatever was thrown. */

@@ -17,7 +17,7 @@ export function Card({ title, aside, className = "", children }: Props) {
     >
       {title && (
         <div className="mb-4 flex flex-wrap items-center justify-between gap-2">
-          <h2 id={id} className="text-base font-semibold">
+          <h2 id={id} className="min-w-0 text-base font-semibold wrap-anywhere">
             {title}
           </h2>
           {aside}

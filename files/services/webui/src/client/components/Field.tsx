@@ -1,5 +1,8 @@
 import { type InputHTMLAttributes, type SelectHTMLAttributes, type TextareaHTMLAttributes, useId } from "react";
 
+/** The fewest characters of a password, as the API has it. */
+export const PASSWORD_LENGTH = 12;
+
 const LABEL = "mb-1.5 block text-sm font-medium text-gold-300";
 const CONTROL =
   "block min-h-11 w-full rounded-lg border border-slate-500 bg-slate-900 px-3 py-2 text-sm text-slate-200 placeholder:text-slate-400 aria-invalid:border-red-400";

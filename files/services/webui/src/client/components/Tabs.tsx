@@ -8,8 +8,14 @@ export interface Tab {
   panel: ReactNode;
 }
 
+interface Props {
+  label: string;
+  tabs: readonly [Tab, ...Tab[]];
+  onChange?: () => void;
+}
+
 /** Tabs whose choice is in the address (`?tab=`); a panel keeps its state while another one shows. */
-export function Tabs({ label, tabs }: { label: string; tabs: readonly [Tab, ...Tab[]] }) {
+export function Tabs({ label, tabs, onChange }: Props) {
   const [query, setQuery] = useSearchParams();
   const wanted = query.get("tab");
   const current = tabs.find((tab) => tab.id === wanted) ?? tabs[0];
@@ -17,7 +23,10 @@ export function Tabs({ label, tabs }: { label: string; tabs: readonly [Tab, ...T
   return (
     <Radix.Root
       value={current.id}
-      onValueChange={(tab) => setQuery((old) => new URLSearchParams([...old].filter(([key]) => key !== "tab").concat([["tab", tab]])), { replace: true })}
+      onValueChange={(tab) => {
+        onChange?.();
+        setQuery((old) => new URLSearchParams([...old].filter(([key]) => key !== "tab").concat([["tab", tab]])), { replace: true });
+      }}
     >
       <Radix.List aria-label={label} className="mb-6 flex gap-4 overflow-x-auto border-b border-slate-700">
         {tabs.map((tab) => (

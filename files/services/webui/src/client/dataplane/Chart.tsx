@@ -1,50 +1,23 @@
-import { useEffect, useRef } from "react";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { VERDICTS, type Verdict } from "../api/types";
-import { formatRate } from "./format";
-import { type Point, totals, WINDOW } from "./rates";
+import type { Verdict } from "../api/types";
+import { verdictText } from "../components/Badge";
+import { chartOptions, HEIGHT } from "./chartOptions";
+import { formatClock, formatRate } from "./format";
+import { type Point, totals } from "./rates";
 
-const HEIGHT = 280;
-
-function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--color-${name}`);
-}
-
-function options(width: number, verdicts: readonly Verdict[]): uPlot.Options {
-  const axis: uPlot.Axis = {
-    stroke: colour("slate-300"),
-    font: "12px Inter Variable, sans-serif",
-    grid: { stroke: colour("slate-700"), width: 1 },
-    ticks: { stroke: colour("slate-700"), width: 1 },
-  };
-  return {
-    width,
-    height: HEIGHT,
-    ms: 1,
-    legend: { show: false },
-    cursor: { points: { size: 6 }, drag: { setScale: false } },
-    scales: {
-      // The window's end follows the last reading, so that a gap keeps its true width.
-      x: { time: true, range: (_plot, _low, high) => [high - WINDOW, high] },
-      y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 10)] },
-    },
-    axes: [
-      { ...axis, values: "{HH}:{mm}:{ss}", space: 90, size: 32 },
-      { ...axis, size: 70, values: (_plot, ticks) => ticks.map(formatRate) },
-    ],
-    series: [
-      {},
-      ...verdicts.map((verdict) => ({
-        label: verdict,
-        stroke: colour(`verdict-${verdict}`),
-        width: 2,
-        spanGaps: false,
-        points: { show: false },
-      })),
-    ],
-  };
-}
+/** How far a key moves, in points; all others are the browser's. */
+const STEPS: Record<string, number> = {
+  ArrowLeft: -1,
+  ArrowDown: -1,
+  ArrowRight: 1,
+  ArrowUp: 1,
+  PageDown: -10,
+  PageUp: 10,
+  Home: -Infinity,
+  End: Infinity,
+};
 
 interface Props {
   points: readonly Point[];
@@ -53,16 +26,24 @@ interface Props {
   verdicts: readonly Verdict[];
 }
 
-/** Packets per second by verdict over the last five minutes; breaks in a line are times nobody measured. */
+/**
+ * Packets per second by verdict over the last five minutes; breaks in a line are times nobody measured.
+ *
+ * The values of one moment are shown under the pointer, and for the keyboard, as a slider over the points.
+ */
 export function Chart({ points, ifname, verdicts }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
+  /** The moment that the keyboard has chosen (ms); it stays while the window moves on. */
+  const kept = useRef<number | null>(null);
+  const [at, setAt] = useState<number | null>(null);
   const shown = verdicts.join();
+  const lines = useMemo(() => shown.split(",") as Verdict[], [shown]);
 
   useEffect(() => {
     const element = place.current;
     if (!element) return;
-    const chart = new uPlot(options(element.clientWidth, VERDICTS.filter((verdict) => shown.split(",").includes(verdict))), [[]], element);
+    const chart = new uPlot(chartOptions(element.clientWidth, lines, setAt), [[]], element);
     plot.current = chart;
     const observer = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -71,23 +52,77 @@ export function Chart({ points, ifname, verdicts }: Props) {
       chart.destroy();
       plot.current = null;
     };
-  }, [shown]);
+  }, [lines]);
 
   useEffect(() => {
     const sums = points.map((point) => totals(point, ifname));
     plot.current?.setData([
       points.map((point) => point.time),
-      ...VERDICTS.filter((verdict) => shown.split(",").includes(verdict)).map((verdict) => sums.map((sum) => sum?.[verdict].packets ?? null)),
+      ...lines.map((verdict) => sums.map((sum) => sum?.[verdict].packets ?? null)),
     ]);
-  }, [points, ifname, shown]);
+    if (kept.current !== null) moveTo(kept.current);
+  }, [points, ifname, lines]);
+
+  function moveTo(time: number): void {
+    const chart = plot.current;
+    chart?.setCursor({ left: chart.valToPos(time, "x"), top: 0 });
+  }
+
+  function move(event: KeyboardEvent): void {
+    const step = STEPS[event.key];
+    if (step === undefined || points.length === 0) return;
+    event.preventDefault();
+    const last = points.length - 1;
+    const target = points[Math.max(0, Math.min(last, (at ?? last) + step))];
+    if (!target) return;
+    kept.current = target.time;
+    moveTo(target.time);
+  }
+
+  const chosen = at === null ? undefined : points[at];
+  const sum = totals(chosen, ifname);
+  const values = chosen && (sum ? lines.map((verdict) => `${verdict} ${formatRate(sum[verdict].packets)}`).join(", ") : "not measured");
 
   return (
-    <div
-      ref={place}
-      role="img"
-      aria-label="Packets per second by verdict over the last five minutes; the figures are in the table below"
-      className="w-full overflow-hidden"
-      data-testid="rate-chart"
-    />
+    <>
+      <div
+        ref={place}
+        role="slider"
+        tabIndex={0}
+        aria-label="Packets per second by verdict over the last five minutes"
+        aria-valuemin={0}
+        aria-valuemax={Math.max(points.length - 1, 0)}
+        aria-valuenow={at ?? Math.max(points.length - 1, 0)}
+        aria-valuetext={chosen ? `${formatClock(chosen.time)}: ${values ?? ""}` : "The arrow keys choose a moment."}
+        onKeyDown={move}
+        onPointerMove={() => (kept.current = null)}
+        onBlur={() => {
+          if (kept.current === null) return;
+          kept.current = null;
+          plot.current?.setCursor({ left: -10, top: -10 });
+        }}
+        className="w-full overflow-hidden"
+        data-testid="rate-chart"
+        data-points={points.filter((point) => totals(point, ifname)).length}
+      />
+      <p aria-hidden className="mt-2 flex min-h-6 flex-wrap gap-x-4 text-sm text-slate-300 tabular-nums" data-testid="chart-values">
+        {chosen ? (
+          <>
+            <span>{formatClock(chosen.time)}</span>
+            {sum ? (
+              lines.map((verdict) => (
+                <span key={verdict} className={verdictText(verdict)}>
+                  {verdict} {formatRate(sum[verdict].packets)}
+                </span>
+              ))
+            ) : (
+              <span>not measured</span>
+            )}
+          </>
+        ) : (
+          "Point at the lines, or choose a moment with the arrow keys, for its values."
+        )}
+      </p>
+    </>
   );
 }

@@ -1,12 +1,14 @@
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const PREFIXES = ["", "k", "M", "G", "T"];
+const minute = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 
 /** Packets per second: below ten with a tenth, as 0 would hide one packet in two seconds. */
 export const formatRate = (value: number): string => (value < 10 ? fine : whole).format(value);
 export const formatCount = (value: number): string => whole.format(value);
+export const formatMinute = (milliseconds: number): string => minute.format(milliseconds);
 export const formatClock = (milliseconds: number): string => clock.format(milliseconds);
 export const formatDay = (time: string): string => day.format(new Date(time));
 

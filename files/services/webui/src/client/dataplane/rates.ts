@@ -1,4 +1,4 @@
-import { type Counter, type DataplaneStats, VERDICTS, type Verdict } from "../api/types";
+import { type Counter, type DataplaneStats, isVerdict, VERDICTS, type Verdict } from "../api/types";
 
 /** Per second. */
 export interface Rate {
@@ -7,7 +7,7 @@ export interface Rate {
 }
 
 export interface ReasonRate extends Rate {
-  verdict: Verdict;
+  verdict: string;
   reason: string;
   /** Packets since the counters started. */
   total: number;
@@ -72,6 +72,8 @@ export function ratesBetween(before: Counter[], after: Counter[], seconds: numbe
 /** Turns readings of counters into rates, and remembers the last five minutes. */
 export class RateRecorder {
   #last: DataplaneStats | null = null;
+  /** When the last reading came (ms). */
+  #added: number | null = null;
   #history: History = { points: [], resets: [] };
 
   /** A new object after each change. */
@@ -83,6 +85,7 @@ export class RateRecorder {
   add(stats: DataplaneStats, now: number): History {
     const before = this.#last;
     this.#last = stats;
+    this.#added = now;
     const seconds = before ? (Date.parse(stats.timestamp) - Date.parse(before.timestamp)) / 1000 : NaN;
     // The same reading twice says nothing new.
     if (seconds === 0) return this.#history;
@@ -100,6 +103,30 @@ export class RateRecorder {
       if (name !== null && UNREAD.has(state) && !interfaces.has(name)) interfaces.set(name, null);
     }
     return this.#append({ time: now, interfaces }, resets);
+  }
+
+  /** Whether the last reading is too old to make a rate with one of now (ms). */
+  behind(now: number): boolean {
+    return now - (this.#added ?? -Infinity) > LONGEST;
+  }
+
+  /**
+   * Puts readings that others took in the place of a gap.
+   *
+   * @param readings In the order of their times.
+   * @param latest A reading that came at `now` (ms): what relates their clock to this browser's.
+   */
+  fill(readings: readonly DataplaneStats[], latest: DataplaneStats, now: number): void {
+    const until = Date.parse(latest.timestamp);
+    const known = this.#history.points.findLast((point) => point.interfaces.size > 0)?.time ?? -Infinity;
+    const since = this.#last ? Date.parse(this.#last.timestamp) : -Infinity;
+    for (const reading of readings) {
+      const taken = Date.parse(reading.timestamp);
+      const time = now - (until - taken);
+      if (taken <= since || taken >= until || time <= known) continue;
+      this.#history = { ...this.#history, points: this.#history.points.filter((point) => point.time < time) };
+      this.add(reading, time);
+    }
   }
 
   /** No answer: the chart shows a gap from here to the next pair of readings. */
@@ -133,7 +160,7 @@ export function totals(point: Point | undefined, ifname: string | null): Totals 
     if (!rates) return null;
     for (const { verdict, packets, bytes } of rates) {
       // A verdict that this release does not know has no tile, and must not cost the others theirs.
-      if (!VERDICTS.includes(verdict)) continue;
+      if (!isVerdict(verdict)) continue;
       sum[verdict].packets += packets;
       sum[verdict].bytes += bytes;
     }

@@ -1,6 +1,7 @@
 import { Menu, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { Outlet, useLocation } from "react-router";
+import { ErrorBoundary } from "../components/ErrorBoundary";
 import { useUser } from "../session/context";
 import { Logo } from "./Logo";
 import { navigation } from "./navigation";
@@ -12,6 +13,7 @@ export function Shell() {
   const groups = navigation(user.role);
   const sidebar = useSidebar(user.id, groups);
   const main = useRef<HTMLElement>(null);
+  const { pathname } = useLocation();
 
   return (
     <>
@@ -25,23 +27,25 @@ export function Shell() {
       >
         Skip to content
       </a>
-      <aside
-        id="sidebar"
-        className={`fixed inset-y-0 left-0 z-40 hidden border-r border-slate-700 transition-[width] duration-300 lg:block ${sidebar.rail ? "w-16" : "w-64"}`}
-      >
-        <Sidebar prefix="side" groups={groups} sidebar={sidebar} rail={sidebar.rail} foldable />
-      </aside>
       <Drawer>
         <Sidebar prefix="drawer" groups={groups} sidebar={sidebar} rail={false} foldable={false} />
       </Drawer>
-      <main
-        id="main"
-        ref={main}
-        tabIndex={-1}
-        className={`min-h-dvh bg-slate-900 p-4 transition-[margin] duration-300 outline-none sm:p-6 lg:p-8 ${sidebar.rail ? "lg:ml-16" : "lg:ml-64"}`}
-      >
-        <Outlet />
-      </main>
+      <div className="lg:flex">
+        {/* As long as the page; what is in it stays in the window. */}
+        <aside
+          id="sidebar"
+          className={`hidden shrink-0 border-r border-slate-700 bg-slate-800 transition-[width] duration-300 lg:block ${sidebar.rail ? "w-16" : "w-64"}`}
+        >
+          <div className="sticky top-0 h-dvh">
+            <Sidebar prefix="side" groups={groups} sidebar={sidebar} rail={sidebar.rail} foldable />
+          </div>
+        </aside>
+        <main id="main" ref={main} tabIndex={-1} className="min-h-dvh min-w-0 flex-1 bg-slate-900 p-4 outline-none sm:p-6 lg:p-8">
+          <ErrorBoundary key={pathname}>
+            <Outlet />
+          </ErrorBoundary>
+        </main>
+      </div>
     </>
   );
 }

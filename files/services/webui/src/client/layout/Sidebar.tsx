@@ -1,5 +1,6 @@
 import { ChevronDown, ChevronRight, CircleUserRound, LogOut, PanelLeftClose, PanelLeftOpen } from "lucide-react";
 import { Link, useLocation } from "react-router";
+import { PAGES } from "../../shared/pages";
 import { useSession, useUser } from "../session/context";
 import { Logo } from "./Logo";
 import { type Group, isActive, type Item } from "./navigation";
@@ -68,11 +69,11 @@ export function Sidebar({ prefix, groups, sidebar, rail, foldable }: Props) {
 
       <div className="grid shrink-0 gap-1 border-t border-slate-700 p-2">
         <Entry
-          item={{ path: "/profile", label: "Profile", icon: CircleUserRound }}
+          item={{ path: PAGES.profile, label: "Profile", icon: CircleUserRound }}
           detail={user.email}
           rail={rail}
           admin={false}
-          active={isActive({ path: "/profile" }, pathname)}
+          active={isActive({ path: PAGES.profile }, pathname)}
         />
         <button
           type="button"

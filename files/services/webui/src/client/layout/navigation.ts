@@ -1,12 +1,12 @@
 import { Gauge, type LucideIcon, Radar, Users } from "lucide-react";
-import type { Role } from "../api/types";
+import { PAGES } from "../../shared/pages";
 import { mayManageUsers, mayTrace } from "../session/context";
 
 export interface Item {
   path: string;
   label: string;
   icon: LucideIcon;
-  visible: (role: Role) => boolean;
+  visible: (role: string) => boolean;
 }
 
 export interface Group {
@@ -21,20 +21,20 @@ const GROUPS: Group[] = [
     id: "dataplane",
     label: "Data plane",
     items: [
-      { path: "/", label: "Dashboard", icon: Gauge, visible: () => true },
-      { path: "/tracer", label: "Packet tracer", icon: Radar, visible: mayTrace },
+      { path: PAGES.dashboard, label: "Dashboard", icon: Gauge, visible: () => true },
+      { path: PAGES.tracer, label: "Packet tracer", icon: Radar, visible: mayTrace },
     ],
   },
   {
     id: "administration",
     label: "Administration",
     admin: true,
-    items: [{ path: "/users", label: "Users", icon: Users, visible: mayManageUsers }],
+    items: [{ path: PAGES.users, label: "Users", icon: Users, visible: mayManageUsers }],
   },
 ];
 
 /** The groups a role sees, without the empty ones. */
-export function navigation(role: Role): Group[] {
+export function navigation(role: string): Group[] {
   return GROUPS.map((group) => ({ ...group, items: group.items.filter((item) => item.visible(role)) })).filter(
     (group) => group.items.length > 0,
   );

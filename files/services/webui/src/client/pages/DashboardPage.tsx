@@ -1,16 +1,18 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { explain } from "../api/http";
-import { type Attachment, VERDICTS, type Verdict } from "../api/types";
-import { StateBadge, VERDICT_TEXT } from "../components/Badge";
+import { type ApiError, explain } from "../api/http";
+import { type Attachment, type DataplaneStatus, isVerdict, VERDICTS, type Verdict } from "../api/types";
+import { StateBadge, verdictText } from "../components/Badge";
 import { Card } from "../components/Card";
 import { Select } from "../components/Field";
 import { Alert, Notice, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
+import { Scroll } from "../components/Scroll";
 import { Chart } from "../dataplane/Chart";
 import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
 import { Problems } from "../dataplane/Problems";
 import { type InterfaceRates, type Point, type RateRecorder, type Rate, totals } from "../dataplane/rates";
+import { useRates } from "../dataplane/useRates";
 import { useApi } from "../session/context";
 
 const SECOND = 1_000;
@@ -22,25 +24,6 @@ const NAMES: Record<Verdict, string> = {
   redirect: "Redirected",
   aborted: "Aborted",
 };
-
-/** Polls the counters; a failed poll is a result too, as the gap it leaves belongs to the history. */
-function useRates(recorder: RateRecorder) {
-  const api = useApi();
-  return useQuery({
-    queryKey: ["rates"],
-    queryFn: async () => {
-      try {
-        const stats = await api.dataplaneStats();
-        return { history: recorder.add(stats, Date.now()), failure: null };
-      } catch (error) {
-        return { history: recorder.miss(Date.now()), failure: explain(error) };
-      }
-    },
-    refetchInterval: SECOND,
-    gcTime: 0,
-    structuralSharing: false,
-  });
-}
 
 export default function DashboardPage({ recorder }: { recorder: RateRecorder }) {
   const api = useApi();
@@ -78,10 +61,10 @@ export default function DashboardPage({ recorder }: { recorder: RateRecorder }) 
     >
       {rates?.failure && (
         <Alert>
-          {rates.failure} {lastGood ? `The last figures are of ${formatClock(lastGood.time)}.` : ""}
+          {explain(rates.failure)} {lastGood ? `The last figures are of ${formatClock(lastGood.time)}.` : ""}
         </Alert>
       )}
-      {status.data && <Problems problems={status.data.problems} />}
+      {status.isSuccess && <Problems problems={status.data.problems} />}
       {reset && (
         <Notice>
           The counters of {reset.interface} started anew at {formatClock(reset.time)}; that second has no rate.
@@ -104,7 +87,7 @@ export default function DashboardPage({ recorder }: { recorder: RateRecorder }) 
             <Reasons point={latest} ifname={ifname} />
           ) : rates ? (
             <p className="text-sm text-slate-300">
-              {rates.failure ? "No figures while the data plane does not answer." : "No XDP program of this host is watched."}
+              {rates.failure ? `No figures while ${silent(rates.failure)} does not answer.` : "No XDP program of this host is watched."}
             </p>
           ) : (
             <Spinner label="Reading the counters" />
@@ -112,13 +95,7 @@ export default function DashboardPage({ recorder }: { recorder: RateRecorder }) 
         </Card>
         <Card
           title="Programs"
-          aside={
-            status.data && (
-              <span data-testid="dataplane-status" data-value={status.data.status}>
-                <StateBadge good={status.data.reachable && status.data.status === "serving"}>{status.data.status.replaceAll("_", " ")}</StateBadge>
-              </span>
-            )
-          }
+          aside={!status.isPending && <DataplaneBadge status={status.isError ? undefined : status.data} />}
         >
           {status.isPending && <Spinner label="Asking the data plane" />}
           {status.isError && <Alert>{explain(status.error)}</Alert>}
@@ -129,6 +106,22 @@ export default function DashboardPage({ recorder }: { recorder: RateRecorder }) 
   );
 }
 
+/** Who is silent where the API gives an error in place of the counters. */
+function silent({ code }: ApiError): string {
+  if (code === "dataplane_unavailable") return "the data plane";
+  return code === "database_unavailable" ? "the database" : "the API";
+}
+
+/** The data plane's state; undefined where the API did not tell, as what it told before may not hold any more. */
+function DataplaneBadge({ status }: { status: DataplaneStatus | undefined }) {
+  const good = status?.reachable && status.status === "serving";
+  return (
+    <span data-testid="dataplane-status" data-value={status?.status ?? "unknown"}>
+      <StateBadge state={status ? (good ? "good" : "bad") : "unknown"}>{status?.status.replaceAll("_", " ") ?? "not known"}</StateBadge>
+    </span>
+  );
+}
+
 function used(point: Point | undefined, verdict: Verdict): boolean {
   return [...(point?.interfaces.values() ?? [])].some((rates) => rates?.some((rate) => rate.verdict === verdict && rate.total > 0));
 }
@@ -136,7 +129,7 @@ function used(point: Point | undefined, verdict: Verdict): boolean {
 function Tile({ verdict, rate }: { verdict: Verdict; rate: Rate | null }) {
   return (
     <li className="rounded-lg border border-slate-700 bg-slate-800 p-4">
-      <p className={`text-sm font-medium ${VERDICT_TEXT[verdict]}`}>{NAMES[verdict]}</p>
+      <p className={`text-sm font-medium ${verdictText(verdict)}`}>{NAMES[verdict]}</p>
       <p className="mt-1 flex flex-wrap items-baseline gap-x-2">
         <span
           data-testid={`rate-${verdict}`}
@@ -155,10 +148,13 @@ function Tile({ verdict, rate }: { verdict: Verdict; rate: Rate | null }) {
 const HEAD = "px-3 py-2 font-medium first:pl-0 last:pr-0";
 const CELL = "px-3 py-2 first:pl-0 last:pr-0";
 
+/** Where a verdict stands among the others; one without a name comes last. */
+const rank = (verdict: string) => (isVerdict(verdict) ? VERDICTS.indexOf(verdict) : VERDICTS.length);
+
 function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
   const shown = [...point.interfaces].filter(([name]) => ifname === null || name === ifname);
   return (
-    <div className="overflow-x-auto">
+    <Scroll label="Packets by reason">
       <table className="w-full text-left text-sm text-slate-200">
         <thead className="border-b border-slate-700 text-slate-400">
           <tr>
@@ -175,14 +171,14 @@ function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 
 function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
   const lines = (rates ?? [])
     .filter((rate) => rate.total > 0)
-    .sort((one, other) => VERDICTS.indexOf(one.verdict) - VERDICTS.indexOf(other.verdict));
+    .sort((one, other) => rank(one.verdict) - rank(other.verdict));
   if (lines.length === 0) {
     return (
       <tr>
@@ -194,7 +190,7 @@ function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
   return lines.map((rate) => (
     <tr key={`${rate.verdict} ${rate.reason}`} data-testid={`reason-${name}-${rate.verdict}-${rate.reason}`} data-value={Math.round(rate.packets * 10) / 10}>
       <th scope="row" className={`${CELL} font-mono font-normal`}>{name}</th>
-      <td className={`${CELL} font-medium ${VERDICT_TEXT[rate.verdict]}`}>{rate.verdict}</td>
+      <td className={`${CELL} font-medium ${verdictText(rate.verdict)}`}>{rate.verdict}</td>
       <td className={CELL}>{rate.reason.replaceAll("_", " ")}</td>
       <td className={`${CELL} text-right tabular-nums`}>{formatRate(rate.packets)}</td>
       <td className={`${CELL} text-right text-slate-300 tabular-nums max-sm:hidden`}>{formatCount(rate.total)}</td>

@@ -1,10 +1,12 @@
-import { type SubmitEvent, useEffect, useState } from "react";
+import { type SubmitEvent, useState } from "react";
 import { type Location, Navigate, useLocation } from "react-router";
+import { PAGES } from "../../shared/pages";
 import { explain } from "../api/http";
 import { Button } from "../components/Button";
 import { Field } from "../components/Field";
-import { textOf } from "../components/form";
+import { textOf, useOnce } from "../components/form";
 import { Alert, Notice, Spinner } from "../components/feedback";
+import { usePageHeading } from "../components/usePageHeading";
 import { Logo } from "../layout/Logo";
 import { useSession, useSessionState } from "../session/context";
 
@@ -15,19 +17,21 @@ export function LoginPage() {
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string | null>(null);
 
-  useEffect(() => {
-    document.title = "Sign in · Tripod";
-  }, []);
+  const heading = usePageHeading("Sign in");
+  const once = useOnce();
 
   if (state.status === "active" || state.status === "unreachable") {
     const from = (location.state as { from?: Location } | null)?.from;
-    return <Navigate to={from ?? "/"} replace />;
+    return <Navigate to={from ?? PAGES.dashboard} replace />;
   }
 
-  async function submit(event: SubmitEvent<HTMLFormElement>): Promise<void> {
+  function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
-    if (busy) return;
     const form = new FormData(event.currentTarget);
+    once(() => signIn(form));
+  }
+
+  async function signIn(form: FormData): Promise<void> {
     setBusy(true);
     // Taken away first: the same sentence again would not be announced.
     setFault(null);
@@ -46,7 +50,7 @@ export function LoginPage() {
           <Logo />
         </div>
         <div className="rounded-lg border border-slate-700 bg-slate-800 p-6 shadow-2xl sm:p-8">
-          <h1 className="mb-1 text-xl font-semibold">Sign in</h1>
+          <h1 ref={heading} tabIndex={-1} className="mb-1 text-xl font-semibold outline-none">Sign in</h1>
           <p className="mb-6 text-sm text-slate-300">Watch and trace the data plane of this host.</p>
           {state.status === "starting" ? (
             <Spinner label="Restoring your session" />

@@ -2,12 +2,13 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { type SubmitEvent, useState } from "react";
 import { explain } from "../api/http";
 import type { Trace } from "../api/types";
-import { VERDICT_TEXT } from "../components/Badge";
+import { verdictText } from "../components/Badge";
 import { Button } from "../components/Button";
 import { Card } from "../components/Card";
 import { Field, Select, TextArea } from "../components/Field";
 import { Alert, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
+import { Scroll } from "../components/Scroll";
 import { Tabs } from "../components/Tabs";
 import { buildFrame, type Faults, formatHex, type FrameFields, parseHex, toHex } from "../dataplane/frame";
 import { useApi } from "../session/context";
@@ -29,6 +30,10 @@ export default function TracerPage() {
   const run = (frame: string) => {
     if (ifname) trace.mutate({ target: ifname, frame });
   };
+  // A verdict is one of what was traced, and of nothing that was typed since.
+  const forget = () => {
+    if (!trace.isIdle) trace.reset();
+  };
 
   return (
     <Page title="Packet tracer" lead="Runs a frame through the attached program and its policy. Nothing is sent, and no counter moves.">
@@ -44,12 +49,16 @@ export default function TracerPage() {
       {ifname && (
         <div className="grid items-start gap-6 xl:grid-cols-[3fr_2fr]">
           <Card>
-            <Select label="Interface" value={ifname} options={names.map((name) => [name, name] as const)} onSelect={setChosen} className="mb-6 max-w-xs" />
+            <Select label="Interface" value={ifname} options={names.map((name) => [name, name] as const)} onSelect={(name) => {
+                setChosen(name);
+                forget();
+              }} className="mb-6 max-w-xs" />
             <Tabs
               label="How to give the frame"
+              onChange={forget}
               tabs={[
-                { id: "fields", label: "Build a frame", panel: <FieldsForm busy={trace.isPending} onRun={run} /> },
-                { id: "hex", label: "Paste hex", panel: <HexForm busy={trace.isPending} onRun={run} /> },
+                { id: "fields", label: "Build a frame", panel: <FieldsForm busy={trace.isPending} onEdit={forget} onRun={run} /> },
+                { id: "hex", label: "Paste hex", panel: <HexForm busy={trace.isPending} onEdit={forget} onRun={run} /> },
               ]}
             />
           </Card>
@@ -63,7 +72,9 @@ export default function TracerPage() {
             {trace.variables && (
               <details className="mt-4 text-sm">
                 <summary className="cursor-pointer text-slate-300">Frame, {trace.variables.frame.length / 2} bytes</summary>
-                <pre data-testid="trace-frame" className="mt-2 overflow-x-auto rounded-lg bg-slate-900 p-3 text-slate-200">{formatHex(trace.variables.frame)}</pre>
+                <Scroll label="Frame in hex" className="mt-2 rounded-lg bg-slate-900 p-3 text-slate-200">
+                  <pre data-testid="trace-frame">{formatHex(trace.variables.frame)}</pre>
+                </Scroll>
               </details>
             )}
           </Card>
@@ -75,10 +86,12 @@ export default function TracerPage() {
 
 interface FormProps {
   busy: boolean;
+  /** The frame is another one from now on. */
+  onEdit: () => void;
   onRun: (hex: string) => void;
 }
 
-function FieldsForm({ busy, onRun }: FormProps) {
+function FieldsForm({ busy, onEdit, onRun }: FormProps) {
   const [fields, setFields] = useState<FrameFields>({
     version: "4",
     ...EXAMPLE["4"],
@@ -88,7 +101,10 @@ function FieldsForm({ busy, onRun }: FormProps) {
     vlan: "",
   });
   const [faults, setFaults] = useState<Faults>({});
-  const set = (change: Partial<FrameFields>) => setFields({ ...fields, ...change });
+  const set = (change: Partial<FrameFields>) => {
+    setFields({ ...fields, ...change });
+    onEdit();
+  };
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
@@ -135,7 +151,7 @@ function FieldsForm({ busy, onRun }: FormProps) {
   );
 }
 
-function HexForm({ busy, onRun }: FormProps) {
+function HexForm({ busy, onEdit, onRun }: FormProps) {
   const [text, setText] = useState("");
   const [fault, setFault] = useState<string>();
 
@@ -156,7 +172,10 @@ function HexForm({ busy, onRun }: FormProps) {
         spellCheck={false}
         autoComplete="off"
         value={text}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => {
+          setText(event.target.value);
+          onEdit();
+        }}
       />
       <Button type="submit" busy={busy} className="justify-self-start">Trace</Button>
     </form>
@@ -166,12 +185,12 @@ function HexForm({ busy, onRun }: FormProps) {
 function Result({ trace }: { trace: Trace }) {
   return (
     <div data-testid="trace-result">
-      <p className={`text-3xl font-semibold ${VERDICT_TEXT[trace.verdict]}`} data-testid="trace-verdict">{trace.verdict}</p>
+      <p className={`text-3xl font-semibold ${verdictText(trace.verdict)}`} data-testid="trace-verdict">{trace.verdict}</p>
       <dl className="mt-4 grid grid-cols-[auto_1fr] gap-x-6 gap-y-2 text-sm text-slate-200">
         <dt className="text-slate-400">Reason</dt>
         <dd data-testid="trace-reason" data-value={trace.reason}>{trace.reason.replaceAll("_", " ")}</dd>
         <dt className="text-slate-400">Rule</dt>
-        <dd data-testid="trace-rule">
+        <dd data-testid="trace-rule" className="wrap-anywhere">
           {trace.rule ? <><span className="font-mono">{trace.rule.prefix}</span> → {trace.rule.action}, owned by {trace.rule.owner}</> : "none matched"}
         </dd>
         <dt className="text-slate-400">Interface</dt>

@@ -8,15 +8,14 @@ import { RoleBadge, StateBadge } from "../components/Badge";
 import { Button } from "../components/Button";
 import { Card } from "../components/Card";
 import { Dialog } from "../components/Dialog";
-import { Field, Select } from "../components/Field";
-import { textOf } from "../components/form";
+import { Field, PASSWORD_LENGTH, Select } from "../components/Field";
+import { textOf, useOnce } from "../components/form";
 import { Alert, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
 import { formatDay } from "../dataplane/format";
 import { useApi, useUser } from "../session/context";
 
 const PER_PAGE = 20;
-const PASSWORD_LENGTH = 12;
 
 type Open = { kind: "create" } | { kind: "edit" | "delete"; user: User } | null;
 
@@ -62,13 +61,13 @@ const ICON = "grid size-11 place-items-center rounded-lg text-slate-300 transiti
 function Table({ users, onEdit, onDelete }: { users: User[]; onEdit: (user: User) => void; onDelete: (user: User) => void }) {
   const me = useUser();
   return (
-    <table className="w-full table-fixed text-left text-sm text-slate-200 md:table-auto">
+    <table className="w-full table-fixed text-left text-sm text-slate-200">
       <thead className="border-b border-slate-700 text-slate-400">
         <tr>
           <th scope="col" className={HEAD}>Person</th>
-          <th scope="col" className={`${HEAD} max-md:hidden`}>Role</th>
-          <th scope="col" className={`${HEAD} max-md:hidden`}>State</th>
-          <th scope="col" className={`${HEAD} max-lg:hidden`}>Since</th>
+          <th scope="col" className={`${HEAD} w-32 max-md:hidden`}>Role</th>
+          <th scope="col" className={`${HEAD} w-28 max-md:hidden`}>State</th>
+          <th scope="col" className={`${HEAD} w-34 max-lg:hidden`}>Since</th>
           <th scope="col" className={`${HEAD} w-26`}><span className="sr-only">Actions</span></th>
         </tr>
       </thead>
@@ -76,18 +75,18 @@ function Table({ users, onEdit, onDelete }: { users: User[]; onEdit: (user: User
         {users.map((user) => (
           <tr key={user.id} data-testid={`user-${user.email}`}>
             <th scope="row" className={`${CELL} font-normal`}>
-              <span className="block truncate font-medium text-gold-400">
+              <span className="block truncate font-medium text-gold-400" title={user.full_name}>
                 {user.full_name}
                 {user.id === me.id && <span className="font-normal text-slate-400"> (you)</span>}
               </span>
-              <span className="block truncate text-slate-300">{user.email}</span>
+              <span className="block truncate text-slate-300" title={user.email}>{user.email}</span>
               <span className="mt-1 flex gap-2 md:hidden">
                 <RoleBadge role={user.role} />
-                {!user.is_active && <StateBadge good={false}>inactive</StateBadge>}
+                {!user.is_active && <StateBadge state="bad">inactive</StateBadge>}
               </span>
             </th>
             <td className={`${CELL} max-md:hidden`}><RoleBadge role={user.role} /></td>
-            <td className={`${CELL} max-md:hidden`}><StateBadge good={user.is_active}>{user.is_active ? "active" : "inactive"}</StateBadge></td>
+            <td className={`${CELL} max-md:hidden`}><StateBadge state={user.is_active ? "good" : "bad"}>{user.is_active ? "active" : "inactive"}</StateBadge></td>
             <td className={`${CELL} whitespace-nowrap text-slate-300 max-lg:hidden`}>{formatDay(user.created_at)}</td>
             <td className={CELL}>
               <div className="flex justify-end">
@@ -116,17 +115,19 @@ function Pager({ page, pages, total, onGo }: { page: number; pages: number; tota
   );
 }
 
-/** Saves, then closes; what is listed is read again, even after a refusal, as somebody else may have been first. */
+/** Saves once, then closes; what is listed is read again, even after a refusal, as somebody else may have been first. */
 function useSave<T>(save: (value: T) => Promise<unknown>, onClose: () => void) {
   const client = useQueryClient();
-  return useMutation({
+  const once = useOnce();
+  const mutation = useMutation({
     mutationFn: save,
     onSuccess: onClose,
     onSettled: () => client.invalidateQueries({ queryKey: ["users"] }),
   });
+  return { ...mutation, mutate: (value: T) => once(() => mutation.mutateAsync(value)) };
 }
 
-const ROLE_OPTIONS = ROLES.map((role) => [role, role] as const);
+const ROLE_OPTIONS: readonly (readonly [Role, string])[] = ROLES.map((role) => [role, role]);
 
 function Actions({ busy, submit, look = "primary", onClose }: { busy: boolean; submit: string; look?: "primary" | "danger"; onClose: () => void }) {
   return (
@@ -144,7 +145,6 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
-    if (save.isPending) return;
     const form = new FormData(event.currentTarget);
     save.mutate({ full_name: textOf(form, "full_name").trim(), email: textOf(form, "email").trim(), password: textOf(form, "password"), role });
   }
@@ -166,12 +166,12 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
 function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
   const api = useApi();
   const [role, setRole] = useState(user.role);
+  const roles = ROLE_OPTIONS.some(([known]) => known === user.role) ? ROLE_OPTIONS : [...ROLE_OPTIONS, [user.role, user.role] as const];
   const [active, setActive] = useState(user.is_active);
   const save = useSave((change: UserChange) => api.changeUser(user.id, change), onClose);
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
-    if (save.isPending) return;
     const form = new FormData(event.currentTarget);
     const wanted: UserChange = { full_name: textOf(form, "full_name").trim(), email: textOf(form, "email").trim(), role, is_active: active };
     const password = textOf(form, "password");
@@ -191,7 +191,7 @@ function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
         <Field label="Full name" name="full_name" defaultValue={user.full_name} autoComplete="off" maxLength={200} required />
         <Field label="E-mail address" name="email" inputMode="email" defaultValue={user.email} autoComplete="off" maxLength={254} required />
         <Field label="New password" name="password" type="password" autoComplete="new-password" minLength={PASSWORD_LENGTH} hint={`Empty: keep the present one. At least ${PASSWORD_LENGTH} characters; ends the person's sessions.`} />
-        <Select label="Role" value={role} options={ROLE_OPTIONS} onSelect={setRole} />
+        <Select label="Role" value={role} options={roles} onSelect={setRole} />
         <label className="flex min-h-11 items-center gap-3 text-sm font-medium text-gold-300">
           <input type="checkbox" checked={active} onChange={(event) => setActive(event.target.checked)} className="size-5 accent-sky-500" />
           Active: may sign in
@@ -210,12 +210,12 @@ function DeleteDialog({ user, onClose }: { user: User; onClose: () => void }) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          if (!save.isPending) save.mutate(undefined);
+          save.mutate(undefined);
         }}
         className="grid gap-4"
       >
         {save.isError && <Alert>{explain(save.error)}</Alert>}
-        <p className="text-sm break-words text-slate-200">
+        <p className="text-sm wrap-anywhere text-slate-200">
           Delete <strong>{user.full_name}</strong> ({user.email}) for good? To keep the account but bar it, edit it and make it inactive.
         </p>
         <Actions busy={save.isPending} submit="Delete user" look="danger" onClose={onClose} />

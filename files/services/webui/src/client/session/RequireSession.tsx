@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { Navigate, useLocation } from "react-router";
+import { PAGES } from "../../shared/pages";
 import { Button } from "../components/Button";
 import { Alert, Spinner } from "../components/feedback";
 import { useSession, useSessionState } from "./context";
@@ -29,6 +30,6 @@ export function RequireSession({ children }: { children: ReactNode }) {
       );
     case "anonymous":
       // Who signed out has left the page; the next person starts at the beginning.
-      return <Navigate to="/login" replace state={state.why === "signed-out" ? null : { from: location }} />;
+      return <Navigate to={PAGES.login} replace state={state.why === "signed-out" ? null : { from: location }} />;
   }
 }

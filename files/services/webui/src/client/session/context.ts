@@ -1,6 +1,7 @@
+import { useQuery } from "@tanstack/react-query";
 import { createContext, useContext, useSyncExternalStore } from "react";
 import type { Api } from "../api/client";
-import type { Role, User } from "../api/types";
+import type { User } from "../api/types";
 import type { Session, SessionState } from "./session";
 
 export const SessionContext = createContext<{ session: Session; api: Api } | null>(null);
@@ -26,5 +27,11 @@ export function useUser(): User {
   return state.user;
 }
 
-export const mayTrace = (role: Role): boolean => role !== "viewer";
-export const mayManageUsers = (role: Role): boolean => role === "admin";
+/** The account as the API has it, read again now and then where that is said (ms). */
+export function useAccount(every: number | false = false) {
+  const api = useApi();
+  return useQuery({ queryKey: ["me"], queryFn: api.me, refetchInterval: every });
+}
+
+export const mayTrace = (role: string): boolean => role === "maintainer" || role === "admin";
+export const mayManageUsers = (role: string): boolean => role === "admin";

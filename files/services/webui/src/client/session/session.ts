@@ -1,5 +1,7 @@
-import { ApiError, send } from "../api/http";
-import type { Grant, User } from "../api/types";
+import { ApiError, type Call, send } from "../api/http";
+import { type Check, nothing } from "../api/check";
+import { type Grant, grant, user, type User } from "../api/types";
+import { type Held, Vault } from "./vault";
 
 export type SessionState =
   | { status: "starting" }
@@ -7,49 +9,30 @@ export type SessionState =
   | { status: "anonymous"; why: "new" | "expired" | "signed-out" }
   | { status: "active"; user: User };
 
-interface Rotation {
-  /** The refresh token that has served; who still holds it must not use it. */
-  spent: string;
-  /** What replaced it; null once signed out. */
-  grant: Grant | null;
-}
+/** When to renew, as a part of an access token's life: before it ends on the way to the API. */
+const RENEWAL = 0.8;
 
-const KEY = "tripod.refresh_token";
-/**
- * When to renew, as parts of an access token's life: before it ends on the way to the API, and each tab
- * at a moment of its own, as two that used the same refresh token at once would end the session.
- */
-const RENEWAL = { earliest: 0.75, latest: 0.95 };
+/** Pauses before a renewal without an answer is tried again, all within the grace that the API gives (milliseconds). */
+const RETRIES = [300, 1_500];
+
+const ME = "/auth/me";
 
 const ended = () => new ApiError(401, "session_ended", "The session has ended; sign in again.");
 
 /**
- * Who is signed in, and the tokens that prove it.
+ * Who is signed in, and the tokens that prove it: one session for all tabs of a browser.
  *
- * The access token stays in memory. The refresh token, which has to survive a reload, is in sessionStorage: other tabs
- * and later browser runs don't have it, unlike with localStorage. An HttpOnly cookie would be out of scripts' reach, but the
- * API takes the token in a JSON body, and a proxy that rewrites bodies would be a second party to every
- * session. What remains is script injection, against which stand the content security policy (own scripts only)
- * and the API itself: a refresh token serves once, and its second use ends the session.
- *
- * A duplicated tab starts with a copy of sessionStorage. The tabs tell each other of each new token, or the second
- * one to renew would look like a thief to the API.
+ * The vault has the one copy that all tabs read, so that one of them renews it for all. A token that two of them spent at the
+ * same time, or whose answer got lost in a reload, is accepted by the API again for some seconds.
  */
 export class Session {
   #state: SessionState = { status: "starting" };
   #listeners = new Set<() => void>();
-  #access: { token: string; renewAt: number } | null = null;
   #renewal: Promise<void> | null = null;
-  #channel: BroadcastChannel | null = null;
+  readonly #unwatch: () => void;
 
-  constructor(private readonly storage: Storage = sessionStorage) {
-    if (typeof BroadcastChannel === "undefined") return;
-    this.#channel = new BroadcastChannel("tripod.session");
-    this.#channel.onmessage = ({ data }: MessageEvent<Rotation>) => {
-      if (data.spent !== this.storage.getItem(KEY)) return;
-      if (data.grant) this.#adopt(data.grant);
-      else this.#forget("signed-out");
-    };
+  constructor(private readonly vault = new Vault()) {
+    this.#unwatch = vault.watch(() => this.#follow());
   }
 
   get state(): SessionState {
@@ -61,101 +44,153 @@ export class Session {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Stops listening to other tabs. */
+  /** Stops following other tabs. */
   close(): void {
-    this.#channel?.close();
+    this.#unwatch();
   }
 
-  /** Continues the session a reload has left, if there is one. */
+  /** Continues the session that a reload or another tab has left, if there is one. */
   async resume(): Promise<void> {
-    if (!this.storage.getItem(KEY)) {
+    const held = this.vault.read();
+    if (!held) {
       this.#become({ status: "anonymous", why: "new" });
+      return;
+    }
+    if (!stale(held)) {
+      this.#follow();
       return;
     }
     this.#become({ status: "starting" });
     try {
-      await this.#renew();
+      await this.#renew(held.grant.access_token);
     } catch (error) {
       // An API that is down says nothing about the session; it is kept for the next try.
-      if (this.storage.getItem(KEY)) this.#become({ status: "unreachable", reason: (error as Error).message });
+      if (this.vault.read()) this.#become({ status: "unreachable", reason: (error as Error).message });
     }
   }
 
   async login(email: string, password: string): Promise<void> {
-    this.#adopt(await send<Grant>("/auth/login", "POST", { email, password }));
+    this.#adopt(await send("/auth/login", grant, { method: "POST", body: { email, password } }));
   }
 
-  /** Ends the session here, and at the API if it answers. */
+  /** Ends the session in all tabs, and at the API if it answers. */
   async logout(): Promise<void> {
     // The API ends the session of the access token it is shown, so that one must be good.
-    if (this.#stale()) await this.#renew().catch(() => undefined);
-    const token = this.#access?.token;
-    const spent = this.storage.getItem(KEY);
+    const held = await this.#good().catch(() => this.vault.read());
     this.#forget("signed-out");
-    if (spent) this.#announce({ spent, grant: null });
-    if (token) await send("/auth/logout", "POST", undefined, token).catch(() => undefined);
+    if (!held) return;
+    await send("/auth/logout", nothing, { method: "POST", accessToken: held.grant.access_token }).catch(() => undefined);
   }
 
   /** Sends a request as the person signed in, with a renewed token where the old one has ended. */
-  async request<T>(path: string, method = "GET", body?: unknown): Promise<T> {
-    if (this.#stale()) await this.#renew();
-    const used = this.#access?.token;
+  async request<T>(path: string, check: Check<T>, call: Call = {}): Promise<T> {
+    const used = (await this.#good()).grant.access_token;
     try {
-      return await send<T>(path, method, body, used);
+      return await send(path, check, { ...call, accessToken: used });
     } catch (error) {
-      // Without a token the person has signed out meanwhile, and the answer is of no interest any more.
-      if (!(error instanceof ApiError && error.status === 401) || !this.#access) throw error;
-      // Where it is another token by now, a request that ran beside this one has renewed it already.
-      if (this.#access.token === used) await this.#renew();
-      return await send<T>(path, method, body, this.#access.token);
+      if (!(error instanceof ApiError)) throw error;
+      // The role may be another one by now.
+      if (error.status === 403 && path !== ME) void this.reread().catch(() => undefined);
+      // Without a session the person has signed out meanwhile, and the answer is of no interest any more.
+      const held = this.vault.read();
+      if (error.status !== 401 || error.lost || !held) throw error;
+      // Where it is another token by now, a request that ran beside this one, or another tab, has renewed it already.
+      if (held.grant.access_token === used) await this.#renew(used);
+      return await send(path, check, { ...call, accessToken: (await this.#good()).grant.access_token });
     }
   }
 
-  #stale(): boolean {
-    return !this.#access || Date.now() >= this.#access.renewAt;
+  /** Asks the API who this person is now, as an admin may change that at any time. */
+  async reread(): Promise<User> {
+    const now = await this.request(ME, user);
+    const held = this.vault.read();
+    if (held?.grant.user.id === now.id && JSON.stringify(held.grant.user) !== JSON.stringify(now)) {
+      this.vault.write({ ...held, grant: { ...held.grant, user: now } });
+      this.#follow();
+    }
+    return now;
   }
 
-  /** Trades the refresh token, once, however many requests wait for it. */
-  #renew(): Promise<void> {
-    this.#renewal ??= this.#trade().finally(() => (this.#renewal = null));
+  /** Returns what the next request may use. */
+  async #good(): Promise<Held> {
+    const held = this.vault.read();
+    if (held && stale(held)) await this.#renew(held.grant.access_token);
+    const now = this.vault.read();
+    if (!now) throw ended();
+    return now;
+  }
+
+  /** Trades the tokens, once, however many requests and tabs wait for it. */
+  #renew(used: string): Promise<void> {
+    this.#renewal ??= alone(() => this.#trade(used)).finally(() => (this.#renewal = null));
     return this.#renewal;
   }
 
-  async #trade(): Promise<void> {
-    const spent = this.storage.getItem(KEY);
-    if (!spent) throw ended();
-    try {
-      const grant = await send<Grant>("/auth/refresh", "POST", { refresh_token: spent });
-      // Signed out while the answer was under way: the new tokens must not bring the session back.
-      if (this.storage.getItem(KEY) !== spent) throw ended();
-      this.#adopt(grant);
-      this.#announce({ spent, grant });
-    } catch (error) {
-      const refused = error instanceof ApiError && [400, 401, 422].includes(error.status);
-      if (refused && this.storage.getItem(KEY) === spent) this.#forget("expired");
-      throw error;
+  async #trade(used: string): Promise<void> {
+    const held = this.vault.read();
+    if (!held) throw ended();
+    if (held.grant.access_token !== used && !stale(held)) {
+      this.#follow();
+      return;
     }
+    const spent = held.grant.refresh_token;
+    const replaced = () => this.vault.read()?.grant.refresh_token !== spent;
+    try {
+      const renewed = await refresh(spent);
+      // Signed out, or in, while the answer was under way: these tokens must not bring the session back.
+      if (replaced()) this.#follow();
+      else this.#adopt(renewed);
+    } catch (error) {
+      const refused = error instanceof ApiError && !error.lost && [400, 401, 422].includes(error.status);
+      if (!refused) throw error;
+      if (replaced()) this.#follow();
+      else this.#forget("expired");
+    }
+    if (!this.vault.read()) throw ended();
   }
 
-  #adopt(grant: Grant): void {
-    this.storage.setItem(KEY, grant.refresh_token);
-    const part = RENEWAL.earliest + Math.random() * (RENEWAL.latest - RENEWAL.earliest);
-    this.#access = { token: grant.access_token, renewAt: Date.now() + grant.expires_in * 1000 * part };
-    this.#become({ status: "active", user: grant.user });
+  #adopt(granted: Grant): void {
+    this.vault.write({ grant: granted, renewAt: Date.now() + granted.expires_in * 1000 * RENEWAL });
+    this.#follow();
   }
 
   #forget(why: "expired" | "signed-out"): void {
-    this.storage.removeItem(KEY);
-    this.#access = null;
+    this.vault.clear();
     this.#become({ status: "anonymous", why });
   }
 
-  #announce(rotation: Rotation): void {
-    this.#channel?.postMessage(rotation);
+  /** Becomes what the vault says, whoever wrote it. */
+  #follow(): void {
+    const held = this.vault.read();
+    if (!held) {
+      if (this.#state.status !== "anonymous") this.#become({ status: "anonymous", why: "signed-out" });
+    } else if (this.#state.status !== "active" || JSON.stringify(this.#state.user) !== JSON.stringify(held.grant.user)) {
+      this.#become({ status: "active", user: held.grant.user });
+    }
   }
 
   #become(state: SessionState): void {
     this.#state = state;
     for (const listener of this.#listeners) listener();
   }
+}
+
+const stale = (held: Held): boolean => Date.now() >= held.renewAt;
+
+async function refresh(token: string, retries: readonly number[] = RETRIES): Promise<Grant> {
+  try {
+    return await send("/auth/refresh", grant, { method: "POST", body: { refresh_token: token } });
+  } catch (error) {
+    const [pause, ...others] = retries;
+    if (pause === undefined || !(error instanceof ApiError && error.lost)) throw error;
+    await new Promise((done) => setTimeout(done, pause));
+    return refresh(token, others);
+  }
+}
+
+/** Runs work in one tab at a time. Browsers have no locks over plain HTTP; there the API's grace has to do. */
+async function alone(work: () => Promise<void>): Promise<void> {
+  const { locks } = navigator as Partial<Navigator>;
+  if (locks) await locks.request("tripod.session", work);
+  else await work();
 }

@@ -1,0 +1,54 @@
+"""Deadlines for PostgreSQL that hold without its help.
+
+`statement_timeout` is the server's, and the kernel of a frozen one still acknowledges what is sent, so that no setting
+of the socket ends the wait either. psycopg2 calls this module whenever it would wait.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+_this = threading.local()
+
+
+class Late(psycopg2.OperationalError):
+    """The server did not answer in time; psycopg2 closes the connection."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """End every wait of this thread for a database once the seconds are over; the outermost deadline holds."""
+    if getattr(_this, "end", None) is not None:
+        yield
+        return
+    _this.end = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _this.end = None
+
+
+def install() -> None:
+    """Have every connection of this process wait here."""
+    extensions.set_wait_callback(_wait)
+
+
+def _wait(connection: Any) -> None:
+    events = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+    end: float | None = getattr(_this, "end", None)
+    while (state := connection.poll()) != extensions.POLL_OK:
+        if state not in events:
+            raise psycopg2.OperationalError(f"psycopg2 is in the unknown state {state}")
+        poll = select.poll()
+        poll.register(connection.fileno(), events[state])
+        left = None if end is None else end - time.monotonic()
+        if (left is not None and left <= 0) or not poll.poll(None if left is None else left * 1000):
+            raise Late("no answer within the deadline")

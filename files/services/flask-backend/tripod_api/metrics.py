@@ -1,0 +1,91 @@
+"""Request counts of all workers, in one piece of memory that they share.
+
+It belongs to no file: a mapped file on a full disk ends the process that touches it (SIGBUS), and each worker that dies
+leaves one behind. gunicorn's master imports this module, so every worker inherits the same memory; each writes to a
+slot of its own, and the worker that replaces it goes on where it was, so that counters never fall.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+SLOTS = 8
+ROUTES = 32
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+STATUSES = tuple(status.value for status in HTTPStatus)
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, float("inf"))
+
+# Of each method and route: a count for each status, one for each bound, and the seconds in all.
+CELL = len(STATUSES) + len(BOUNDS) + 1
+SLOT = CELL * len(METHODS) * ROUTES
+SHARED = memoryview(mmap.mmap(-1, SLOTS * SLOT * 8)).cast("d")
+
+
+class Place:
+    """Which slot is this process's; gunicorn's hooks set it, and elsewhere there is none."""
+
+    slot: int | None = None
+
+
+class Requests(Collector):
+    """What one worker counts into its slot, and reads from all of them.
+
+    Args:
+        routes: Every route there is; a request that met none is the last one's.
+        slot: The worker's own; None for a count apart from the others.
+    """
+
+    def __init__(self, routes: Sequence[str], slot: int | None) -> None:
+        if len(routes) > ROUTES:
+            raise ValueError(f"{len(routes)} routes, the table has room for {ROUTES}: raise ROUTES")
+        self._routes = {route: number for number, route in enumerate(routes)}
+        self._table = SHARED if slot is not None else memoryview(bytearray(SLOT * 8)).cast("d")
+        self._mine = (slot or 0) * SLOT
+        self._lock = threading.Lock()
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request; what has no place of its own goes to the last of its kind."""
+        method_number = METHODS.index(method) if method in METHODS else len(METHODS) - 1
+        route_number = self._routes.get(route, len(self._routes) - 1)
+        cell = self._mine + (method_number * ROUTES + route_number) * CELL
+        status_number = STATUSES.index(status) if status in STATUSES else STATUSES.index(500)
+        bound = cell + len(STATUSES) + bisect_left(BOUNDS, seconds)
+        with self._lock:
+            self._table[cell + status_number] += 1
+            self._table[bound] += 1
+            self._table[cell + CELL - 1] += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """Give Prometheus' client the sums over all workers."""
+        labels = ["method", "route"]
+        requests = CounterMetricFamily("tripod_api_requests", "Requests answered.", labels=[*labels, "status"])
+        durations = HistogramMetricFamily(
+            "tripod_api_request_duration_seconds", "Time to answer a request.", labels=labels
+        )
+        for method, route, cell in self._cells():
+            statuses, bounds = cell[: len(STATUSES)], cell[len(STATUSES) : -1]
+            for status, count in zip(STATUSES, statuses, strict=True):
+                if count:
+                    requests.add_metric([method, route, str(status)], count)
+            buckets, total = [], 0.0
+            for bound, count in zip(BOUNDS, bounds, strict=True):
+                total += count
+                buckets.append((str(bound) if bound != float("inf") else "+Inf", total))
+            durations.add_metric([method, route], buckets=buckets, sum_value=cell[-1])
+        return requests, durations
+
+    def _cells(self) -> Iterator[tuple[str, str, list[float]]]:
+        for method_number, method in enumerate(METHODS):
+            for route, route_number in self._routes.items():
+                first = (method_number * ROUTES + route_number) * CELL
+                slots = [self._table[at : at + CELL] for at in range(first, len(self._table), SLOT)]
+                cell = [sum(values) for values in zip(*slots, strict=True)]
+                if any(cell):
+                    yield method, route, cell

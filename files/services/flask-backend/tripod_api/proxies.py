@@ -1,0 +1,96 @@
+"""Who the client is, where a proxy in front says so.
+
+`X-Forwarded-For` is believed of the peer only where its address is a trusted proxy's, and of each further hop likewise,
+read from the right: what a client wrote itself stands to the left of what the trusted ones added.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# With a port, as some proxies write it.
+WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+))(?::[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Addresses of trusted proxies: within a network of the first list, and of none of the second."""
+
+    networks: tuple[Network, ...] = ()
+    exceptions: tuple[Network, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Trust:
+        """Read `network,network,!exception`.
+
+        Raises:
+            ValueError: One of them is no address and no network; the message names it.
+        """
+        networks: list[Network] = []
+        exceptions: list[Network] = []
+        for word in filter(None, (word.strip() for word in text.split(","))):
+            bare = word.removeprefix("!")
+            # ip_network takes "1" for 0.0.0.1/32.
+            if not re.search(r"[.:]", bare):
+                raise ValueError(f"{word!r} is no address and no network")
+            (exceptions if word.startswith("!") else networks).append(ipaddress.ip_network(bare, strict=False))
+        return cls(tuple(networks), tuple(exceptions))
+
+    def __contains__(self, address: Address) -> bool:
+        """Tell whether the proxy at an address is believed."""
+        return _within(address, self.networks) and not _within(address, self.exceptions)
+
+    def client(self, peer: str, forwarded: Sequence[str]) -> str:
+        """Return the client's address.
+
+        Args:
+            peer: Address of the connection's other end.
+            forwarded: The values of X-Forwarded-For, in the order in which they came.
+        """
+        address = _read(peer)
+        if address is None:
+            return peer
+        hops = [hop for value in forwarded for hop in value.split(",")]
+        while address in self and hops:
+            further = _read(hops.pop())
+            if further is None:
+                break
+            address = further
+        return str(address)
+
+
+class ClientAddress:
+    """WSGI middleware: REMOTE_ADDR becomes the client's."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], trust: Trust) -> None:
+        self._app = app
+        self._trust = trust
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve a request."""
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+        peer = environ.get("REMOTE_ADDR", "")
+        environ["REMOTE_ADDR"] = self._trust.client(peer, [forwarded] if forwarded else [])
+        return self._app(environ, start_response)
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _read(text: str) -> Address | None:
+    # A zone, as in fe80::1%eth0, is a name within the host that wrote it.
+    text = text.strip().partition("%")[0]
+    found = WITH_PORT.fullmatch(text)
+    try:
+        address = ipaddress.ip_address((found[1] or found[2]) if found else text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,314 @@
+"""gunicorn's threaded worker, with a front that gives a thread only to requests that are there in full.
+
+A thread that waits for a client's next byte is lost to all others, so no deadline is short enough: the event loop reads
+each request, and whoever is slow costs a socket and the bytes it sent. The loop also answers `/healthz`, on the port
+that everybody asks, so that health does not depend on a free thread; it says that this worker accepts, reads, answers.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+import gunicorn.util
+from gunicorn.http import get_parser
+from gunicorn.http.body import ChunkedReader, LengthReader
+from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from .answers import refusal
+from .chunks import Chunks
+from .config import BODY_BYTES
+
+WORKERS = 2
+THREADS = 16
+# How many connections a worker has in each state. Their sum stays below CONNECTIONS, at which gunicorn stops accepting.
+READING = 256
+WAITING = 64
+KEPT = 128
+LINGERING = 64
+CONNECTIONS = READING + WAITING + THREADS + KEPT + LINGERING + 64
+
+# Seconds, from the first moment on: for a request's head; for its body, and more with each byte of it that came.
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 5.0
+BODY_SECONDS_AT_MOST = 30.0
+BODY_BYTES_PER_SECOND = 8192
+HEAD_BYTES = 32 * 1024
+
+# For the client to take an answer; the loop itself waits for nobody.
+SEND_SECONDS = 10.0
+LOOP_SEND_SECONDS = 0.05
+LINGER_SECONDS = 2.0
+CHECK_SECONDS = 0.25
+
+HEALTH = "/healthz"
+
+
+class Refused(Exception):
+    """The request is answered before it is whole."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.answer = refusal(status, code, message)
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client's connection, and what of a request it has sent so far."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # The loop waits for data, and a thread never does.
+        self.data_ready = True
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait for a request's first byte."""
+        self.received = bytearray()
+        self.deadline = time.monotonic() + HEAD_SECONDS
+        self.body_began = 0.0
+        self.missing: Callable[[bytes], int] | None = None
+        self.expects = False
+        self.health = False
+
+    def take(self, data: bytes) -> bool:
+        """Add what came, and tell whether the request is whole, or so wrong that gunicorn's parser will say so.
+
+        Raises:
+            Refused: It is larger than any request may be.
+        """
+        searched = max(0, len(self.received) - 3)
+        self.received += data
+        if self.missing is None:
+            end = self.received.find(b"\r\n\r\n", searched)
+            if end < 0:
+                if len(self.received) > HEAD_BYTES:
+                    raise Refused(431, "request_header_fields_too_large", f"More than {HEAD_BYTES} bytes of headers.")
+                return False
+            # Only how long it is is read here, by gunicorn's own parser; the thread parses it again, and for good.
+            parser = get_parser(self.cfg, iter([bytes(self.received)]), self.client)
+            try:
+                request = next(parser)
+            except (NoMoreData, StopIteration):
+                return False
+            except Exception:
+                return True
+            data = parser.unreader.take_buffered()
+            self.expects = request._expected_100_continue
+            self.missing = _measure(request.body.reader)
+            self.health = request.path == HEALTH and request.method in {"GET", "HEAD"}
+            self.body_began = time.monotonic()
+            self._paid = 0
+        if len(self.received) > HEAD_BYTES + 2 * BODY_BYTES:
+            raise _too_large()
+        left = self.missing(data)
+        self._paid += len(data)
+        allowed = BODY_SECONDS + self._paid / BODY_BYTES_PER_SECOND
+        self.deadline = self.body_began + min(allowed, BODY_SECONDS_AT_MOST)
+        return left <= 0
+
+
+def _measure(reader: Any) -> Callable[[bytes], int]:
+    """Return what tells, of each piece of a body, how many bytes are still to come (at least)."""
+    if isinstance(reader, ChunkedReader):
+        chunks = Chunks()
+
+        def more_chunks(data: bytes) -> int:
+            chunks.feed(data)
+            if chunks.size > BODY_BYTES:
+                raise _too_large()
+            return 0 if chunks.done else 1
+
+        return more_chunks
+    left = reader.length if isinstance(reader, LengthReader) else 0
+    if left > BODY_BYTES:
+        raise _too_large()
+
+    def more_bytes(data: bytes) -> int:
+        nonlocal left
+        left -= len(data)
+        return int(left)
+
+    return more_bytes
+
+
+def _too_large() -> Refused:
+    return Refused(413, "request_entity_too_large", f"The body is larger than {BODY_BYTES} bytes.")
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Reads and lingers in its loop; everything else is gunicorn's."""
+
+    slot: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.max_keepalived = KEPT
+        # In the order of their coming, as dict keeps it.
+        self.reading: dict[Connection, None] = {}
+        self.lingering: dict[Connection, None] = {}
+        self.in_threads = 0
+        self.checked = 0.0
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection; where too many are half sent, the one that has been at it longest makes room."""
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        if len(self.reading) >= READING:
+            self._drop(next(iter(self.reading)))
+        self.enqueue_req(Connection(self.cfg, client, address, listener.getsockname()))
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Read a request; gunicorn calls this for a new connection, and for a kept one that is readable."""
+        conn.begin()
+        conn.sock.setblocking(False)
+        self.reading[conn] = None
+        self.poller.register(conn.sock, EVENT_READ, partial(self._read, conn))
+        ahead = conn.parser.unreader.take_buffered() if conn.parser else b""
+        self._read(conn, conn.sock, ahead)
+
+    def _read(self, conn: Connection, _socket: Any, data: bytes = b"") -> None:
+        if not data:
+            try:
+                data = conn.sock.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._drop(conn)
+                return
+        try:
+            whole = conn.take(data)
+        except Refused as refused:
+            self._refuse(conn, refused.answer)
+            return
+        if not whole:
+            if conn.expects:
+                conn.expects = False
+                self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+            return
+        if self.in_threads >= THREADS + WAITING and not conn.health:
+            busy = refusal(503, "overloaded", "Too many requests are waiting; try again shortly.", Retry_After="1")
+            self._refuse(conn, busy)
+            return
+        self._forget(conn)
+        if conn.parser is None:
+            conn.parser = get_parser(self.cfg, conn.sock, conn.client)
+        conn.parser.unreader.unread(bytes(conn.received))
+        conn.received = bytearray()
+        self.in_threads += 1
+        if conn.health:
+            done: Future[Any] = Future()
+            done.set_result(self.handle(conn))
+            # Not at once, or requests that came in one piece would be nested as deep as they are many.
+            self.method_queue.defer(self.finish_request, conn, done)
+        else:
+            super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """Give the application the whole body; where its framing is wrong, gunicorn answers for it."""
+        # The loop sent it before the body came.
+        req._expected_100_continue = False
+        if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+            raise InvalidHeader("Host is required", req=req)
+        # All of it is here, so that a framing which asks for more is a wrong one.
+        conn.sock.setblocking(False)
+        try:
+            req.body = io.BytesIO(req.body.read(BODY_BYTES + 1))
+        except BlockingIOError:
+            raise InvalidChunkSize(b"the chunks do not end where they say") from None
+        conn.sock.settimeout(LOOP_SEND_SECONDS if conn.health else SEND_SECONDS)
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            # The client does not take its answer.
+            raise StopIteration from None
+
+    def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
+        """Keep the connection for another request, or close it without waiting for the client."""
+        self.in_threads -= 1
+        if not fs.cancelled() and not fs.exception() and fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._linger(conn)
+
+    def murder_pending(self) -> None:
+        """Look at the deadlines; gunicorn calls this in each turn of its loop."""
+        moment = time.monotonic()
+        if moment < self.checked + CHECK_SECONDS:
+            return
+        self.checked = moment
+        for conn in [conn for conn in self.lingering if moment > conn.deadline]:
+            self._drop(conn)
+        for conn in list(self.reading):
+            if not conn.received and (moment > conn.deadline or not self.alive):
+                self._drop(conn)
+            elif moment > conn.deadline:
+                part = "body" if conn.missing else "headers"
+                self._refuse(conn, refusal(408, "request_timeout", f"The {part} of the request came too slowly."))
+
+    def _refuse(self, conn: Connection, answer: bytes) -> None:
+        self.log.warning("refused a request of %s: %s", conn.client[0], answer.split(b"\r\n", 1)[0].decode())
+        self._send(conn, answer)
+        self._forget(conn)
+        self._linger(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Close once the client has, or soon: what it still sends must not turn the answer into a reset."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            if len(self.lingering) >= LINGERING:
+                self._drop(next(iter(self.lingering)))
+            self.poller.register(conn.sock, EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError, KeyError):
+            self.nr_conns -= 1
+            conn.close()
+            return
+        conn.deadline = time.monotonic() + LINGER_SECONDS
+        self.lingering[conn] = None
+
+    def _drain(self, conn: Connection, _socket: Any) -> None:
+        try:
+            if conn.sock.recv(65536):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._drop(conn)
+
+    def _send(self, conn: Connection, data: bytes) -> None:
+        try:
+            conn.sock.send(data)
+        except OSError:
+            self.log.debug("%s does not take an answer", conn.client[0])
+
+    def _forget(self, conn: Connection) -> None:
+        self.reading.pop(conn, None)
+        self.lingering.pop(conn, None)
+        self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: Connection) -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+
+def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
+    code = "_".join(reason.lower().split())
+    gunicorn.util.write_nonblock(sock, refusal(status, code, message or f"{reason}."))
+
+
+# gunicorn's own is HTML, and every error of its parser leaves through it.
+gunicorn.util.write_error = _write_error

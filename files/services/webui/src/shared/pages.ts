@@ -1,0 +1,8 @@
+/** The addresses of pages: the client's router shows them, and the server answers nothing else with the client. */
+export const PAGES = {
+  dashboard: "/",
+  login: "/login",
+  tracer: "/tracer",
+  users: "/users",
+  profile: "/profile",
+} as const;

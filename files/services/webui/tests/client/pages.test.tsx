@@ -1,0 +1,152 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { act, screen, waitFor, within } from "@testing-library/react";
+import { userEvent } from "@testing-library/user-event";
+import { afterEach, expect, it, vi } from "vitest";
+import { App } from "../../src/client/App";
+import { ErrorBoundary } from "../../src/client/components/ErrorBoundary";
+import TracerPage from "../../src/client/pages/TracerPage";
+import { USER } from "./rotatingApi";
+import { show } from "./pages";
+
+// jsdom has no canvas to draw on.
+vi.mock("../../src/client/dataplane/Chart", () => ({ Chart: () => null }));
+
+afterEach(() => vi.unstubAllGlobals());
+
+const program = { id: 7, name: "tripod_xdp", tag: "0011223344556677" };
+const attachment = { name: "lab0", mode: "native", program };
+const counters = [{ verdict: "unknown_7", reason: "new", packets: 3, bytes: 9 }];
+const reading = (timestamp: string) => ({ timestamp, interfaces: [{ ...attachment, counters }], problems: [] });
+const answers = {
+  "/dataplane/status": { reachable: true, status: "serving", interfaces: [attachment], problems: [] },
+  "/dataplane/stats": reading("2026-01-01T00:00:03Z"),
+  "/dataplane/history": { readings: [reading("2026-01-01T00:00:00Z")] },
+  "/dataplane/trace": { interface: "lab0", verdict: "unknown_7", reason: "new", rule: null, program },
+  "/users?page=1&per_page=20": { users: [{ ...USER, role: "auditor" }], pagination: { page: 1, per_page: 20, total: 1, pages: 1 } },
+};
+
+/** What a front answers in the API's place, and what a newer API might. */
+const STRANGE: [string, unknown][] = [
+  ["null", null],
+  ["a text", "hello"],
+  ["an empty object", {}],
+  ["lists that are none", { interfaces: 3, problems: null, users: {}, reachable: "yes", status: null, timestamp: 0, readings: 1 }],
+  ["HTML", new Response("<html>502</html>", { status: 200, headers: { "content-type": "text/html" } })],
+  ["HTML of a 502", new Response("<html>502</html>", { status: 502, headers: { "content-type": "text/html" } })],
+];
+
+/** The fixed sidebar's; the drawer has a copy of its own. */
+const link = (name: string) => within(screen.getByRole("complementary")).getByRole("link", { name: new RegExp(`^${name}`) });
+
+it.each(STRANGE)("shows every page with words where the API's answers are %s", async (_what, answer) => {
+  const strange = Object.fromEntries(Object.keys(answers).map((path) => [path, answer]));
+  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  const view = await show(<QueryClientProvider client={client}><TracerPage /></QueryClientProvider>, "/tracer", {}, strange);
+  expect(await screen.findByRole("alert")).toHaveTextContent(/The server (gave an answer that this page cannot read|answered with status 502)/);
+  expect(document.body).not.toHaveTextContent(/Cannot read properties/);
+  view.unmount();
+  for (const [address, heading] of [["/", "Dashboard"], ["/users", "Users"]] as const) {
+    const page = await show(<App />, address, {}, strange);
+    expect(await screen.findByRole("heading", { name: heading })).toBeInTheDocument();
+    expect(document.body).not.toHaveTextContent(/Cannot read properties/);
+    page.unmount();
+  }
+});
+
+it("shows verdicts and roles that this release does not know", async () => {
+  const user = userEvent.setup();
+  await show(<App />, "/users", {}, answers);
+  expect(await screen.findByText("auditor", { selector: "td *" })).toBeInTheDocument();
+  await user.click(link("Dashboard"));
+  expect(await screen.findByText("unknown_7")).toBeInTheDocument();
+  await user.click(link("Packet tracer"));
+  await user.click(await screen.findByRole("button", { name: "Trace" }));
+  expect(await screen.findByTestId("trace-verdict")).toHaveTextContent("unknown_7");
+});
+
+it.each([
+  ["an address", async (user: ReturnType<typeof userEvent.setup>) => user.type(screen.getByLabelText("Source address"), "1")],
+  ["the protocol", async (user: ReturnType<typeof userEvent.setup>) => user.selectOptions(screen.getByLabelText("Protocol"), "udp")],
+  ["the way to give the frame", async (user: ReturnType<typeof userEvent.setup>) => user.click(screen.getByRole("tab", { name: "Paste hex" }))],
+  ["the interface", async (user: ReturnType<typeof userEvent.setup>) => user.selectOptions(screen.getByLabelText("Interface"), "lab1")],
+])("forgets a verdict when its source changes: %s", async (_what, change) => {
+  const user = userEvent.setup();
+  const two = { ...answers, "/dataplane/status": { ...answers["/dataplane/status"], interfaces: [attachment, { ...attachment, name: "lab1" }] } };
+  await show(<QueryClientProvider client={new QueryClient()}><TracerPage /></QueryClientProvider>, "/tracer", {}, two);
+  await user.click(await screen.findByRole("button", { name: "Trace" }));
+  await screen.findByTestId("trace-verdict");
+  await change(user);
+  expect(screen.queryByTestId("trace-verdict")).not.toBeInTheDocument();
+  expect(screen.queryByTestId("trace-frame")).not.toBeInTheDocument();
+});
+
+it("creates once, however often the button is pressed before it is busy", async () => {
+  const user = userEvent.setup();
+  const { api } = await show(<App />, "/users", {}, { ...answers, "/users": USER });
+  await user.click(await screen.findByRole("button", { name: "Add user" }));
+  await user.type(screen.getByLabelText("Full name"), "Bob");
+  await user.type(screen.getByLabelText("E-mail address"), "bob@example.test");
+  await user.type(screen.getByLabelText("Password"), "long enough 1");
+  const button = screen.getByRole("button", { name: "Create user" });
+  act(() => {
+    button.click();
+    button.click();
+    button.click();
+  });
+  await waitFor(() => expect(screen.queryByRole("button", { name: "Create user" })).not.toBeInTheDocument());
+  expect(api.count("/users")).toBe(1);
+});
+
+it("puts the focus on the page's heading after each navigation", async () => {
+  const user = userEvent.setup();
+  await show(<App />, "/users", {}, answers);
+  await screen.findByRole("heading", { name: "Users" });
+  for (const heading of ["Profile", "Dashboard", "Users"]) {
+    await user.click(link(heading));
+    await waitFor(() => expect(screen.getByRole("heading", { name: heading, level: 1 })).toHaveFocus());
+  }
+});
+
+it("takes the menu along with a role that was taken away", async () => {
+  const { api, session } = await show(<App />, "/users", {}, answers);
+  await screen.findByRole("heading", { name: "Users" });
+  api.user = { ...USER, role: "viewer" };
+  await act(() => session.reread());
+  expect(await screen.findByRole("heading", { name: "Not for your role" })).toBeInTheDocument();
+  expect(screen.queryByRole("link", { name: "Users" })).not.toBeInTheDocument();
+});
+
+it("says who does not answer, and calls nothing well that it does not know", async () => {
+  const { api } = await show(<App />, "/", {}, answers);
+  expect(await screen.findByText("serving")).toBeInTheDocument();
+  const away = Response.json({ error: "The database does not answer; try again shortly.", code: "database_unavailable" }, { status: 503 });
+  api.answers = { ...answers, "/dataplane/stats": away, "/dataplane/status": away };
+  await waitFor(() => expect(screen.getByTestId("dataplane-status")).toHaveTextContent("not known"), { timeout: 10_000 });
+  expect(screen.getByText("No figures while the database does not answer.")).toBeInTheDocument();
+  expect(document.body).not.toHaveTextContent("data plane does not answer");
+});
+
+it("changes one's own password, and says what the API says", async () => {
+  const user = userEvent.setup();
+  const { api } = await show(<App />, "/profile", {}, { ...answers, "/auth/me/password": Response.json({ error: "The current password is wrong.", code: "wrong_password" }, { status: 403 }) });
+  await user.type(await screen.findByLabelText("Current password"), "right");
+  await user.type(screen.getByLabelText("New password"), "long enough 1");
+  await user.click(screen.getByRole("button", { name: "Change password" }));
+  expect(await screen.findByRole("alert")).toHaveTextContent("The current password is wrong.");
+  api.answers["/auth/me/password"] = new Response(null, { status: 204 });
+  await user.click(screen.getByRole("button", { name: "Change password" }));
+  expect(await screen.findByText(/Your password is changed/)).toBeInTheDocument();
+  expect(screen.getByLabelText("Current password")).toHaveValue("");
+});
+
+it("shows a way out in place of what failed to render", async () => {
+  const quiet = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  const Broken = () => {
+    throw new Error("broken part");
+  };
+  await show(<ErrorBoundary><Broken /></ErrorBoundary>, "/");
+  quiet.mockRestore();
+  expect(screen.getByRole("heading", { name: "This page failed" })).toBeInTheDocument();
+  expect(screen.getByRole("alert")).toHaveTextContent("broken part");
+  expect(screen.getByRole("button", { name: "Reload the page" })).toBeInTheDocument();
+});

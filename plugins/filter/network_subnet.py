@@ -1,0 +1,60 @@
+# Copyright (c) 2026, Tripod contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter: the addresses of a Docker network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+DOCUMENTATION = r"""
+name: network_subnet
+short_description: The addresses of a Docker network
+version_added: 1.1.0
+author: Tripod contributors (@tripod)
+description:
+  - Picks the subnet of a network from the results of a loop over M(community.docker.docker_network).
+positional: name
+options:
+  _input:
+    description: The C(results) of a registered loop over M(community.docker.docker_network).
+    type: list
+    elements: dict
+    required: true
+  name:
+    description: Name of the network.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show where containers of the application network are
+  ansible.builtin.debug:
+    msg: "{{ networks.results | tripod.baremetal.network_subnet('tripod-app') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The first subnet that has a gateway; empty where the network does not exist yet, as in check mode.
+  type: str
+"""
+
+
+def network_subnet(results: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Return the subnet of the named network's first gateway, or an empty string where it does not exist yet."""
+    for result in results:
+        network = result.get("network") or {}
+        if network.get("Name") == name:
+            for config in (network.get("IPAM") or {}).get("Config") or []:
+                if config.get("Gateway") and config.get("Subnet"):
+                    return config["Subnet"]
+    return ""
+
+
+class FilterModule:
+    """The collection's filters on Docker's answers."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {"network_subnet": network_subnet}
