@@ -477,10 +477,10 @@ STAGES = (
     Stage("types", "gates", _types, minutes=0.5, after=("export",)),
     Stage("vm-base", "metal", _vm_base, minutes=3),
     Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
-    Stage("flask-backend", "services", _service("flask-backend"), minutes=5, after=("xdp-object",)),
+    Stage("flask-backend", "services", _service("flask-backend"), minutes=9, after=("xdp-object",)),
     Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
-    Stage("webui", "services", _service("webui"), minutes=2, after=("xdp-object",)),
+    Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
     Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage(
         "metal",
@@ -499,7 +499,7 @@ STAGES = (
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",)),
     Stage("ways", "integration", _ways(SHORT, "ways"), minutes=3, after=("xdp-object",), rest="make test-ways"),
     Stage("ways-full", "ways", _ways("", "ways-full"), minutes=20, after=("xdp-object",)),
-    Stage("integration", "integration", _integration, minutes=9, after=("xdp-object",), alone=True),
+    Stage("integration", "integration", _integration, minutes=18, after=("xdp-object",), alone=True),
     Stage("killed", "killed", _killed, minutes=40, after=("xdp-object",), alone=True),
     Stage(
         "metal-full",
