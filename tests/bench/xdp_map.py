@@ -20,8 +20,8 @@ from pathlib import Path
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap, parse_entries
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf_map
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
 
 from tests.integration import frames as f
 from tests.integration import lab

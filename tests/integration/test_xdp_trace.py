@@ -8,8 +8,8 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import facts

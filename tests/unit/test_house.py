@@ -26,7 +26,7 @@ LAYERS = (
     {"_nic"},
     {"_xdp"},
     {"_boot", "_cpu", "_hugepages", "_guard", "_deploy", "_firewall"},
-    {"_linux"},
+    {"_linux", "_policy"},
     {"_core"},
 )
 # docs/architecture.md has the words of the field that stand for these.

@@ -14,7 +14,7 @@ from typing import Any
 from .._core.converge import Findings, Invalid
 from .._core.errors import reason
 from .._core.names import absolute_path
-from .prefix import Prefix, parse_prefix
+from .._policy.prefix import Prefix, parse_prefix
 
 # enum tripod_action in files/bpf/tripod_xdp.h
 ACTIONS: Mapping[str, int] = {"pass": 1, "drop": 2}

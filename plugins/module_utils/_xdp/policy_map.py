@@ -21,9 +21,9 @@ from .._core.names import absolute_path, interface_name
 from .._core.system import Host
 from .._linux import bpf, bpf_map, netlink
 from .._linux.bpf import MapLayout
+from .._policy.prefix import Prefix, parse_prefix
 from .identity import Identity, identify
 from .policy_entries import ACTIONS, parse_entries, shorten
-from .prefix import Prefix, parse_prefix
 from .request import CAPABILITIES_WORDS, PIN_ROOT, pin_directory, policy_state_file
 
 __all__ = ["ACTIONS", "KIND", "OWNERS", "Policy", "XdpMap", "parse_entries", "reapply"]

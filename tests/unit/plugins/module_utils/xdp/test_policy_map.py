@@ -14,6 +14,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store import StateFile
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf import MapLayout
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import (
     Policy,
     Tables,
@@ -22,7 +23,6 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map i
     parse_entries,
     reapply,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import PIN_ROOT
 
 
