@@ -155,6 +155,15 @@ class _RunOptions(ctypes.Structure):
     ]
 
 
+def run_program(program: int, frame: bytes, repeat: int = 1) -> int:
+    """Run a program on a frame, so many times, and return its last verdict."""
+    options = _RunOptions(sz=ctypes.sizeof(_RunOptions), data_in=frame, data_size_in=len(frame), repeat=repeat)
+    run = ctypes.CDLL("libbpf.so.1").bpf_prog_test_run_opts
+    result = run(program, ctypes.byref(options))
+    assert result == 0, os.strerror(-result)
+    return int(options.retval)
+
+
 class Twin:
     """The object loaded with ``tracing`` set, and run on given frames.
 
@@ -165,18 +174,9 @@ class Twin:
 
     def __init__(self, content: bytes, reused: dict[str, int] | None = None) -> None:
         self._opened = BpfObject(content, "tripod_xdp.bpf.o")
-        library = ctypes.CDLL("libbpf.so.1")
-        library.bpf_object__find_map_by_name.restype = ctypes.c_void_p
-        library.bpf_object__find_map_by_name.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
-        library.bpf_map__initial_value.restype = ctypes.c_void_p
-        library.bpf_map__initial_value.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        constants = library.bpf_object__find_map_by_name(self._opened._object, b".rodata")
-        size = ctypes.c_size_t()
-        ctypes.memset(library.bpf_map__initial_value(constants, ctypes.byref(size)), 1, 1)
-        assert size.value == 1, "`tracing` is no longer the only constant"
+        self._opened.set_constants({"tracing": bytes([1])})
         self._opened.load("tripod_xdp", reused or {})
         self.program = self._opened.program("tripod_xdp")
-        self._library = library
 
     def __enter__(self) -> Twin:
         return self
@@ -190,14 +190,12 @@ class Twin:
 
     def run(self, frame: bytes) -> dict[str, Any]:
         """Return what became of a frame."""
-        options = _RunOptions(sz=ctypes.sizeof(_RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
-        result = self._library.bpf_prog_test_run_opts(self.program, ctypes.byref(options))
-        assert result == 0, os.strerror(-result)
+        verdict = run_program(self.program, frame)
         record = ctypes.create_string_buffer(44)
         assert libbpf().bpf_map_lookup_elem(self.map("trace"), struct.pack("=I", 0), record) == 0
         names = "verdict reason action owner prefix_len network_offset transport_offset family protocol vlan_tags"
         reported = dict(zip(names.split(), struct.unpack_from("=IIIIIHHBBB", record.raw), strict=True))
-        assert reported["verdict"] == options.retval
+        assert reported["verdict"] == verdict
         size = 4 if reported["family"] == 4 else 16
         family = socket.AF_INET if reported["family"] == 4 else socket.AF_INET6
         return {

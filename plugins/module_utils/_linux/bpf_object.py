@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable
 
 from .._core.converge import ApplyFailed, Invalid
-from .bpf import PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
-from .btf import Btf
+from .bpf import CONSTANTS, PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
+from .btf import Btf, Place
 from .elf import first_entries
 from .libbpf import check, library, messages
 
@@ -61,6 +61,7 @@ class BpfObject:
             for one in self._walk("map")
             if not library().bpf_map__is_internal(one)
         }
+        self._constants = library().bpf_object__find_map_by_name(self._object, CONSTANTS.encode())
         try:
             self._entries = first_entries(content)
         except ValueError as error:
@@ -117,6 +118,40 @@ class BpfObject:
             return Btf(ctypes.string_at(raw, size.value)) if raw else None
         except ValueError:
             return None
+
+    def constants(self) -> dict[str, Place]:
+        """Return where the constants that may be set before loading are, by name."""
+        types = self._types()
+        return types.variables(CONSTANTS) if types and self._constants else {}
+
+    def fields(self, constant: str) -> dict[str, Place]:
+        """Return the fields of a constant that is a struct, by name; none where there is no such constant."""
+        types, place = self._types(), self.constants().get(constant)
+        return types.fields(place.type) if types and place else {}
+
+    def set_constants(self, values: Mapping[str, bytes]) -> None:
+        """Set constants, which the verifier knows; to be called before ``load``.
+
+        Raises:
+            KeyError: The object has no constant of a name.
+            ValueError: A value has another size than its constant.
+        """
+        places = self.constants()
+        for name, value in values.items():
+            if len(value) != places[name].size:
+                raise ValueError(f"constant {name} has {places[name].size} bytes, {len(value)} were given")
+            begin = library().bpf_map__initial_value(self._constants, ctypes.byref(ctypes.c_size_t()))
+            ctypes.memmove(begin + places[name].offset, value, len(value))
+
+    def set_template(self, name: str, inner: int) -> None:
+        """Have a map of maps made for maps like this one; to be called before ``load``.
+
+        Args:
+            name: Of the outer map.
+            inner: Descriptor of a map.
+        """
+        # Not by the size of the inner map that the object describes, which libbpf's interface does not promise to take.
+        check(library().bpf_map__set_inner_map_fd(self._maps[name], inner))
 
     def load(self, program: str, reused: Mapping[str, int]) -> None:
         """Verify and load one program with its maps.
