@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
@@ -149,6 +148,30 @@ def test_records_of_another_size_are_an_error(writer):
 def test_another_map_is_refused(writer):
     with pytest.raises(ValueError, match="no ring buffer"):
         RingBuffer(writer._opened.map("written"), RECORD)
+
+
+def test_what_is_overwritten_while_it_is_copied_is_missed_and_not_torn(writer, monkeypatch):
+    with RingBuffer(writer.ring, RECORD) as fast, RingBuffer(writer.ring, RECORD) as slow:
+        for _round in range(5):
+            writer.write(4)
+            fast.read()
+        rounds = iter(range(2))
+        order = slow._order
+
+        def be_overtaken() -> None:
+            # After a header was read, before its record is copied.
+            if next(rounds, None) is not None:
+                writer.write(20)
+                fast.read()
+            order()
+
+        monkeypatch.setattr(slow, "_order", be_overtaken)
+        seen = numbers(slow.read())
+        monkeypatch.undo()
+        seen += numbers(slow.read())
+        assert seen == list(range(60 - len(seen), 60))
+        assert 0 < len(seen) < 60
+        assert slow.missed == 60 - len(seen)
 
 
 def test_a_reader_beside_a_busy_writer_gets_whole_records_or_counts_them(writer):
