@@ -1,0 +1,175 @@
+"""What a frame says, read by the reference model: a parser of its own, by what the protocols' documents say.
+
+Source: IEEE 802.1Q; RFC 791, 8200, 4302, 9293, 768, 792, 4443; docs/decisions/0036-how-a-packet-is-judged.md.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+VLAN_TAGS = (0x8100, 0x88A8)
+IPV4, IPV6 = 0x0800, 0x86DD
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+FRAGMENT, AUTHENTICATION, NO_NEXT = 44, 51, 59
+# Hop-by-hop, routing, destination options, mobility: a length in units of 8 bytes beyond the first 8.
+OPTIONS = (0, 43, 60, 135)
+# How deep the parser follows, and how far from a frame's start it still reads more than the source.
+EXTENSION_HEADERS = 8
+FARTHEST = 0x3FFF
+FIRST, LATER = "first", "later"
+# Bytes without which a transport header is none.
+HEADER_BYTES = {TCP: 20, UDP: 8, ICMP: 8, ICMPV6: 8}
+
+
+class Truncated(Exception):
+    """The frame ends, or contradicts itself, before what was to be read."""
+
+
+class Packet:
+    """What is known of a frame.
+
+    Attributes:
+        state: ``not_ip``, ``malformed`` or ``whole``.
+        length: Bytes of the frame.
+        family: 4 or 6; 0 where the source is unknown.
+        source, destination: Addresses as numbers.
+        protocol: Of the transport; None where it is unknown.
+        source_port, destination_port, tcp_flags, icmp_type: None where the packet has none.
+        vlan: Identifier of the outermost tag; None where untagged.
+        fragment: ``first``, ``later`` or None.
+    """
+
+    __slots__ = (
+        "destination",
+        "destination_port",
+        "family",
+        "fragment",
+        "icmp_type",
+        "length",
+        "protocol",
+        "source",
+        "source_port",
+        "state",
+        "tcp_flags",
+        "vlan",
+    )
+
+    def __init__(self, length: int) -> None:
+        self.state = "whole"
+        self.length = length
+        self.family = self.source = self.destination = 0
+        self.protocol: int | None = None
+        self.source_port: int | None = None
+        self.destination_port: int | None = None
+        self.tcp_flags: int | None = None
+        self.icmp_type: int | None = None
+        self.vlan: int | None = None
+        self.fragment: str | None = None
+
+
+def parse(frame: bytes) -> Packet:
+    """Read a frame as far as it can be read."""
+    packet = Packet(len(frame))
+    try:
+        _ethernet(frame, packet)
+    except Truncated:
+        packet.state = "malformed"
+    return packet
+
+
+def _need(end: int, place: int, count: int) -> None:
+    if place + count > end:
+        raise Truncated
+
+
+def _ethernet(frame: bytes, packet: Packet) -> None:
+    end = len(frame)
+    _need(end, 0, 14)
+    kind = frame[12] << 8 | frame[13]
+    place = 14
+    while kind in VLAN_TAGS:
+        _need(end, place, 4)
+        control, kind = unpack_from("!HH", frame, place)
+        if packet.vlan is None:
+            packet.vlan = control & 0xFFF
+        place += 4
+    if kind == IPV4:
+        _ipv4(frame, place, packet)
+    elif kind == IPV6:
+        _ipv6(frame, place, packet)
+    else:
+        packet.state = "not_ip"
+
+
+def _ipv4(frame: bytes, place: int, packet: Packet) -> None:
+    end = len(frame)
+    _need(end, place, 20)
+    first, _service, total, _id, fragment, _ttl, protocol, _sum, source, destination = unpack_from(
+        "!BBHHHBBHII", frame, place
+    )
+    if first >> 4 != 4:
+        raise Truncated
+    packet.family, packet.source, packet.destination = 4, source, destination
+    header = (first & 15) * 4
+    if place > FARTHEST or header < 20 or total < header:
+        raise Truncated
+    _need(end, place, total)
+    packet.protocol = protocol
+    if fragment & 0x1FFF:
+        packet.fragment = LATER
+    else:
+        if fragment & 0x2000:
+            packet.fragment = FIRST
+        _transport(frame, place + header, place + total, packet)
+
+
+def _ipv6(frame: bytes, place: int, packet: Packet) -> None:
+    end = len(frame)
+    _need(end, place, 40)
+    if frame[place] >> 4 != 6:
+        raise Truncated
+    packet.family = 6
+    packet.source = int.from_bytes(frame[place + 8 : place + 24], "big")
+    packet.destination = int.from_bytes(frame[place + 24 : place + 40], "big")
+    payload, following = unpack_from("!HB", frame, place + 4)
+    if place > FARTHEST:
+        raise Truncated
+    place += 40
+    _need(end, place, payload)
+    end = place + payload
+    for _header in range(EXTENSION_HEADERS + 1):
+        if following == FRAGMENT:
+            _need(end, place, 8)
+            following, _reserved, offset = unpack_from("!BBH", frame, place)
+            place += 8
+            if offset & 0xFFF8:
+                packet.fragment = LATER
+                packet.protocol = following
+                return
+            if offset & 1:
+                packet.fragment = FIRST
+        elif following in OPTIONS or following == AUTHENTICATION:
+            _need(end, place, 2)
+            following, units, kind = frame[place], frame[place + 1], following
+            size = units * 4 + 8 if kind == AUTHENTICATION else units * 8 + 8
+            _need(end, place, size)
+            place += size
+        else:
+            packet.protocol = following
+            if following != NO_NEXT:
+                _transport(frame, place, end, packet)
+            return
+    raise Truncated
+
+
+def _transport(frame: bytes, place: int, end: int, packet: Packet) -> None:
+    protocol = packet.protocol
+    _need(end, place, HEADER_BYTES.get(protocol, 0))
+    if protocol == TCP and frame[place + 12] >> 4 < 5:
+        raise Truncated
+    if protocol in (TCP, UDP):
+        packet.source_port, packet.destination_port = unpack_from("!HH", frame, place)
+    if protocol == TCP:
+        packet.tcp_flags = frame[place + 13]
+    if protocol in (ICMP, ICMPV6):
+        packet.icmp_type = frame[place]
