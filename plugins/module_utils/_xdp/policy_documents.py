@@ -10,6 +10,7 @@ take with it what Ansible applied meanwhile.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -88,6 +89,18 @@ def load_all(host: Host, policy: str, directory: str = state_store.DIRECTORY) ->
     """
     check_name(policy)
     return {owner: load(host, policy, owner, directory) for one, owner in _held(host, directory) if one == policy}
+
+
+def texts(host: Host, policy: str, directory: str = state_store.DIRECTORY) -> dict[str, str]:
+    """Return the files of a policy as they are, by owner: for whoever keeps them and may put them back."""
+    check_name(policy)
+    found = {one: host.read(path(policy, one, directory)) for held, one in _held(host, directory) if held == policy}
+    return {owner: text for owner, text in found.items() if text is not None}
+
+
+def document(text: str) -> dict[str, Any]:
+    """Return the document in a file's text that ``texts`` gave."""
+    return json.loads(text)["document"]
 
 
 def interfaces(host: Host, policy: str, directory: str = state_store.DIRECTORY) -> list[dict[str, Any]]:
