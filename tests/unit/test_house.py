@@ -25,7 +25,7 @@ LAYERS = (
     {"_agent"},
     {"_nic"},
     {"_xdp"},
-    {"_boot", "_cpu", "_hugepages", "_guard", "_deploy", "_firewall"},
+    {"_boot", "_cpu", "_hugepages", "_guard", "_deploy", "_firewall", "_samples"},
     {"_linux", "_policy"},
     {"_core"},
 )
