@@ -6,11 +6,11 @@
  * compiler writes it whole, then the outer map's one element is exchanged, so that no
  * packet sees half of one.
  *
- * It begins with struct policy; tables whose size depends on the policy follow at the
- * offsets of struct policy_bounds, which are constants of a loaded program (a policy
- * that outgrows its size class needs a program that is loaded anew). Numbers are in
- * host order, addresses as said. Index 0 means "none" wherever lists, limits, classes
- * or counters are named by number.
+ * It begins with struct policy; tables whose size depends on the policy follow where
+ * struct policy_bounds says, which is a constant of a loaded program (a policy that
+ * outgrows its size class needs a program that is loaded anew). Numbers are in host
+ * order but for masks, which are laid on addresses as they are on the wire. 0 means
+ * "none" wherever lists, limits or counters are named by number.
  */
 #ifndef TRIPOD_POLICY_H
 #define TRIPOD_POLICY_H
@@ -22,45 +22,34 @@
 #define MAX_LISTS 256 /* with 0, which is none */
 #define MAX_LIMITS 256 /* with 0, which is none */
 #define MAX_EVERY_PACKET 4
-
-/*
- * Parts that are found by several fields at once are bits of a set: a packet's value in
- * each field gives a class, each class a set of the parts that this field does not
- * exclude, and the parts that match are in all of the sets.
- */
 #define RULE_WORDS 16
 #define SERVICE_WORDS 2
 #define MAX_RULES (RULE_WORDS * 64)
 #define MAX_SERVICES (SERVICE_WORDS * 64)
 #define MAX_TRUSTED_FLOWS 64
+#define MAX_HITS 4096 /* slots of `hits`, with 0, which is none */
 
-#define V4_INDEX_BITS 16
-#define V6_INDEX_BITS 19
-
-/* What a part does with a packet that it matches; the numbers of enum tripod_action where both have them. */
+/* What a part does with a packet that it matches. */
 enum policy_action {
-	POLICY_NONE = 0, /* of a rule or a service: nothing but its limit */
-	POLICY_PASS = 1,
-	POLICY_DROP = 2,
-	POLICY_LIMIT = 3,
-	POLICY_AFXDP = 4, /* of services only */
-	POLICY_SYNCOOKIE = 5, /* of services only */
+	POLICY_NONE, /* of a rule or a service: nothing but its limit */
+	POLICY_PASS,
+	POLICY_DROP,
+	POLICY_LIMIT, /* of a list */
+	POLICY_AFXDP, /* of a service */
+	POLICY_SYNCOOKIE, /* of a service */
 };
 
-/* Features that a policy uses: what is not in use is not looked at. Bits of policy.features. */
+/* What a policy uses; the rest is not looked at. Bits of policy.features. */
 enum policy_feature {
-	FEATURE_TRUSTED_FLOWS = 1 << 0,
-	FEATURE_LISTS = 1 << 1, /* lists, or trusted prefixes */
+	FEATURE_SOURCES = 1 << 0, /* lists, trusted prefixes, or rules and services on sources */
+	FEATURE_TRUSTED_FLOWS = 1 << 1,
 	FEATURE_RULES = 1 << 2,
-	FEATURE_LIMITS = 1 << 3,
-	FEATURE_SERVICES = 1 << 4,
-	FEATURE_SYNCOOKIE = 1 << 5,
-	FEATURE_AFXDP = 1 << 6,
+	FEATURE_SERVICES = 1 << 3,
 };
 
 /* Fields that any trusted flow, rule or service of this policy looks at. Bits of policy.fields. */
 enum policy_field {
-	FIELD_SOURCE = 1 << 0, /* class of struct source_result */
+	FIELD_SOURCE = 1 << 0,
 	FIELD_DESTINATION = 1 << 1,
 	FIELD_PROTOCOL = 1 << 2,
 	FIELD_SOURCE_PORT = 1 << 3,
@@ -71,30 +60,38 @@ enum policy_field {
 	FIELD_FRAGMENT = 1 << 8,
 	FIELD_LENGTH = 1 << 9,
 };
-#define FIELDS 10
 
 enum policy_fragment {
-	FRAGMENT_NONE = 0,
-	FRAGMENT_FIRST = 1,
-	FRAGMENT_LATER = 2,
+	FRAGMENT_NONE, /* whole; so is what has an IPv6 fragment header and neither an offset nor more to come */
+	FRAGMENT_FIRST,
+	FRAGMENT_LATER,
 };
 
 /*
- * The parts that one class of one field does not exclude; bit i of word i / 64. `summary` has a bit for each word of
- * `rules` that is not zero.
+ * Rules, services and trusted flows are found by all their fields at once: the tables below give a set for the value that
+ * a packet has in a field, named by its number in `sets`: the parts that this field does not exclude. The parts that match
+ * are in the sets of all fields in use. Bit i of word i / 64 is part i; the lowest comes first. Equal sets may be one.
+ * Where there is any rule, service or trusted flow, FIELD_PROTOCOL is in use.
+ *
+ * Trusted flows are on FIELD_PROTOCOL and FIELD_DESTINATION_PORT only, and are looked up in their sets alone.
  */
-struct class_set {
-	__u64 trusted;
+struct field_set {
+	__u64 trusted; /* flows */
+	__u64 words; /* bit w: rules[w] is not zero */
 	__u64 services[SERVICE_WORDS];
-	__u64 summary;
 	__u64 rules[RULE_WORDS];
+	__u64 reserved[4]; /* three cache lines; up to 256 rules are in the first */
 };
 
-/* What the source's address says; result 0 is "in nothing" and all zero. */
+/* Behind the sets of a field's values: for packets without it, and for later fragments, which might have had it. */
+#define WITHOUT 0
+#define IN_LATER_FRAGMENT 1
+
+/* What an address says as a source; number 0 is what one says that is in nothing. */
 struct source_result {
-	__u16 list; /* that decides, or 0 */
+	__u16 list; /* that decides, of those that are enforced, or 0 */
 	__u16 observed; /* in observe mode, that would decide if all were enforced, or 0 */
-	__u16 source_class; /* of FIELD_SOURCE */
+	__u16 set; /* of FIELD_SOURCE */
 	__u8 trusted;
 	__u8 reserved;
 };
@@ -103,95 +100,119 @@ struct policy_list {
 	__u16 counter; /* its slot of `hits` */
 	__u16 limit; /* for POLICY_LIMIT */
 	__u8 action; /* enum policy_action: pass, drop, limit */
-	__u8 owner; /* enum tripod_owner */
-	__u8 reserved[2];
+	__u8 reserved[3];
 };
 
 struct policy_part { /* a rule or a service */
 	__u16 counter;
-	__u16 limit; /* taken first where it is not 0 */
+	__u16 limit; /* taken where it is not 0: a rule's unless the rule passes, a service's before its action */
 	__u8 action; /* enum policy_action */
-	__u8 worker; /* for POLICY_AFXDP: number of the name, for user space only */
-	__u8 reserved[2];
+	__u8 reserved[3];
 };
 
 enum limit_scope {
 	LIMIT_SOURCE = 1,
-	LIMIT_SERVICE = 2, /* a bucket for each service that names it */
+	LIMIT_SERVICE = 2, /* a bucket for each service that names it; nothing else may */
 	LIMIT_GLOBAL = 3,
 };
 
 /*
  * A token bucket as a theoretical arrival time (GCRA), in jiffies of 2^-36: a packet
- * costs `packet_cost` + its length * `byte_cost`, and may come `span` before its time.
- * A limit in packets and in bytes is two of these, chained by `next`.
+ * costs packet_cost + its length * byte_cost, and may come `span` before its time. The
+ * cost of the longest packet is within the span, and the span within MAX_SPAN. A limit
+ * in packets and in bytes is two of these, the first one's `next` being the second.
  */
+#define TICK_BITS 36
+#define MAX_SPAN (1ull << (TICK_BITS + 26))
 struct policy_limit {
 	__u64 packet_cost;
 	__u64 byte_cost;
 	__u64 span; /* burst */
-	__u64 seed; /* of the limit's id and a secret: key of its buckets */
+	__u64 seed; /* of the limit's id and a secret: keys its buckets, and keeps them over a replacement */
+	__be64 v6_mask[2]; /* of the source prefix that shares a bucket */
+	__be32 v4_mask;
 	__u16 counter;
 	__u16 next; /* limit to be asked also, or 0 */
 	__u8 scope; /* enum limit_scope */
 	__u8 observe;
-	__u8 v4_length; /* of the source prefix that shares a bucket, 0..32 */
-	__u8 v6_length; /* 48..128 */
+	__u8 reserved[6];
 };
 
 /*
- * Source and destination tables (IPv4, then IPv6). Values are u16.
+ * Addresses. A table gives a u16 for each: as a source, the number of its source_result;
+ * as a destination, its set. Sources and destinations share `ranges4`, `index6`, `nodes6`,
+ * `deep6` and `tails6`.
  *
- * IPv4: index[address >> 16] is INDEX_VALUE | value, or where in `ranges` its ranges
- * begin: first their count, then entries `start << 16 | value` sorted by `start`, the low
- * 16 bits of the first address; the first entry's is 0.
+ * A u32 with TABLE_VALUE holds a value in its low 16 bits. Else:
  *
- * IPv6: index[upper 19 bits] likewise; ranges are u64 entries `start << 19 | value`, with
- * start the 45 bits that follow, sorted, behind a count. Where RANGE6_DEEP is set, the
- * value numbers a deep table: `deep[n]` says where in
- * `tails` the ranges over the lower 64 bits begin: count, then pairs of u64 start, u64 value.
+ * IPv4: index4[upper 16 bits] is `log << TABLE_SHIFT | first`: 1 << log entries from
+ * ranges4[first] on, each `start << 16 | value`, start being the low 16 bits of a range's
+ * first address. They are sorted, the first one's start is 0, and the last is repeated
+ * until they are a power of two. log is 1 to 16.
+ *
+ * IPv6: pages6[upper 6 bits] is where in index6 a page of 65536 for the next 16 bits
+ * begins. There, `depth << NODE_SHIFT | first` is a tree from nodes6[first] on, a node being
+ * 8 entries, each `start << RANGE6_BITS | value`, with start of the 42 bits that follow (up to
+ * /64). Sorted, the first one's start is 0. Level l of `depth` levels (1 to 7, 0 is the root)
+ * has 8^l nodes and begins at node (8^l - 1) / 7; the last level holds the ranges, and ends
+ * with the last node in use, every entry above it the start of the first entry of its child. Unused
+ * entries are TABLE6_UNUSED, above every start; nothing is read behind them.
+ *
+ * A value with RANGE6_DEEP is a number in deep6: `log << TABLE_SHIFT | first`: 1 << log
+ * starts from tails6[first] on, of the lower 64 bits, sorted, the first one 0 and the
+ * last repeated; and behind them as many u16 values, filled up to whole u64.
  */
-#define INDEX_VALUE (1u << 31)
-#define RANGE6_DEEP (1u << 18)
+#define TABLE_VALUE (1u << 31)
+#define TABLE_SHIFT 26
+#define NODE_SHIFT 28
+#define NODE_ENTRIES 8
+#define MAX_DEPTH 7
+#define RANGE6_BITS 21
+#define RANGE6_DEEP (1u << 20)
+#define TABLE6_UNUSED (~0ull >> 1)
 
+/* Offsets are in bytes from the start of the value, multiples of 64; a count of 0 is a table that is not there. */
 struct policy_bounds {
-	__u32 size; /* of the whole value */
-	__u32 results, results_count; /* struct source_result[]; each first number is an offset in bytes */
-	__u32 source4_index, source4_ranges, source4_count; /* u32[1 << 16], u32[count] */
-	__u32 source6_index, source6_ranges, source6_count; /* u32[1 << 19], u64[count] */
-	__u32 source6_deep, source6_deep_count; /* u32[count] */
-	__u32 source6_tails, source6_tails_count; /* u64[count] */
-	__u32 destination4_index, destination4_ranges, destination4_count; /* value: class of FIELD_DESTINATION */
-	__u32 destination6_index, destination6_ranges, destination6_count;
-	__u32 destination6_deep, destination6_deep_count;
-	__u32 destination6_tails, destination6_tails_count;
-	__u32 sets, sets_count; /* struct class_set[]; classes of all fields, class n of a field at policy.first_set[field] + n */
+	__u32 size; /* of the whole value, a multiple of 4096 */
+	__u32 results, results_count; /* struct source_result[], at most 65536 */
+	__u32 sets, sets_count; /* struct field_set[], at most 65536 */
+	__u32 ranges4, ranges4_count; /* u32[] */
+	__u32 index6, index6_count; /* u32[] */
+	__u32 nodes6, nodes6_count; /* u64[][8] */
+	__u32 deep6, deep6_count; /* u32[], at most 1 << 20 */
+	__u32 tails6, tails6_count; /* u64[] */
 };
 
 struct policy {
 	__u32 abi;
 	__u32 features; /* enum policy_feature */
 	__u32 fields; /* enum policy_field */
-	__u8 digest[32]; /* SHA-256 of what it was compiled from */
 	__u8 default_action; /* POLICY_PASS or POLICY_DROP */
 	__u8 every_packet_count;
-	__u16 every_packet[MAX_EVERY_PACKET]; /* limits that each packet takes which is not trusted or passed before */
+	__u16 every_packet[MAX_EVERY_PACKET]; /* limits of every packet that is not trusted and not passed by a list or rule */
 	__u8 reserved[10];
-	__u32 first_set[FIELDS]; /* by bit number of enum policy_field */
-	__u64 observed_rules[RULE_WORDS]; /* rules in observe mode */
-	struct policy_list lists[MAX_LISTS];
+	__u8 digest[32]; /* SHA-256 of what it was compiled from */
+
+	__u64 observed_rules[RULE_WORDS]; /* in observe mode */
 	struct policy_limit limits[MAX_LIMITS];
+	struct policy_list lists[MAX_LISTS];
 	struct policy_part rules[MAX_RULES];
 	struct policy_part services[MAX_SERVICES];
-	__u8 protocol_class[256];
-	__u8 tcp_flags_class[256];
-	__u8 icmp_type_class[512]; /* ICMP, then ICMPv6 */
-	__u8 fragment_class[4]; /* enum policy_fragment */
-	__u8 no_port_class[4]; /* reserved */
-	__u16 vlan_class[4096 + 8]; /* outermost tag; 4096: untagged */
-	__u16 source_port_class[65536 + 8]; /* 65536: has none, or is a later fragment */
-	__u16 destination_port_class[65536 + 8];
-	__u8 length_class[65536]; /* of the frame; longer ones as 65535 */
+
+	/* Sets by a field's value. */
+	__u16 protocol[256];
+	__u16 fragment[4]; /* enum policy_fragment */
+	__u16 tcp_flags[256 + 4]; /* + WITHOUT, + IN_LATER_FRAGMENT, or a first one that ends before them */
+	__u16 icmp_type[512 + 4]; /* ICMP, then ICMPv6; + as above */
+	__u16 vlan[4096 + 4]; /* of the outermost tag; + WITHOUT */
+	__u16 source_port[65536 + 4]; /* of TCP and UDP; + as above */
+	__u16 destination_port[65536 + 4];
+	__u16 length[65536]; /* of the frame; longer ones as 65535 */
+
+	__u32 source6_pages[64];
+	__u32 destination6_pages[64];
+	__u32 source4[65536]; /* index4 */
+	__u32 destination4[65536];
 };
 
 #endif
