@@ -19,9 +19,10 @@ SIZE = _LAYOUT.size
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
 DROPS = ("aborted", "drop")
 REASONS = (
-    *("no_rule", "list_pass", "list_drop", "not_ip", "malformed", "trusted", "ban", "rule_pass", "rule_drop"),
-    *("limit", "service_pass", "service_drop", "afxdp", "syn_cookie", "default"),
+    *("no_rule", "list_pass", "list_drop", "not_ip", "malformed", "trusted", "rule_pass", "rule_drop", "limit"),
+    *("service_pass", "service_drop", "ban", "syn_cookie", "afxdp", "default"),
 )
+DROP_REASONS = ("list_drop", "malformed", "rule_drop", "limit", "service_drop", "ban", "default")
 
 
 class Sample(NamedTuple):

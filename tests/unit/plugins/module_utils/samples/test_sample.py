@@ -12,7 +12,7 @@ from tests.unit.plugins.module_utils.samples.made import FRAME, TIME, observed, 
 PARTS = {5: "rule:no-snmp", 9: "list:scanners"}
 
 
-def record(slot: int = 0, would_slot: int = 0, numbers: tuple[int, ...] = (1, 8, 0, 0, 1)) -> bytes:
+def record(slot: int = 0, would_slot: int = 0, numbers: tuple[int, ...] = (1, 7, 0, 0, 1)) -> bytes:
     frame = FRAME.ljust(128, b"\xaa")
     return struct.pack("=QIIHHHH5B3x128s", 1000, 7, 1514, len(FRAME), slot, would_slot, 3, *numbers, frame)
 
