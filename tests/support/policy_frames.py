@@ -164,9 +164,9 @@ class Frames:
         return pack("!HHHH", pick.choice(self._edges.ports), pick.choice(self._edges.ports), 8, 0)
 
     def _behind_extensions(self, following: int, payload: bytes) -> tuple[int, bytes]:
-        """Return a packet's first header and what follows, behind more headers than the parser follows at most."""
+        """Return a packet's first header and what follows, behind a few headers or many."""
         pick = self._random
-        for _header in range(pick.choice((1, 1, 2, 7, 8, 9))):
+        for _header in range(pick.choice((1, 1, 2, 8, 9, 30))):
             kind = pick.choice((*_OPTIONS, f.AUTH, f.FRAGMENT))
             if kind == f.AUTH:
                 payload = f.auth(following) + payload
@@ -191,7 +191,7 @@ class Frames:
         pick = self._random
         protocol = pick.choice(_PROTOCOLS)
         payload = self._transport(protocol)
-        way = pick.randrange(8)
+        way = pick.randrange(10)
         if way == 0:
             return f.ethernet(pick.choice((f.ARP, 0x0026, 0x88CC)), bytes(46))
         if way == 1:
@@ -209,4 +209,11 @@ class Frames:
             return f.ethernet(f.IPV4, self._ipv4(payload, protocol), many)
         if way == 6:
             return self._framed(f.IPV4, self._ipv4(payload, protocol)) + bytes(pick.randrange(64))
+        if way == 7:
+            # A header that ends before its fragment does: bytes behind it are not its own.
+            payload = self._transport(f.TCP)[: pick.choice((0, 8, 13, 14, 16, 19, 20))]
+            return self._framed(f.IPV4, self._ipv4(payload, f.TCP, pick.choice((0, 0x2000, 0x2001)))) + bytes(40)
+        if way == 8:
+            payload = pack("!BBHI", f.TCP, 0, pick.choice((0, 1, 8)), 1) + self._transport(f.TCP)[: pick.randrange(21)]
+            return self._framed(f.IPV6, self._ipv6(payload, f.FRAGMENT)) + bytes(pick.randrange(40))
         return self._cut(self._framed(f.IPV6, self._ipv6(*reversed(self._behind_extensions(protocol, payload)))))

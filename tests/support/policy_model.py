@@ -20,6 +20,11 @@ from tests.support.policy_model_prefixes import Prefixes
 MAPPED = 0xFFFF  # the upper 96 bits of ::ffff:a.b.c.d
 
 
+def _one_form(family: int, address: int) -> int:
+    """Return an address as an IPv6 one, in which those of both families differ."""
+    return MAPPED << 32 | address if family == 4 else address
+
+
 class Judgement:
     """What became of a frame.
 
@@ -28,15 +33,14 @@ class Judgement:
         reason: Why, as the counters name it.
         list, rule, service: Name of the list, the rule and the service that it matched and that count.
         observed_list, observed_rule: Of those in observe mode that would have decided.
-        limit: Of the limit that dropped it.
-        observed_limit: Of the first one in observe mode that it exceeds.
-        would: ``drop`` where the first of the observed parts drops, else None.
+        limits: What each bucket answered that was asked: the limit's name, and ``conformed``, ``exceeded``, or
+            ``observed`` where it was exceeded in observe mode.
+        would: What the first part in observe mode would have said: ``drop`` or ``pass``; None where none had a say.
     """
 
     __slots__ = (
-        "limit",
+        "limits",
         "list",
-        "observed_limit",
         "observed_list",
         "observed_rule",
         "reason",
@@ -52,12 +56,11 @@ class Judgement:
         self.observed_list: str | None = None
         self.rule: str | None = None
         self.observed_rule: str | None = None
-        self.limit: str | None = None
-        self.observed_limit: str | None = None
+        self.limits: list[tuple[str, str]] = []
         self.service: str | None = None
         self.would: str | None = None
 
-    def facts(self) -> dict[str, str | None]:
+    def facts(self) -> dict[str, Any]:
         """Return all of it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
@@ -66,14 +69,10 @@ class Judgement:
         self.verdict, self.reason = verdict, reason
         return self
 
-    def _observes(self) -> bool:
-        return bool(self.observed_list or self.observed_rule or self.observed_limit)
-
-    def observe(self, kind: str, name: str, drops: bool) -> None:
-        """Note a part in observe mode; the first one noted says what would have been."""
-        if not self._observes() and drops:
-            self.would = "drop"
-        setattr(self, f"observed_{kind}", getattr(self, f"observed_{kind}") or name)
+    def observe(self, drops: bool) -> None:
+        """Note what a part in observe mode would have said; the first one has the word."""
+        if self.would is None:
+            self.would = "drop" if drops else "pass"
 
 
 class List:
@@ -96,7 +95,7 @@ class Model:
 
     def __init__(self, policy: Mapping[str, Any], bans: Iterable[str] = ()) -> None:
         self._default = policy.get("default", "pass")
-        self._bans = {(address.version, int(address)) for address in map(ipaddress.ip_address, bans)}
+        self._bans = {_one_form(address.version, int(address)) for address in map(ipaddress.ip_address, bans)}
         self._limits = {one["name"]: Limit(one) for one in policy.get("limits", ())}
         self._every_packet = [one["name"] for one in policy.get("limits", ()) if one.get("every_packet")]
         self._lists = [List(one) for one in policy.get("lists", ())]
@@ -124,44 +123,39 @@ class Model:
             now: Seconds; they never go back.
         """
         packet, said = parse(frame), Judgement()
-        if packet.state == "not_ip":
-            return said.ended("pass", "not_ip")
+        if packet.state == "not_ip" or not packet.family:
+            return said.ended("pass", packet.state)
         whole = packet.state == "whole"
-        if not packet.family:
-            return said.ended("pass", "malformed")
-        family, source = packet.family, packet.source
-        if self._trusted.holds(family, source) or (whole and any(flow.matches(packet) for flow in self._flows)):
+        if self._trusted.holds(packet.family, packet.source):
             return said.ended("pass", "trusted")
-        if (family, source) in self._bans:
+        if whole and any(flow.matches(packet) for flow in self._flows):
+            return said.ended("pass", "trusted")
+        # The IPv4 address by which the stack calls an IPv6 source, unless we trust it by that name.
+        held = packet.source & 0xFFFFFFFF if packet.family == 6 and packet.source >> 32 == MAPPED else None
+        trusted = held is not None and self._trusted.holds(4, held)
+        if not trusted and _one_form(packet.family, packet.source) in self._bans:
             return said.ended("drop", "ban")
-        decides = self._winner(family, source, said)
+        decides = self._winner(packet.family, packet.source, whole, said)
+        if held is not None and not trusted and not (decides and decides.action == "drop"):
+            within = self._winner(4, held, whole, Judgement())
+            decides = within if within and within.action == "drop" else decides
         if decides and decides.action == "drop":
-            return self._dropped_by(decides, said)
-        if family == 6 and source >> 32 == MAPPED and not self._trusted.holds(4, source & 0xFFFFFFFF):
-            held = source & 0xFFFFFFFF
-            if (4, held) in self._bans:
-                return said.ended("drop", "ban")
-            within = self._winner(4, held, Judgement())
-            if within and within.action == "drop":
-                return self._dropped_by(within, said)
+            said.list = decides.name
+            return said.ended("drop", "list_drop")
         if not whole:
-            return said.ended("pass", "malformed")
+            return said.ended("drop" if packet.hides else "pass", "malformed")
         return self._judge_whole(packet, decides, said, now)
 
-    def _winner(self, family: int, source: int, said: Judgement) -> List | None:
+    def _winner(self, family: int, source: int, whole: bool, said: Judgement) -> List | None:
         """Return the enforced list that decides on a source; note the one in observe mode that would."""
         for place, number in enumerate(self._sources.find(family, source)):
             one = self._lists[number]
             if not one.observed:
                 return one
-            if place == 0:
-                said.observe("list", one.name, one.action == "drop")
+            if place == 0 and (whole or one.action == "drop"):
+                said.observed_list = one.name
+                said.observe(one.action == "drop")
         return None
-
-    @staticmethod
-    def _dropped_by(one: List, said: Judgement) -> Judgement:
-        said.list = one.name
-        return said.ended("drop", "list_drop")
 
     def _judge_whole(self, packet: Packet, decides: List | None, said: Judgement, now: float) -> Judgement:
         passed = None
@@ -199,23 +193,26 @@ class Model:
 
     def _rule(self, packet: Packet, said: Judgement) -> Part | None:
         """Return the enforced rule that decides; note the one in observe mode that would."""
-        first = True
         for rule in self._rules:
             if rule.matches(packet):
                 if not rule.observed:
                     return rule
-                if first:
-                    said.observe("rule", rule.name, rule.action == "drop")
-                first = False
+                if said.observed_rule is None:
+                    said.observed_rule = rule.name
+                    said.observe(rule.action == "drop")
         return None
 
     def _limited(self, names: Iterable[str], packet: Packet, service: str | None, said: Judgement, now: float) -> bool:
         """Charge limits in their order; return whether one of them drops the packet."""
         for name in names:
             limit = self._limits[name]
-            if limit.exceeded(packet.family, packet.source, service, packet.length, now):
-                if not limit.observed:
-                    said.limit = name
+            for enough in limit.ask(packet.family, packet.source, service, packet.length, now):
+                if enough:
+                    said.limits.append((name, "conformed"))
+                elif limit.observed:
+                    said.limits.append((name, "observed"))
+                    said.observe(drops=True)
+                else:
+                    said.limits.append((name, "exceeded"))
                     return True
-                said.observe("limit", name, drops=True)
         return False

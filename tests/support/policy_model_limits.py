@@ -59,8 +59,8 @@ class Limit:
                 self._rates.append((each, burst if isinstance(burst, float) else amount(burst), unit == "bytes"))
         self._buckets: dict[tuple[Any, ...], list[Bucket]] = {}
 
-    def exceeded(self, family: int, source: int, service: str | None, length: int, now: float) -> bool:
-        """Charge a packet, and return whether it is more than is allowed.
+    def ask(self, family: int, source: int, service: str | None, length: int, now: float) -> list[bool]:
+        """Charge a packet; return of each bucket that was asked whether it had enough.
 
         Args:
             family, source: Of the packet.
@@ -76,7 +76,9 @@ class Limit:
         buckets = self._buckets.get(key)
         if buckets is None:
             buckets = self._buckets[key] = [Bucket(each, burst, now) for each, burst, _bytes in self._rates]
-        return not all(
-            bucket.take(length if counts_bytes else 1, now)
-            for bucket, (_each, _burst, counts_bytes) in zip(buckets, self._rates, strict=True)
-        )
+        answers = []
+        for bucket, (_each, _burst, counts_bytes) in zip(buckets, self._rates, strict=True):
+            answers.append(bucket.take(length if counts_bytes else 1, now))
+            if not answers[-1]:
+                break
+        return answers

@@ -13,8 +13,7 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 FRAGMENT, AUTHENTICATION, NO_NEXT = 44, 51, 59
 # Hop-by-hop, routing, destination options, mobility: a length in units of 8 bytes beyond the first 8.
 OPTIONS = (0, 43, 60, 135)
-# How deep the parser follows, and how far from a frame's start it still reads more than the source.
-EXTENSION_HEADERS = 8
+# How far from a frame's start more than the source is read.
 FARTHEST = 0x3FFF
 FIRST, LATER = "first", "later"
 # Bytes without which a transport header is none.
@@ -37,6 +36,7 @@ class Packet:
         source_port, destination_port, tcp_flags, icmp_type: None where the packet has none.
         vlan: Identifier of the outermost tag; None where untagged.
         fragment: ``first``, ``later`` or None.
+        hides: Whether it is a first fragment that ends within its TCP header.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class Packet:
         "destination_port",
         "family",
         "fragment",
+        "hides",
         "icmp_type",
         "length",
         "protocol",
@@ -65,6 +66,7 @@ class Packet:
         self.icmp_type: int | None = None
         self.vlan: int | None = None
         self.fragment: str | None = None
+        self.hides = False
 
 
 def parse(frame: bytes) -> Packet:
@@ -137,33 +139,26 @@ def _ipv6(frame: bytes, place: int, packet: Packet) -> None:
     place += 40
     _need(end, place, payload)
     end = place + payload
-    for _header in range(EXTENSION_HEADERS + 1):
-        if following == FRAGMENT:
-            _need(end, place, 8)
-            following, _reserved, offset = unpack_from("!BBH", frame, place)
-            place += 8
-            if offset & 0xFFF8:
-                packet.fragment = LATER
-                packet.protocol = following
-                return
-            if offset & 1:
-                packet.fragment = FIRST
-        elif following in OPTIONS or following == AUTHENTICATION:
-            _need(end, place, 2)
-            following, units, kind = frame[place], frame[place + 1], following
-            size = units * 4 + 8 if kind == AUTHENTICATION else units * 8 + 8
-            _need(end, place, size)
-            place += size
-        else:
-            packet.protocol = following
-            if following != NO_NEXT:
-                _transport(frame, place, end, packet)
+    while following in OPTIONS or following in (FRAGMENT, AUTHENTICATION):
+        kind = following
+        _need(end, place, 8 if kind == FRAGMENT else 2)
+        following, units, offset = unpack_from("!BBH", frame + bytes(2), place)
+        size = {FRAGMENT: 8, AUTHENTICATION: units * 4 + 8}.get(kind, units * 8 + 8)
+        _need(end, place, size)
+        place += size
+        if kind == FRAGMENT and offset & 0xFFF8:
+            packet.fragment, packet.protocol = LATER, following
             return
-    raise Truncated
+        if kind == FRAGMENT and offset & 1:
+            packet.fragment = FIRST
+    packet.protocol = following
+    if following != NO_NEXT:
+        _transport(frame, place, end, packet)
 
 
 def _transport(frame: bytes, place: int, end: int, packet: Packet) -> None:
     protocol = packet.protocol
+    packet.hides = protocol == TCP and packet.fragment == FIRST and place + HEADER_BYTES[TCP] > end
     _need(end, place, HEADER_BYTES.get(protocol, 0))
     if protocol == TCP and frame[place + 12] >> 4 < 5:
         raise Truncated

@@ -33,6 +33,13 @@ def tcp(source: str, flags: int = 2, **more: int) -> bytes:
     return f.ethernet(f.IPV4, f.ipv4(source, header, f.TCP, **more))
 
 
+def test_an_extension_is_followed_however_many_there_are():
+    chain = b"".join(f.extension(f.DESTINATION) for _header in range(40)) + f.extension(f.UDP) + f.UDP_HEADER
+    frame = f.ethernet(f.IPV6, f.ipv6("2001:db8::1", chain, f.DESTINATION))
+    policy = {"rules": [{"id": "it", "protocol": "udp", "destination_port": 4001, "action": "drop"}]}
+    assert said(policy, frame)["reason"] == "rule_drop"
+
+
 def udp6(source: str) -> bytes:
     return f.ethernet(f.IPV6, f.ipv6(source))
 
@@ -70,6 +77,14 @@ def said(policy, frame, *bans) -> dict[str, str]:
             udp6("::ffff:203.0.113.1"),
             {"reason": "trusted"},
         ),
+        ({"lists": LISTS, "trusted": [{"prefix": "203.0.113.1"}]}, udp6("::ffff:203.0.113.1"), {"reason": "no_rule"}),
+        # What hides its flags from rules is dropped, what is no fragment is the stack's to drop.
+        (
+            {},
+            f.ethernet(f.IPV4, f.ipv4("192.0.2.1", f.TCP_HEADER[:16], f.TCP, fragment=0x2000) + b"\0" * 40),
+            {"verdict": "drop", "reason": "malformed"},
+        ),
+        ({}, f.ethernet(f.IPV4, f.ipv4("192.0.2.1", f.TCP_HEADER[:16], f.TCP) + b"\0" * 40), {"reason": "malformed"}),
         # Trusted wins over all, by address and by flow.
         ({"lists": LISTS, "trusted": [{"prefix": "203.0.113.1"}]}, udp("203.0.113.1"), {"reason": "trusted"}),
         ({"lists": LISTS, "trusted": [{"prefix": "203.0.113.1"}]}, udp("203.0.113.1")[:-1], {"reason": "trusted"}),
@@ -116,6 +131,7 @@ def test_the_parts_are_asked_in_their_order(policy, frame, expected):
         ({}, udp("192.0.2.1"), "ban"),
         ({}, udp("192.0.2.1")[:-1], "ban"),
         ({}, udp6("::ffff:192.0.2.1"), "ban"),
+        ({"trusted": [{"prefix": "192.0.2.1"}]}, udp6("::ffff:192.0.2.1"), "no_rule"),
         ({}, udp("192.0.2.2"), "no_rule"),
         ({"trusted": [{"prefix": "192.0.2.0/24"}]}, udp("192.0.2.1"), "trusted"),
         ({"lists": [{"name": "ours", "action": "pass", "prefixes": ["192.0.2.1"]}]}, udp("192.0.2.1"), "ban"),
@@ -206,7 +222,7 @@ def test_who_names_a_limit_takes_it(policy, frame, expected):
     model = Model({"limits": [{"name": "one", "packets": "1/h", "burst": 1}], **policy})
     assert model.judge(frame).verdict == "pass"
     told = {name: value for name, value in model.judge(frame).facts().items() if value}
-    assert told == {"verdict": "drop", "reason": "limit", "limit": "one", **expected}
+    assert told == {"verdict": "drop", "reason": "limit", "limits": [("one", "exceeded")], **expected}
 
 
 def test_what_a_list_passes_takes_no_limit():
