@@ -129,7 +129,7 @@ class Tap:
         return self._control.taps[self._number]
 
     def _gather(self) -> None:
-        """Say in the line that is read for every packet what any tap takes; another process may do so at this moment."""
+        """Say in the line that is read for every packet what any tap takes; another process may do so meanwhile."""
         control = self._control
         assert control is not None
         while True:
