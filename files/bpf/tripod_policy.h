@@ -8,9 +8,9 @@
  *
  * It begins with struct policy; tables whose size depends on the policy follow where
  * struct policy_bounds says, which is a constant of a loaded program (a policy that
- * outgrows its size class needs a program that is loaded anew). Numbers are in host
- * order but for masks, which are laid on addresses as they are on the wire. 0 means
- * "none" wherever lists, limits or counters are named by number.
+ * outgrows its size class needs a program that is loaded anew). Numbers, addresses and
+ * masks too, are in host order. 0 means "none" wherever lists, limits or counters are
+ * named by number.
  */
 #ifndef TRIPOD_POLICY_H
 #define TRIPOD_POLICY_H
@@ -129,8 +129,8 @@ struct policy_limit {
 	__u64 byte_cost;
 	__u64 span; /* burst */
 	__u64 seed; /* of the limit's id and a secret: keys its buckets, and keeps them over a replacement */
-	__be64 v6_mask[2]; /* of the source prefix that shares a bucket */
-	__be32 v4_mask;
+	__u64 v6_mask[2]; /* of the source prefix that shares a bucket: upper, lower 64 bits */
+	__u32 v4_mask;
 	__u16 counter;
 	__u16 next; /* limit to be asked also, or 0 */
 	__u8 scope; /* enum limit_scope */
@@ -155,8 +155,8 @@ struct policy_limit {
  * 8 entries, each `start << RANGE6_BITS | value`, with start of the 42 bits that follow (up to
  * /64). Sorted, the first one's start is 0. Level l of `depth` levels (1 to 7, 0 is the root)
  * has 8^l nodes and begins at node (8^l - 1) / 7; the last level holds the ranges, and ends
- * with the last node in use, every entry above it the start of the first entry of its child. Unused
- * entries are TABLE6_UNUSED, above every start; nothing is read behind them.
+ * with the last node in use; an entry above it has the start of its child's first entry, and any
+ * value. Unused entries are NODE_UNUSED, which no other entry is.
  *
  * A value with RANGE6_DEEP is a number in deep6: `log << TABLE_SHIFT | first`: 1 << log
  * starts from tails6[first] on, of the lower 64 bits, sorted, the first one 0 and the
@@ -169,7 +169,7 @@ struct policy_limit {
 #define MAX_DEPTH 7
 #define RANGE6_BITS 21
 #define RANGE6_DEEP (1u << 20)
-#define TABLE6_UNUSED (~0ull >> 1)
+#define NODE_UNUSED (~0ull >> 1)
 
 /* Offsets are in bytes from the start of the value, multiples of 64; a count of 0 is a table that is not there. */
 struct policy_bounds {
@@ -179,7 +179,7 @@ struct policy_bounds {
 	__u32 ranges4, ranges4_count; /* u32[] */
 	__u32 index6, index6_count; /* u32[] */
 	__u32 nodes6, nodes6_count; /* u64[][8] */
-	__u32 deep6, deep6_count; /* u32[], at most 1 << 20 */
+	__u32 deep6, deep6_count; /* u32[], less than 1 << 20 */
 	__u32 tails6, tails6_count; /* u64[] */
 };
 
