@@ -49,7 +49,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _rate(text: str) -> int:
+def sampling_rate(text: str) -> int:
+    """Return samples in a second, for argparse."""
     number = _positive(text)
     if number > _RATE_LIMIT:
         raise argparse.ArgumentTypeError(f"{number} samples in a second > {_RATE_LIMIT}, what a reader keeps up with")
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", metavar="PART", help="only of this part, such as rule:no-snmp or list:bogons")
     parser.add_argument(
-        "--rate", type=_rate, default=RATE, help="samples in a second of each NIC at most (%(default)s)"
+        "--rate", type=sampling_rate, default=RATE, help="samples in a second of each NIC at most (%(default)s)"
     )
     parser.add_argument("--history", action="store_true", help="begin with the samples that are still there")
     parser.add_argument("--json", action="store_true", help="a JSON object on each line")

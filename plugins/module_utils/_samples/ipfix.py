@@ -47,33 +47,33 @@ class Encoder:
 
     Args:
         domain: Its number.
-        size: Bytes that a message may have, at least 512.
 
     Attributes:
         sequence: Records in the messages so far. One that could not be sent counts too, so a collector sees it missing.
     """
 
-    def __init__(self, domain: int, size: int) -> None:
-        self._domain, self._size = domain, size
+    def __init__(self, domain: int) -> None:
+        self._domain = domain
         self.sequence = 0
 
-    def messages(self, flows: Iterable[Flow], now: int, templates: bool) -> Iterator[tuple[bytes, int]]:
+    def messages(self, flows: Iterable[Flow], now: int, templates: bool, size: int) -> Iterator[tuple[bytes, int]]:
         """Return messages with all flows, each with the number of its records.
 
         Args:
             flows: What to tell of.
             now: Unix time in seconds.
-            templates: Whether to begin with the templates, which are told even where there is no flow.
+            templates: Whether to begin with the templates, which are sent even where there is no flow.
+            size: Bytes that a message may have, at least 512.
         """
         sets: list[bytes] = [_template_set()] if templates else []
-        count, room = 0, self._size - _MESSAGE.size - sum(map(len, sets))
+        count, room = 0, size - _MESSAGE.size - sum(map(len, sets))
         before = None  # template of the last set
         for flow in flows:
             template, record = _record(flow)
             needed = len(record) + (0 if template == before else _SET.size)
             if needed > room:
                 yield self._message(sets, count, now)
-                sets, count, room, before = [], 0, self._size - _MESSAGE.size, None
+                sets, count, room, before = [], 0, size - _MESSAGE.size, None
                 needed = len(record) + _SET.size
             if template == before:
                 sets[-1] += record

@@ -17,7 +17,7 @@ def collected(samples: list[Sample], size: int = 1400) -> Collector:
     for one in samples:
         flows.add(one)
     collector = Collector()
-    for message, _count in Encoder(4, size).messages(flows.take(), 1_764_000_000, templates=True):
+    for message, _count in Encoder(4).messages(flows.take(), 1_764_000_000, True, size):
         assert len(message) <= size
         assert collector.take(message) == 1_764_000_000
     assert collector.unknown == 0
@@ -123,27 +123,27 @@ def test_many_flows_of_both_families_fill_messages_of_any_size(size):
 
 
 def test_sequence_numbers_tell_of_a_message_that_was_lost_and_templates_come_when_requested():
-    encoder, collector = Encoder(4, 1400), Collector()
+    encoder, collector = Encoder(4), Collector()
     for round_ in range(4):
         flows = Flows(10)
         flows.add(sample(f.ethernet(f.IPV4, f.ipv4(f"192.0.2.{round_}"))))
         flows.add(sample(f.ethernet(f.IPV4, f.ipv4(f"192.0.3.{round_}"))))
-        [(message, count)] = encoder.messages(flows.take(), 0, templates=round_ in (0, 2))
+        [(message, count)] = encoder.messages(flows.take(), 0, round_ in (0, 2), 1400)
         assert count == 2
         if round_ != 1:
             collector.take(message)
     assert len(collector.records) == 6
     assert collector.lost == {4: 2}
-    assert [message for message, _count in encoder.messages([], 0, templates=False)] == []
-    [(message, count)] = encoder.messages([], 0, templates=True)
+    assert [message for message, _count in encoder.messages([], 0, False, 1400)] == []
+    [(message, count)] = encoder.messages([], 0, True, 1400)
     assert count == 0
 
 
 def test_a_sequence_number_begins_again_after_the_last():
-    encoder = Encoder(4, 1400)
+    encoder = Encoder(4)
     encoder.sequence = 2**32 - 1
     for expected in (2**32 - 1, 0):
         flows = Flows(1)
         flows.add(sample())
-        [(message, _count)] = encoder.messages(flows.take(), 0, templates=False)
+        [(message, _count)] = encoder.messages(flows.take(), 0, False, 1400)
         assert int.from_bytes(message[8:12], "big") == expected
