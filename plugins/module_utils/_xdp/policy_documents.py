@@ -123,8 +123,12 @@ def _held(host: Host, directory: str) -> Iterator[tuple[str, str]]:
 
 
 def _placements(host: Host, directory: str) -> Iterator[dict[str, Any]]:
-    files = state_store.load_all(host, directory)
-    return (dict(one.body) for one in files if one.kind == INTERFACE_KIND)
+    for file in host.list(directory):
+        # The others may be documents of a million prefixes.
+        if file.startswith(f"{INTERFACE_KIND}-") and file.endswith(".json"):
+            found = state_store.load(host, file[: -len(".json")], directory)
+            if found and found.kind == INTERFACE_KIND:
+                yield dict(found.body)
 
 
 def _not_understood(place: str) -> Impossible:
