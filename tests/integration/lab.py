@@ -135,7 +135,9 @@ def read_counters(pin: Path) -> dict[tuple[str, str], int]:
     return found
 
 
-class _RunOptions(ctypes.Structure):
+class RunOptions(ctypes.Structure):
+    """``struct bpf_test_run_opts`` of libbpf."""
+
     _fields_ = [
         ("sz", ctypes.c_size_t),
         ("data_in", ctypes.c_char_p),
@@ -155,9 +157,13 @@ class _RunOptions(ctypes.Structure):
     ]
 
 
-def run_program(program: int, frame: bytes, repeat: int = 1) -> int:
-    """Run a program on a frame, so many times, and return its last verdict."""
-    options = _RunOptions(sz=ctypes.sizeof(_RunOptions), data_in=frame, data_size_in=len(frame), repeat=repeat)
+def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int:
+    """Run a program on a frame, so many times, and return its last verdict.
+
+    Args:
+        more: Further fields of the options.
+    """
+    options = RunOptions(sz=ctypes.sizeof(RunOptions), data_in=frame, data_size_in=len(frame), repeat=repeat, **more)
     run = ctypes.CDLL("libbpf.so.1").bpf_prog_test_run_opts
     result = run(program, ctypes.byref(options))
     assert result == 0, os.strerror(-result)

@@ -38,7 +38,7 @@ class Writer:
     def write(self, count: int, discard: bool = False) -> str:
         """Write records; return ``drop`` where one found no room."""
         frame = bytes((count, ord("d" if discard else "s"))) + bytes(12)
-        options = lab._RunOptions(sz=ctypes.sizeof(lab._RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
+        options = lab.RunOptions(sz=ctypes.sizeof(lab.RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
         program = self._opened.program("write_records")
         assert self._library.bpf_prog_test_run_opts(program, ctypes.byref(options)) == 0
         return lab.VERDICTS[options.retval]
