@@ -36,7 +36,7 @@ FIELDS = (
 )
 
 HEADER = struct.Struct(f"=IIIBB{MAX_EVERY_PACKET}H10x32s{RULE_WORDS}Q")
-LIMIT = struct.Struct("=QQQQ16s4sHHBB6x")
+LIMIT = struct.Struct("=QQQQQQIHHBB6x")
 LIST = struct.Struct("=HHB3x")
 PART = struct.Struct("=HHB3x")
 SOURCE_RESULT = struct.Struct("=HHHBx")
@@ -97,7 +97,7 @@ TABLES: Mapping[str, Table] = {
     "ranges4": Table(4, 1 << 16, 1 << 26),
     "index6": Table(4, 12 << 16, 128 << 16),
     "nodes6": Table(64, 1 << 14, 1 << 28),
-    "deep6": Table(4, 1 << 14, 1 << 20),
+    "deep6": Table(4, 1 << 14, (1 << 20) - 1),
     "tails6": Table(8, 1 << 16, 1 << 26),
 }
 _WAYS_OUT = {

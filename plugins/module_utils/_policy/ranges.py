@@ -17,7 +17,7 @@ TABLE_VALUE = 1 << 31
 TABLE_SHIFT = 26
 NODE_SHIFT, NODE_ENTRIES = 28, 8
 RANGE6_BITS, RANGE6_DEEP = 21, 1 << 20
-TABLE6_UNUSED = (1 << 63) - 1
+NODE_UNUSED = (1 << 63) - 1
 BLOCK4_BITS, BLOCK6_BITS = 16, 42
 PAGES, PAGE = 64, 1 << 16
 _LOWER = (1 << 64) - 1
@@ -87,8 +87,8 @@ class AddressTables:
             depth += 1
         for level in range(1, depth):
             starts = [entry >> RANGE6_BITS << RANGE6_BITS for entry in entries[:: NODE_ENTRIES ** (depth - level)]]
-            self.nodes6.extend(starts + [TABLE6_UNUSED] * (NODE_ENTRIES**level - len(starts)))
-        self.nodes6.extend(entries + [TABLE6_UNUSED] * (-count % NODE_ENTRIES))
+            self.nodes6.extend(starts + [NODE_UNUSED] * (NODE_ENTRIES**level - len(starts)))
+        self.nodes6.extend(entries + [NODE_UNUSED] * (-count % NODE_ENTRIES))
         return depth << NODE_SHIFT | first
 
     def _split(self, flat: Ranges) -> Ranges:

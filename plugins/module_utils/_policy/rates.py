@@ -67,6 +67,7 @@ def pack_limits(limits: Sequence[Limit], hz: int, seed: bytes, slots: Mapping[st
     packed = [bytes(LIMIT.size)]
     for limit in limits:
         rates = _rates(limit)
+        v6_mask = _mask(limit.v6_length, 128)
         for place, (quantity, rate) in enumerate(rates):
             each = cost(rate, hz)
             packed.append(
@@ -75,7 +76,8 @@ def pack_limits(limits: Sequence[Limit], hz: int, seed: bytes, slots: Mapping[st
                     each if quantity == "bytes" else 0,
                     rate.burst * each,
                     _key(seed, limit.name, quantity),
-                    _mask(limit.v6_length, 128),
+                    v6_mask >> 64,
+                    v6_mask & (1 << 64) - 1,
                     _mask(limit.v4_length, 32),
                     slots[slot_name("limit", limit.name)],
                     len(packed) + 1 if place + 1 < len(rates) else 0,
@@ -90,8 +92,8 @@ def _rates(limit: Limit) -> list[tuple[str, Rate]]:
     return [(name, rate) for name, rate in (("packets", limit.packets), ("bytes", limit.bytes)) if rate is not None]
 
 
-def _mask(length: int, width: int) -> bytes:
-    return ((1 << width) - (1 << width - length)).to_bytes(width // 8, "big")
+def _mask(length: int, width: int) -> int:
+    return (1 << width) - (1 << width - length)
 
 
 def _key(seed: bytes, name: str, quantity: str) -> int:

@@ -82,7 +82,7 @@ def _words_or(pattern: str, words: tuple[str, ...]) -> dict[str, Any]:
     return {"type": "string", "pattern": f"{pattern}|^({'|'.join(words)})$"}
 
 
-_name = _text("What messages, counters and other parts call it.", NAME)
+_name = _text("A name: a letter, then letters, digits, '_', '.' and '-', 63 in all.", NAME)
 _comment = _one("For people.", type="string", maxLength=256)
 _owner = _one(
     "Who wrote it: inventory, api or feed:NAME. Set by the host, not by the writer.",
@@ -90,18 +90,18 @@ _owner = _one(
     pattern=r"^(inventory|api|feed:[A-Za-z0-9_.-]{1,63})$",
 )
 _mode = _choice("Whether it decides, or is only counted and sampled.", MODES, "enforce")
-_limit = _text("Name of a limit that is taken.", NAME)
+_limit = _text("Name of the limit that is taken.", NAME)
 _expires = _one(
     "When it ends: a duration (30m, 24h, 7d), a time with its zone (2026-12-01T00:00:00Z), or seconds since 1970.",
     anyOf=[{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _TIME}],
 )
 _prefix = _one("An IPv4 or IPv6 prefix without host bits, or an address.", type="string", minLength=2, maxLength=64)
 _protocol = _some(
-    "Protocol by name or number; several match any.",
+    f"Protocol: a number up to 255, or one of {', '.join(PROTOCOLS)}; several match any.",
     {"type": "integer", "minimum": 0, "maximum": 255},
     _words_or(r"^[0-9]{1,3}$", tuple(PROTOCOLS)),
 )
-_port = _numbers("Port or range; several match any.", 65535)
+_port = _numbers("A port such as 53 or a range such as 1024-2047; several match any.", 65535)
 _later = _choice(
     "What becomes of later fragments, which have no ports, TCP flags and ICMP type: match takes all those of its "
     "protocol and addresses, skip none.",
@@ -130,7 +130,7 @@ LIST = _object(
     "A named set of prefixes; the longest prefix of all lists decides, ties go to the list that comes first.",
     ("name",),
     name=_name,
-    action=_text("What is done with what comes from it; none: rules name it.", rf"^(drop|pass|none|{_LIMIT_OF})$"),
+    action=_text("One of drop, pass, none (rules name it) and limit:NAME.", rf"^(drop|pass|none|{_LIMIT_OF})$"),
     mode=_mode,
     prefixes=_array("Its entries.", ENTRY, MAX_PREFIXES),
     file=_one("A file of more entries, a prefix a line; what follows # or ; is a comment.", type="string", minLength=1),
@@ -150,12 +150,16 @@ RULE = _object(
     source_port=_port,
     destination_port=_port,
     tcp_flags=_object("Flags that must be set, and that must not.", set=_flags, clear=_flags),
-    icmp_type=_numbers("Type of ICMP or ICMPv6, by number or name; several match any.", 255, *ICMP_TYPES),
-    vlan=_numbers("Outermost VLAN; none is untagged; several match any.", 4095, "none"),
+    icmp_type=_numbers(
+        f"Type of ICMP or ICMPv6: a number or range, or one of {', '.join(ICMP_TYPES)}; several match any.",
+        255,
+        *ICMP_TYPES,
+    ),
+    vlan=_numbers("Outermost VLAN: a number or range, or none for untagged; several match any.", 4095, "none"),
     fragment=_choice("Only first, or only later fragments.", ("first", "later")),
-    length=_numbers("Bytes of the frame, 65535 and more as 65535; several match any.", 65535),
+    length=_numbers("Bytes of the frame: a number or range, longer ones as 65535; several match any.", 65535),
     later_fragments=_later,
-    action=_text("What is done.", rf"^(pass|drop|{_LIMIT_OF})$"),
+    action=_text("One of pass, drop and limit:NAME.", rf"^(pass|drop|{_LIMIT_OF})$"),
     limit=_limit,
     mode=_mode,
     owner=_owner,
@@ -187,7 +191,9 @@ SERVICE = _object(
     destination=_side,
     port=_port,
     later_fragments=_later,
-    action=_text("What is done.", rf"^(pass|drop|syncookie|{_LIMIT_OF}|{_WORKER_OF})$"),
+    action=_text(
+        "One of pass, drop, syncookie, limit:NAME and afxdp:NAME.", rf"^(pass|drop|syncookie|{_LIMIT_OF}|{_WORKER_OF})$"
+    ),
     limit=_limit,
     owner=_owner,
     comment=_comment,
