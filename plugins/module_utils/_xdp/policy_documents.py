@@ -87,14 +87,18 @@ def load_all(host: Host, policy: str, directory: str = state_store.DIRECTORY) ->
     Raises:
         Impossible: A file cannot be understood: a policy without it would let through what its owner drops.
     """
+    return {owner: load(host, policy, owner, directory) for owner in owners(host, policy, directory)}
+
+
+def owners(host: Host, policy: str, directory: str = state_store.DIRECTORY) -> list[str]:
+    """Return the owners who have a document of a policy."""
     check_name(policy)
-    return {owner: load(host, policy, owner, directory) for one, owner in _held(host, directory) if one == policy}
+    return [owner for one, owner in held(host, directory) if one == policy]
 
 
 def texts(host: Host, policy: str, directory: str = state_store.DIRECTORY) -> dict[str, str]:
     """Return the files of a policy as they are, by owner: for whoever keeps them and may put them back."""
-    check_name(policy)
-    found = {one: host.read(path(policy, one, directory)) for held, one in _held(host, directory) if held == policy}
+    found = {owner: host.read(path(policy, owner, directory)) for owner in owners(host, policy, directory)}
     return {owner: text for owner, text in found.items() if text is not None}
 
 
@@ -110,11 +114,11 @@ def interfaces(host: Host, policy: str, directory: str = state_store.DIRECTORY) 
 
 def names(host: Host, directory: str = state_store.DIRECTORY) -> list[str]:
     """Return the name of every policy that an interface names, or an owner has a document of."""
-    held = {policy for policy, _owner in _held(host, directory)}
-    return sorted(held.union(body["policy"] for body in _placements(host, directory)))
+    found = {policy for policy, _owner in held(host, directory)}
+    return sorted(found.union(body["policy"] for body in _placements(host, directory) if body["policy"]))
 
 
-def _held(host: Host, directory: str) -> Iterator[tuple[str, str]]:
+def held(host: Host, directory: str) -> Iterator[tuple[str, str]]:
     """Yield policy and owner of every document that is there."""
     for file in host.list(directory):
         parts = _FILE.fullmatch(file)
