@@ -142,6 +142,8 @@ def test_a_confirmation_waits_for_a_revert_and_then_fails(host, monkeypatch):
 def test_a_change_that_no_playbook_made_is_none_of_a_run(host, monkeypatch):
     nic = Nic()
     apart, own = arm(host, subject="policy-edge"), arm(host, subject="nic")
+    for one in (apart, own):
+        store_record(host, replace(loaded(host, one), process=None))
     come_from(monkeypatch, AGAIN)
     assert [one.id for one in confirm(host, check=True)] == [own.id]
     assert [one.id for one in revert(host, {"nic": nic.reapply}, check=True)] == [own.id]
