@@ -15,7 +15,7 @@ from .prefix_set import EMPTY, PrefixSet, parse_prefixes
 from .schema import MAX_PREFIXES
 
 _COMMENT = re.compile(r"[#;].*")
-_SHOWN = 20
+SHOWN = 20
 
 
 def read_entries(policy: Policy, findings: Findings) -> Mapping[str, PrefixSet]:
@@ -57,8 +57,8 @@ def _read(text: Text, findings: Findings) -> PrefixSet:
     if parsed.faults:
         # Blanks and lines part prefixes alike; only a message needs the line.
         lines = [number for number, line in enumerate(content.split("\n"), 1) for _word in line.split()]
-        for place, fault in parsed.faults[:_SHOWN]:
+        for place, fault in parsed.faults[:SHOWN]:
             findings.add(f"{text.place} line {lines[place]}: {fault}")
-        if len(parsed.faults) > _SHOWN:
-            findings.add(f"{text.place}: and {len(parsed.faults) - _SHOWN} more lines")
+        if len(parsed.faults) > SHOWN:
+            findings.add(f"{text.place}: and {len(parsed.faults) - SHOWN} more lines")
     return parsed.prefixes

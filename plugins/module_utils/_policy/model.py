@@ -92,7 +92,6 @@ class PolicyList:
         action: ``pass``, ``drop``, ``limit`` or ``none``.
         limit: Name, where the action is ``limit``.
         observe: Whether it is only counted.
-        owner: ``inventory``, ``api`` or ``feed:NAME``.
         prefixes: Entries.
         expiring: Those of them that end: seconds since 1970, and which.
         text: More entries.
@@ -105,7 +104,6 @@ class PolicyList:
     action: str = "drop"
     limit: str = ""
     observe: bool = False
-    owner: str = "inventory"
     prefixes: PrefixSet = EMPTY
     expiring: tuple[tuple[int, PrefixSet], ...] = ()
     text: Text | None = None

@@ -126,7 +126,7 @@ def parse_prefixes(words: Sequence[str]) -> Parsed:
     faults: list[tuple[int, str]] = []
     try:
         v4, v6 = _numbers4(fours), _numbers6(sixes)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError):
         v4, v6, faults = _one_by_one(words)
     prefixes = PrefixSet(sorted(set(v4)), sorted(set(v6)))
     return Parsed(prefixes, len(v4) + len(v6) - len(prefixes), faults)
