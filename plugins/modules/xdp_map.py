@@ -170,21 +170,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
 from ..module_utils._core.module import answering
-from ..module_utils._core.state_store import DIRECTORY, path
+from ..module_utils._core.state_store import DIRECTORY
 from ..module_utils._core.system import Host
 from ..module_utils._guard import arm
-from ..module_utils._guard.record import Restore
 from ..module_utils._xdp.policy_entries import ACTIONS, parse_entries, read_file
-from ..module_utils._xdp.policy_map import (
-    KIND,
-    Policy,
-    Tables,
-    XdpMap,
-    counts,
-    entry_changes,
-    own_entries,
-    request_body,
-)
+from ..module_utils._xdp.policy_map import Policy, Tables, XdpMap, counts, own_entries
 from ..module_utils._xdp.request import KIND as PROGRAM
 from ..module_utils._xdp.request import PIN_ROOT
 
@@ -216,13 +206,11 @@ def main() -> None:
 
         def protect(changes: Sequence[Change], state: Tables) -> None:
             nonlocal guard
-            if entry_changes(changes):
-                restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
-                state_files = [path(policy.state_file, options["state_dir"])]
-                # One guard with the program's: both are confirmed, or reverted, together.
-                guard = arm.protect(
-                    host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
-                )
+            restores, files = resource.restores(state)
+            # One guard with the program's: both are confirmed, or reverted, together.
+            guard = arm.protect(
+                host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], files
+            )
 
         try:
             policy = Policy(
@@ -232,8 +220,9 @@ def main() -> None:
                 pin_root=options["pin_root"],
                 state_directory=options["state_dir"],
             )
+            resource = XdpMap(policy)
             with changing(Host(), module.check_mode) as host:
-                outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
+                outcome = converge(resource, policy, host, module.check_mode, protect)
         except CoreError as error:
             module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
         # One line per entry would be megabytes for a full map, so they are reported only to those who request the diff.

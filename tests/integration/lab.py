@@ -19,7 +19,10 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf imp
 
 CLONE_NEWNET = 0x40000000
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
-REASONS = ("no_rule", "acl_pass", "acl_drop", "not_ip", "malformed")
+REASONS = (
+    *("no_rule", "list_pass", "list_drop", "not_ip", "malformed", "trusted", "rule_pass", "rule_drop", "limit"),
+    *("service_pass", "service_drop", "ban", "syn_cookie", "afxdp", "default"),
+)
 REASON_SLOTS = 16
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -30,7 +30,7 @@ from .._firewall import resource as firewall
 from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
-from .._xdp import bpffs, policy_map, program
+from .._xdp import bpffs, policy_resource, policy_takeover, program
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
 # What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
@@ -68,10 +68,11 @@ REAPPLIERS: Mapping[str, Reapply] = {
     sysctl.KIND: sysctl.reapply,
     nic.KIND: nic.reapply,
     program.KIND: _reapply_xdp,
-    policy_map.KIND: policy_map.reapply,
+    policy_resource.KIND: policy_resource.reapply,
+    policy_takeover.KIND: policy_takeover.reapply,
 }
 # What a link that comes up, or appears, can have lost.
-LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
+LINK_KINDS = (nic.KIND, program.KIND, policy_resource.KIND, policy_takeover.KIND)
 # What the watch checks by itself: these kinds, each under a name that no link has.
 SUBJECTS: Mapping[str, str] = {firewall.SUBJECT: firewall_request.KIND}
 

@@ -23,6 +23,7 @@ _ATTACH_TYPE_XDP = 37
 _F_REPLACE = 4
 _XDP_FLAGS = {"generic": 2, "native": 4, "offload": 8}
 CONSTANTS = ".rodata"
+CONSTANTS_PIN = "rodata"  # a BPF file system takes no dot in a name
 _NAME_BYTES = 16
 NAME_LIMIT = _NAME_BYTES - 1  # the kernel cuts names of programs and maps
 _KINDS = {

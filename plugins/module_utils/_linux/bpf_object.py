@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable
 
 from .._core.converge import ApplyFailed, Invalid
-from .bpf import CONSTANTS, PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
+from .bpf import CONSTANTS, CONSTANTS_PIN, PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
 from .btf import Btf, Place
 from .elf import first_entries
 from .libbpf import check, library, messages
@@ -62,6 +62,8 @@ class BpfObject:
             if not library().bpf_map__is_internal(one)
         }
         self._constants = library().bpf_object__find_map_by_name(self._object, CONSTANTS.encode())
+        if self._constants:
+            self._maps.setdefault(CONSTANTS_PIN, self._constants)
         try:
             self._entries = first_entries(content)
         except ValueError as error:
@@ -90,12 +92,12 @@ class BpfObject:
         section = library().bpf_program__section_name
         return [name for name in self.xdp_programs() if section(self._programs[name]).startswith(_FRAGMENTS)]
 
-    def program_arrays(self) -> list[str]:
-        """Return the names of its maps that the object itself fills with programs, for tail calls."""
-        return sorted(self._entries)
+    def own_maps(self) -> list[str]:
+        """Return the names of its maps that are full when it is loaded: with programs for tail calls, and constants."""
+        return sorted({*self._entries, *([CONSTANTS_PIN] if self._constants else [])})
 
     def maps(self) -> dict[str, MapLayout]:
-        """Return the layout of its maps by name, as the kernel makes them, without those for global data."""
+        """Return the layout of its maps by name, as the kernel makes them, without those for its variables."""
         types = self._types()
         return {
             name: MapLayout(

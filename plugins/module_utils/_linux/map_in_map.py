@@ -38,7 +38,7 @@ class _CreateOptions(ctypes.Structure):
 
 
 @contextmanager
-def made(name: str, size: int, content: bytes = b"") -> Iterator[int]:
+def made(name: str, size: int, content: bytes | bytearray = b"") -> Iterator[int]:
     """Make a map of one value that nobody can write any more; gives its descriptor.
 
     Args:

@@ -84,7 +84,9 @@ def _lost_maps(desired: Desired, state: State) -> list[str]:
     source = state.source or Source()
     lost = []
     for name, requested in source.maps.items():
-        apart = differences(state.maps[name].layout, requested) if name in state.maps else []
+        if name not in state.maps or name in source.own_maps:
+            continue
+        apart = differences(state.maps[name].layout, requested)
         if apart:
             lost.append(
                 f"map {name} does not fit the pinned one ({', '.join(apart)}), whose entries would be lost: save them "

@@ -110,8 +110,7 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
         changes.append(Change((name, "pins"), desired.pins, None))
     if state.state_file is not None:
         changes.append(Change((name, "state file"), desired.state_files[0], None))
-    if state.policy:
-        changes.append(Change((name, "policy"), desired.state_files[1], None))
+    changes += [Change((name, "policy", os.path.basename(path)), path, None) for path in state.policy]
     return changes + _plan_orphans(desired, state)
 
 

@@ -26,11 +26,12 @@ from .._core.system import Host
 from .._guard.arm import Guard, protect
 from .._guard.record import Restore, records
 from .._linux import bpf, netlink
-from .attach import step
+from . import policy_takeover
 from .identity import link_holders
 from .plan import touches_traffic
 from .request import DIRECTORY_MODE, KIND, MODES, Desired
 from .state import State
+from .undo import step
 
 _MIRROR = "pins"  # beside the programs, which are named after their mode
 _NAME_BYTES = 4  # by which directories of saved pins are told apart
@@ -86,7 +87,7 @@ class Protection:
                 [Restore(KIND, saved.body)],
                 self._mode,
                 self._timeout,
-                desired.state_files,
+                [*desired.state_files, *state.policy, *policy_takeover.documents(self._host, desired)],
                 saved.paths,
             )
         finally:
