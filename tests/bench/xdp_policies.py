@@ -24,7 +24,8 @@ def _unicast(random: Random, family: int) -> int:
 
 def prefixes(count: int, family: int) -> list[str]:
     """Return distinct prefixes of a family."""
-    random, found = Random(SEED), {}
+    random = Random(SEED)
+    found: dict[str, None] = {}
     while len(found) < count:
         network = ipaddress.ip_network((_unicast(random, family), random.choice(_LENGTHS[family])), strict=False)
         found[str(network)] = None

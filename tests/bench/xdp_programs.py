@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf_map
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.clock import hz
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.compiler import compile_policy
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.request import parse
 
 from tests.bench import xdp_stream
 from tests.support.bpf_object import xdp_object
+from tests.support.policy_run import Loaded
 
 _ACTION_DROP, _OWNER_INVENTORY = 2, 1
 
@@ -49,3 +54,11 @@ def released(entries: Sequence[str]) -> Iterator[int]:
             if pairs and bpf_map.update(opened.map(f"acl_v{version}"), pairs) != len(pairs):
                 raise SystemExit(f"release 1.0.0 has no room for {len(pairs)} prefixes")
         yield opened.program("tripod_xdp")
+
+
+@contextmanager
+def ours(content: bytes, policy: Mapping[str, Any]) -> Iterator[int]:
+    """The program under test, with a policy."""
+    compiled = compile_policy(parse(policy), hz=hz(), seed=bytes(16))
+    with Loaded(content, compiled, tracing=False) as loaded:
+        yield loaded.program

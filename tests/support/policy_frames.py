@@ -12,8 +12,8 @@ from tests.integration import frames as f
 from tests.support.policy_model_parts import ranges
 
 MAPPED = 0xFFFF << 32
-# What BPF_PROG_TEST_RUN takes in one page, beside its own structures; an Ethernet header at least.
-LONGEST, SHORTEST = 3000, 14
+# What BPF_PROG_TEST_RUN takes in one page, beside its own structures, and in several; an Ethernet header at least.
+LONGEST, SHORTEST, JUMBO = 3000, 14, 40_000
 _ANY_PORT = (0, 1, 53, 443, 65534, 65535)
 _PROTOCOLS = (f.TCP, f.TCP, f.TCP, f.UDP, f.UDP, f.UDP, f.ICMP, f.ICMPV6, 132, 136, 33, 47, 50, f.NO_NEXT, 255)
 _OPTIONS = (f.HOP_BY_HOP, f.ROUTING, f.DESTINATION, 135)
@@ -83,10 +83,11 @@ class Frames:
     Args:
         edges: Of the policy.
         random: The source of all chance, so that a seed gives the same frames.
+        jumbo: Whether frames may be longer than a page.
     """
 
-    def __init__(self, edges: Edges, random: Random) -> None:
-        self._edges, self._random = edges, random
+    def __init__(self, edges: Edges, random: Random, jumbo: bool = False) -> None:
+        self._edges, self._random, self._jumbo = edges, random, jumbo
 
     def draw(self) -> bytes:
         """Return one frame, three of four whole."""
@@ -94,6 +95,8 @@ class Frames:
         chance = self._random.random()
         if chance < 0.75:
             return frame
+        if self._jumbo and chance > 0.97:
+            return self._long()
         if chance < 0.81:
             return self._cut(frame)
         if chance < 0.87:
@@ -113,7 +116,9 @@ class Frames:
         protocol = pick.choice(_PROTOCOLS)
         payload = self._transport(protocol)
         tags = self._tags() if pick.random() < 0.2 else b""
-        if self._edges.lengths and pick.random() < 0.3:
+        if pick.random() < 0.05:
+            payload += bytes(pick.randrange(1400))
+        elif self._edges.lengths and pick.random() < 0.3:
             header = 14 + len(tags) + (20 if family == 4 else 40) + len(payload)
             payload += bytes(max(0, pick.choice(self._edges.lengths) - header))
         fragmented = pick.random() < 0.15
@@ -187,6 +192,20 @@ class Frames:
         changed[place] = self._random.choice((0, 1, 0xFF, self._random.getrandbits(8)))
         return bytes(changed)
 
+    def _long(self) -> bytes:
+        """Return a frame of several pages, whose headers may be in any of them."""
+        pick = self._random
+        protocol = pick.choice((f.TCP, f.UDP))
+        payload = self._transport(protocol) + bytes(pick.choice((0, 5000, 30_000)))
+        many = pick.choice((0, 700, 900, 1100, 4070, 4080, 4085, 4095, 5000))
+        tags = pack("!HH", f.VLAN, pick.choice(self._edges.vlans)) * many
+        if pick.random() < 0.5:
+            return self._framed(f.IPV4, self._ipv4(payload, protocol), tags)[:JUMBO]
+        following = protocol
+        for _header in range(pick.choice((0, 1, 60, 510))):
+            payload, following = f.extension(following, pick.choice((0, 3))) + payload, f.DESTINATION
+        return self._framed(f.IPV6, self._ipv6(payload, following), tags)[:JUMBO]
+
     def _odd(self) -> bytes:
         pick = self._random
         protocol = pick.choice(_PROTOCOLS)
@@ -197,11 +216,11 @@ class Frames:
         if way == 1:
             return self._framed(f.IPV4, self._ipv4(payload, protocol, first=pick.choice((0x65, 0x44, 0x4F, 0x40))))
         if way == 2:
-            lengths = (0, 19, 20, 20 + len(payload) - 1, 21 + len(payload), 65535)
-            return self._framed(f.IPV4, self._ipv4(payload, protocol, total=pick.choice(lengths)) + bytes(18))
+            total = pick.choice((0, 19, 20, 20 + len(payload) - 1, 21 + len(payload), 65535))
+            return self._framed(f.IPV4, self._ipv4(payload, protocol, total=total) + bytes(18))
         if way == 3:
-            lengths = (0, len(payload) - 1, len(payload) + 1, 65535)
-            return self._framed(f.IPV6, self._ipv6(payload, protocol, total=pick.choice(lengths)) + bytes(18))
+            total = pick.choice((0, len(payload) - 1, len(payload) + 1, 65535))
+            return self._framed(f.IPV6, self._ipv6(payload, protocol, total=total) + bytes(18))
         if way == 4:
             return self._framed(f.IPV6, self._ipv6(payload, protocol, first=pick.choice((0x40, 0x00, 0x6F))))
         if way == 5:

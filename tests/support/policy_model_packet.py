@@ -13,7 +13,7 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 FRAGMENT, AUTHENTICATION, NO_NEXT = 44, 51, 59
 # Hop-by-hop, routing, destination options, mobility: a length in units of 8 bytes beyond the first 8.
 OPTIONS = (0, 43, 60, 135)
-# How far from a frame's start more than the source is read.
+# How far from a frame's start headers are looked for; behind that they hide.
 FARTHEST = 0x3FFF
 FIRST, LATER = "first", "later"
 # Bytes without which a transport header is none.
@@ -36,7 +36,8 @@ class Packet:
         source_port, destination_port, tcp_flags, icmp_type: None where the packet has none.
         vlan: Identifier of the outermost tag; None where untagged.
         fragment: ``first``, ``later`` or None.
-        hides: Whether it is a first fragment that ends within its TCP header.
+        hides: Whether it is malformed, but not for the stack: a first fragment that ends within its TCP header, or
+            headers farther from the frame's start than they are looked for.
     """
 
     __slots__ = (
@@ -84,6 +85,12 @@ def _need(end: int, place: int, count: int) -> None:
         raise Truncated
 
 
+def _reach(place: int, packet: Packet) -> None:
+    if place > FARTHEST:
+        packet.hides = True
+        raise Truncated
+
+
 def _ethernet(frame: bytes, packet: Packet) -> None:
     end = len(frame)
     _need(end, 0, 14)
@@ -112,10 +119,12 @@ def _ipv4(frame: bytes, place: int, packet: Packet) -> None:
     if first >> 4 != 4:
         raise Truncated
     packet.family, packet.source, packet.destination = 4, source, destination
+    _reach(place, packet)
     header = (first & 15) * 4
-    if place > FARTHEST or header < 20 or total < header:
+    if header < 20 or total < header:
         raise Truncated
     _need(end, place, total)
+    _reach(place + header, packet)
     packet.protocol = protocol
     if fragment & 0x1FFF:
         packet.fragment = LATER
@@ -133,9 +142,8 @@ def _ipv6(frame: bytes, place: int, packet: Packet) -> None:
     packet.family = 6
     packet.source = int.from_bytes(frame[place + 8 : place + 24], "big")
     packet.destination = int.from_bytes(frame[place + 24 : place + 40], "big")
+    _reach(place, packet)
     payload, following = unpack_from("!HB", frame, place + 4)
-    if place > FARTHEST:
-        raise Truncated
     place += 40
     _need(end, place, payload)
     end = place + payload
@@ -151,6 +159,7 @@ def _ipv6(frame: bytes, place: int, packet: Packet) -> None:
             return
         if kind == FRAGMENT and offset & 1:
             packet.fragment = FIRST
+    _reach(place, packet)
     packet.protocol = following
     if following != NO_NEXT:
         _transport(frame, place, end, packet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -51,6 +51,8 @@ class Policies:
             "services": [self._service(number) for number in range(self._few(12))],
             "default": pick.choice(("pass", "pass", "drop")),
         }
+        named = set(_named(policy))
+        policy["limits"] = [one for one in self._limits if one["name"] in named or one.get("every_packet")]
         return {part: value for part, value in policy.items() if value}
 
     def bans(self) -> list[str]:
@@ -115,9 +117,10 @@ class Policies:
         pick = self._random
         made: dict[str, Any] = {"name": f"limit{number}", "per": pick.choice(("source", "source", "service", "global"))}
         units = pick.choice((("packets",), ("packets",), ("bytes",), ("packets", "bytes")))
-        bursts = {"packets": pick.choice((1, 2, 10, 100)), "bytes": pick.choice((1500, 2000, 10_000, "20k"))}
+        bursts = {"packets": pick.choice((1, 2, 10, 70)), "bytes": pick.choice((65536, "70k"))}
+        rates = {"packets": "1/h", "bytes": "1k/h"}
         for unit in units:
-            made[unit] = "1/h"
+            made[unit] = rates[unit]
         made["burst"] = bursts[units[0]] if len(units) == 1 else bursts
         if made["per"] == "source":
             made["ipv4_prefix"] = pick.choice((0, 8, 24, 31, 32))
@@ -146,12 +149,18 @@ class Policies:
         some = [*one[:1], *(self._prefix() for _prefix in range(self._random.choice((1, 1, 3))))]
         return some if len(some) > 1 or self._perhaps(0.3) else some[0]
 
+    def _sides(self, made: dict[str, Any], likely: float) -> None:
+        """Add source and destination, which a packet can have at once."""
+        for side in ("source", "destination"):
+            if self._perhaps(likely):
+                made[side] = self._side()
+        if len({_version(made[side]) for side in ("source", "destination") if side in made} - {0}) > 1:
+            del made["destination"]
+
     def _rule(self, number: int) -> dict[str, Any]:
         pick = self._random
         made: dict[str, Any] = {"id": f"rule{number}"}
-        for side in ("source", "destination"):
-            if self._perhaps(0.3):
-                made[side] = self._side()
+        self._sides(made, 0.3)
         self._transport(made)
         if self._perhaps(0.15):
             vlans = (self._numbers(4095), "none", [self._numbers(4095), "none"])
@@ -228,6 +237,19 @@ class Policies:
         if action:
             made["action"] = action
         return made
+
+
+def _version(side: Any) -> int:
+    """Return the IP version of all prefixes of a side; 0 where there are both, or lists."""
+    some = side if isinstance(side, list) else [side]
+    versions = {6 if ":" in one else 4 if one[0].isdigit() else 0 for one in some}
+    return versions.pop() if len(versions) == 1 else 0
+
+
+def _named(policy: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the limits that parts of a policy take."""
+    for one in (part for parts in ("lists", "rules", "services") for part in policy[parts]):
+        yield from (one.get("limit", ""), str(one.get("action", "")).removeprefix("limit:"))
 
 
 def _flat(value: Any) -> Any:
