@@ -197,7 +197,8 @@ def run(options: argparse.Namespace) -> NoReturn:
         Refused: Another one holds the pid file.
     """
     end_on_request()
-    collector = Collector(*options.ipfix, options.domain) if options.ipfix else None
+    address, port = options.ipfix or ("", 0)
+    collector = Collector(address, port, options.domain) if address else None
     with single_instance(options.pid_file, options.version):
         file = os.path.join(os.path.dirname(options.pid_file), FILE)
         Exporter(Host(), options.state_dir, options.rate, file, collector).run()

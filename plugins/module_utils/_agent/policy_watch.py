@@ -211,7 +211,7 @@ def _output(options: argparse.Namespace, held: ExitStack) -> _Lines | _Capture:
 
 def _say_lost(seen: int, lost: Mapping[str, int]) -> None:
     gone = ", ".join(f"{number} of {name}" for name, number in lost.items() if number)
-    sys.stderr.write(f"{seen} samples" + (f"; {gone} found no room, or were read too late\n" if gone else "\n"))
+    sys.stderr.write(f"{seen} sample{'' if seen == 1 else 's'}" + (f"; {gone} found no room, or were read too late\n" if gone else "\n"))
 
 
 def _json(sample: Sample) -> str:

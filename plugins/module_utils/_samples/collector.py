@@ -61,6 +61,7 @@ class Collector:
                 self.sent += count
             else:
                 self.unsent += count
+                self._templates_due = 0.0  # they may have been in it
 
     def close(self) -> None:
         """Close the socket."""

@@ -20,7 +20,7 @@ class Key(NamedTuple):
     """What packets of a flow have in common.
 
     Attributes:
-        interface, index: The NIC.
+        interface, ifindex: The NIC.
         dropped: Whether they were dropped; else they would have been.
         reason, part: Why, and by which list, rule, limit or service, as in a sample.
         headers: Of the packets, less what differs within a flow: lengths and flags.
@@ -28,7 +28,7 @@ class Key(NamedTuple):
     """
 
     interface: str
-    index: int
+    ifindex: int
     dropped: bool
     reason: str
     part: str
@@ -77,7 +77,7 @@ class Flows:
         reason, part = (sample.reason, sample.part) if sample.dropped else (sample.would_reason, sample.would_part)
         headers = seen._replace(octets=None, tcp_flags=None)
         ethernet = b"" if seen.version else sample.frame[:12]
-        key = Key(sample.interface, sample.index, sample.dropped, reason, part, headers, ethernet)
+        key = Key(sample.interface, sample.ifindex, sample.dropped, reason, part, headers, ethernet)
         flow = self._flows.get(key)
         if flow is None:
             if len(self._flows) >= self._most:

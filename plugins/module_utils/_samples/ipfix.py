@@ -112,7 +112,7 @@ def _record(flow: Flow) -> tuple[int, bytes]:
     values += _COMMON_VALUES.pack(
         flow.start // 1_000_000,
         flow.end // 1_000_000,
-        key.index,
+        key.ifindex,
         headers.vlan or 0,
         flow.packets,
         flow.octets,

@@ -31,7 +31,7 @@ class Sample(NamedTuple):
     Attributes:
         time: When it was judged, Unix time in nanoseconds.
         interface: The NIC's name.
-        index: The NIC's number.
+        ifindex: The NIC's number.
         queue: Its receive queue.
         length: Of the frame, in bytes.
         frame: Its first bytes.
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
     time: int
     interface: str
-    index: int
+    ifindex: int
     queue: int
     length: int
     frame: bytes
@@ -78,7 +78,7 @@ def parse(record: bytes, interface: str, parts: Mapping[int, str], offset: int) 
     sample = Sample(
         time=time + offset,
         interface=interface,
-        index=index,
+        ifindex=index,
         queue=queue,
         length=length,
         frame=data[:captured],
