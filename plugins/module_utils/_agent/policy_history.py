@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -207,7 +208,12 @@ def compare(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping
 
 
 def _documents(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    return {owner: policy_documents.document(text) for owner, text in texts.items()}
+    """Return documents by owner; one that is damaged is none here, as it only serves to say what differs."""
+    found = {}
+    for owner, text in texts.items():
+        with suppress(ValueError, TypeError, KeyError):
+            found[owner] = policy_documents.document(text)
+    return found
 
 
 def _sha256(text: str) -> str:

@@ -30,7 +30,7 @@ from .._firewall import resource as firewall
 from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
-from .._xdp import bpffs, policy_resource, policy_takeover, program
+from .._xdp import bpffs, policy_documents, policy_resource, policy_takeover, program
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
 # What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
@@ -68,6 +68,7 @@ REAPPLIERS: Mapping[str, Reapply] = {
     sysctl.KIND: sysctl.reapply,
     nic.KIND: nic.reapply,
     program.KIND: _reapply_xdp,
+    policy_documents.KIND: policy_documents.reapply,
     policy_resource.KIND: policy_resource.reapply,
     policy_takeover.KIND: policy_takeover.reapply,
 }

@@ -45,7 +45,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def _part(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    fields = []
+    fields: list[str] = []
     for field in dict.fromkeys((*before, *after)):
         old, new = before.get(field), after.get(field)
         if old == new:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import Impossible, Invalid
+from .._core.converge import Impossible, Invalid, Outcome
 from .._core.system import Host
 from .._policy.merge import check_owner
 
@@ -140,3 +140,14 @@ def _not_understood(place: str) -> Impossible:
         f"{place} cannot be understood, and without it the policy would not be what its owner requests: run the "
         "playbook that wrote it again, or go back to an earlier revision ('tripod-host policy history')"
     )
+
+
+def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
+    """Do nothing: the interfaces that a policy judges have state files of their own, which bring it about.
+
+    Raises:
+        Impossible: Nobody can tell what the document requests.
+    """
+    if not isinstance(body.get("document"), dict):
+        raise _not_understood(path(body["policy"], body["owner"]))
+    return Outcome([], None, checked=check)
