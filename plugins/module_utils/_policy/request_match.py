@@ -87,18 +87,20 @@ class _Reader:
             "tcp_flags": (TCP,),
             "icmp_type": (ICMP, ICMPV6),
         }
-        given = sorted({self._protocol(one) for one in several(self._part.get("protocol", ()))})
-        for key, protocols in needed.items():
-            if key not in self._part:
-                continue
-            without = [one for one in given if one not in protocols]
+        given = {self._protocol(one) for one in several(self._part.get("protocol", ()))}
+        keys = [key for key in needed if key in self._part]
+        implied = set.intersection(*(set(needed[key]) for key in keys)) if keys else set()
+        if keys and not implied and not given:
+            self._add(f"{' and '.join(keys)}: no protocol has all of these: leave some out")
+        for key in keys:
+            protocols = needed[key]
+            without = sorted(given.difference(protocols))
             if without:
                 self._add(
-                    f"{key}: protocol {_NAMES.get(without[0], without[0])} has none: only "
-                    f"{' and '.join(_NAMES[one] for one in protocols)} have; leave {key} out, or give another protocol"
+                    f"{key}: protocol {_NAMES.get(without[0], without[0])} has none, only "
+                    f"{' and '.join(_NAMES[one] for one in protocols)}: leave {key} out, or give another protocol"
                 )
-            given = given or list(protocols)
-        return tuple(given)
+        return tuple(sorted(given or implied))
 
     def _protocol(self, given: int | str) -> int:
         number = PROTOCOLS.get(given) if isinstance(given, str) else given
