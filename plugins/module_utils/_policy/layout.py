@@ -121,6 +121,12 @@ def _offsets() -> tuple[dict[str, int], int]:
 OFFSETS, POLICY_SIZE = _offsets()
 
 
+def header_digest(header: bytes) -> bytes | None:
+    """Return the digest in the first ``HEADER.size`` bytes of a compiled policy; None where they mean another thing."""
+    abi, *others = HEADER.unpack(header)
+    return others[-RULE_WORDS - 1] if abi == POLICY_ABI else None
+
+
 def bounds_for(counts: Mapping[str, int], former: Bounds | None = None) -> dict[str, int]:
     """Return ``struct policy_bounds`` with room for tables of so many elements, and a quarter more.
 
