@@ -80,7 +80,7 @@ class Exporter:
         samples = self._feeds.read()
         if self._collector:
             for sample in samples:
-                if sample.dropped or sample.would:
+                if sample.dropped or sample.observed:
                     self._flows.add(sample)
             if now >= self._send:
                 self._send = now + SEND

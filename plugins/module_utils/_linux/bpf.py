@@ -257,10 +257,15 @@ def program_info(descriptor: int) -> Program:
     return Program(info.id, info.name.decode(), bytes(info.tag).hex(), info.type, tuple(ids[: info.nr_map_ids]))
 
 
-def map_info(descriptor: int) -> Map:
-    """Describe a map."""
+def map_info(descriptor: int, meanings: bool = True) -> Map:
+    """Describe a map.
+
+    Args:
+        descriptor: Of the map.
+        meanings: Also what its bytes mean, which the kernel tells only those with SYS_ADMIN.
+    """
     info = _info(descriptor, _MapInfo())
-    types = _types(info.btf_id) if info.btf_id else None
+    types = _types(info.btf_id) if info.btf_id and meanings else None
     layout = MapLayout(
         map_type(info.type),
         info.key_size,

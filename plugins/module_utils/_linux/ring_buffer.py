@@ -42,7 +42,7 @@ class RingBuffer:
     """
 
     def __init__(self, descriptor: int, record: int, history: bool = False) -> None:
-        layout = bpf.map_info(descriptor).layout
+        layout = bpf.map_info(descriptor, meanings=False).layout
         if layout.type != "ringbuf":
             raise ValueError(f"the map is no ring buffer, but of type {layout.type}")
         self._size, self._record = layout.max_entries, record

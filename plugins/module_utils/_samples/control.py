@@ -81,7 +81,7 @@ class Tap:
     """
 
     def __init__(self, descriptor: int, number: int) -> None:
-        size = bpf.map_info(descriptor).layout.value_size
+        size = bpf.map_info(descriptor, meanings=False).layout.value_size
         if size != SIZE:
             raise ValueError(f"the map {MAP} has a value of {size} bytes, not of {SIZE}: it is another release's")
         self._mapped = mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)

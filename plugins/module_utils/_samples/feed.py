@@ -43,7 +43,7 @@ class Feed:
             self.tap = Tap(descriptor, tap)
         try:
             with bpf.pinned(f"{maps}/{RING}") as descriptor:
-                self._id = bpf.map_info(descriptor).id
+                self._id = bpf.map_info(descriptor, meanings=False).id
                 self._ring = RingBuffer(descriptor, SIZE, history)
         except BaseException:
             self.tap.close()
@@ -81,7 +81,7 @@ class Feed:
         """Whether these are still the maps that are pinned: a program may have been replaced, or removed."""
         try:
             with bpf.pinned(f"{self._maps}/{RING}") as descriptor:
-                return bpf.map_info(descriptor).id == self._id
+                return bpf.map_info(descriptor, meanings=False).id == self._id
         except OSError:
             return False
 

@@ -53,7 +53,7 @@ def read(maps: str, slots: Mapping[str, int]) -> list[Hits]:
         ValueError: It is another release's.
     """
     with bpf.pinned(f"{maps}/{MAP}") as descriptor:
-        size = bpf.map_info(descriptor).layout.value_size
+        size = bpf.map_info(descriptor, meanings=False).layout.value_size
         if size != _HIT.size:
             raise ValueError(f"the map {MAP} has values of {size} bytes, not of {_HIT.size}: it is another release's")
         cpus = check(library().libbpf_num_possible_cpus())

@@ -59,6 +59,11 @@ class Sample(NamedTuple):
         """Whether it was dropped, and not only would have been."""
         return self.verdict in DROPS
 
+    @property
+    def observed(self) -> bool:
+        """Whether the first observed part would have dropped it."""
+        return self.would in DROPS
+
 
 def parse(record: bytes, interface: str, parts: Mapping[int, str], offset: int) -> tuple[Sample, int]:
     """Read a record of the ring buffer.
