@@ -10,9 +10,9 @@ It also keeps each ring buffer drained, so that the samples of the last moments 
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import logging
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -36,8 +36,7 @@ RATE = 100  # samples in a second of each NIC
 SEND = 1.0  # seconds in which packets are added up to flows
 WRITE = 15.0  # seconds between two states of the metrics, as Prometheus often scrapes
 MOST_FLOWS = 4096  # of all NICs in that time
-_DOMAINS = 1 << 32
-_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:]+))(?::(?P<port>\d+))?")
+_PORTS, _DOMAINS = 1 << 16, 1 << 32
 
 log = logging.getLogger("tripod-host")
 
@@ -156,19 +155,25 @@ def sample_families(
     return families
 
 
-def collector_address(text: str) -> tuple[str, int]:
-    """Return address and port of ``192.0.2.1``, ``192.0.2.1:4739`` or ``[2001:db8::1]:4739``, for argparse."""
-    parts = _ADDRESS.fullmatch(text)
-    port = int(parts["port"] or PORT) if parts else 0
-    if not parts or not 0 < port < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no address such as 192.0.2.1:{PORT} or [2001:db8::1]:{PORT}")
+def collector_address(text: str) -> str:
+    """Return the address of a collector, for argparse and for the module that installs the agent.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none; the message says why a name is refused.
+    """
     try:
-        Collector(parts["v6"] or parts["v4"], port, 0)
+        ipaddress.ip_address(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} names no IP address, and nobody waits for a name to be looked up: give its address"
+            f"{text!r} is no IP address, and nobody waits for a name to be looked up: give the collector's address"
         ) from None
-    return parts["v6"] or parts["v4"], port
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < _PORTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_PORTS - 1}")
+    return int(text)
 
 
 def _domain(text: str) -> int:
@@ -184,10 +189,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", default=RATE, type=sampling_rate, help="samples in a second of each NIC at most (%(default)s)"
     )
+    parser.add_argument("--ipfix", type=collector_address, metavar="ADDRESS", help="collector of IPFIX by UDP")
+    parser.add_argument("--ipfix-port", default=PORT, type=_port, help="its port (%(default)s)")
     parser.add_argument(
-        "--ipfix", type=collector_address, metavar="ADDRESS[:PORT]", help=f"collector of IPFIX by UDP (port {PORT})"
+        "--ipfix-domain", default=0, type=_domain, help="observation domain that this host is (%(default)s: none)"
     )
-    parser.add_argument("--domain", default=0, type=_domain, help="IPFIX observation domain (%(default)s: none)")
 
 
 def run(options: argparse.Namespace) -> NoReturn:
@@ -197,8 +203,7 @@ def run(options: argparse.Namespace) -> NoReturn:
         Refused: Another one holds the pid file.
     """
     end_on_request()
-    address, port = options.ipfix or ("", 0)
-    collector = Collector(address, port, options.domain) if address else None
+    collector = Collector(options.ipfix, options.ipfix_port, options.ipfix_domain) if options.ipfix else None
     with single_instance(options.pid_file, options.version):
         file = os.path.join(os.path.dirname(options.pid_file), FILE)
         Exporter(Host(), options.state_dir, options.rate, file, collector).run()

@@ -7,7 +7,6 @@ import argparse
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import policy_export
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.metrics import render
-from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_export import collector_address
 from ansible_collections.tripod.baremetal.plugins.module_utils._samples.collector import Collector
 from ansible_collections.tripod.baremetal.plugins.module_utils._samples.hits import Hits
 
@@ -42,22 +41,28 @@ def test_what_a_collector_was_sent_is_counted_where_there_is_one():
     assert "tripod_ipfix_left_out_total 2" in lines
 
 
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    policy_export.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_a_collector_is_an_address_of_either_family():
+    assert options("--ipfix", "192.0.2.1").ipfix_port == 4739
+    assert options("--ipfix", "2001:db8::1", "--ipfix-port", "2055", "--ipfix-domain", "9").ipfix_domain == 9
+    assert options().ipfix is None
+
+
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("words", "message"),
     [
-        ("192.0.2.1", ("192.0.2.1", 4739)),
-        ("192.0.2.1:2055", ("192.0.2.1", 2055)),
-        ("[2001:db8::1]", ("2001:db8::1", 4739)),
-        ("[2001:db8::1]:2055", ("2001:db8::1", 2055)),
+        (("--ipfix", "collector.example.org"), "nobody waits for a name to be looked up"),
+        (("--ipfix", "192.0.2.1:4739"), "no IP address"),
+        (("--ipfix-port", "0"), "no number from 1 to 65535"),
+        (("--ipfix-domain", "4294967296"), "no number from 0 to 4294967295"),
+        (("--rate", "1000000"), "1000000 samples in a second > 100000"),
     ],
 )
-def test_the_address_of_a_collector(text, place):
-    assert collector_address(text) == place
-
-
-@pytest.mark.parametrize(
-    "text", ["", "collector:4739", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1", "[x]", "1.2.3"]
-)
-def test_what_is_no_address_is_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=r"such as 192|give its address"):
-        collector_address(text)
+def test_what_cannot_be_is_refused(words, message):
+    with pytest.raises(argparse.ArgumentError, match=message):
+        options(*words)
