@@ -18,6 +18,7 @@ from .model import Part, Policy
 from .rates import first_entries, pack_limits, too_fine
 from .slots import assign, slot_name
 from .tables import build
+from .warnings import warnings
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def compile_policy(
         *((bounds[name], content) for name, content in tables.behind.items()),
     ):
         data[at : at + len(content)] = content
-    return Compiled(data, bounds, tables.features, kept, freed, digest, (), policy.next_expiry)
+    said = list(warnings(policy, entries, tables.sets))
+    return Compiled(data, bounds, tables.features, kept, freed, digest, said, policy.next_expiry)
 
 
 def _slot_names(policy: Policy) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from .prefix_set import EMPTY, PrefixSet
 
@@ -96,6 +97,7 @@ class PolicyList:
         expiring: Those of them that end: seconds since 1970, and which.
         text: More entries.
         expires: When all of it ends; None is never.
+        ended: Whether it has.
         max_entries: How many it may have.
         place: What messages call it.
     """
@@ -108,6 +110,7 @@ class PolicyList:
     expiring: tuple[tuple[int, PrefixSet], ...] = ()
     text: Text | None = None
     expires: int | None = None
+    ended: bool = False
     max_entries: int | None = None
     place: str = field(default="", compare=False)
 
@@ -211,15 +214,19 @@ class Policy:
     def next_expiry(self) -> int | None:
         """Seconds since 1970 at which the next of what it holds ends; None where nothing does."""
         ends = [end for one in self.lists for end, _prefixes in one.expiring]
-        ends += [one.expires for one in self.lists if one.expires is not None and (one.prefixes or one.text)]
+        ends += [one.expires for one in self.lists if one.expires is not None and not one.ended]
         return min(ends, default=None)
 
 
 def _at(one: PolicyList, now: float) -> PolicyList:
     if one.expires is not None and one.expires <= now:
-        return replace(one, prefixes=EMPTY, expiring=(), text=None)
-    prefixes = one.prefixes
-    for end, ended in one.expiring:
-        if end <= now:
-            prefixes = prefixes.without(ended)
-    return replace(one, prefixes=prefixes, expiring=tuple(pair for pair in one.expiring if pair[0] > now))
+        return replace(one, prefixes=EMPTY, expiring=(), text=None, ended=True)
+    ended = [prefixes for end, prefixes in one.expiring if end <= now]
+    if not ended:
+        return one
+    v4, v6 = (chain.from_iterable(numbers) for numbers in zip(*((prefixes.v4, prefixes.v6) for prefixes in ended)))
+    return replace(
+        one,
+        prefixes=one.prefixes.without(PrefixSet([*v4], [*v6])),
+        expiring=tuple(pair for pair in one.expiring if pair[0] > now),
+    )

@@ -70,13 +70,13 @@ class _Request:
         document = self._document
         trusted, flows = self._trusted(document.get("trusted", ()))
         policy = Policy(
-            trusted,
-            tuple(flows),
-            tuple(self._list(place, one) for place, one in self._parts["lists"]),
-            tuple(self._rule(place, one) for place, one in self._parts["rules"]),
-            tuple(self._limit(place, one) for place, one in self._parts["limits"]),
-            tuple(self._service(place, one) for place, one in self._parts["services"]),
-            document.get("default", "pass"),
+            trusted=trusted,
+            flows=tuple(flows),
+            lists=tuple(self._list(place, one) for place, one in self._parts["lists"]),
+            rules=tuple(self._rule(place, one) for place, one in self._parts["rules"]),
+            limits=tuple(self._limit(place, one) for place, one in self._parts["limits"]),
+            services=tuple(self._service(place, one) for place, one in self._parts["services"]),
+            default=document.get("default", "pass"),
         )
         for fault in _limit_faults(policy, set(self._named_limits())):
             self._findings.add(fault)
@@ -157,16 +157,16 @@ class _Request:
             else:
                 add(f"file: the text of {part['file']} is not here: give it along with its sha256")
         return PolicyList(
-            part["name"],
-            action,
-            limit,
-            part.get("mode") == "observe",
-            prefixes,
-            expiring,
-            text,
-            self._time(part, f"{place}.expires"),
-            part.get("max_entries"),
-            place,
+            name=part["name"],
+            action=action,
+            limit=limit,
+            observe=part.get("mode") == "observe",
+            prefixes=prefixes,
+            expiring=expiring,
+            text=text,
+            expires=self._time(part, f"{place}.expires"),
+            max_entries=part.get("max_entries"),
+            place=place,
         )
 
     def _entries(self, place: str, given: Any) -> tuple[PrefixSet, tuple[tuple[int, PrefixSet], ...]]:
@@ -219,7 +219,7 @@ class _Request:
             add("give an action, pass or drop, or a limit")
         if action and limit:
             add(f"action {action} leaves nothing to limit {limit}: leave one of them out")
-        return Part(part["id"], match, action, limit, "", part.get("mode") == "observe", place)
+        return Part(part["id"], match, action, limit, observe=part.get("mode") == "observe", place=place)
 
     def _service(self, place: str, part: Mapping[str, Any]) -> Part:
         add = self._adder(place)
@@ -232,7 +232,7 @@ class _Request:
             add("action syncookie is for TCP only: give protocol: tcp")
         if action == "drop" and limit:
             add(f"action drop leaves nothing to limit {limit}: leave one of them out")
-        return Part(part["name"], match, action, limit, worker, False, place)
+        return Part(part["name"], match, action, limit, worker, place=place)
 
     def _action(self, part: Mapping[str, Any], add: Callable[[str], None]) -> tuple[str, str]:
         """Return a part's action, and its limit, which may be given in either way."""
@@ -261,16 +261,17 @@ class _Request:
                 add(f"{key} is for a limit per source, not per {scope}: leave it out")
         if part.get("every_packet") and scope == "service":
             add("every_packet: packets that no service takes have no bucket per service: give per: source or global")
+        default = {key: one.get("default") for key, one in schema.LIMIT["properties"].items()}
         return Limit(
-            part["name"],
-            rates["packets"],
-            rates["bytes"],
-            scope,
-            part.get("ipv4_prefix", schema.LIMIT["properties"]["ipv4_prefix"]["default"]),
-            part.get("ipv6_prefix", schema.LIMIT["properties"]["ipv6_prefix"]["default"]),
-            bool(part.get("every_packet")),
-            part.get("mode") == "observe",
-            place,
+            name=part["name"],
+            packets=rates["packets"],
+            bytes=rates["bytes"],
+            per=scope,
+            v4_length=part.get("ipv4_prefix", default["ipv4_prefix"]),
+            v6_length=part.get("ipv6_prefix", default["ipv6_prefix"]),
+            every_packet=bool(part.get("every_packet")),
+            observe=part.get("mode") == "observe",
+            place=place,
         )
 
     def _rate(self, part: Mapping[str, Any], quantity: str, add: Callable[[str], None]) -> Rate | None:
