@@ -18,6 +18,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
 CLONE_NEWNET = 0x40000000
+ETH_P_ALL = 3
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
 REASONS = (
     *("no_rule", "list_pass", "list_drop", "not_ip", "malformed", "trusted", "rule_pass", "rule_drop", "limit"),
@@ -119,6 +120,13 @@ def bring_up(laid: Cable) -> None:
     ip("link", "set", laid.nic, "up")
     with inside(laid.far):
         ip("link", "set", laid.peer, "up")
+
+
+def listener(interface: str) -> socket.socket:
+    """Return a socket that gets the frames which an interface of this thread's namespace receives."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    made.bind((interface, ETH_P_ALL))
+    return made
 
 
 def read_counters(pin: Path) -> dict[tuple[str, str], int]:

@@ -26,7 +26,6 @@ BANS, CONTROL = "bans", "control"
 OWNERS: Mapping[str, int] = {"inventory": 1, "api": 2, "feed": 3}  # enum tripod_owner in files/bpf/tripod_xdp.h
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 _VALUE = struct.Struct("=QQB7x")  # struct ban
-_COUNT = struct.Struct("=I")  # the first field of struct control
 _MEANINGS = {
     BANS: re.compile(r"struct ban\(24\)\{until@0 u64; packets@64 u64; owner@128 u8;"),
     CONTROL: re.compile(r"struct control\(\d+\)\{bans@0 u32;"),
@@ -96,8 +95,9 @@ class BanMap:
             for name, value in ((BANS, self._layout.value), (CONTROL, found.value)):
                 if not _MEANINGS[name].match(value or ""):
                     raise Impossible(f"{directory}/maps/{name} holds {value}: attach the program of this release")
-            self._control = mmap.mmap(control, mmap.PAGESIZE)
-            held.callback(self._control.close)
+            mapped = held.enter_context(mmap.mmap(control, mmap.PAGESIZE))
+            # Stored in one piece; struct would write its bytes one by one, and 255 -> 256 would be 0 for a moment.
+            self._count = held.enter_context(memoryview(mapped).cast("I"))
             self._held = held.pop_all()
 
     @property
@@ -135,7 +135,7 @@ class BanMap:
         Raises:
             OSError: ENOSPC where the map is full.
         """
-        _COUNT.pack_into(self._control, 0, total)
+        self._count[0] = total  # the first field of struct control
         values = [(one, _VALUE.pack(entry.until, entry.packets, entry.owner)) for one, entry in entries.items()]
         if values and bpf_map.update(self._map, values) < len(values):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), BANS)
@@ -149,4 +149,4 @@ class BanMap:
         """
         if keys:
             bpf_map.delete(self._map, keys)
-        _COUNT.pack_into(self._control, 0, total)
+        self._count[0] = total  # the first field of struct control

@@ -16,6 +16,7 @@ from .._linux.bpf import MapLayout
 from .layout import differences, fits
 from .request import DIRECTORY_MODE, Desired
 from .state import Source, State
+from .variants import chosen
 
 ORPHAN = "saved for no guard"
 _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
@@ -115,8 +116,11 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
 
 
 def program_name(desired: Desired, state: State) -> str:
-    """Return the program's name in the object."""
-    return desired.program or (state.source or Source()).programs[0]
+    """Return the program's name in the object; "" where the request has to name one."""
+    if desired.program:
+        return desired.program
+    running = state.ours.program.name if state.ours else None
+    return chosen(state.source or Source(), state.device, desired.mode, running) or ""
 
 
 def stale_maps(desired: Desired, state: State) -> list[str]:

@@ -23,7 +23,7 @@ from .._linux.bpf import Map
 from .._linux.bpf_object import BpfObject
 from .._linux.libbpf import library
 from .._policy.compiler import Compiled
-from .._policy.layout import HEADER, POLICY_ABI
+from .._policy.layout import HEADER, header_digest
 
 POLICY, HITS, CONSTANTS = "policy", "hits", bpf.CONSTANTS_PIN
 MAPS = (POLICY, HITS, CONSTANTS)
@@ -66,9 +66,7 @@ def in_force(maps: Mapping[str, Map]) -> InForce | None:
             header = map_in_map.begin(descriptor, HEADER.size)
     except FileNotFoundError:  # exchanged since it was looked up
         return InForce(bounds)
-    abi, *_rest = numbers = HEADER.unpack(header)
-    [digest] = [one for one in numbers if isinstance(one, bytes)]
-    return InForce(bounds, inner, digest if abi == POLICY_ABI else None)
+    return InForce(bounds, inner, header_digest(header))
 
 
 def takes_policy(opened: BpfObject) -> bool:

@@ -74,8 +74,8 @@ class Tables:
     """
 
     rules: Mapping[Prefix, tuple[str, str]]
-    judged_by: str
-    policies: SetState
+    judged_by: str = ""
+    policies: SetState = field(default_factory=SetState)
 
 
 class XdpMap:
@@ -124,35 +124,14 @@ class XdpMap:
             return {}  # it is damaged, and written anew
 
     def validate(self, desired: Policy, state: Tables) -> None:
-        """Refuse prefixes of another owner, and an interface that another policy judges."""
-        findings = Findings()
-        if state.judged_by not in ("", desired.name):
-            findings.add(
-                f"{desired.interface} is judged by policy {state.judged_by}: add the prefixes to a list of that, with "
-                "xdp_policy"
-            )
-        for prefix in desired.entries:
-            owner, action = state.rules.get(prefix, (desired.owner, ""))
-            if owner != desired.owner:
-                findings.add(
-                    f"{prefix} ({action}) belongs to owner {owner}, not {desired.owner}: "
-                    "remove it there, or leave it out here"
-                )
-        shorten(findings)
-        findings.raise_if_any(Refused, f"{desired.interface}: nothing was changed")
+        """Refuse prefixes of another owner, an interface that another policy judges, and what cannot be compiled."""
+        refuse(desired, state)
         resource, requested = self._requested()
         resource.validate(requested, state.policies)
 
     def plan(self, desired: Policy, state: Tables) -> list[Change]:
         """Return the entries that are removed, added or changed, then what differs beside them."""
-        target = _target(desired, state.rules)
-        own = own_entries(desired, state)
-        removed = [(prefix, action, None) for prefix, action in own.items() if prefix not in target]
-        set_ = [(prefix, own.get(prefix), action) for prefix, action in target.items() if own.get(prefix) != action]
-        entries = [
-            Change((desired.interface, desired.owner, str(prefix)), before, after)
-            for prefix, before, after in removed + set_
-        ]
+        entries = plan_entries(desired, state)
         resource, requested = self._requested()
         return entries + [
             change for change in resource.plan(requested, state.policies) if change.path[1] != "lists" or not entries
@@ -172,6 +151,40 @@ class XdpMap:
         if self._set is None or self._desired is None:
             raise AssertionError("read() comes first")
         return self._set, self._desired
+
+
+def refuse(desired: Policy, state: Tables) -> None:
+    """Raise where a prefix is another owner's, or another policy judges the interface.
+
+    Raises:
+        Refused: Every reason at once.
+    """
+    findings = Findings()
+    if state.judged_by not in ("", desired.name):
+        findings.add(
+            f"{desired.interface} is judged by policy {state.judged_by}: add the prefixes to a list of that, with "
+            "xdp_policy"
+        )
+    for prefix in desired.entries:
+        owner, action = state.rules.get(prefix, (desired.owner, ""))
+        if owner != desired.owner:
+            findings.add(
+                f"{prefix} ({action}) belongs to owner {owner}, not {desired.owner}: "
+                "remove it there, or leave it out here"
+            )
+    shorten(findings)
+    findings.raise_if_any(Refused, f"{desired.interface}: nothing was changed")
+
+
+def plan_entries(desired: Policy, state: Tables) -> list[Change]:
+    """Return the entries of the owner that are removed, then those that are added or changed."""
+    target, own = _target(desired, state.rules), own_entries(desired, state)
+    removed = [(prefix, action, None) for prefix, action in own.items() if prefix not in target]
+    set_ = [(prefix, own.get(prefix), action) for prefix, action in target.items() if own.get(prefix) != action]
+    return [
+        Change((desired.interface, desired.owner, str(prefix)), before, after)
+        for prefix, before, after in removed + set_
+    ]
 
 
 def entry_changes(changes: Sequence[Change]) -> Sequence[Change]:

@@ -72,9 +72,9 @@ class SetState:
         given: What times in the owner's document were made of.
     """
 
-    interfaces: Mapping[str, PolicyState]
-    documents: Mapping[str, Mapping[str, Any]]
-    given: Mapping[str, tuple[str, int]]
+    interfaces: Mapping[str, PolicyState] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    given: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class PolicySet:

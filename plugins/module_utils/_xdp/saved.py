@@ -87,12 +87,18 @@ class Protection:
                 [Restore(KIND, saved.body)],
                 self._mode,
                 self._timeout,
-                [*desired.state_files, *state.policy, *policy_takeover.documents(self._host, desired)],
+                self.state_files(state),
                 saved.paths,
             )
         finally:
             if self.guard is None:
                 saved.drop()
+
+    def state_files(self, state: State) -> list[str]:
+        """Return the paths of the state files that the change can write."""
+        desired = state.in_force(self._desired)
+        paths = (*desired.state_files, *state.policy, *policy_takeover.documents(self._host, desired))
+        return list(dict.fromkeys(paths))
 
     @property
     def facts(self) -> dict[str, Any] | None:
