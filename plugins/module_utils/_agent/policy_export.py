@@ -10,33 +10,32 @@ It also keeps each ring buffer drained, so that the samples of the last moments 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from .._core.converge import Findings, Invalid
 from .._core.system import Host
 from .._samples import hits
-from .._samples.collector import PORT, Collector
+from .._samples.collector import Collector
 from .._samples.control import STANDING, Filter
 from .._samples.flows import Flows
 from .._samples.hits import Hits
 from .._samples.sample import DROP_REASONS
 from .._xdp.request import pin_directory
+from . import export_request
 from .daemon import end_on_request, single_instance
 from .metrics import FILE, Family, render, replace
 from .policy_feeds import Feeds, assignments
-from .policy_watch import POLL, UPDATE, sampling_rate
+from .policy_watch import POLL, UPDATE
 from .reapply import add_state_dir, path
 
 PID_FILE = "/run/tripod-export/export.pid"
-RATE = 100  # samples in a second of each NIC
 SEND = 1.0  # seconds in which packets are added up to flows
 WRITE = 15.0  # seconds between two states of the metrics, as Prometheus often scrapes
 MOST_FLOWS = 4096  # of all NICs in that time
-_PORTS, _DOMAINS = 1 << 16, 1 << 32
 
 log = logging.getLogger("tripod-host")
 
@@ -155,55 +154,24 @@ def sample_families(
     return families
 
 
-def collector_address(text: str) -> str:
-    """Return the address of a collector, for argparse and for the module that installs the agent.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none; the message says why a name is refused.
-    """
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no IP address, and nobody waits for a name to be looked up: give the collector's address"
-        ) from None
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < _PORTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_PORTS - 1}")
-    return int(text)
-
-
-def _domain(text: str) -> int:
-    if not text.isdigit() or int(text) >= _DOMAINS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {_DOMAINS - 1}")
-    return int(text)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``tripod-host policy export``."""
     add_state_dir(parser)
     parser.add_argument("--pid-file", default=PID_FILE, type=path, help="noted and locked while running (%(default)s)")
-    parser.add_argument(
-        "--rate", default=RATE, type=sampling_rate, help="samples in a second of each NIC at most (%(default)s)"
-    )
-    parser.add_argument("--ipfix", type=collector_address, metavar="ADDRESS", help="collector of IPFIX by UDP")
-    parser.add_argument("--ipfix-port", default=PORT, type=_port, help="its port (%(default)s)")
-    parser.add_argument(
-        "--ipfix-domain", default=0, type=_domain, help="observation domain that this host is (%(default)s: none)"
-    )
+    export_request.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Export counters as metrics, and samples as flows to a collector, until SIGTERM or SIGINT.
 
     Raises:
+        Invalid: Something cannot be exported like that; everything at once.
         Refused: Another one holds the pid file.
     """
+    requested = export_request.from_options(options)
+    Findings(list(requested.faults())).raise_if_any(Invalid, "nothing is exported")
     end_on_request()
-    collector = Collector(options.ipfix, options.ipfix_port, options.ipfix_domain) if options.ipfix else None
+    collector = Collector(requested.collector, requested.port, requested.domain) if requested.collector else None
     with single_instance(options.pid_file, options.version):
         file = os.path.join(os.path.dirname(options.pid_file), FILE)
-        Exporter(Host(), options.state_dir, options.rate, file, collector).run()
+        Exporter(Host(), options.state_dir, requested.rate, file, collector).run()

@@ -22,6 +22,7 @@ from .._samples import packet, pcapng
 from .._samples.control import SESSION, Filter
 from .._samples.sample import DROP_REASONS, REASONS, Sample, facts
 from .daemon import end_on_request, single_instance
+from .export_request import MOST_SAMPLES
 from .policy_feeds import Feeds, assignments
 from .reapply import add_state_dir
 
@@ -29,7 +30,6 @@ PID_FILE = "/run/tripod/policy-watch.pid"
 RATE = 100  # samples in a second of each NIC
 POLL = 0.1  # seconds; the ring has room for three thousand samples
 UPDATE = 1.0  # seconds until NICs, programs and parts are looked at again
-_RATE_LIMIT = 100_000
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PROTOCOLS = {packet.ICMP: "icmp", packet.TCP: "tcp", packet.UDP: "udp", packet.ICMPV6: "icmpv6"}
@@ -49,11 +49,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def sampling_rate(text: str) -> int:
-    """Return samples in a second, for argparse."""
+def _rate(text: str) -> int:
     number = _positive(text)
-    if number > _RATE_LIMIT:
-        raise argparse.ArgumentTypeError(f"{number} samples in a second > {_RATE_LIMIT}, what a reader keeps up with")
+    if number > MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"{number} samples in a second > {MOST_SAMPLES}, what a reader keeps up with")
     return number
 
 
@@ -71,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", metavar="PART", help="only of this part, such as rule:no-snmp or list:bogons")
     parser.add_argument(
-        "--rate", type=sampling_rate, default=RATE, help="samples in a second of each NIC at most (%(default)s)"
+        "--rate", type=_rate, default=RATE, help="samples in a second of each NIC at most (%(default)s)"
     )
     parser.add_argument("--history", action="store_true", help="begin with the samples that are still there")
     parser.add_argument("--json", action="store_true", help="a JSON object on each line")
@@ -211,7 +210,10 @@ def _output(options: argparse.Namespace, held: ExitStack) -> _Lines | _Capture:
 
 def _say_lost(seen: int, lost: Mapping[str, int]) -> None:
     gone = ", ".join(f"{number} of {name}" for name, number in lost.items() if number)
-    sys.stderr.write(f"{seen} sample{'' if seen == 1 else 's'}" + (f"; {gone} found no room, or were read too late\n" if gone else "\n"))
+    sys.stderr.write(
+        f"{seen} sample{'' if seen == 1 else 's'}"
+        + (f"; {gone} found no room, or were read too late\n" if gone else "\n")
+    )
 
 
 def _json(sample: Sample) -> str:

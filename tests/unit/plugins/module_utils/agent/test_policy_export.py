@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._agent import policy_export
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent import export_request, policy_export
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.export_request import Export
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.metrics import render
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid
 from ansible_collections.tripod.baremetal.plugins.module_utils._samples.collector import Collector
 from ansible_collections.tripod.baremetal.plugins.module_utils._samples.hits import Hits
 
@@ -42,27 +44,27 @@ def test_what_a_collector_was_sent_is_counted_where_there_is_one():
 
 
 def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser = argparse.ArgumentParser()
     policy_export.add_arguments(parser)
     return parser.parse_args(words)
 
 
-def test_a_collector_is_an_address_of_either_family():
-    assert options("--ipfix", "192.0.2.1").ipfix_port == 4739
-    assert options("--ipfix", "2001:db8::1", "--ipfix-port", "2055", "--ipfix-domain", "9").ipfix_domain == 9
-    assert options().ipfix is None
-
-
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "fault"),
     [
         (("--ipfix", "collector.example.org"), "nobody waits for a name to be looked up"),
         (("--ipfix", "192.0.2.1:4739"), "no IP address"),
-        (("--ipfix-port", "0"), "no number from 1 to 65535"),
-        (("--ipfix-domain", "4294967296"), "no number from 0 to 4294967295"),
-        (("--rate", "1000000"), "1000000 samples in a second > 100000"),
+        (("--ipfix-port", "0"), "give a number from 1 to 65535"),
+        (("--ipfix-domain", "4294967296"), "give a number from 0 to 4294967295"),
+        (("--rate", "100001"), "give a number from 1 to 100000"),
     ],
 )
-def test_what_cannot_be_is_refused(words, message):
-    with pytest.raises(argparse.ArgumentError, match=message):
-        options(*words)
+def test_what_cannot_be_is_refused(words, fault):
+    with pytest.raises(Invalid, match=fault):
+        policy_export.run(options(*words))
+
+
+def test_words_on_the_command_line_are_what_was_requested():
+    requested = Export(7, "2001:db8::1", 2055, 9)
+    assert export_request.from_options(options(*requested.arguments)) == requested
+    assert export_request.from_options(options(*Export().arguments)) == Export()
