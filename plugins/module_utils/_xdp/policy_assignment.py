@@ -39,6 +39,7 @@ class Assignment:
         seed: Secret of the limits, in hexadecimal; "" where none was needed yet.
         slots: Slot of the map ``hits`` by part, such as ``list:bogons``.
         until: Seconds since 1970 at which the next entry ends; None where none does.
+        digest: Of the policy that was put in force, in hexadecimal.
     """
 
     interface: str
@@ -48,6 +49,7 @@ class Assignment:
     seed: str = ""
     slots: Mapping[str, int] = field(default_factory=dict)
     until: int | None = None
+    digest: str = ""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Assignment:
@@ -64,6 +66,7 @@ class Assignment:
             body.get("seed", ""),
             dict(body.get("slots", {})),
             body.get("until"),
+            body.get("digest", ""),
         )
 
     @property
@@ -77,6 +80,7 @@ class Assignment:
             "seed": self.seed,
             "slots": dict(self.slots),
             "until": self.until,
+            "digest": self.digest,
         }
 
     @property

@@ -36,12 +36,10 @@ class InForce:
 
     Attributes:
         bounds: ``struct policy_bounds`` of the program.
-        inner: Number of the map that holds the policy; None where the program has none.
         digest: Of what the policy was compiled from; None where it is of another ABI, or there is none.
     """
 
     bounds: Mapping[str, int]
-    inner: int | None = None
     digest: bytes | None = None
 
 
@@ -58,15 +56,19 @@ def in_force(maps: Mapping[str, Map]) -> InForce | None:
     if bounds is None:
         return None
     with bpf.map_by_id(maps[POLICY].id) as outer:
-        inner = map_in_map.held(outer)
+        return InForce(bounds, digest_of(outer))
+
+
+def digest_of(outer: int) -> bytes | None:
+    """Return the digest of the policy in an outer map; None where it is of another ABI, or there is none."""
+    inner = map_in_map.held(outer)
     if inner is None:
-        return InForce(bounds)
+        return None
     try:
         with bpf.map_by_id(inner) as descriptor:
-            header = map_in_map.begin(descriptor, HEADER.size)
+            return header_digest(map_in_map.begin(descriptor, HEADER.size))
     except FileNotFoundError:  # exchanged since it was looked up
-        return InForce(bounds)
-    return InForce(bounds, inner, header_digest(header))
+        return None
 
 
 def takes_policy(opened: BpfObject) -> bool:

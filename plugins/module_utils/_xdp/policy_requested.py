@@ -62,7 +62,8 @@ class Requested:
 
     def compiled_as(self, compiled: Compiled) -> Assignment:
         """Return the assignment once the compiled policy is in force."""
-        return replace(self.assignment, slots=dict(compiled.slots), until=compiled.next_expiry)
+        slots, digest = dict(compiled.slots), compiled.digest.hex()
+        return replace(self.assignment, slots=slots, until=compiled.next_expiry, digest=digest)
 
 
 def request(assignment: Assignment, merged: Mapping[str, Any], lists: Lists) -> Requested:
