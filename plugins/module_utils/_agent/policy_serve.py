@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             ended.set()
             clock.join(TEND)
+            _unpoint(options.socket)
     return 0
 
 
@@ -100,3 +101,10 @@ def _point(socket: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(LINK)
             os.symlink(socket, LINK)
+
+
+def _unpoint(socket: str) -> None:
+    with suppress(OSError):
+        os.unlink(socket)
+        if os.readlink(LINK) == socket:
+            os.unlink(LINK)

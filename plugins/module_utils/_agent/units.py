@@ -168,6 +168,56 @@ TasksMax=16
 WantedBy=multi-user.target
 """
 
+_POLICY = """\
+[Unit]
+Description=Change policies and bans for those who may request it
+After=tripod-apply.service tripod-watch.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+# It could not make it later, as the file system around is read-only to it.
+ExecStartPre=+mkdir -p {state_dir}
+ExecStart={command}
+Restart=always
+RestartSec=1
+RuntimeDirectory=tripod-policy tripod
+RuntimeDirectoryPreserve=yes
+StateDirectory=tripod
+
+# It writes state files, revisions, pins and the socket, and loads a program where a policy outgrows the one that runs.
+# What is not pinned is opened by its number, which takes CAP_SYS_ADMIN.
+ProtectSystem=strict
+ReadWritePaths={state_dir} -/sys/fs/bpf
+ReadOnlyPaths=/proc
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_BPF CAP_CHOWN CAP_NET_ADMIN CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_RESOURCE
+AmbientCapabilities=
+RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service bpf
+SystemCallErrorNumber=EPERM
+UMask=0022
+# A policy of a million prefixes takes half of it while it is compiled.
+MemoryMax=2G
+TasksMax=64
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -213,7 +263,10 @@ def services(
         exported: What is exported of policies.
         policy_uid: Who may change policies beside root: the number of a user, and of its group.
     """
-    supervise, watch, export = (f"{run_directory}/tripod-{name}" for name in ("keep", "watch", "export"))
+    names = ("keep", "watch", "policy", "export")
+    supervise, watch, policy, export = (f"{run_directory}/tripod-{name}" for name in names)
+    served = ("--socket", f"{policy}/policy.sock", "--pid-file", f"{policy}/policy.pid")
+    allowed = () if policy_uid is None else ("--user", str(policy_uid), "--group", str(policy_uid))
     return [
         Service("tripod-apply", ("apply", "--state-dir", state_dir), _APPLY),
         Service(
@@ -223,6 +276,14 @@ def services(
             watch,
             f"{watch}/watch.pid",
             f"{log_directory}/tripod-watch.log",
+        ),
+        Service(
+            "tripod-policy",
+            ("policy", "serve", "--state-dir", state_dir, *served, *allowed),
+            _POLICY.replace("{state_dir}", state_dir),
+            policy,
+            f"{policy}/policy.pid",
+            f"{log_directory}/tripod-policy.log",
         ),
         Service(
             "tripod-export",
