@@ -66,7 +66,7 @@ def test_templates_come_again_after_a_while_and_not_before(listener):
 def test_a_collector_that_comes_back_is_sent_templates_at_once():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
         first.bind(("127.0.0.1", 0))
-        place = first.getsockname()
+        place: tuple[str, int] = first.getsockname()
         sender = Collector(*place, 9)
         sender.send(flows(), NOW)
     # Nobody is there: the kernel says so with the next datagram.

@@ -37,7 +37,7 @@ def fields(text: str, name: str) -> list[tuple[str, int, int]]:
 
 
 def laid_out(kind: type[ctypes.Structure]) -> list[tuple[str, int, int]]:
-    return [(name, getattr(kind, name).offset, getattr(kind, name).size) for name, _type in kind._fields_]
+    return [(name, getattr(kind, name).offset, getattr(kind, name).size) for name, *_type in kind._fields_]
 
 
 def test_reasons_are_numbered_as_in_the_program():
