@@ -15,8 +15,8 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from operator import and_
+from itertools import islice, repeat
+from operator import and_, eq
 
 from .prefix import Prefix, parse_prefix
 
@@ -91,12 +91,10 @@ class Parsed:
 
     Attributes:
         prefixes: Those that are prefixes.
-        duplicates: How many of them were there before.
         faults: Place in the sequence, and what is wrong with the word there.
     """
 
     prefixes: PrefixSet
-    duplicates: int
     faults: Sequence[tuple[int, str]] = ()
 
 
@@ -128,8 +126,15 @@ def parse_prefixes(words: Sequence[str]) -> Parsed:
         v4, v6 = _numbers4(fours), _numbers6(sixes)
     except (OSError, ValueError, LookupError):
         v4, v6, faults = _one_by_one(words)
-    prefixes = PrefixSet(sorted(set(v4)), sorted(set(v6)))
-    return Parsed(prefixes, len(v4) + len(v6) - len(prefixes), faults)
+    return Parsed(PrefixSet(_once(v4), _once(v6)), faults)
+
+
+def _once(numbers: list[int]) -> list[int]:
+    """Return numbers sorted, each once."""
+    numbers.sort()
+    if any(map(eq, numbers, islice(numbers, 1, None))):
+        return list(dict.fromkeys(numbers))
+    return numbers
 
 
 def _numbers4(words: Sequence[str]) -> list[int]:

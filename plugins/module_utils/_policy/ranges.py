@@ -47,16 +47,16 @@ class AddressTables:
 
     def add4(self, flat: Ranges) -> array[int]:
         """Return the index of IPv4 addresses."""
-        index = array("I", bytes(4 << BLOCK4_BITS))
+        base, offset = flat[1][0], len(self.ranges4)
+        index = array("I", [TABLE_VALUE | base]) * (1 << 32 - BLOCK4_BITS)
         ranges: list[int] = []
-        base = len(self.ranges4)
         for first, end, found in _runs(flat, BLOCK4_BITS, 32, 16):
             if isinstance(found, int):
                 index[first:end] = array("I", [TABLE_VALUE | found]) * (end - first)
                 continue
             count = len(found)
             log = (count - 1).bit_length()
-            index[first] = log << TABLE_SHIFT | base + len(ranges)
+            index[first] = log << TABLE_SHIFT | offset + len(ranges)
             ranges += found
             ranges += found[-1:] * ((1 << log) - count)
         self.ranges4.extend(ranges)
@@ -64,32 +64,49 @@ class AddressTables:
 
     def add6(self, flat: Ranges) -> array[int]:
         """Return the pages of IPv6 addresses."""
-        pages = array("I", bytes(4 * PAGES))
-        for first, end, found in _runs(self._split(flat), BLOCK6_BITS, 64, RANGE6_BITS):
-            word = TABLE_VALUE | found if isinstance(found, int) else self._tree(found)
-            while first < end:
-                page, stop = first // PAGE, min(end, (first // PAGE + 1) * PAGE)
-                if stop - first == PAGE:
-                    pages[page] = word
-                else:
-                    if first % PAGE == 0:
-                        pages[page] = len(self.index6)
-                    # What comes in order is appended.
-                    self.index6.extend(array("I", [word]) * (stop - first))
-                first = stop
+        upper = self._split(flat)
+        base = upper[1][0]
+        pages = array("I", [TABLE_VALUE | base]) * PAGES
+        nodes: list[int] = []
+        offset = len(self.nodes6) // NODE_ENTRIES
+        unused = [[NODE_UNUSED] * (NODE_ENTRIES - count) for count in range(NODE_ENTRIES + 1)]
+        for first, end, found in _runs(upper, BLOCK6_BITS, 64, RANGE6_BITS):
+            page = first // PAGE
+            if isinstance(found, int):
+                self._fill(pages, first, end, TABLE_VALUE | found)
+                continue
+            at = pages[page]
+            if at & TABLE_VALUE:
+                at = self._page(pages, page)
+            count = len(found)
+            if count <= NODE_ENTRIES:
+                self.index6[at + first % PAGE] = 1 << NODE_SHIFT | offset + len(nodes) // NODE_ENTRIES
+                nodes += found
+                nodes += unused[count]
+            else:
+                depth, tree = _tree(found)
+                self.index6[at + first % PAGE] = depth << NODE_SHIFT | offset + len(nodes) // NODE_ENTRIES
+                nodes += tree
+        self.nodes6.extend(nodes)
         return pages
 
-    def _tree(self, entries: list[int]) -> int:
-        """Add a tree whose leaves are the entries, and return what the index says of it."""
-        first, count = len(self.nodes6) // NODE_ENTRIES, len(entries)
-        depth = 1
-        while NODE_ENTRIES**depth < count:
-            depth += 1
-        for level in range(1, depth):
-            starts = [entry >> RANGE6_BITS << RANGE6_BITS for entry in entries[:: NODE_ENTRIES ** (depth - level)]]
-            self.nodes6.extend(starts + [NODE_UNUSED] * (NODE_ENTRIES**level - len(starts)))
-        self.nodes6.extend(entries + [NODE_UNUSED] * (-count % NODE_ENTRIES))
-        return depth << NODE_SHIFT | first
+    def _fill(self, pages: array[int], first: int, end: int, word: int) -> None:
+        """Let all blocks from one to before another have one value."""
+        while first < end:
+            page, stop = first // PAGE, min(end, (first // PAGE + 1) * PAGE)
+            if stop - first == PAGE:
+                pages[page] = word
+            else:
+                at = (self._page(pages, page) if pages[page] & TABLE_VALUE else pages[page]) + first % PAGE
+                self.index6[at : at + stop - first] = array("I", [word]) * (stop - first)
+            first = stop
+
+    def _page(self, pages: array[int], page: int) -> int:
+        """Make a page of what was one value, and return where it begins."""
+        at = len(self.index6)
+        self.index6.extend(array("I", pages[page : page + 1]) * PAGE)
+        pages[page] = at
+        return at
 
     def _split(self, flat: Ranges) -> Ranges:
         """Return what the upper 64 bits decide; where the lower ones have a say, that is the number of a deep table."""
@@ -146,30 +163,51 @@ class AddressTables:
             self.tails6.frombytes(array("H", values).tobytes())
 
 
+def _tree(entries: list[int]) -> tuple[int, list[int]]:
+    """Return the depth of a tree whose leaves are the entries, and its nodes."""
+    depth = 1
+    while NODE_ENTRIES**depth < len(entries):
+        depth += 1
+    nodes: list[int] = []
+    for level in range(1, depth):
+        starts = [entry >> RANGE6_BITS << RANGE6_BITS for entry in entries[:: NODE_ENTRIES ** (depth - level)]]
+        nodes += starts + [NODE_UNUSED] * (NODE_ENTRIES**level - len(starts))
+    return depth, nodes + entries + [NODE_UNUSED] * (-len(entries) % NODE_ENTRIES)
+
+
 def _runs(flat: Ranges, bits: int, width: int, shift: int) -> Iterator[_Run]:
-    """Yield the blocks of 2^bits addresses of so many bits, those beside each other with one value together."""
+    """Yield the blocks of 2^bits addresses that are not wholly of the first value.
+
+    Args:
+        flat: Ranges.
+        bits: Of a block.
+        width: Of all addresses.
+        shift: Of an entry's start.
+    """
     within = (1 << bits) - 1
     pairs = zip(*flat)
-    _start, value = next(pairs)
+    _start, base = next(pairs)
+    value = base
     behind, block = 0, -1
     entries: list[int] = []
     for start, new in pairs:
         if new == value:
             continue
-        if start >> bits != block:
-            if entries:
-                yield block, block + 1, entries if len(entries) > 1 else value
-                behind = block + 1
-            block = start >> bits
-            if block > behind:
-                yield behind, block, value
-            low = start & within
-            entries = [value, low << shift | new] if low else [new]
-        else:
+        if start >> bits == block:
             entries.append((start & within) << shift | new)
+            value = new
+            continue
+        if entries:
+            # An entry alone is of the whole block.
+            yield block, block + 1, entries if len(entries) > 1 else value
+        block = start >> bits
+        if value != base and block > behind:
+            yield behind, block, value
+        behind = block + 1
+        low = start & within
+        entries = [value, low << shift | new] if low else [new]
         value = new
     if entries:
         yield block, block + 1, entries if len(entries) > 1 else value
-        behind = block + 1
-    if behind < 1 << width - bits:
+    if value != base:
         yield behind, 1 << width - bits, value

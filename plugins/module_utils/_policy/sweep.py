@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, repeat
+from operator import add, and_
 
 from .prefix_set import Family
 
@@ -38,16 +40,19 @@ def flatten(family: Family, labels: Mapping[int, int], step: Callable[[int, int]
         labels: By number of the prefix.
         step: From the state around a prefix and its label to the state in it.
     """
-    shift = family.shift
-    lengths = (1 << shift) - 1
+    numbers = sorted(labels)
+    firsts = [number >> family.shift for number in numbers]
     sizes = [1 << (family.width - length) for length in range(family.width + 1)]
+    lengths = map(and_, numbers, repeat((1 << family.shift) - 1))
+    ends = map(add, firsts, map(sizes.__getitem__, lengths))
+    top = 1 << family.width
     steps: dict[tuple[int, int], int] = {}
     starts, states = [0], [0]
     # Of the prefix that we are in, and of those around it.
-    end, state = 1 << family.width, 0
+    end, state = top + 1, 0
     around: list[tuple[int, int]] = []
-    for number in sorted(labels):
-        start = number >> shift
+    prefixes = zip(firsts, ends, [*firsts[1:], top], map(labels.__getitem__, numbers))
+    for start, behind, following, one in chain(prefixes, [(top, top, top, 0)]):
         while start >= end:
             left = end
             end, state = around.pop()
@@ -56,25 +61,22 @@ def flatten(family: Family, labels: Mapping[int, int], step: Callable[[int, int]
             else:
                 starts.append(left)
                 states.append(state)
-        around.append((end, state))
-        way = (state, labels[number])
-        if way not in steps:
-            steps[way] = step(*way)
-        state = steps[way]
-        end = start + sizes[number & lengths]
+        if start == top:
+            break
+        way = (state, one)
+        inside = steps[way] if way in steps else steps.setdefault(way, step(*way))
         if starts[-1] == start:
-            states[-1] = state
+            states[-1] = inside
         else:
             starts.append(start)
+            states.append(inside)
+        if following >= behind:
+            # It holds no other, as most.
+            starts.append(behind)
             states.append(state)
-    while around:
-        left = end
-        end, state = around.pop()
-        if left == 1 << family.width:
-            break
-        if starts[-1] == left:
-            states[-1] = state
         else:
-            starts.append(left)
-            states.append(state)
+            around.append((end, state))
+            end, state = behind, inside
+    if starts[-1] == top:
+        del starts[-1], states[-1]
     return starts, states
