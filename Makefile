@@ -71,6 +71,7 @@ vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot N
 docs: ## Write the roles' READMEs from their specifications, and build the documents' site into build/docs/
 	@$(PYTHON) -m tools.bootstrap --test
 	@.venv/bin/python -m tools.role_docs
+	@.venv/bin/python -m tools.schemas
 	@.venv/bin/python -m tools.pages
 
 requirements: ## Pin what flask-backend's image installs (ARGS=--upgrade for the newest of all)

@@ -30,9 +30,10 @@ from .policy_errors import Missing
 from .policy_feeds import assignments
 from .policy_history import DIRECTORY as HISTORY
 from .policy_history import History, compare, digest
-from .policy_protocol import ENTRIES_SHOWN, Request
+from .policy_protocol import Request
 from .policy_server import Peer
 
+ENTRIES_SHOWN = 1000  # of each list of a policy, to those who only look
 _FRESH = 3600.0  # seconds in which a file of entries may be there before the document that names it
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
