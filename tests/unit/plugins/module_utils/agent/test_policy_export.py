@@ -56,7 +56,7 @@ def options(*words: str) -> argparse.Namespace:
         (("--ipfix", "192.0.2.1:4739"), "no IP address"),
         (("--ipfix-port", "0"), "give a number from 1 to 65535"),
         (("--ipfix-domain", "4294967296"), "give a number from 0 to 4294967295"),
-        (("--rate", "100001"), "give a number from 1 to 100000"),
+        (("--rate", "20001"), "give a number from 1 to 20000"),
     ],
 )
 def test_what_cannot_be_is_refused(words, fault):
