@@ -154,13 +154,13 @@ class XdpMap:
 
 
 def refuse(desired: Policy, state: Tables) -> None:
-    """Raise where a prefix is another owner's, or another policy judges the interface.
+    """Raise where a prefix is another owner's, or some are to be changed in a policy that does not judge the interface.
 
     Raises:
         Refused: Every reason at once.
     """
     findings = Findings()
-    if state.judged_by not in ("", desired.name):
+    if desired.mode != "exact" and state.judged_by not in ("", desired.name):
         findings.add(
             f"{desired.interface} is judged by policy {state.judged_by}: add the prefixes to a list of that, with "
             "xdp_policy"

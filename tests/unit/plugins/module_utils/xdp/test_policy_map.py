@@ -97,11 +97,13 @@ def test_counts_are_of_entries_alone():
     assert counts(changes) == {"added": 1, "removed": 1, "modified": 2}
 
 
-def test_an_interface_that_another_policy_judges_is_refused():
-    desired = policy({"10.0.0.0/8": "drop"})
+@pytest.mark.parametrize("mode", ["present", "absent"])
+def test_a_few_entries_of_an_interface_that_another_policy_judges_are_refused(mode):
+    desired = policy({"10.0.0.0/8": "drop"}, mode)
     refuse(desired, replace(tables(HELD), judged_by="nic-ens1"))
     with pytest.raises(Refused, match="ens1 is judged by policy edge: add the prefixes to a list of that"):
         refuse(desired, replace(tables(HELD), judged_by="edge"))
+    refuse(replace(desired, mode="exact"), replace(tables(HELD), judged_by="edge"))
 
 
 @pytest.mark.parametrize(
