@@ -42,7 +42,9 @@ options:
 EXAMPLES = r"""
 - name: See who is judged by what
   ansible.builtin.debug:
-    msg: "{{ [{'name': 'ens1', 'policy': 'edge'}] | tripod.baremetal.policy_interfaces({'edge': {}}, '/etc/tripod/lists') }}"
+    msg: "{{ interfaces | tripod.baremetal.policy_interfaces({'edge': {}}, '/etc/tripod/lists') }}"
+  vars:
+    interfaces: [{name: ens1, policy: edge}]
 """
 
 RETURN = r"""

@@ -12,10 +12,10 @@ from typing import Any
 
 from .._core.converge import CoreError
 from .._core.findings import ERROR, WARNING, Finding
-from .._policy import rates
 from .._policy.compiler import Compiled, compile_policy
 from .._policy.model import Match, Policy
 from .._policy.prefix import parse_prefix
+from .._policy.rates import too_fine
 from .._policy.request import parse
 from .._xdp import policy_documents
 from .._xdp.policy_lists import digest
@@ -90,9 +90,8 @@ def check_policies(policies: Mapping[str, Any], hz: int, peer: str = "", port: i
             for reason in error.facts.get("reasons") or [str(error)]:
                 yield Finding(ERROR, f"{_SUBJECT} {name}", reason, "a valid policy", "correct it in xdp_policies")
             continue
-        for limit in policy.limits:
-            for reason in rates.faults(limit, hz):
-                yield Finding(ERROR, f"{_SUBJECT} {name}", reason, "what its clock can keep", "correct the limit")
+        for reason in too_fine(policy.limits, hz):
+            yield Finding(ERROR, f"{_SUBJECT} {name}", reason, "what its clock can keep", "correct the limit")
         if peer and not _trusts(policy, peer, port):
             yield Finding(
                 WARNING,
