@@ -111,10 +111,10 @@ def to_number(prefix: Prefix) -> int:
 
 def gather(prefixes: Iterable[Prefix]) -> PrefixSet:
     """Return prefixes as a set."""
-    v4, v6 = set(), set()
+    numbers: dict[int, set[int]] = {4: set(), 6: set()}
     for prefix in prefixes:
-        (v4 if prefix.version == 4 else v6).add(to_number(prefix))
-    return PrefixSet(sorted(v4), sorted(v6))
+        numbers[prefix.version].add(to_number(prefix))
+    return PrefixSet(sorted(numbers[4]), sorted(numbers[6]))
 
 
 def parse_prefixes(words: Sequence[str]) -> Parsed:

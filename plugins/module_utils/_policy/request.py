@@ -151,7 +151,7 @@ class _Request:
         prefixes, expiring = self._entries(place, part.get("prefixes", ()))
         text = None
         if "file" in part:
-            digest = part.get("sha256")
+            digest = part.get("sha256", "")
             if digest in self._texts:
                 text = Text(f"{place} file {part['file']}", digest, self._texts)
             else:
@@ -338,10 +338,10 @@ def _limit_faults(policy: Policy, named: Collection[str]) -> Iterator[str]:
                 f"{place}: limit {limit} is per service, and this is none: give the limit per: source or global, or "
                 "name another"
             )
-    for limit in policy.limits:
-        if limit.name not in named and not limit.every_packet:
+    for one in policy.limits:
+        if one.name not in named and not one.every_packet:
             yield (
-                f"{limit.place}: nothing names it: name it in a list, rule or service, give it every_packet: true, or "
+                f"{one.place}: nothing names it: name it in a list, rule or service, give it every_packet: true, or "
                 "leave it out"
             )
     every_packet = [one.name for one in policy.limits if one.every_packet]

@@ -130,7 +130,7 @@ def _values(packet: Packet) -> dict[str, int]:
     behind = C["IN_LATER_FRAGMENT"] if packet.fragment == LATER else C["WITHOUT"]
     icmp = None if packet.icmp_type is None else packet.icmp_type + (256 if packet.protocol == ICMPV6 else 0)
     return {
-        "protocol": packet.protocol,
+        "protocol": packet.protocol or 0,
         "fragment": (None, FIRST, LATER).index(packet.fragment),
         "tcp_flags": 256 + behind if packet.tcp_flags is None else packet.tcp_flags,
         "icmp_type": 512 + behind if icmp is None else icmp,
