@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 
 from .._core import state_store
 from .._core.system import Host
 from .._linux.clock import hz
 from .._samples.control import Filter
-from .._samples.feed import Feed
+from .._samples.feed import Feed, history
 from .._samples.sample import Sample
 from .._xdp import policy_assignment
 from .._xdp.policy_assignment import Assignment
@@ -34,6 +35,28 @@ def assignments(host: Host, directory: str = state_store.DIRECTORY) -> dict[str,
             if one is not None:
                 found[one.interface] = one
     return found
+
+
+def recent(host: Host, seconds: float, directory: str = state_store.DIRECTORY) -> list[Sample]:
+    """Return the samples of the last seconds of all NICs, in the order of their time; whoever took them still has them.
+
+    Args:
+        host: The machine.
+        seconds: How far to look back; the ring buffers hold 3,120 samples each, and less where nobody drains them.
+        directory: Where the state files are.
+    """
+    since = time.time_ns() - int(seconds * 10**9)
+    found: list[Sample] = []
+    for name, one in assignments(host, directory).items():
+        try:
+            found += history(name, _maps(one), {slot: part for part, slot in one.slots.items()})
+        except (OSError, ValueError) as error:  # not attached at this moment
+            log.warning("%s gives no samples: %s", name, error)
+    return sorted((one for one in found if one.time >= since), key=lambda one: one.time)
+
+
+def _maps(one: Assignment) -> str:
+    return f"{pin_directory(one.pin_root, one.interface)}/maps"
 
 
 class Feeds:
@@ -95,8 +118,7 @@ class Feeds:
                 self._report(name, str(error))
 
     def _open(self, one: Assignment) -> None:
-        maps = f"{pin_directory(one.pin_root, one.interface)}/maps"
-        feed = Feed(one.interface, maps, self._tap, self._history)
+        feed = Feed(one.interface, _maps(one), self._tap, self._history)
         self._feeds[one.interface] = feed
         self._lost_before[one.interface] = feed.tap.lost
         self._report(one.interface, "")

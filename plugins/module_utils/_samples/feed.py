@@ -65,9 +65,7 @@ class Feed:
         Raises:
             ValueError: The ring buffer is another release's.
         """
-        records = self._ring.read()
-        offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        found = [parse(record, self.interface, self.parts, offset) for record in records]
+        found = _read(self._ring, self.interface, self.parts)
         everything, self._everything = self._everything, False
         return [sample for sample, taps in found if everything or taps & self._bit]
 
@@ -90,3 +88,25 @@ class Feed:
         self.tap.close_off()
         self.tap.close()
         self._ring.close()
+
+
+def history(interface: str, maps: str, parts: Mapping[int, str]) -> list[Sample]:
+    """Return the samples that are still there, whoever took them, the oldest first, and have none taken for this.
+
+    Args:
+        interface: The NIC's name.
+        maps: Directory of its pinned maps.
+        parts: What has which slot.
+
+    Raises:
+        OSError: Nothing is pinned there, or it may not be opened.
+        ValueError: The ring buffer is another release's.
+    """
+    with bpf.pinned(f"{maps}/{RING}") as descriptor, RingBuffer(descriptor, SIZE, history=True) as ring:
+        return [sample for sample, _taps in _read(ring, interface, parts)]
+
+
+def _read(ring: RingBuffer, interface: str, parts: Mapping[int, str]) -> list[tuple[Sample, int]]:
+    records = ring.read()
+    offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    return [parse(record, interface, parts, offset) for record in records]
