@@ -44,6 +44,7 @@ def test_the_engine_holds_nothing_of_ours(listing):
         "/run/tripod-keep",
         "/run/tripod-watch",
         "/run/tripod-policy",
+        "/run/tripod-export",
         str(PINS),
         f"/run/netns/{NETNS}",
         f"/sys/class/net/{NIC}",
