@@ -109,7 +109,11 @@ _later = _choice(
     "skip",
 )
 _flags = _array("TCP flags.", {"type": "string", "enum": list(TCP_FLAGS)}, len(TCP_FLAGS))
-_side = _some("Prefixes, or names of lists; several match any.", _prefix, limit=MAX_SIDES)
+_side = _some(
+    "A prefix or the name of a list; several match any.",
+    {"type": "string", "minLength": 1, "maxLength": 64},
+    limit=MAX_SIDES,
+)
 _amount = _one(
     "A number of packets or bytes; k, M and G are thousands of their kind.",
     anyOf=[{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _AMOUNT}],
@@ -199,7 +203,7 @@ SERVICE = _object(
     comment=_comment,
 )
 POLICY = _object(
-    "How packets are judged: trusted, lists, rules, limits, services, default, in this order.",
+    "How packets are judged: trusted, lists, rules, limits, services, default, in order.",
     trusted=_array("What must never be cut.", TRUSTED, MAX_PREFIXES),
     lists=_array("Sets of prefixes.", LIST, MAX_LISTS),
     rules=_array("Rules, in order.", RULE, MAX_RULES),

@@ -38,6 +38,10 @@ class Reading:
         """Return the source_result of an address."""
         return self.results[self._value("source", ip_address(address))]
 
+    def index6_of(self, address: str) -> int:
+        """Return what the index says of an IPv6 source."""
+        return self._entry6("source", int(IPv6Address(address)))
+
     def parts(self, packet: Packet) -> dict[str, list[int]]:
         """Return the numbers of the rules, services and flows that match a whole packet."""
         values = _values(packet)
@@ -80,9 +84,7 @@ class Reading:
                 return found & 0xFFFF
             first, count = _first_and_count(found)
             return _last(self._ranges4[first : first + count], number & 0xFFFF, 16)
-        found = getattr(self.policy, f"{side}6_pages")[number >> 122]
-        if not found & C["TABLE_VALUE"]:
-            found = self._index6[found + (number >> 106 & 0xFFFF)]
+        found = self._entry6(side, number)
         if found & C["TABLE_VALUE"]:
             value = found & (1 << C["RANGE6_BITS"]) - 1
         else:
@@ -96,6 +98,10 @@ class Reading:
         values = (ctypes.c_uint16 * count).from_buffer_copy(self._data, self._bounds["tails6"] + 8 * (first + count))
         # Of equal starts the last one counts; they have one value.
         return values[max(at for at, start in enumerate(starts) if start <= number & (1 << 64) - 1)]
+
+    def _entry6(self, side: str, number: int) -> int:
+        found = getattr(self.policy, f"{side}6_pages")[number >> 122]
+        return found if found & C["TABLE_VALUE"] else self._index6[found + (number >> 106 & 0xFFFF)]
 
     def _in_tree(self, found: int, key: int) -> int:
         first, depth = found & (1 << C["NODE_SHIFT"]) - 1, found >> C["NODE_SHIFT"]
