@@ -99,8 +99,9 @@ class Changes:
             guard = _Arming(self._host, desired, wish)
             done = converge(resource, desired, self._host, wish.dry_run, guard)
             warnings += resource.warnings
-            if done.changed and not wish.dry_run:
-                before = history.record(time.time(), owner=wish.owner, by=wish.by, name=wish.name, why=wish.why)
+            if history.in_force() != before.files:
+                noted = {"owner": wish.owner, "by": wish.by, "name": wish.name, "why": wish.why}
+                before = history.record(time.time(), requested=True, **noted)
         return {
             "changed": done.changed,
             "revision": before.number,

@@ -121,11 +121,15 @@ class History:
                 found[one.number] = REVERTED if one.reverted or later else SUPERSEDED
         return found
 
-    def record(self, now: float, *, owner: str = "", by: str = "", name: str = "", why: str = "") -> Revision:
-        """Note what the files on the host are, unless that is the current revision already.
+    def record(
+        self, now: float, *, requested: bool = False, owner: str = "", by: str = "", name: str = "", why: str = ""
+    ) -> Revision:
+        """Note what the files on the host are, and return the revision that is in force.
 
         Args:
             now: Seconds since the epoch.
+            requested: Whether it is a new revision though there was the same before; else that one is in force again,
+                as after a guard, and what came after it was reverted.
             owner: Whose document was changed.
             by: Who requested it.
             name: A name for it.
@@ -134,7 +138,7 @@ class History:
         revisions, texts = self.revisions(), self._texts()
         files = {one: _sha256(text) for one, text in texts.items()}
         current = self.current(revisions)
-        if current:
+        if current and not requested:
             self._forsake([one.number for one in revisions if one.number > current.number and not one.reverted])
             return current
         before = next((one for one in reversed(revisions) if not one.reverted), None)

@@ -24,7 +24,7 @@ def history(host):
 
 def put(host, history, *names, owner="api", **words):
     policy_documents.store(host, "edge", owner, rules(*names))
-    return history.record(1000.0, owner=owner, **words)
+    return history.record(1000.0, requested=True, owner=owner, **words)
 
 
 def test_who_when_why_and_what_are_kept(host, history):
@@ -46,6 +46,14 @@ def test_what_is_in_force_already_is_no_new_revision(host, history):
     first = put(host, history, "a", by="alice")
     assert history.record(2000.0, by="bob") == first
     assert len(history.revisions()) == 1
+
+
+def test_what_was_before_is_a_new_revision_when_it_is_requested_again(host, history):
+    for name in "aba":
+        made = put(host, history, name)
+    assert made.number == history.current().number == 3
+    assert history.states(pending=False) == {1: "superseded", 2: "superseded", 3: "current"}
+    assert list(made.summary) == ["api: rule b: removed", "api: rule a: new (action drop)"]
 
 
 def test_what_changed_without_a_word_is_found(host, history):
