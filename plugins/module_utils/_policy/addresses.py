@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from .layout import SOURCE_RESULT
+from .layout import SOURCE_RESULT, refuse_more
 from .parts import Sets
 from .prefix_set import V4, V6, PrefixSet
 from .ranges import AddressTables
@@ -55,8 +55,12 @@ def add_sources(
         observed: Numbers of the lists in observe mode.
         regardless: Parts that match from anywhere.
         sets: Where sets are numbered.
+
+    Raises:
+        Impossible: There are more kinds of sources, or sets, than numbers for them.
     """
     flat4, flat6, said = _flatten(groups, Source(), _beside, _within)
+    refuse_more("results", len(said))
     used: dict[int, None] = {}
     packed = []
     for one in said:

@@ -127,6 +127,17 @@ def header_digest(header: bytes) -> bytes | None:
     return others[-RULE_WORDS - 1] if abi == POLICY_ABI else None
 
 
+def refuse_more(name: str, count: int) -> None:
+    """Raise where a table cannot have so many elements.
+
+    Raises:
+        Impossible: The message names the limit and the way out.
+    """
+    if count > TABLES[name].most:
+        words = _WAYS_OUT.get(name, "give fewer prefixes")
+        raise Impossible(f"the policy needs {count} elements of {name} > the limit {TABLES[name].most}: {words}")
+
+
 def bounds_for(counts: Mapping[str, int], former: Bounds | None = None) -> dict[str, int]:
     """Return ``struct policy_bounds`` with room for tables of so many elements, and a quarter more.
 
@@ -139,10 +150,8 @@ def bounds_for(counts: Mapping[str, int], former: Bounds | None = None) -> dict[
     Raises:
         Impossible: A table has more elements than its indices can tell apart.
     """
-    for name, table in TABLES.items():
-        if counts[name] > table.most:
-            words = _WAYS_OUT.get(name, "give fewer prefixes")
-            raise Impossible(f"the policy needs {counts[name]} elements of {name} > the limit {table.most}: {words}")
+    for name in TABLES:
+        refuse_more(name, counts[name])
     if former is not None and all(counts[name] <= former[f"{name}_count"] for name in TABLES):
         return dict(former)
     bounds = {"size": 0}

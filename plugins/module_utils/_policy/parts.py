@@ -23,6 +23,7 @@ from .layout import (
     SET_RESERVED,
     SET_WORDS,
     VALUES,
+    refuse_more,
 )
 from .model import Match, Range
 
@@ -60,8 +61,13 @@ class Sets:
         self._numbers: dict[int, int] = {}
 
     def number(self, one: int) -> int:
-        """Return the number of a set."""
+        """Return the number of a set.
+
+        Raises:
+            Impossible: There are more sets than numbers for them.
+        """
         if one not in self._numbers:
+            refuse_more("sets", len(self.sets) + 1)
             self._numbers[one] = len(self.sets)
             self.sets.append(one)
         return self._numbers[one]
