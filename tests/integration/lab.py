@@ -25,6 +25,10 @@ REASONS = (
     *("service_pass", "service_drop", "ban", "syn_cookie", "afxdp", "default"),
 )
 REASON_SLOTS = 16
+MAPS = (
+    *("bans", "buckets", "control", "counters", "extensions", "hits", "policy", "rodata", "samples", "sources"),
+    *("trace", "xsks"),
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

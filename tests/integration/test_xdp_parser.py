@@ -166,19 +166,19 @@ def test_a_packet_without_a_rule_passes_and_tells_why(twin, frame, reason, expec
 @pytest.mark.parametrize(
     ("frame", "verdict", "reason", "length", "owner"),
     [
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1")), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10")), "pass", "acl_pass", 29, 2),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.9")), "drop", "acl_drop", 32, 1),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1")), "drop", "list_drop", 24, 1),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10")), "pass", "list_pass", 29, 2),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.9")), "drop", "list_drop", 32, 1),
         (f.ethernet(f.IPV4, f.ipv4("203.0.112.255")), "pass", "no_rule", 0, 0),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1")), "drop", "acl_drop", 48, 2),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:1::1")), "pass", "acl_pass", 64, 1),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1")), "drop", "list_drop", 48, 2),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:1::1")), "pass", "list_pass", 64, 1),
         (f.ethernet(f.IPV6, f.ipv6("2001:db8:bae::1")), "pass", "no_rule", 0, 0),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.QINQ, f.VLAN)), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.VLAN,) * 3), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1"), (f.QINQ,) * 60), "drop", "acl_drop", 48, 2),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.QINQ, f.VLAN)), "drop", "list_drop", 24, 1),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.VLAN,) * 3), "drop", "list_drop", 24, 1),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1"), (f.QINQ,) * 60), "drop", "list_drop", 48, 2),
         # A blocked source does not get through by being odd.
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1", b"\0")), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1", NEVER_ENDING, f.DESTINATION)), "drop", "acl_drop", 48, 2),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1", b"\0")), "drop", "list_drop", 24, 1),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1", NEVER_ENDING, f.DESTINATION)), "drop", "list_drop", 48, 2),
         # Nor does a pass rule turn a broken packet into a whole one.
         (f.ethernet(f.IPV4, f.ipv4("203.0.113.10", b"\0")), "pass", "malformed", 29, 2),
     ],
@@ -195,7 +195,7 @@ def test_the_longest_prefix_decides(twin, frame, verdict, reason, length, owner)
 
 def test_a_mapped_source_is_told_as_the_address_that_its_rule_speaks_of(twin):
     reported = twin.run(f.ethernet(f.IPV6, f.ipv6("::ffff:203.0.113.9")))
-    assert (reported["verdict"], reported["reason"], reported["prefix_len"]) == ("drop", "acl_drop", 32)
+    assert (reported["verdict"], reported["reason"], reported["prefix_len"]) == ("drop", "list_drop", 32)
     assert (reported["family"], reported["source"], reported["network_offset"]) == (4, "203.0.113.9", 14)
 
 

@@ -302,7 +302,9 @@ def attach(cable, xdp_object, pin_root, tmp_path) -> Callable[[str], None]:
         )
         converge(XdpProgram(desired), desired, Host())
         entries = [{"prefix": source, "action": "drop"} for source in BLOCKED.values()]
-        policy = Policy(cable.nic, entries=parse_entries(entries), pin_root=str(pin_root))
+        policy = Policy(
+            cable.nic, entries=parse_entries(entries), pin_root=str(pin_root), state_directory=str(tmp_path)
+        )
         converge(XdpMap(policy), policy, Host())
 
     return run

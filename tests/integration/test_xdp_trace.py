@@ -19,14 +19,19 @@ from tests.integration import frames, lab
 
 @pytest.mark.parametrize(
     ("source", "verdict", "reason", "length"),
-    [("203.0.113.1", "drop", "acl_drop", 24), ("192.0.2.1", "pass", "no_rule", 0)],
+    [("203.0.113.1", "drop", "list_drop", 24), ("192.0.2.1", "pass", "no_rule", 0)],
 )
 def test_the_twin_answers_for_the_attached_program(
     cable, xdp_object, pin_root, tmp_path, source, verdict, reason, length
 ):
     desired = Desired(cable.nic, object=str(xdp_object), pin_root=str(pin_root), state_directory=str(tmp_path))
     attached = facts(converge(XdpProgram(desired), desired, Host()).state)
-    policy = Policy(cable.nic, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=str(pin_root))
+    policy = Policy(
+        cable.nic,
+        entries={parse_prefix("203.0.113.0/24"): "drop"},
+        pin_root=str(pin_root),
+        state_directory=str(tmp_path),
+    )
     converge(XdpMap(policy), policy, Host())
 
     counters = Path(desired.pins, "maps", "counters")

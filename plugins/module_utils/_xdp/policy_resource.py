@@ -118,12 +118,15 @@ class XdpPolicy:
     def plan(self, desired: Requested, state: PolicyState) -> list[Change]:
         """Return the parts that differ, and the state file where it names another policy."""
         current, interface = _current(desired, state.assignment), desired.assignment.interface
-        changes = []
+        changes: list[Change] = []
         if state.running.digest != current.digest:
             changes = changes_of(interface, state.merged or {}, desired.merged)
             if not changes:
                 before = state.running.digest and state.running.digest.hex()[:_SHOWN]
                 changes = [Change((interface, "policy", "in force"), before, current.digest.hex()[:_SHOWN])]
+        elif state.assignment and state.assignment.digest != current.digest.hex():
+            # Who put it in force was killed before the slots of its parts were saved.
+            changes = [Change((interface, "policy", "saved"), None, current.digest.hex()[:_SHOWN])]
         named = state.assignment.policy if state.assignment else ""
         if named != current.assignment.policy:
             changes.append(Change((interface, "policy", "name"), named or None, current.assignment.policy or None))
