@@ -186,7 +186,7 @@ def test_all_parts_that_there_may_be_fit():
 
 def test_more_kinds_of_sources_than_numbers_for_them_are_refused():
     # 66,000 addresses, each named by another pair of rules.
-    names = {bit: [] for bit in range(1024)}
+    names: dict[int, list[str]] = {bit: [] for bit in range(1024)}
     pairs = ((one, other) for one in range(1024) for other in range(one))
     for number, pair in enumerate(islice(pairs, 66_000)):
         for one in pair:

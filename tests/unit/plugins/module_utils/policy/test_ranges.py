@@ -89,7 +89,7 @@ def test_many_prefixes_close_to_each_other(seed):
         4: (random.choice((0, 10 << 24, 255 << 24)), 32, (8, 32), random.choice((8, 16, 24))),
         6: (random.choice((0, 0x20010DB8 << 96, 0xFF << 120)), 128, (8, 128), random.choice((20, 60, 90, 120))),
     }
-    lists = [[], [], []]
+    lists: list[list[str]] = [[], [], []]
     changes: dict[int, set[int]] = {4: {0}, 6: {0}}
     for family, (base, width, (shortest, longest), spread) in kinds.items():
         for _prefix in range(400):
