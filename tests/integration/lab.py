@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
 CLONE_NEWNET = 0x40000000
@@ -148,28 +149,6 @@ def read_counters(pin: Path) -> dict[tuple[str, str], int]:
                 if packets:
                     found[verdict_name, reason_name] = packets
     return found
-
-
-class RunOptions(ctypes.Structure):
-    """``struct bpf_test_run_opts`` of libbpf."""
-
-    _fields_ = [
-        ("sz", ctypes.c_size_t),
-        ("data_in", ctypes.c_char_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_void_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    ]
 
 
 def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int:

@@ -131,6 +131,23 @@ class BpfObject:
         types, place = self._types(), self.constants().get(constant)
         return types.fields(place.type) if types and place else {}
 
+    def value_fields(self, name: str) -> dict[str, Place]:
+        """Return the fields of a map's values, by name; none where they are no struct, or it is not known."""
+        types, number = self._types(), library().bpf_map__btf_value_type_id(self._maps[name])
+        return types.fields(number) if types and number else {}
+
+    def struct_fields(self, name: str) -> dict[str, Place]:
+        """Return the fields of a struct that the object knows, by name; none where there is no such struct."""
+        types = self._types()
+        number = types.number("struct", name) if types else None
+        return types.fields(number) if types and number is not None else {}
+
+    def enumerators(self, name: str) -> dict[str, int]:
+        """Return the values of an enum that the object knows, by name; none where there is no such enum."""
+        types = self._types()
+        number = types.number("enum", name) if types else None
+        return types.enumerators(number) if types and number is not None else {}
+
     def set_constants(self, values: Mapping[str, bytes]) -> None:
         """Set constants, which the verifier knows; to be called before ``load``.
 

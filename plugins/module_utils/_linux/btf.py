@@ -116,6 +116,20 @@ class Btf:
             for name, kind, offset in _TYPE.iter_unpack(one.rest)
         }
 
+    def number(self, kind: str, name: str) -> int | None:
+        """Return the number of a type by its name; None where there is none.
+
+        Args:
+            kind: ``struct`` or ``enum``.
+            name: Of the type.
+        """
+        kinds = {"struct": (_STRUCT,), "enum": (_ENUM, _ENUM64)}[kind]
+        return next((at for at, one in enumerate(self._types) if one.kind in kinds and one.name == name), None)
+
+    def enumerators(self, number: int) -> dict[str, int]:
+        """Return the names of an enum's values."""
+        return {self._name(name): value for name, value in _values(self._plain(number))}
+
     def name(self, number: int) -> str:
         """Return the name of a type, or of a section.
 
@@ -199,12 +213,15 @@ class Btf:
         return f"{word} {one.name}({one.size}){{{'; '.join(members)}}}"
 
     def _enum(self, one: _Type) -> str:
-        if one.kind == _ENUM:
-            values = list(struct.iter_unpack("Ii", one.rest))
-        else:
-            values = [(name, low | high << 32) for name, low, high in struct.iter_unpack("III", one.rest)]
-        members = ", ".join(f"{self._name(name)}={value}" for name, value in values)
+        members = ", ".join(f"{self._name(name)}={value}" for name, value in _values(one))
         return f"enum {one.name}({one.size}){{{members}}}"
+
+
+def _values(one: _Type) -> list[tuple[int, int]]:
+    """Return the values of an enum, each with where its name is."""
+    if one.kind == _ENUM:
+        return list(struct.iter_unpack("Ii", one.rest))
+    return [(name, low | high << 32) for name, low, high in struct.iter_unpack("III", one.rest)]
 
 
 def unpack(content: bytes, fields: Mapping[str, Place]) -> dict[str, int]:

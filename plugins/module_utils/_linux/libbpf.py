@@ -58,6 +58,7 @@ _SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_obj_get": (_INT, (_TEXT,)),
     "bpf_obj_get_info_by_fd": (_INT, (_INT, _POINTER, _POINTER)),
     "bpf_prog_load": (_INT, (_INT, _TEXT, _TEXT, _TEXT, ctypes.c_size_t, _POINTER)),
+    "bpf_prog_test_run_opts": (_INT, (_INT, _POINTER)),
     "bpf_prog_get_fd_by_id": (_INT, (_UINT,)),
     "bpf_map_get_fd_by_id": (_INT, (_UINT,)),
     "bpf_btf_get_fd_by_id": (_INT, (_UINT,)),
