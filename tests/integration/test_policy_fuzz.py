@@ -58,7 +58,6 @@ class Judges:
     def __init__(self, content: bytes, program: str) -> None:
         self._content, self._program = content, program
         self._loaded: Loaded | None = None
-        self._policies = 0
 
     def __enter__(self) -> Judges:
         return self
@@ -69,11 +68,8 @@ class Judges:
 
     def under(self, setting: Setting) -> tuple[Loaded, Compiled]:
         """Return the program under a policy, with nothing counted and charged."""
-        self._policies += 1
-        # A seed of its own, so that its buckets are not those of policies before it.
-        seed = self._policies.to_bytes(16, "big")
         bounds = self._loaded.bounds if self._loaded else None
-        compiled = compile_policy(parse(setting.policy), hz=HZ, seed=seed, bounds=bounds)
+        compiled = compile_policy(parse(setting.policy), hz=HZ, seed=bytes(16), bounds=bounds)
         if self._loaded is None or dict(compiled.bounds) != self._loaded.bounds:
             self.__exit__()
             self._loaded = Loaded(self._content, compiled, self._program)
@@ -191,6 +187,8 @@ def smaller(setting: Setting) -> Iterator[Setting]:
         for place, one in enumerate(value):
             yield Setting({**without, key: value[:place] + value[place + 1 :]}, setting.bans, setting.frames)
             for field, held in one.items():
+                if field == "burst":  # a limit without has another, and that is another difference
+                    continue
                 others = [{name: each for name, each in one.items() if name != field}]
                 if isinstance(held, list) and len(held) > 1:
                     others += [{**one, field: held[:at] + held[at + 1 :]} for at in range(len(held))]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MULTIPLES = {"k": 10**3, "M": 10**6, "G": 10**9}
+# What may come at once where a second's worth is less: a packet, the longest frame.
+LEAST = {"packets": 1, "bytes": 65536}
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -54,9 +56,12 @@ class Limit:
         for unit in ("packets", "bytes"):
             if unit in options:
                 each = rate(options[unit])
-                given = options.get("burst", each)
-                burst = given.get(unit, each) if isinstance(given, Mapping) else given
-                self._rates.append((each, burst if isinstance(burst, float) else amount(burst), unit == "bytes"))
+                burst = options.get("burst")
+                if isinstance(burst, Mapping):
+                    burst = burst.get(unit)
+                if burst is None:
+                    burst = max(int(each), LEAST[unit])
+                self._rates.append((each, amount(burst), unit == "bytes"))
         self._buckets: dict[tuple[Any, ...], list[Bucket]] = {}
 
     def ask(self, family: int, source: int, service: str | None, length: int, now: float) -> list[bool]:

@@ -70,14 +70,21 @@ class Policies:
     def _perhaps(self, likely: float) -> bool:
         return self._random.random() < likely
 
-    def _address(self) -> str:
+    def _address(self, spread: float = 0.1) -> str:
+        """Return an anchor, or an address near one.
+
+        Args:
+            spread: How likely its low bits are others, however many.
+        """
         family, address = self._random.choice(self._anchors)
         if self._perhaps(0.3):
             address ^= 1 << self._random.randrange(_SIZES[family])
+        if self._perhaps(spread):
+            address ^= self._random.getrandbits(self._random.randint(1, _SIZES[family]))
         return str(ipaddress.IPv4Address(address) if family == 4 else ipaddress.IPv6Address(address))
 
-    def _prefix(self) -> str:
-        address = self._address()
+    def _prefix(self, spread: float = 0.1) -> str:
+        address = self._address(spread)
         family, size = (6, 128) if ":" in address else (4, 32)
         length = self._random.choice(_SEAMS[family]) if self._perhaps(0.7) else self._random.randint(0, size)
         if self._perhaps(0.05):
@@ -103,7 +110,12 @@ class Policies:
         made["action"] = pick.choice(actions)
         if made["action"] != "none" and self._perhaps(0.3):
             made["mode"] = pick.choice(("observe", "observe", "enforce"))
-        made["prefixes"] = [self._prefix() for _entry in range(self._few(30))]
+        # At times so many that tables of more than one level are needed.
+        made["prefixes"] = (
+            [self._prefix(0.9) for _entry in range(pick.randint(500, 4000))]
+            if self._perhaps(0.02)
+            else [self._prefix() for _entry in range(self._few(30))]
+        )
         if made["prefixes"] and self._perhaps(0.2):
             made["prefixes"][0] = {"prefix": made["prefixes"][0]}
         return made

@@ -156,9 +156,11 @@ class Loaded:
         return found
 
     def clear(self) -> None:
-        """Forget what was counted and charged; buckets of sources are another policy's by their keys."""
+        """Forget what was counted and charged."""
         for name in ("hits", "counters", "buckets"):
             _zero(self.map(name))
+        with mmap.mmap(self.map("sources"), _size(self.map("sources"))) as sources:
+            sources[:] = bytes(len(sources))
 
 
 def _per_cpu(descriptor: int, value: struct.Struct) -> Iterator[list[tuple[int, ...]]]:
@@ -175,6 +177,11 @@ def _per_cpu(descriptor: int, value: struct.Struct) -> Iterator[list[tuple[int, 
     assert count.value == layout.max_entries
     for begin in range(0, size * layout.max_entries, size):
         yield [value.unpack_from(values, begin + place) for place in range(0, size, step)]
+
+
+def _size(descriptor: int) -> int:
+    layout = bpf.map_info(descriptor).layout
+    return layout.value_size * layout.max_entries
 
 
 def _zero(descriptor: int) -> None:

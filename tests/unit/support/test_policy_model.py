@@ -190,6 +190,7 @@ def test_a_rule_matches_where_all_of_its_fields_do(rule, frame, matches):
     [
         ({"packets": "1/s", "burst": 3}, [True] * 3 + [False] * 3),
         ({"bytes": "42/s", "burst": 100}, [True] * 2 + [False] * 4),
+        ({"bytes": "42/s"}, [True] * 6),
         ({"packets": "1/s", "bytes": "42/s", "burst": {"packets": 4, "bytes": 42}}, [True] + [False] * 5),
         ({"packets": "2/s"}, [True] * 2 + [False] * 4),
         ({"packets": "1/s", "burst": 3, "mode": "observe"}, [True] * 6),
