@@ -22,12 +22,13 @@ from .._guard import outcome, sessions
 from .._guard.arm import arm
 from .._guard.record import APART, Record, archive_record, boot_clock, locked, records
 from .._linux import netlink
-from .._policy.merge import IDENTITIES
+from .._policy.merge import IDENTITIES, merge
 from .._xdp import policy_documents, policy_resource, policy_set
 from .._xdp.identity import identify
 from .._xdp.policy_in_force import MAPS
 from .policy_errors import Busy, Conflict, Missing
 from .policy_history import History, Revision, compare
+from .policy_preview import flips
 
 PATIENCE = 20.0  # seconds for whoever else changes the host; a swap with many entries takes a few
 # What a guard of a policy restores, and no more: the rest of the agent has no business in this process.
@@ -87,6 +88,7 @@ class Changes:
             history, before = self._begin(wish)
             was = policy_documents.load(self._host, wish.policy, wish.owner, self._state_dir)
             interfaces, warnings = self._interfaces(wish.policy)
+            turned = self._flips(wish, interfaces) if wish.dry_run else []
             desired = policy_set.DesiredPolicy(
                 name=wish.policy,
                 interfaces=[one["interface"] for one in interfaces],
@@ -108,6 +110,7 @@ class Changes:
             "pending": self.pending(wish.policy),
             "summary": compare({wish.owner: was}, {wish.owner: wish.document}),
             "warnings": warnings,
+            "flips": turned,
         }
 
     def revert(self, wish: Wish, revision: int | None) -> dict[str, Any]:
@@ -155,6 +158,7 @@ class Changes:
             "pending": None,
             "summary": compare(was, history.documents(current)),
             "warnings": [],
+            "flips": [],
         }
 
     def confirm(self, policy: str, revision: int | None, connection: sessions.Ssh | None) -> int:
@@ -209,6 +213,11 @@ class Changes:
                 f"{max(0.0, guard.deadline - boot_clock()):.0f} s are left: confirm or revert it first"
             )
         return history, current
+
+    def _flips(self, wish: Wish, interfaces: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+        documents = policy_documents.load_all(self._host, wish.policy, self._state_dir)
+        merged = merge({**documents, wish.owner: _owned(wish)})
+        return flips(self._host, interfaces, merged, self._state_dir)
 
     def _interfaces(self, policy: str) -> tuple[list[dict[str, Any]], list[str]]:
         """Return the interfaces that can get a change now, and a warning for each of the others."""

@@ -17,7 +17,7 @@ from .._core.converge import Invalid
 from .._core.errors import reason
 from .._core.system import Host
 from .._guard import sessions
-from . import policy_export, policy_serve, policy_top, policy_watch
+from . import policy_export, policy_preview, policy_serve, policy_top, policy_watch
 from .command import Command
 from .policy_client import call
 from .policy_serve import SOCKET
@@ -166,6 +166,9 @@ def run_bans(options: argparse.Namespace) -> int:
 
 ACTIONS: Mapping[str, Command] = {
     "show": Command("show a policy", _add_show, run_show),
+    "test": Command(
+        "try a packet, and show every step to its verdict", policy_preview.add_arguments, policy_preview.run
+    ),
     "put": Command("replace an owner's document", _add_put, run_put),
     "confirm": Command("keep what waits to be confirmed", _add_policy, run_confirm),
     "revert": Command("take back what waits, or go back to a revision", _add_revert, run_revert),
@@ -194,6 +197,7 @@ def _changed(options: argparse.Namespace, op: str, **wish: Any) -> int:
     given = {"owner": options.owner, "confirm": options.confirm, "dry_run": options.dry_run}
     found = call(options.socket, op, policy=_policy(options), **given, **wish, by=_by(), connection=_connection())
     lines = [*found["summary"], *(f"warning: {one}" for one in found["warnings"])]
+    lines += [f"{one['frame']}: {one['before']} -> {one['after']}" for one in found["flips"]]
     if options.dry_run:
         lines.append("nothing was changed" if found["changed"] else "nothing would change")
     elif not found["changed"]:

@@ -125,6 +125,10 @@ _changed = _result(
     pending=_pending,
     summary=_lines,
     warnings={"description": "What its writer may not expect.", **_several(_said)},
+    flips={
+        "description": "Of a dry run: packets of the last minute's samples that would be judged otherwise.",
+        **_several(_result(frame=_said, before=_said, after=_said)),
+    },
 )
 _slot = _result(
     slot=_count,

@@ -227,10 +227,11 @@ def _line(sample: Sample) -> str:
     if sample.would:
         would = " ".join(word for word in (sample.would_reason, sample.would_part) if word)
         words.append(f"(would {sample.would}: {would})")
-    return " ".join([*words, _packet(sample)])
+    return " ".join([*words, packet_in_words(sample)])
 
 
-def _packet(sample: Sample) -> str:
+def packet_in_words(sample: Sample) -> str:
+    """Return who sent what to whom."""
     seen = packet.parse(sample.frame)
     if seen.source is None or seen.destination is None:
         return f"ethertype {seen.ethertype or 0:#06x} length {sample.length}"
