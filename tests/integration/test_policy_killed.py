@@ -28,8 +28,8 @@ from tests.support.sweep import sweep
 NIC = lab.Cable.nic
 OLD = {"lists": [{"name": "a", "prefixes": ["203.0.113.0/24"]}], "default": "pass"}
 NEW = {"lists": [{"name": "b", "prefixes": ["198.51.100.0/24"], "expires": "2099-01-01T00:00:00Z"}], "default": "drop"}
-# More than fits the program that runs: it is loaded anew.
-LARGE = {"lists": [{"name": "a", "prefixes": [f"10.{n >> 8}.{n & 255}.0/25" for n in range(60_000)]}]}
+# Few, and spread so far that they do not fit the program that runs: it is loaded anew.
+LARGE = {"lists": [{"name": "a", "prefixes": [f"{4 * n:02x}00::/24" for n in range(1, 60)]}]}
 LEAST = 20  # moments
 
 
