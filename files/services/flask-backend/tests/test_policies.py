@@ -57,7 +57,9 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
     def PutPolicy(self, request: Any, context: Any) -> pb.PutPolicyResponse:  # noqa: N802
         self._take(request, context)
         flip = pb.Flip(frame="f", before="pass no_rule", after="drop list_drop a")
-        return pb.PutPolicyResponse(changed=True, revision=8, pending=pending(), summary=["list a: new"], flips=[flip])
+        return pb.PutPolicyResponse(
+            changed=True, revision=8, pending=pending(), summary=["list a: new"], warnings=["w"], flips=[flip]
+        )
 
     def Confirm(self, request: Any, context: Any) -> pb.ConfirmResponse:  # noqa: N802
         self._take(request, context)
@@ -69,7 +71,7 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
 
     def History(self, request: Any, context: Any) -> pb.HistoryResponse:  # noqa: N802
         self._take(request, context)
-        revision = pb.Revision(revision=8, owner="api", digest="ab", summary=["s"], state="current")
+        revision = pb.Revision(revision=8, owner="api", name="n", why="w", digest="ab", summary=["s"], state="current")
         revision.time.FromJsonString(NOON)
         return pb.HistoryResponse(revisions=[revision])
 
@@ -85,7 +87,7 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
 
     def ListBans(self, request: Any, context: Any) -> pb.ListBansResponse:  # noqa: N802
         self._take(request, context)
-        ban = pb.Banned(address="192.0.2.1", owner="feed x")
+        ban = pb.Banned(address="192.0.2.1", owner="feed:x", packets=5)
         ban.until.FromJsonString(NOON)
         return pb.ListBansResponse(bans=[ban], total=7)
 
@@ -139,13 +141,15 @@ def test_everybody_may_read(viewer: Caller, peer: Peer) -> None:
         "time": NOON,
         "owner": "api",
         "by": None,
+        "name": "n",
+        "why": "w",
         "digest": "ab",
         "summary": ["s"],
         "state": "current",
     }
     assert viewer("GET", "/policies/edge/history").json == {"revisions": [revision]}
     assert peer.asked == pb.HistoryRequest(policy="edge")
-    ban = {"address": "192.0.2.1", "until": NOON, "owner": "feed x", "by": None, "comment": ""}
+    ban = {"address": "192.0.2.1", "until": NOON, "owner": "feed:x", "by": None, "comment": "", "packets": 5}
     assert viewer("GET", "/bans").json == {"bans": [ban], "total": 7}
     assert peer.asked == pb.ListBansRequest(limit=100)
     assert viewer("GET", "/bans?limit=5&after=192.0.2.1").status_code == 200
@@ -193,11 +197,13 @@ def test_a_draft_is_carried_as_it_is(maintainer: Caller, peer: Peer) -> None:
         "revision": 8,
         "pending": PENDING,
         "summary": ["list a: new"],
+        "warnings": ["w"],
         "flips": [{"frame": "f", "before": "pass no_rule", "after": "drop list_drop a"}],
     }
-    body = {"document": document, "expected": 7, "confirm_seconds": 60}
+    body = {"document": document, "expected": 7, "confirm_seconds": 60, "name": "n", "why": "w"}
     assert maintainer("PUT", "/policies/edge", json=body).json == change
     assert json.loads(peer.asked.document) == document
+    assert (peer.asked.name, peer.asked.why) == ("n", "w")
     assert (peer.asked.policy, peer.asked.expected, peer.asked.confirm_seconds, peer.asked.dry_run) == (
         "edge", 7, 60, False,
     )  # fmt: skip
@@ -207,7 +213,7 @@ def test_a_draft_is_carried_as_it_is(maintainer: Caller, peer: Peer) -> None:
 
 def test_ways_back_and_bans(maintainer: Caller, peer: Peer) -> None:
     assert maintainer("POST", "/policies/edge/confirm", json={"revision": 8}).json == {"revision": 8}
-    same = {"changed": False, "revision": 9, "pending": None, "summary": [], "flips": []}
+    same = {"changed": False, "revision": 9, "pending": None, "summary": [], "warnings": [], "flips": []}
     assert maintainer("POST", "/policies/edge/revert", json={"revision": 0, "confirm_seconds": 5}).json == same
     assert (peer.asked.HasField("revision"), peer.asked.revision, peer.asked.confirm_seconds) == (True, 0, 5)
     assert maintainer("POST", "/policies/edge/revert", json={}).status_code == 200

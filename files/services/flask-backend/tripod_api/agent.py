@@ -75,6 +75,8 @@ class Agent:
             expected=draft.expected,
             confirm_seconds=draft.confirm_seconds,
             dry_run=dry_run,
+            name=draft.name,
+            why=draft.why,
             by=by,
         )
         return _change(self._ask(lambda stub: stub.PutPolicy, asked, CHANGE_DEADLINE))
@@ -146,6 +148,7 @@ def _change(made: pb.PutPolicyResponse) -> dict[str, Any]:
         "revision": made.revision,
         "pending": _pending(made),
         "summary": list(made.summary),
+        "warnings": list(made.warnings),
         "flips": [{"frame": flip.frame, "before": flip.before, "after": flip.after} for flip in made.flips],
     }
 
@@ -156,6 +159,8 @@ def _revision(revision: pb.Revision) -> dict[str, Any]:
         "time": revision.time.ToJsonString(),
         "owner": revision.owner,
         "by": revision.by or None,
+        "name": revision.name,
+        "why": revision.why,
         "digest": revision.digest,
         "summary": list(revision.summary),
         "state": revision.state,
@@ -169,4 +174,5 @@ def _ban(ban: pb.Banned) -> dict[str, Any]:
         "owner": ban.owner,
         "by": ban.by or None,
         "comment": ban.comment,
+        "packets": ban.packets,
     }

@@ -79,6 +79,7 @@ Frame = Annotated[str, Field(min_length=28, max_length=2 * FRAME_BYTES), AfterVa
 
 # Revisions are the agent's 64-bit numbers.
 Number = Annotated[int, Field(ge=0, lt=1 << 63)]
+Comment = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Address = Annotated[str, Field(min_length=2, max_length=45)]
 # 0 is for a change that stays at once. The agent needs a moment, and nobody remembers a change for longer.
 ConfirmSeconds = Annotated[int, Field(ge=0, le=3600)]
@@ -151,6 +152,8 @@ class Draft(Body):
     document: dict[str, Any]
     expected: Number | None = None
     confirm_seconds: ConfirmSeconds = 0
+    name: Annotated[str, Field(max_length=64), AfterValidator(_printable)] = ""
+    why: Comment = ""
 
 
 class Confirmation(Body):
@@ -171,7 +174,7 @@ class NewBan(Body):
 
     address: Address
     seconds: Annotated[int, Field(ge=1, le=BAN_SECONDS)]
-    comment: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
+    comment: Comment = ""
 
 
 class Query(BaseModel):

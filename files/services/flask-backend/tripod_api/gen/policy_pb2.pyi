@@ -62,34 +62,40 @@ class GetPolicyResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[PolicyState, _Mapping]] = ..., document: _Optional[str] = ..., own: _Optional[str] = ...) -> None: ...
 
 class PutPolicyRequest(_message.Message):
-    __slots__ = ("policy", "document", "expected", "confirm_seconds", "dry_run", "by")
+    __slots__ = ("policy", "document", "expected", "confirm_seconds", "dry_run", "by", "name", "why")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     policy: str
     document: str
     expected: int
     confirm_seconds: int
     dry_run: bool
     by: str
-    def __init__(self, policy: _Optional[str] = ..., document: _Optional[str] = ..., expected: _Optional[int] = ..., confirm_seconds: _Optional[int] = ..., dry_run: _Optional[bool] = ..., by: _Optional[str] = ...) -> None: ...
+    name: str
+    why: str
+    def __init__(self, policy: _Optional[str] = ..., document: _Optional[str] = ..., expected: _Optional[int] = ..., confirm_seconds: _Optional[int] = ..., dry_run: _Optional[bool] = ..., by: _Optional[str] = ..., name: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class PutPolicyResponse(_message.Message):
-    __slots__ = ("changed", "revision", "pending", "summary", "flips")
+    __slots__ = ("changed", "revision", "pending", "summary", "flips", "warnings")
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     FLIPS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     changed: bool
     revision: int
     pending: Pending
     summary: _containers.RepeatedScalarFieldContainer[str]
     flips: _containers.RepeatedCompositeFieldContainer[Flip]
-    def __init__(self, changed: _Optional[bool] = ..., revision: _Optional[int] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ..., summary: _Optional[_Iterable[str]] = ..., flips: _Optional[_Iterable[_Union[Flip, _Mapping]]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, changed: _Optional[bool] = ..., revision: _Optional[int] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ..., summary: _Optional[_Iterable[str]] = ..., flips: _Optional[_Iterable[_Union[Flip, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Flip(_message.Message):
     __slots__ = ("frame", "before", "after")
@@ -142,7 +148,7 @@ class HistoryResponse(_message.Message):
     def __init__(self, revisions: _Optional[_Iterable[_Union[Revision, _Mapping]]] = ...) -> None: ...
 
 class Revision(_message.Message):
-    __slots__ = ("revision", "time", "owner", "by", "digest", "summary", "state")
+    __slots__ = ("revision", "time", "owner", "by", "digest", "summary", "state", "name", "why")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +156,8 @@ class Revision(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     revision: int
     time: _timestamp_pb2.Timestamp
     owner: str
@@ -157,7 +165,9 @@ class Revision(_message.Message):
     digest: str
     summary: _containers.RepeatedScalarFieldContainer[str]
     state: str
-    def __init__(self, revision: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., by: _Optional[str] = ..., digest: _Optional[str] = ..., summary: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ...) -> None: ...
+    name: str
+    why: str
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., by: _Optional[str] = ..., digest: _Optional[str] = ..., summary: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., name: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class BanRequest(_message.Message):
     __slots__ = ("address", "seconds", "comment", "by")
@@ -206,15 +216,17 @@ class ListBansResponse(_message.Message):
     def __init__(self, bans: _Optional[_Iterable[_Union[Banned, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
 
 class Banned(_message.Message):
-    __slots__ = ("address", "until", "owner", "by", "comment")
+    __slots__ = ("address", "until", "owner", "by", "comment", "packets")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
     address: str
     until: _timestamp_pb2.Timestamp
     owner: str
     by: str
     comment: str
-    def __init__(self, address: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
+    packets: int
+    def __init__(self, address: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ..., packets: _Optional[int] = ...) -> None: ...

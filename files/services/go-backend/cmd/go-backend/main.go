@@ -38,7 +38,7 @@ const (
 	shutdownTimeout = 5 * time.Second
 	// maxMessage leaves room for a policy's part, and for any frame that a test run takes, with an error of ours for one that
 	// is too long.
-	maxMessage = 1 << 20
+	maxMessage = 256 << 10
 )
 
 // version is set by the linker.
@@ -80,11 +80,13 @@ func run(ctx context.Context, getenv func(string) string) error {
 	root, file := dataplane.NewRoot(cfg.PinRoot), object.Open(cfg.ObjectPath)
 	traces := tracer.New(root, file)
 	defer traces.Close()
+	host := agent.New(cfg.PolicySocket)
+	names := agent.NewNames(host)
 	health := control.NewHealth(control.SurveyCheck(root, file), log)
 	rpcMetrics := grpcprometheus.NewServerMetrics(grpcprometheus.WithServerHandlingTimeHistogram())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewCollector(root, file, log), rpcMetrics)
+		metrics.NewCollector(root, file, names, log), rpcMetrics)
 
 	grpcServer := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -95,8 +97,8 @@ func run(ctx context.Context, getenv func(string) string) error {
 			control.RequireSecret(cfg.PolicySecret)),
 		grpc.ChainStreamInterceptor(rpcMetrics.StreamServerInterceptor(), control.RecoverStream()),
 	)
-	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, log))
-	tripodv1.RegisterPolicyServiceServer(grpcServer, control.NewPolicyServer(agent.New(cfg.PolicySocket), log))
+	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, names, log))
+	tripodv1.RegisterPolicyServiceServer(grpcServer, control.NewPolicyServer(host, log))
 	grpc_health_v1.RegisterHealthServer(grpcServer, health)
 	rpcMetrics.InitializeMetrics(grpcServer)
 	httpServer := &http.Server{

@@ -377,7 +377,10 @@ type PutPolicyRequest struct {
 	// Say what would become of it, and change nothing.
 	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Who asks, for the history; up to 254 characters.
-	By            string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	By string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	// A name for the revision, up to 64 characters, and why it is made, up to 200; for the history too.
+	Name          string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	Why           string `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +457,20 @@ func (x *PutPolicyRequest) GetBy() string {
 	return ""
 }
 
+func (x *PutPolicyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutPolicyRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type PutPolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// False where the policy in force is the same.
@@ -464,7 +481,9 @@ type PutPolicyResponse struct {
 	// What is different, a sentence for each part.
 	Summary []string `protobuf:"bytes,4,rep,name=summary,proto3" json:"summary,omitempty"`
 	// Frames that are judged otherwise: of the last minute's samples, and of the operator's tests.
-	Flips         []*Flip `protobuf:"bytes,5,rep,name=flips,proto3" json:"flips,omitempty"`
+	Flips []*Flip `protobuf:"bytes,5,rep,name=flips,proto3" json:"flips,omitempty"`
+	// What whoever wrote the document may not expect of it.
+	Warnings      []string `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -530,6 +549,13 @@ func (x *PutPolicyResponse) GetSummary() []string {
 func (x *PutPolicyResponse) GetFlips() []*Flip {
 	if x != nil {
 		return x.Flips
+	}
+	return nil
+}
+
+func (x *PutPolicyResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -864,7 +890,7 @@ type Revision struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// Whose part changed: "inventory", "api", or "feed " and its name.
+	// Whose part changed: "inventory", "api", or "feed:" and its name; empty where that is not known.
 	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Who asked; empty where that is not known.
 	By      string   `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
@@ -872,6 +898,8 @@ type Revision struct {
 	Summary []string `protobuf:"bytes,6,rep,name=summary,proto3" json:"summary,omitempty"`
 	// "current", "pending", "superseded", or "reverted" where nobody confirmed it.
 	State         string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	Name          string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	Why           string `protobuf:"bytes,9,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,6 +979,20 @@ func (x *Revision) GetSummary() []string {
 func (x *Revision) GetState() string {
 	if x != nil {
 		return x.State
+	}
+	return ""
+}
+
+func (x *Revision) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Revision) GetWhy() string {
+	if x != nil {
+		return x.Why
 	}
 	return ""
 }
@@ -1266,12 +1308,14 @@ func (x *ListBansResponse) GetTotal() uint32 {
 
 // Banned is one address that is dropped for a while.
 type Banned struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
-	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
-	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	Comment       string                 `protobuf:"bytes,5,opt,name=comment,proto3" json:"comment,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Until   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	Owner   string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	By      string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Comment string                 `protobuf:"bytes,5,opt,name=comment,proto3" json:"comment,omitempty"`
+	// What it has dropped, on all interfaces; of a list of bans.
+	Packets       uint64 `protobuf:"varint,6,opt,name=packets,proto3" json:"packets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1341,6 +1385,13 @@ func (x *Banned) GetComment() string {
 	return ""
 }
 
+func (x *Banned) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
 var File_tripod_v1_policy_proto protoreflect.FileDescriptor
 
 const file_tripod_v1_policy_proto_rawDesc = "" +
@@ -1369,21 +1420,24 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\x11GetPolicyResponse\x12,\n" +
 	"\x05state\x18\x01 \x01(\v2\x16.tripod.v1.PolicyStateR\x05state\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\tR\bdocument\x12\x10\n" +
-	"\x03own\x18\x03 \x01(\tR\x03own\"\xc6\x01\n" +
+	"\x03own\x18\x03 \x01(\tR\x03own\"\xec\x01\n" +
 	"\x10PutPolicyRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\tR\bdocument\x12\x1f\n" +
 	"\bexpected\x18\x03 \x01(\x04H\x00R\bexpected\x88\x01\x01\x12'\n" +
 	"\x0fconfirm_seconds\x18\x04 \x01(\rR\x0econfirmSeconds\x12\x17\n" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x0e\n" +
-	"\x02by\x18\x06 \x01(\tR\x02byB\v\n" +
-	"\t_expected\"\xc9\x01\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x10\n" +
+	"\x03why\x18\b \x01(\tR\x03whyB\v\n" +
+	"\t_expected\"\xe5\x01\n" +
 	"\x11PutPolicyResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\bR\achanged\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
 	"\apending\x18\x03 \x01(\v2\x12.tripod.v1.PendingH\x00R\apending\x88\x01\x01\x12\x18\n" +
 	"\asummary\x18\x04 \x03(\tR\asummary\x12%\n" +
-	"\x05flips\x18\x05 \x03(\v2\x0f.tripod.v1.FlipR\x05flipsB\n" +
+	"\x05flips\x18\x05 \x03(\v2\x0f.tripod.v1.FlipR\x05flips\x12\x1a\n" +
+	"\bwarnings\x18\x06 \x03(\tR\bwarningsB\n" +
 	"\n" +
 	"\b_pending\"J\n" +
 	"\x04Flip\x12\x14\n" +
@@ -1405,7 +1459,7 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\x0eHistoryRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\"D\n" +
 	"\x0fHistoryResponse\x121\n" +
-	"\trevisions\x18\x01 \x03(\v2\x13.tripod.v1.RevisionR\trevisions\"\xc4\x01\n" +
+	"\trevisions\x18\x01 \x03(\v2\x13.tripod.v1.RevisionR\trevisions\"\xea\x01\n" +
 	"\bRevision\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
@@ -1413,7 +1467,9 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
 	"\x06digest\x18\x05 \x01(\tR\x06digest\x12\x18\n" +
 	"\asummary\x18\x06 \x03(\tR\asummary\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state\"j\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x12\n" +
+	"\x04name\x18\b \x01(\tR\x04name\x12\x10\n" +
+	"\x03why\x18\t \x01(\tR\x03why\"j\n" +
 	"\n" +
 	"BanRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
@@ -1431,13 +1487,14 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\x05after\x18\x02 \x01(\tR\x05after\"O\n" +
 	"\x10ListBansResponse\x12%\n" +
 	"\x04bans\x18\x01 \x03(\v2\x11.tripod.v1.BannedR\x04bans\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\rR\x05total\"\x94\x01\n" +
+	"\x05total\x18\x02 \x01(\rR\x05total\"\xae\x01\n" +
 	"\x06Banned\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x18\n" +
-	"\acomment\x18\x05 \x01(\tR\acomment2\xed\x04\n" +
+	"\acomment\x18\x05 \x01(\tR\acomment\x12\x18\n" +
+	"\apackets\x18\x06 \x01(\x04R\apackets2\xed\x04\n" +
 	"\rPolicyService\x12O\n" +
 	"\fListPolicies\x12\x1e.tripod.v1.ListPoliciesRequest\x1a\x1f.tripod.v1.ListPoliciesResponse\x12F\n" +
 	"\tGetPolicy\x12\x1b.tripod.v1.GetPolicyRequest\x1a\x1c.tripod.v1.GetPolicyResponse\x12F\n" +

@@ -14,6 +14,8 @@ type Ban struct {
 	// By is who asked.
 	By      string `json:"by"`
 	Comment string `json:"comment"`
+	// Packets is what it has dropped on all interfaces; known of those that are listed.
+	Packets uint64 `json:"packets"`
 }
 
 // Bans is a page of the bans in force.

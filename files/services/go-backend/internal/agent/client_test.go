@@ -79,14 +79,16 @@ func TestQuestionsAndAnswers(t *testing.T) {
 		{
 			func() (any, error) {
 				return client.Put(t.Context(), agent.Draft{
-					Policy: "edge", Document: []byte(`{"lists":[]}`), Expected: &seven, Confirm: &sixty, DryRun: true, By: "ada",
+					Policy: "edge", Document: []byte(`{"lists":[]}`), Expected: &seven, Confirm: &sixty, DryRun: true,
+					Name: "n", Why: "w", By: "ada",
 				})
 			},
-			`{"op": "put", "policy": "edge", "document": {"lists": []}, "expected": 7, "confirm": 60, "dry_run": true, "by": "ada"}`,
-			`{"changed": true, "revision": 8, "pending": null, "summary": ["list a: new"],
+			`{"op": "put", "policy": "edge", "document": {"lists": []}, "expected": 7, "confirm": 60, "dry_run": true,
+				"name": "n", "why": "w", "by": "ada"}`,
+			`{"changed": true, "revision": 8, "pending": null, "summary": ["list a: new"], "warnings": ["w"],
 				"flips": [{"frame": "f", "before": "pass no_rule", "after": "drop list_drop a"}]}`,
 			agent.Change{
-				Changed: true, Revision: 8, Summary: []string{"list a: new"},
+				Changed: true, Revision: 8, Summary: []string{"list a: new"}, Warnings: []string{"w"},
 				Flips: []agent.Flip{{Frame: "f", Before: "pass no_rule", After: "drop list_drop a"}},
 			},
 		},
@@ -97,14 +99,16 @@ func TestQuestionsAndAnswers(t *testing.T) {
 		{
 			func() (any, error) { return client.Revert(t.Context(), agent.Return{Policy: "edge", By: "ada"}) },
 			`{"op": "revert", "policy": "edge", "revision": null, "confirm": null, "by": "ada"}`,
-			`{"changed": false, "revision": 7, "pending": null, "summary": [], "flips": []}`,
-			agent.Change{Revision: 7, Summary: []string{}, Flips: []agent.Flip{}},
+			`{"changed": false, "revision": 7, "pending": null, "summary": [], "warnings": []}`,
+			agent.Change{Revision: 7, Summary: []string{}, Warnings: []string{}},
 		},
 		{
 			func() (any, error) { return client.History(t.Context(), "edge") }, `{"op": "history", "policy": "edge"}`,
 			`{"revisions": [{"revision": 8, "time": "2026-01-02T12:00:00Z", "owner": "api", "by": "ada", "digest": "ab",
-				"summary": ["x"], "state": "current"}]}`,
-			[]agent.Revision{{Revision: 8, Time: noon, Owner: "api", By: "ada", Digest: "ab", Summary: []string{"x"}, State: "current"}},
+				"name": "n", "why": "w", "summary": ["x"], "state": "current"}]}`,
+			[]agent.Revision{{
+				Revision: 8, Time: noon, Owner: "api", By: "ada", Name: "n", Why: "w", Digest: "ab", Summary: []string{"x"}, State: "current",
+			}},
 		},
 		{
 			func() (any, error) { return client.Ban(t.Context(), address, 600, "scans", "ada") },

@@ -63,8 +63,10 @@ type Draft struct {
 	// Confirm is within how many seconds it must be confirmed; nil where it stays at once.
 	Confirm *uint32 `json:"confirm"`
 	DryRun  bool    `json:"dry_run"`
-	// By is who asks, for the history.
-	By string `json:"by"`
+	// Name, Why and By, who asks, are for the history.
+	Name string `json:"name"`
+	Why  string `json:"why"`
+	By   string `json:"by"`
 }
 
 // Change is what became of a draft, or would.
@@ -75,6 +77,8 @@ type Change struct {
 	// Summary has a sentence for each part that is different.
 	Summary []string `json:"summary"`
 	Flips   []Flip   `json:"flips"`
+	// Warnings are what its writer may not expect of it.
+	Warnings []string `json:"warnings"`
 }
 
 // Flip is a frame that a change judges otherwise, in words.
@@ -128,6 +132,8 @@ type Revision struct {
 	Time     time.Time `json:"time"`
 	Owner    string    `json:"owner"`
 	By       string    `json:"by"`
+	Name     string    `json:"name"`
+	Why      string    `json:"why"`
 	Digest   string    `json:"digest"`
 	Summary  []string  `json:"summary"`
 	// State is "current", "pending", "superseded" or "reverted".

@@ -79,6 +79,8 @@ func (s *PolicyServer) PutPolicy(
 		Expected: request.Expected,
 		Confirm:  unlessZero(request.GetConfirmSeconds()),
 		DryRun:   request.GetDryRun(),
+		Name:     request.GetName(),
+		Why:      request.GetWhy(),
 		By:       request.GetBy(),
 	})
 	if err != nil {
@@ -126,7 +128,7 @@ func (s *PolicyServer) History(
 	for _, one := range found {
 		response.Revisions = append(response.Revisions, &tripodv1.Revision{
 			Revision: one.Revision, Time: timestamppb.New(one.Time), Owner: one.Owner, By: one.By,
-			Digest: one.Digest, Summary: one.Summary, State: one.State,
+			Name: one.Name, Why: one.Why, Digest: one.Digest, Summary: one.Summary, State: one.State,
 		})
 	}
 	return response, nil
@@ -266,6 +268,7 @@ func pending(change *agent.Pending) *tripodv1.Pending {
 func change(made agent.Change) *tripodv1.PutPolicyResponse {
 	response := &tripodv1.PutPolicyResponse{
 		Changed: made.Changed, Revision: made.Revision, Pending: pending(made.Pending), Summary: made.Summary,
+		Warnings: made.Warnings,
 	}
 	for _, flip := range made.Flips {
 		response.Flips = append(response.Flips, &tripodv1.Flip{Frame: flip.Frame, Before: flip.Before, After: flip.After})
@@ -276,5 +279,6 @@ func change(made agent.Change) *tripodv1.PutPolicyResponse {
 func banned(ban agent.Ban) *tripodv1.Banned {
 	return &tripodv1.Banned{
 		Address: ban.Address.String(), Until: timestamppb.New(ban.Until), Owner: ban.Owner, By: ban.By, Comment: ban.Comment,
+		Packets: ban.Packets,
 	}
 }

@@ -31,8 +31,8 @@ type host struct {
 	reply string
 }
 
-// policies returns a client of a server that asks an agent's side of the socket, which answers one question at a time.
-func policies(t *testing.T, h *host) tripodv1.PolicyServiceClient {
+// listen plays the agent, which answers one question at a time.
+func listen(t *testing.T, h *host) *agent.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "policy.sock")
 	listener, err := net.Listen("unix", path)
@@ -55,8 +55,21 @@ func policies(t *testing.T, h *host) tripodv1.PolicyServiceClient {
 			connection.Close()
 		}
 	}()
+	return agent.New(path)
+}
+
+// answering plays an agent with one answer.
+func answering(t *testing.T, text string) *agent.Client {
+	t.Helper()
+	return listen(t, &host{reply: result(strings.ReplaceAll(text, "\n", ""))})
+}
+
+// policies returns a client of a server that asks an agent.
+func policies(t *testing.T, h *host) tripodv1.PolicyServiceClient {
+	t.Helper()
+	client := listen(t, h)
 	return tripodv1.NewPolicyServiceClient(serve(t, func(server *grpc.Server) {
-		tripodv1.RegisterPolicyServiceServer(server, control.NewPolicyServer(agent.New(path), silent))
+		tripodv1.RegisterPolicyServiceServer(server, control.NewPolicyServer(client, silent))
 	}, grpc.UnaryInterceptor(control.RequireSecret(secret))))
 }
 
@@ -104,10 +117,10 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 	noon := timestamppb.New(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
 	pending := `{"revision": 8, "deadline": "2026-01-02T12:00:00Z", "by": "ada"}`
 	changed := `{"changed": true, "revision": 8, "pending": ` + pending +
-		`, "summary": ["s"], "flips": [{"frame": "f", "before": "b", "after": "a"}]}`
+		`, "summary": ["s"], "warnings": ["w"], "flips": [{"frame": "f", "before": "b", "after": "a"}]}`
 	change := &tripodv1.PutPolicyResponse{
 		Changed: true, Revision: 8, Pending: &tripodv1.Pending{Revision: 8, Deadline: noon, By: "ada"}, Summary: []string{"s"},
-		Flips: []*tripodv1.Flip{{Frame: "f", Before: "b", After: "a"}},
+		Warnings: []string{"w"}, Flips: []*tripodv1.Flip{{Frame: "f", Before: "b", After: "a"}},
 	}
 	state := &tripodv1.PolicyState{
 		Name: "edge", Digest: "ab", Interfaces: []string{"ens1"}, Revision: 8,
@@ -115,6 +128,8 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 	}
 	stateText := `"name": "edge", "digest": "ab", "interfaces": ["ens1"], "revision": 8, "pending": ` + pending
 	banned := &tripodv1.Banned{Address: "2001:db8::1", Until: noon, Owner: "api", By: "ada", Comment: "c"}
+	listed := proto.Clone(banned).(*tripodv1.Banned)
+	listed.Packets = 5
 	bannedText := `{"address": "2001:db8::1", "until": "2026-01-02T12:00:00Z", "owner": "api", "by": "ada", "comment": "c"}`
 	for _, test := range []struct {
 		call  func() (proto.Message, error)
@@ -137,12 +152,13 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 		{
 			func() (proto.Message, error) {
 				return client.PutPolicy(ctx, &tripodv1.PutPolicyRequest{
-					Policy: "edge", Document: `{"lists": []}`, Expected: proto.Uint64(7), ConfirmSeconds: 60, By: "ada",
+					Policy: "edge", Document: `{"lists": []}`, Expected: proto.Uint64(7), ConfirmSeconds: 60,
+					Name: "n", Why: "w", By: "ada",
 				})
 			},
 			map[string]any{
 				"op": "put", "policy": "edge", "document": map[string]any{"lists": []any{}}, "expected": 7.0, "confirm": 60.0,
-				"dry_run": false, "by": "ada",
+				"dry_run": false, "name": "n", "why": "w", "by": "ada",
 			}, changed, change,
 		},
 		{
@@ -150,7 +166,8 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 				return client.PutPolicy(ctx, &tripodv1.PutPolicyRequest{Policy: "edge", Document: "{}", DryRun: true})
 			},
 			map[string]any{
-				"op": "put", "policy": "edge", "document": map[string]any{}, "expected": nil, "confirm": nil, "dry_run": true, "by": "",
+				"op": "put", "policy": "edge", "document": map[string]any{}, "expected": nil, "confirm": nil, "dry_run": true,
+				"name": "", "why": "", "by": "",
 			}, changed, change,
 		},
 		{
@@ -170,9 +187,9 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 			func() (proto.Message, error) { return client.History(ctx, &tripodv1.HistoryRequest{Policy: "edge"}) },
 			map[string]any{"op": "history", "policy": "edge"},
 			`{"revisions": [{"revision": 8, "time": "2026-01-02T12:00:00Z", "owner": "api", "by": "ada", "digest": "ab",
-				"summary": ["s"], "state": "pending"}]}`,
+				"name": "n", "why": "w", "summary": ["s"], "state": "pending"}]}`,
 			&tripodv1.HistoryResponse{Revisions: []*tripodv1.Revision{
-				{Revision: 8, Time: noon, Owner: "api", By: "ada", Digest: "ab", Summary: []string{"s"}, State: "pending"},
+				{Revision: 8, Time: noon, Owner: "api", By: "ada", Name: "n", Why: "w", Digest: "ab", Summary: []string{"s"}, State: "pending"},
 			}},
 		},
 		{
@@ -190,8 +207,8 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 		},
 		{
 			func() (proto.Message, error) { return client.ListBans(ctx, &tripodv1.ListBansRequest{}) },
-			map[string]any{"op": "bans", "limit": 100.0, "after": nil}, `{"bans": [` + bannedText + `], "total": 7}`,
-			&tripodv1.ListBansResponse{Bans: []*tripodv1.Banned{banned}, Total: 7},
+			map[string]any{"op": "bans", "limit": 100.0, "after": nil}, `{"bans": [` + strings.TrimSuffix(bannedText, "}") + `, "packets": 5}], "total": 7}`,
+			&tripodv1.ListBansResponse{Bans: []*tripodv1.Banned{listed}, Total: 7},
 		},
 		{
 			func() (proto.Message, error) {

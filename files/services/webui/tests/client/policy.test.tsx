@@ -14,7 +14,7 @@ const state = { name: "edge", digest: "ab", interfaces: ["lab0", "lab1"], revisi
 const document = {
   lists: [
     { name: "bogons", action: "drop", mode: "enforce", owner: "inventory", entries: 5000, prefixes: ["192.0.2.0/24"] },
-    { name: "scanners", action: "drop", mode: "observe", owner: "feed x" },
+    { name: "scanners", action: "drop", mode: "observe", owner: "feed:x" },
   ],
   rules: [{ id: "no-snmp", action: "drop", comment: "never from outside" }, { id: "syn", limit: "new" }],
   limits: [{ name: "new", per: "source", packets: "50/s" }],
@@ -37,10 +37,10 @@ const parts = {
   ],
 };
 const revisions = [
-  { revision: 7, time: "2026-01-01T00:00:00Z", owner: "api", by: "ada@example.test", digest: "ab", summary: ["list a: new"], state: "current" },
-  { revision: 6, time: "2026-01-01T00:00:00Z", owner: "inventory", by: null, digest: "cd", summary: [], state: "superseded" },
+  { revision: 7, time: "2026-01-01T00:00:00Z", owner: "api", by: "ada@example.test", name: "evening", why: "too many scans", digest: "ab", summary: ["list a: new"], state: "current" },
+  { revision: 6, time: "2026-01-01T00:00:00Z", owner: "inventory", by: null, name: "", why: "", digest: "cd", summary: [], state: "superseded" },
 ];
-const ban = { address: "2001:db8::1", until: "2026-01-01T01:00:00Z", owner: "api", by: "ada@example.test", comment: "scans" };
+const ban = { address: "2001:db8::1", until: "2026-01-01T01:00:00Z", owner: "api", by: "ada@example.test", comment: "scans", packets: 4321 };
 const answers = {
   "/policies": { policies: [state], bans: 1 },
   "/policies/edge": { ...state, document, own: {} },
@@ -78,7 +78,8 @@ it("shows a viewer everything and no way to change it", async () => {
   expect(screen.getByTestId("part-rule-no-snmp")).toHaveTextContent("never from outside");
   expect(screen.getByTestId("part-rule-no-snmp")).toHaveTextContent("never");
   expect(screen.getByTestId("policy-pending")).toHaveTextContent("Revision 7 is in force until");
-  expect(await screen.findByTestId("ban-2001:db8::1")).toHaveTextContent("scans");
+  expect(await screen.findByTestId("ban-2001:db8::1")).toHaveTextContent(/4,321.*scans/);
+  expect(screen.getByTestId("revision-7")).toHaveTextContent(/7 evening.*too many scans/);
   expect(await screen.findByTestId("revision-7")).toHaveTextContent("list a: new");
   expect(screen.queryByRole("button")).not.toBeInTheDocument();
 });

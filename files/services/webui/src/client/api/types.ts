@@ -180,6 +180,8 @@ const revision = object({
   /** Whose part changed: "inventory", "api", or a feed's name. */
   owner: text,
   by: orNull(text),
+  name: text,
+  why: text,
   summary: list(text),
   /** One word, e.g. "current"; see the gRPC contract for all. */
   state: text,
@@ -187,7 +189,7 @@ const revision = object({
 export type Revision = Checked<typeof revision>;
 export const policyHistory = object({ revisions: list(revision) });
 
-export const ban = object({ address: text, until: moment, owner: text, by: orNull(text), comment: text });
+export const ban = object({ address: text, until: moment, owner: text, by: orNull(text), comment: text, packets: number });
 export type Ban = Checked<typeof ban>;
 export const banPage = object({ bans: list(ban), total: number });
 

@@ -81,6 +81,7 @@ function Table({ bans, busy, onUnban }: { bans: readonly Ban[]; busy: boolean; o
           <tr>
             <th scope="col" className={HEAD}>Address</th>
             <th scope="col" className={HEAD}>Until</th>
+            <th scope="col" className={`${HEAD} text-right`}>Dropped</th>
             <th scope="col" className={`${HEAD} max-md:hidden`}>By</th>
             <th scope="col" className={`${HEAD} max-sm:hidden`}>Why</th>
             {onUnban && <th scope="col" className={HEAD}><span className="sr-only">Actions</span></th>}
@@ -91,6 +92,7 @@ function Table({ bans, busy, onUnban }: { bans: readonly Ban[]; busy: boolean; o
             <tr key={ban.address} data-testid={`ban-${ban.address}`}>
               <th scope="row" className={`${CELL} font-mono font-normal`}>{ban.address}</th>
               <td className={`${CELL} whitespace-nowrap`}>{formatMoment(ban.until)}</td>
+              <td className={`${CELL} text-right tabular-nums`}>{formatCount(ban.packets)}</td>
               <td className={`${CELL} text-slate-300 max-md:hidden`}>{ban.by ?? ban.owner}</td>
               <td className={`${CELL} text-slate-300 max-sm:hidden`}>{ban.comment}</td>
               {onUnban && (

@@ -34,12 +34,13 @@ export function History({ policy, mayChange }: { policy: PolicyState; mayChange:
           <li key={revision.revision} data-testid={`revision-${revision.revision}`} className="flex flex-wrap items-start justify-between gap-3 py-3 first:pt-0 last:pb-0">
             <div className="min-w-0">
               <p>
-                <span className="font-semibold">{revision.revision}</span> <Badge state={revision.state} />{" "}
+                <span className="font-semibold">{revision.revision} {revision.name}</span> <Badge state={revision.state} />{" "}
                 <span className="text-slate-300">
                   {formatMoment(revision.time)}, {revision.owner}
                   {revision.by && `, ${revision.by}`}
                 </span>
               </p>
+              {revision.why && <p className="mt-1 wrap-anywhere">{revision.why}</p>}
               <ul className="mt-1 wrap-anywhere text-slate-300">
                 {revision.summary.map((line, at) => (
                   <li key={at}>{line}</li>
