@@ -38,7 +38,7 @@ AWAY = (
 class Agent:
     """The agent's questions and answers.
 
-    Every question raises an ApiError where it is refused, with all reasons on lines of their own, or not answered.
+    Every question raises an ApiError where it is refused, with each reason on a line of its own, or not answered.
 
     Args:
         channel: The way to go-backend.

@@ -31,8 +31,8 @@ class PolicyServiceStub:
 
     Every call:
     UNAUTHENTICATED: the metadata "authorization" is not "Bearer " and the secret that both services hold.
-    INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has a sentence, and
-    then each reason on a line of its own; all of them at once.
+    INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has each reason on a
+    line of its own; all of them at once.
     NOT_FOUND: there is no such policy, revision or ban.
     ABORTED: somebody else was faster: the revision is not the expected one any more, or another change waits for confirmation.
     FAILED_PRECONDITION: the policy was tried and refused: a test of the operator's fails, or this host cannot do it.
@@ -99,8 +99,8 @@ class PolicyServiceServicer:
 
     Every call:
     UNAUTHENTICATED: the metadata "authorization" is not "Bearer " and the secret that both services hold.
-    INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has a sentence, and
-    then each reason on a line of its own; all of them at once.
+    INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has each reason on a
+    line of its own; all of them at once.
     NOT_FOUND: there is no such policy, revision or ban.
     ABORTED: somebody else was faster: the revision is not the expected one any more, or another change waits for confirmation.
     FAILED_PRECONDITION: the policy was tried and refused: a test of the operator's fails, or this host cannot do it.
@@ -235,8 +235,8 @@ class PolicyService:
 
     Every call:
     UNAUTHENTICATED: the metadata "authorization" is not "Bearer " and the secret that both services hold.
-    INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has a sentence, and
-    then each reason on a line of its own; all of them at once.
+    INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has each reason on a
+    line of its own; all of them at once.
     NOT_FOUND: there is no such policy, revision or ban.
     ABORTED: somebody else was faster: the revision is not the expected one any more, or another change waits for confirmation.
     FAILED_PRECONDITION: the policy was tried and refused: a test of the operator's fails, or this host cannot do it.

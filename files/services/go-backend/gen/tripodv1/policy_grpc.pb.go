@@ -43,8 +43,8 @@ const (
 //
 // Every call:
 // UNAUTHENTICATED: the metadata "authorization" is not "Bearer " and the secret that both services hold.
-// INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has a sentence, and
-// then each reason on a line of its own; all of them at once.
+// INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has each reason on a
+// line of its own; all of them at once.
 // NOT_FOUND: there is no such policy, revision or ban.
 // ABORTED: somebody else was faster: the revision is not the expected one any more, or another change waits for confirmation.
 // FAILED_PRECONDITION: the policy was tried and refused: a test of the operator's fails, or this host cannot do it.
@@ -180,8 +180,8 @@ func (c *policyServiceClient) ListBans(ctx context.Context, in *ListBansRequest,
 //
 // Every call:
 // UNAUTHENTICATED: the metadata "authorization" is not "Bearer " and the secret that both services hold.
-// INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has a sentence, and
-// then each reason on a line of its own; all of them at once.
+// INVALID_ARGUMENT: what is asked for is not of the form, or breaks a limit. Like every refusal its message has each reason on a
+// line of its own; all of them at once.
 // NOT_FOUND: there is no such policy, revision or ban.
 // ABORTED: somebody else was faster: the revision is not the expected one any more, or another change waits for confirmation.
 // FAILED_PRECONDITION: the policy was tried and refused: a test of the operator's fails, or this host cannot do it.

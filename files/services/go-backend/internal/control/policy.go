@@ -208,7 +208,7 @@ func (s *PolicyServer) fail(method string, err error) error {
 		if known, ok := codeOf[refusal.Kind]; ok {
 			code = known
 		}
-		text = withReasons(refusal)
+		text = inLines(refusal)
 	case errors.Is(err, context.Canceled):
 		code = codes.Canceled
 	case errors.Is(err, agent.ErrAway):
@@ -221,18 +221,20 @@ func (s *PolicyServer) fail(method string, err error) error {
 	return status.Error(code, text)
 }
 
-// withReasons puts each reason on a line of its own.
-func withReasons(refusal *agent.Refusal) string {
+// inLines puts each reason on a line of its own. The message says the same in one line.
+func inLines(refusal *agent.Refusal) string {
+	if len(refusal.Reasons) == 0 {
+		return strings.ToValidUTF8(refusal.Message, "\uFFFD")
+	}
 	var text strings.Builder
-	text.WriteString(refusal.Message)
 	for i, reason := range refusal.Reasons {
 		if text.Len()+len(reason) > maxReasons {
-			fmt.Fprintf(&text, "\nand %d more", len(refusal.Reasons)-i)
+			fmt.Fprintf(&text, "and %d more\n", len(refusal.Reasons)-i)
 			break
 		}
-		text.WriteString("\n" + reason)
+		text.WriteString(reason + "\n")
 	}
-	return strings.ToValidUTF8(text.String(), "\uFFFD")
+	return strings.ToValidUTF8(strings.TrimSuffix(text.String(), "\n"), "\uFFFD")
 }
 
 // parseAddress takes what can be a source on the wire: an address without a zone.

@@ -249,9 +249,13 @@ func TestTheAgentsRefusalsReachTheCallerWithAllReasons(t *testing.T) {
 	} {
 		h.reply = `{"id": 1, "ok": false, "error": {"kind": "` + kind + `", "message": "no", "reasons": ["one", "two"]}}`
 		_, err := client.ListPolicies(ctx, &tripodv1.ListPoliciesRequest{})
-		if status.Code(err) != code || status.Convert(err).Message() != "no\none\ntwo" {
+		if status.Code(err) != code || status.Convert(err).Message() != "one\ntwo" {
 			t.Errorf("%s: got %v", kind, err)
 		}
+	}
+	h.reply = `{"id": 1, "ok": false, "error": {"kind": "busy", "message": "no", "reasons": []}}`
+	if _, err := client.ListPolicies(ctx, &tripodv1.ListPoliciesRequest{}); status.Convert(err).Message() != "no" {
+		t.Errorf("got %v", err)
 	}
 	// More than a header holds, and not what the transport would say of that.
 	reasons := strings.Repeat(`"`+strings.Repeat("é", 40)+`", `, 2000)
