@@ -101,7 +101,7 @@ class PolicySite(Machine):
 
     @property
     def socket(self) -> str:
-        return f"/proc/{self.holder.pid}/root/run/tripod-policy/policy.sock"
+        return str(Path("/proc", str(self.holder.pid), "root", "run", "tripod-policy", "policy.sock"))
 
     def call(self, op: str, **options: Any) -> dict[str, Any]:
         """Have an operation carried out; what comes back is as its schema says."""
