@@ -115,14 +115,15 @@ class Model:
         self._rules = [Part(one, members) for one in policy.get("rules", ())]
         self._services = [Part(one, members) for one in policy.get("services", ())]
 
-    def judge(self, frame: bytes, now: float = 0.0) -> Judgement:
+    def judge(self, frame: bytes, now: float = 0.0, buffer: int | None = None) -> Judgement:
         """Return what becomes of a frame.
 
         Args:
             frame: From the Ethernet header on.
             now: Seconds; they never go back.
+            buffer: Bytes of it that are in the driver's first buffer; None where all are.
         """
-        packet, said = parse(frame), Judgement()
+        packet, said = parse(frame, buffer), Judgement()
         if packet.state == "not_ip" or not packet.family:
             return said.ended("pass", packet.state)
         whole = packet.state == "whole"

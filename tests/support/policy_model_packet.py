@@ -13,7 +13,7 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 FRAGMENT, AUTHENTICATION, NO_NEXT = 44, 51, 59
 # Hop-by-hop, routing, destination options, mobility: a length in units of 8 bytes beyond the first 8.
 OPTIONS = (0, 43, 60, 135)
-# How far from a frame's start headers are looked for; behind that they hide.
+# How far from a frame's start headers are looked for; behind that, or behind the driver's first buffer, they hide.
 FARTHEST = 0x3FFF
 FIRST, LATER = "first", "later"
 # Bytes without which a transport header is none.
@@ -36,11 +36,13 @@ class Packet:
         source_port, destination_port, tcp_flags, icmp_type: None where the packet has none.
         vlan: Identifier of the outermost tag; None where untagged.
         fragment: ``first``, ``later`` or None.
+        buffer: Bytes of the frame that are in the first buffer.
         hides: Whether it is malformed, but not for the stack: a first fragment that ends within its TCP header, or
             headers farther from the frame's start than they are looked for.
     """
 
     __slots__ = (
+        "buffer",
         "destination",
         "destination_port",
         "family",
@@ -56,9 +58,9 @@ class Packet:
         "vlan",
     )
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, buffer: int) -> None:
         self.state = "whole"
-        self.length = length
+        self.length, self.buffer = length, buffer
         self.family = self.source = self.destination = 0
         self.protocol: int | None = None
         self.source_port: int | None = None
@@ -70,9 +72,13 @@ class Packet:
         self.hides = False
 
 
-def parse(frame: bytes) -> Packet:
-    """Read a frame as far as it can be read."""
-    packet = Packet(len(frame))
+def parse(frame: bytes, buffer: int | None = None) -> Packet:
+    """Read a frame as far as it can be read.
+
+    Args:
+        buffer: Bytes of it that are in the first buffer; None where all are.
+    """
+    packet = Packet(len(frame), len(frame) if buffer is None else buffer)
     try:
         _ethernet(frame, packet)
     except Truncated:
@@ -85,8 +91,8 @@ def _need(end: int, place: int, count: int) -> None:
         raise Truncated
 
 
-def _reach(place: int, packet: Packet) -> None:
-    if place > FARTHEST:
+def _reach(packet: Packet, place: int, count: int = 0) -> None:
+    if place > FARTHEST or (count and place + count > packet.buffer):
         packet.hides = True
         raise Truncated
 
@@ -119,12 +125,12 @@ def _ipv4(frame: bytes, place: int, packet: Packet) -> None:
     if first >> 4 != 4:
         raise Truncated
     packet.family, packet.source, packet.destination = 4, source, destination
-    _reach(place, packet)
+    _reach(packet, place, 20)
     header = (first & 15) * 4
     if header < 20 or total < header:
         raise Truncated
     _need(end, place, total)
-    _reach(place + header, packet)
+    _reach(packet, place + header)
     packet.protocol = protocol
     if fragment & 0x1FFF:
         packet.fragment = LATER
@@ -142,26 +148,27 @@ def _ipv6(frame: bytes, place: int, packet: Packet) -> None:
     packet.family = 6
     packet.source = int.from_bytes(frame[place + 8 : place + 24], "big")
     packet.destination = int.from_bytes(frame[place + 24 : place + 40], "big")
-    _reach(place, packet)
+    _reach(packet, place, 40)
     payload, following = unpack_from("!HB", frame, place + 4)
     place += 40
     _need(end, place, payload)
     end = place + payload
     while following in OPTIONS or following in (FRAGMENT, AUTHENTICATION):
+        # None is shorter than 8 bytes.
+        _need(end, place, 8)
         kind = following
-        _need(end, place, 8 if kind == FRAGMENT else 2)
-        following, units, offset = unpack_from("!BBH", frame + bytes(2), place)
+        following, units, offset = unpack_from("!BBH", frame, place)
         size = {FRAGMENT: 8, AUTHENTICATION: units * 4 + 8}.get(kind, units * 8 + 8)
         _need(end, place, size)
         place += size
         if kind == FRAGMENT and offset & 0xFFF8:
-            packet.fragment, packet.protocol = LATER, following
-            return
+            packet.fragment = LATER
+            break
         if kind == FRAGMENT and offset & 1:
             packet.fragment = FIRST
-    _reach(place, packet)
+    _reach(packet, place)
     packet.protocol = following
-    if following != NO_NEXT:
+    if packet.fragment != LATER and following != NO_NEXT:
         _transport(frame, place, end, packet)
 
 
@@ -169,6 +176,7 @@ def _transport(frame: bytes, place: int, end: int, packet: Packet) -> None:
     protocol = packet.protocol
     packet.hides = protocol == TCP and packet.fragment == FIRST and place + HEADER_BYTES[TCP] > end
     _need(end, place, HEADER_BYTES.get(protocol, 0))
+    _reach(packet, place, HEADER_BYTES.get(protocol, 0))
     if protocol == TCP and frame[place + 12] >> 4 < 5:
         raise Truncated
     if protocol in (TCP, UDP):

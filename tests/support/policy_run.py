@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_map, map_in_map
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.compiler import Compiled
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import ban_map
-
-from tests.integration.lab import RunOptions
 
 # By number: enum xdp_action, enum tripod_reason, enum limit_outcome.
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
@@ -157,10 +156,11 @@ class Loaded:
 
     def clear(self) -> None:
         """Forget what was counted and charged."""
-        for name in ("hits", "counters", "buckets"):
+        for name in ("hits", "counters"):
             _zero(self.map(name))
-        with mmap.mmap(self.map("sources"), _size(self.map("sources"))) as sources:
-            sources[:] = bytes(len(sources))
+        layout = bpf.map_info(self.map("buckets")).layout
+        with mmap.mmap(self.map("buckets"), layout.value_size * layout.max_entries) as buckets:
+            buckets[:] = bytes(len(buckets))
 
 
 def _per_cpu(descriptor: int, value: struct.Struct) -> Iterator[list[tuple[int, ...]]]:
@@ -177,11 +177,6 @@ def _per_cpu(descriptor: int, value: struct.Struct) -> Iterator[list[tuple[int, 
     assert count.value == layout.max_entries
     for begin in range(0, size * layout.max_entries, size):
         yield [value.unpack_from(values, begin + place) for place in range(0, size, step)]
-
-
-def _size(descriptor: int) -> int:
-    layout = bpf.map_info(descriptor).layout
-    return layout.value_size * layout.max_entries
 
 
 def _zero(descriptor: int) -> None:
