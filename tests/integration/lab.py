@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions as RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
 CLONE_NEWNET = 0x40000000

@@ -18,7 +18,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_map
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import attach, policy_takeover, saved
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import policy_takeover, saved
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
@@ -201,7 +201,7 @@ def test_an_upgrade_that_fails_leaves_release_one_as_it_was(released, xdp_object
     def refuse(*_unused: object) -> None:
         raise OSError(16, "Device or resource busy")
 
-    monkeypatch.setattr(attach.bpf, "update_link", refuse)
+    monkeypatch.setattr(bpf, "update_link", refuse)
     with pytest.raises(ApplyFailed, match="what was before is back"):
         released.upgrade(xdp_object)
     monkeypatch.undo()

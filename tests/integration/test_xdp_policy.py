@@ -28,6 +28,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf imp
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import (
     policy_assignment,
     policy_documents,
+    policy_in_force,
     policy_lists,
     policy_resource,
 )
@@ -265,7 +266,7 @@ def test_where_one_nic_cannot_take_a_policy_none_gets_it(bench, xdp_object, monk
     converge(XdpProgram(desired), desired, Host())
     both = [NIC, "other0"]
     bench.apply(DROPPING, interfaces=both)
-    real = policy_resource.put
+    real = policy_in_force.put
 
     def fails_for_the_second(outer: int, *rest: Any) -> None:
         with bpf.pinned(bench.pin("maps/policy")) as ours:
@@ -273,7 +274,7 @@ def test_where_one_nic_cannot_take_a_policy_none_gets_it(bench, xdp_object, monk
                 raise OSError(12, "Cannot allocate memory")
         real(outer, *rest)
 
-    monkeypatch.setattr(policy_resource, "put", fails_for_the_second)
+    monkeypatch.setattr(f"{policy_resource.__name__}.put", fails_for_the_second)
     with pytest.raises(ApplyFailed, match=r"Cannot allocate memory.*the policy before is in force on all"):
         bench.apply({"default": "drop"}, interfaces=both)
     monkeypatch.undo()
