@@ -32,7 +32,7 @@ LAYERS = (
 # docs/architecture.md has the words of the field that stand for these.
 OLD_WORDS = {
     *("wanted", "asked", "told", "advice", "advise", "remembered", "demand", "demands", "demanded"),
-    *("document", "documents", "replay", "replays", "replayed", "keeper", "settle", "settled", "story"),
+    *("replay", "replays", "replayed", "keeper", "settle", "settled", "story"),
 }
 # The kernel's own words, and systemd's.
 FOREIGN_NAMES = {
