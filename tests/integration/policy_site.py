@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import policy_client, zipapp
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_shapes import OPERATIONS
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.resource import Request
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.json_schema import faults
 
 from tests.integration import frames, lab
@@ -32,6 +34,14 @@ _STATES = "/etc/tripod/host.d"
 def api(*prefixes: str, name: str = "guests", action: str = "drop") -> dict[str, Any]:
     """A document of the API with one list."""
     return {"lists": [{"name": name, "action": action, "prefixes": list(prefixes)}]}
+
+
+def rights() -> list[str]:
+    """The command line that gives what follows the capabilities of its unit, and no other."""
+    [service] = [one for one in Request().services if one.name == "tripod-policy"]
+    [held] = re.findall(r"^CapabilityBoundingSet=(.*)$", service.unit, re.MULTILINE)
+    names = ",".join(f"+{one.removeprefix('CAP_').lower()}" for one in held.split())
+    return ["setpriv", "--bounding-set", f"-all,{names}", "--inh-caps", "-all", "--no-new-privs", "--"]
 
 
 class PolicySite(Machine):
@@ -72,12 +82,12 @@ class PolicySite(Machine):
     def start(self, *names: str) -> None:
         """Start the watch, or what serves policies."""
         commands = {
-            "watch": ("watch", "--pid-file", "/run/watch.pid"),
-            "policy": ("policy", "serve", "--user", str(SERVICE), "--group", str(SERVICE)),
+            "watch": (str(self.agent), "watch", "--pid-file", "/run/watch.pid"),
+            "policy": (*rights(), str(self.agent), "policy", "serve", "--user", str(SERVICE), "--group", str(SERVICE)),
         }
         for name in names:
             with open(self.folder / f"{name}.log", "ab") as log:
-                command = [*self.within, str(self.agent), *commands[name]]
+                command = [*self.within, *commands[name]]
                 self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
         if "policy" in names:
             eventually(lambda: self._answers(), 30)
@@ -144,6 +154,9 @@ class PolicySite(Machine):
         # The kernel's own packets at link-up are counted too.
         [found] = [slot for slot, count in after.items() if count - before.get(slot, 0) >= PACKETS]
         return found
+
+    def program(self) -> int:
+        return int(self.ip("link", "show", "dev", NIC)[0]["xdp"]["prog"]["id"])
 
     def forget_boot(self) -> None:
         """Let every guard be of an earlier boot, and take away what a boot does: processes, pins, /run."""

@@ -10,10 +10,11 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_err
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_history import KEPT
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import CoreError, Invalid, Refused
 
-from tests.integration.policy_site import BLOCKED, GUEST, INVENTORY, NIC, OTHER, SERVICE, PolicySite, api
+from tests.integration.policy_site import BLOCKED, GUEST, INVENTORY, NIC, OTHER, SERVICE, PolicySite, api, rights
 from tests.support.machine import eventually
 
 FEED = "feed:drop.v4"
+CAPABILITIES = {"chown": 0, "net_admin": 12, "sys_admin": 21}  # linux/capability.h
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +246,18 @@ def test_the_agent_goes_on_where_it_was_killed(site):
     assert site.call("get", policy="edge")["own"] == api("192.0.2.0/24")
     assert [one["address"] for one in site.call("bans")["bans"]] == [OTHER]
     site.call("unban", address=OTHER)
+
+
+def test_the_rights_of_the_unit_are_all_that_it_takes(site):
+    status = site.run("cat", f"/proc/{site.run('cat', '/run/tripod-policy/policy.pid').split()[0]}/status")
+    [bounding] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd")]
+    given = [name.removeprefix("+") for name in rights()[2].split(",")[1:]]
+    assert bounding == sum(1 << CAPABILITIES[name] for name in given)
+    # One that outgrows the program takes the most: another program is loaded and attached.
+    before = site.program()
+    site.put(api(*(f"{11 + (n >> 16)}.{n >> 8 & 255}.{n & 255}.0/25" for n in range(60_000))))
+    assert site.program() != before
+    assert site.fate("11.0.1.1") == ("drop", "list_drop")
 
 
 def test_the_way_to_the_socket_for_people(site):

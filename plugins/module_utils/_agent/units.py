@@ -186,7 +186,7 @@ RuntimeDirectoryPreserve=yes
 StateDirectory=tripod
 
 # It writes state files, revisions, pins and the socket, and loads a program where a policy outgrows the one that runs.
-# What is not pinned is opened by its number, which takes CAP_SYS_ADMIN.
+# What is not pinned is opened by its number, which takes CAP_SYS_ADMIN; CAP_BPF and CAP_PERFMON are in that.
 ProtectSystem=strict
 ReadWritePaths={state_dir} -/sys/fs/bpf
 ReadOnlyPaths=/proc
@@ -199,7 +199,7 @@ ProtectHostname=true
 ProtectKernelLogs=true
 ProtectKernelModules=true
 NoNewPrivileges=true
-CapabilityBoundingSet=CAP_BPF CAP_CHOWN CAP_NET_ADMIN CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_RESOURCE
+CapabilityBoundingSet=CAP_CHOWN CAP_NET_ADMIN CAP_SYS_ADMIN
 AmbientCapabilities=
 RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK
 RestrictNamespaces=true
