@@ -16,7 +16,7 @@ from conftest import Caller, enrol, free_port, sign_in
 from flask import Flask
 
 from tripod_api import channel
-from tripod_api.config import Database, Settings
+from tripod_api.config import BODY_BYTES, Database, Settings
 from tripod_api.gen import backend_pb2_grpc, policy_pb2_grpc
 from tripod_api.gen import policy_pb2 as pb
 
@@ -52,6 +52,8 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
     def GetPolicy(self, request: Any, context: Any) -> pb.GetPolicyResponse:  # noqa: N802
         self._take(request, context)
         state = pb.PolicyState(name=request.policy, digest="ab", revision=7)
+        if request.policy == "large":
+            return pb.GetPolicyResponse(state=state, document=json.dumps({"x": "x" * (8 << 20)}), own="{}")
         return pb.GetPolicyResponse(state=state, document='{"lists": [{"name": "a", "owner": "api"}]}', own="{}")
 
     def PutPolicy(self, request: Any, context: Any) -> pb.PutPolicyResponse:  # noqa: N802
@@ -209,6 +211,15 @@ def test_a_draft_is_carried_as_it_is(maintainer: Caller, peer: Peer) -> None:
     )  # fmt: skip
     assert maintainer("POST", "/policies/edge/preview", json={"document": {}}).json == change
     assert (peer.asked.HasField("expected"), peer.asked.confirm_seconds, peer.asked.dry_run) == (False, 0, True)
+
+
+def test_the_largest_draft_and_the_largest_policy_get_through(maintainer: Caller, peer: Peer) -> None:
+    document = {"lists": [{"name": "é" * (BODY_BYTES // 2 - 100)}]}
+    text = json.dumps({"document": document}, ensure_ascii=False)
+    answer = maintainer("PUT", "/policies/edge", data=text.encode(), content_type="application/json")
+    assert answer.status_code == 200
+    assert len(peer.asked.document.encode()) < BODY_BYTES
+    assert maintainer("GET", "/policies/large").status_code == 200
 
 
 def test_ways_back_and_bans(maintainer: Caller, peer: Peer) -> None:

@@ -71,7 +71,8 @@ class Agent:
         """
         asked = pb.PutPolicyRequest(
             policy=name,
-            document=json.dumps(draft.document),
+            # As large as it came: go-backend takes no more than a body may have.
+            document=json.dumps(draft.document, ensure_ascii=False, separators=(",", ":")),
             expected=draft.expected,
             confirm_seconds=draft.confirm_seconds,
             dry_run=dry_run,

@@ -25,6 +25,8 @@ CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
+    # The longest answer of the host's agent.
+    ("grpc.max_receive_message_length", 16 << 20),
 )
 
 
