@@ -93,7 +93,7 @@ class _Request:
         for number, given in enumerate(_list_of(self._document, kind)):
             part = _given(given)
             name = part.get(label) if isinstance(part, Mapping) else None
-            place = f"{kind}[{number}]" + (f" ({name})" if isinstance(name, str) else "")
+            place = f"{kind}[{number}]" + (f" ({name}{_of(part)})" if isinstance(name, str) else "")
             # Entries are looked at as a whole, below.
             wrong = list(faults({**part, "prefixes": []} if "prefixes" in part else part, shape, place))
             for fault in wrong:
@@ -306,6 +306,12 @@ def _given(part: Any) -> Any:
     if not isinstance(part, Mapping):
         return part
     return {key: value for key, value in part.items() if value is not None}
+
+
+def _of(part: Mapping[str, Any]) -> str:
+    """Return whose a part is, in words; the inventory's, as most, needs none."""
+    owner = part.get("owner", "inventory")
+    return "" if owner == "inventory" else f" of {owner}"
 
 
 def _list_of(document: Mapping[str, Any], kind: str) -> Sequence[Any]:

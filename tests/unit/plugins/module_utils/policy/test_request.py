@@ -217,6 +217,14 @@ def test_names_are_given_once():
     assert reasons(document) == ["rules[2] (a): rules[0] (a) has this id too: give each its own"]
 
 
+def test_a_part_of_another_owner_is_told_with_its_owner():
+    rules = [{"id": "a", "owner": "inventory"}, {"id": "b", "owner": "api"}]
+    assert reasons({"rules": rules}) == [
+        "rules[0] (a): give an action, pass or drop, or a limit",
+        "rules[1] (b of api): give an action, pass or drop, or a limit",
+    ]
+
+
 def test_flows_are_bounded():
     flows = [{"protocol": "tcp", "port": port} for port in range(65)]
     assert reasons({"trusted": flows}) == ["trusted: 65 flows > the limit 64: put ports of a protocol into one"]
