@@ -51,7 +51,8 @@ struct control {
 	__u32 bans; /* entries of `bans` at most; 0: it is not looked at */
 	__u32 reasons; /* what any tap takes */
 	__u32 observed;
-	__u32 reserved[13];
+	__u32 reserved;
+	__u64 unknown[6]; /* nobody's; the verifier has to take it for any number */
 	struct tap taps[SAMPLE_TAPS];
 };
 

@@ -9,6 +9,8 @@
 #ifndef TRIPOD_XDP_H
 #define TRIPOD_XDP_H
 
+#include "tripod_policy.h"
+
 #include <linux/bpf.h>
 #include <linux/types.h>
 
@@ -68,23 +70,27 @@ struct hit {
 	__u64 last; /* jiffies64 of either */
 };
 
-/* Token buckets of a slot of `hits`: of a limit for all, of a service for its own limit. */
-struct bucket {
-	__u64 arrivals[2]; /* by the place in a limit's chain */
-};
-
-/* Token buckets of sources: a cache line, in which a source may have any place. */
+/*
+ * Token buckets, four in a cache line. In the first SOURCE_LINES a source may have any place of the line that its key
+ * names; behind them are those of limits for all and of services, two for each slot of `hits`: line SOURCE_LINES + slot / 2.
+ */
 #define SOURCE_LINE_BITS 14
 #define SOURCE_LINES (1 << SOURCE_LINE_BITS)
-#define SOURCE_WAYS 4
-struct source_line {
+#define BUCKET_LINES (SOURCE_LINES + MAX_HITS / 2)
+#define BUCKET_WAYS 4
+struct bucket_line {
 	struct {
-		__u64 key; /* hash of the source, its limit and a secret */
+		__u64 key; /* hash of the source, its limit and a secret; 0: none */
 		__u64 arrival;
-	} ways[SOURCE_WAYS];
+	} ways[BUCKET_WAYS];
 };
 
-/* A banned address. The key is 16 bytes in network byte order, IPv4 as ::ffff:a.b.c.d. */
+/* A banned address, IPv4 as ::ffff:a.b.c.d. */
+struct ban_key {
+	__be64 upper;
+	__be64 lower;
+};
+
 struct ban {
 	__u64 until; /* ns of CLOCK_BOOTTIME; it holds before that */
 	__u64 packets; /* that it dropped; written by the program */
@@ -105,7 +111,8 @@ struct asked_limit {
 };
 
 /* Every limit that one packet can meet: a list's, a rule's, four of every packet, a service's, two buckets each. */
-#define TRACE_LIMITS 14
+#define TRACE_SERVICE_LIMIT 12
+#define TRACE_LIMITS (TRACE_SERVICE_LIMIT + 2)
 
 /*
  * What became of the last packet, and by whose word; written only where `tracing` is set.
@@ -136,7 +143,7 @@ struct trace_record {
 	__u8 icmp_type; /* 0 where there is none */
 	__u8 source[16]; /* network byte order; IPv4 uses the first four bytes */
 	__u8 destination[16];
-	struct asked_limit limits[TRACE_LIMITS]; /* in the order in which they were asked */
+	struct asked_limit limits[TRACE_LIMITS]; /* in the order in which they were asked; a service's in their own places */
 	__u8 reserved[4];
 };
 

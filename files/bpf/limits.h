@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (c) 2026, Tripod contributors */
+
+/* Token buckets: asked, charged, and found for a source in bounded memory. */
+#ifndef TRIPOD_LIMITS_H
+#define TRIPOD_LIMITS_H
+
+#include "maps.h"
+
+/* CPUs that charge one bucket at once make each other try again; after so many times one adds what it owes unasked. */
+#define CHARGE_TRIES 4
+
+/* Jiffies of 2^-TICK_BITS; the upper bits are lost, so that only differences mean anything. */
+static __always_inline __u64 ticks(void)
+{
+	return bpf_jiffies64() << TICK_BITS;
+}
+
+/* How long before its time a bucket is; 0 where it is full again. What would lie further ahead than any can was long ago. */
+static __always_inline __u64 ahead(__u64 arrival, __u64 now, __u64 span)
+{
+	__u64 ahead = arrival - now;
+
+	return ahead > span ? 0 : ahead;
+}
+
+/* Take `cost` from a bucket; return whether it has that much. */
+static __always_inline bool charge(__u64 *arrival, const struct policy_limit *limit, __u64 cost)
+{
+	__u64 now = ticks(), held = *arrival, found, wanted;
+	int i;
+
+	for (i = 0; i < CHARGE_TRIES; i++) {
+		wanted = ahead(held, now, limit->span) + cost;
+		if (wanted > limit->span)
+			return false;
+		if (!charging)
+			return true;
+		found = __sync_val_compare_and_swap(arrival, held, now + wanted);
+		if (found == held)
+			return true;
+		held = found;
+	}
+	__sync_fetch_and_add(arrival, cost);
+	return true;
+}
+
+/* A permutation of 64 bits, keyed by what is added beforehand: two sources of one limit never have the same key. */
+static __always_inline __u64 mix(__u64 word)
+{
+	word ^= word >> 32;
+	word *= 0xd6e8feb86659fd93ull;
+	word ^= word >> 32;
+	word *= 0xd6e8feb86659fd93ull;
+	word ^= word >> 32;
+	return word;
+}
+
+static __always_inline __u64 source_key(const struct policy_limit *limit, const struct packet *p)
+{
+	if (p->family == 4)
+		return mix(limit->seed ^ ((__u32)p->source.lower & limit->v4_mask));
+	return mix(mix(limit->seed ^ (p->source.upper & limit->v6_mask[0])) ^ (p->source.lower & limit->v6_mask[1]));
+}
+
+/* The place in a line whose bucket is nearest to being full, or has been full for longest. Without branches, as which it is is chance. */
+static __always_inline __u32 fullest(const struct bucket_line *line)
+{
+	__u64 now = ticks(), least = line->ways[0].arrival - now, lacking, less;
+	__u32 way = 0;
+	int i;
+
+#pragma unroll
+	for (i = 1; i < BUCKET_WAYS; i++) {
+		lacking = line->ways[i].arrival - now;
+		less = (__s64)(lacking - least) >> 63;
+		barrier_var(less);
+		least += (lacking - least) & less;
+		way += (i - way) & less;
+	}
+	return way;
+}
+
+/* Where a limit's bucket is: its line of `buckets`, and the place in that. */
+struct place {
+	__u64 key; /* of a source, which may be in any place of its line; 0: another's, which has its own */
+	__u32 line;
+	__u32 way;
+};
+
+/* A bucket of a limit for all or of a service is named by its slot of `hits` and the place of its limit in a chain. */
+static __always_inline struct place own_place(__u32 slot, bool second)
+{
+	struct place place = { .line = SOURCE_LINES + slot / 2, .way = slot % 2 * 2 + second };
+
+	return place;
+}
+
+static __always_inline struct place source_place(__u64 key)
+{
+	struct place place = { .key = key, .line = key >> (64 - SOURCE_LINE_BITS) };
+
+	return place;
+}
+
+/*
+ * Whether a packet conforms, which is charged to a bucket then. A source that has none takes over the one of its
+ * line that is nearest to being full, as it stands: what that lacks the newcomer lacks too, so a flood of new
+ * sources earns no more than the buckets do that it takes, and a source that is limited gains nothing by losing its own.
+ */
+static __always_inline bool charge_at(const struct policy_limit *limit, const struct packet *p, struct place place,
+				      __u64 cost)
+{
+	struct bucket_line *line = bpf_map_lookup_elem(&buckets, &place.line);
+	__u32 way = place.way;
+
+	if (!line)
+		return true;
+	if (place.key) {
+#pragma unroll
+		for (way = 0; way < BUCKET_WAYS; way++) {
+			if (line->ways[way].key == place.key)
+				break;
+		}
+		if (way == BUCKET_WAYS)
+			way = fullest(line);
+	}
+	way = forget(way, p) & (BUCKET_WAYS - 1);
+	if (!charge(&line->ways[way].arrival, limit, cost))
+		return false;
+	if (charging && line->ways[way].key != place.key)
+		line->ways[way].key = place.key;
+	return true;
+}
+
+/* Limits that a packet is to be asked, the first in the lowest byte: numbers are less than 256, and 0 ends the queue. */
+struct limit_queue {
+	__u64 numbers;
+	__u32 count;
+};
+
+static __always_inline void enqueue(struct limit_queue *queue, __u8 number)
+{
+	if (!number)
+		return;
+	queue->numbers |= (__u64)number << (queue->count * 8);
+	queue->count++;
+}
+
+static __always_inline void record_limit(struct judgement *j, int place, __u16 slot, enum limit_outcome outcome)
+{
+	if (!j->trace)
+		return;
+	j->trace->limits[place].slot = slot;
+	j->trace->limits[place].outcome = outcome;
+}
+
+/*
+ * Ask limits in turn until one is exceeded that is enforced; return whether the packet may go on.
+ *
+ * `numbers` are a queue's, `service` is the slot of the service whose limit it is, and `most` of
+ * them with their seconds are recorded from `place` on.
+ */
+static __always_inline bool conforms(const struct policy *policy, const struct packet *p, __u64 numbers, __u16 service,
+				     int place, int most, struct judgement *j)
+{
+	const struct policy_limit *limit;
+	__u32 second = 0;
+	struct place bucket;
+	__u64 cost;
+	int i;
+
+	numbers = forget(numbers, p);
+	for (i = 0; i < most && numbers; i++) {
+		limit = &policy->limits[numbers & (MAX_LIMITS - 1)];
+		numbers >>= 8;
+		cost = limit->packet_cost + limit->byte_cost * p->length;
+		if (limit->scope == LIMIT_SOURCE)
+			bucket = source_place(source_key(limit, p));
+		else
+			bucket = own_place(limit->scope == LIMIT_SERVICE ? service : limit->counter, second != 0);
+		if (charge_at(limit, p, bucket, cost)) {
+			record_limit(j, place + i, limit->counter, OUTCOME_CONFORMED);
+			if (limit->next)
+				numbers = numbers << 8 | (limit->next & (MAX_LIMITS - 1));
+			second = forget(limit->next, p);
+			numbers = forget(numbers, p);
+			continue;
+		}
+		numbers = forget(numbers, p);
+		second = forget(0, p);
+		hit(limit->counter, limit->observe, p);
+		if (!limit->observe) {
+			record_limit(j, place + i, limit->counter, OUTCOME_EXCEEDED);
+			settle(j, XDP_DROP, REASON_LIMIT, limit->counter);
+			return false;
+		}
+		record_limit(j, place + i, limit->counter, OUTCOME_OBSERVED);
+		observe(j, p, true, REASON_LIMIT, limit->counter);
+	}
+	return true;
+}
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (c) 2026, Tripod contributors */
+
+/* The maps that the program and user space share, and the constants that are set before a load. */
+#ifndef TRIPOD_MAPS_H
+#define TRIPOD_MAPS_H
+
+#include "parse.h"
+#include "tripod_policy.h"
+#include "tripod_sample.h"
+#include "tripod_xdp.h"
+
+#include <bpf/bpf_helpers.h>
+
+/* Where the tables of the policy are. */
+const volatile struct policy_bounds bounds = { .size = sizeof(struct policy) };
+/* Whether the way to the verdict is written down: in a twin of the attached program. The verifier removes what is off. */
+const volatile bool tracing = false;
+/* Whether limits are charged, hits are counted and samples taken; not in a twin that shares maps with the attached program. */
+const volatile bool charging = true;
+/* Whether EXTENSION_AFTER is called. */
+const volatile bool extended = false;
+
+/* The loader sets the inner map's size to that of `bounds`. Its memory can be mapped, so it begins with a page. */
+struct policy_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct policy));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct policy_map);
+} policy SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, VERDICT_SLOTS * REASON_SLOTS);
+	__type(key, __u32);
+	__type(value, struct counter);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_HITS);
+	__type(key, __u32);
+	__type(value, struct hit);
+} hits SEC(".maps");
+
+/* Mappable only so that each line is one of the cache's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, BUCKET_LINES);
+	__type(key, __u32);
+	__type(value, struct bucket_line);
+} buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_BANS);
+	__type(key, struct ban_key);
+	__type(value, struct ban);
+} bans SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SAMPLE_RING_BYTES);
+} samples SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, MAX_SOCKETS);
+	__type(key, __u32);
+	__type(value, __u32);
+} xsks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, EXTENSION_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} extensions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct trace_record);
+} trace SEC(".maps");
+
+/*
+ * What has been found out on the way to the verdict. An outcome is a verdict, its reason and
+ * the slot of the part that gave it, in one number: what the verifier knows of each of them
+ * apart, it follows on a path of its own.
+ */
+struct judgement {
+	__u32 outcome;
+	__u32 would; /* outcome of the first part in observe mode; 0: none had a say */
+	struct trace_record *trace; /* NULL where nothing is traced */
+};
+
+static __always_inline __u32 outcome(enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
+{
+	return (verdict * REASON_SLOTS + reason) << 16 | slot;
+}
+
+static __always_inline enum xdp_action verdict_of(__u32 outcome)
+{
+	return (outcome >> 16) / REASON_SLOTS;
+}
+
+static __always_inline enum tripod_reason reason_of(__u32 outcome)
+{
+	return (outcome >> 16) % REASON_SLOTS;
+}
+
+static __always_inline void settle(struct judgement *j, enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
+{
+	j->outcome = outcome(verdict, reason, slot);
+}
+
+/* Note what a part in observe mode would have done; the first one's word counts. */
+static __always_inline void observe(struct judgement *j, const struct packet *p, bool drops, enum tripod_reason reason,
+				    __u16 slot)
+{
+	if (!j->would)
+		j->would = forget(outcome(drops ? XDP_DROP : XDP_PASS, reason, slot), p);
+}
+
+static __always_inline void count(const struct judgement *j, const struct packet *p)
+{
+	__u32 index = j->outcome >> 16;
+	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
+
+	if (!counter)
+		return;
+	counter->packets++;
+	counter->bytes += p->length;
+}
+
+/* Count what a part matched, or would have. */
+static __always_inline void hit(__u16 slot, bool observed, const struct packet *p)
+{
+	__u32 index = slot;
+	struct hit *hit;
+
+	if (!charging)
+		return;
+	hit = bpf_map_lookup_elem(&hits, &index);
+	if (!hit)
+		return;
+	if (observed) {
+		hit->observed_packets++;
+		hit->observed_bytes += p->length;
+	} else {
+		hit->packets++;
+		hit->bytes += p->length;
+	}
+	hit->last = bpf_jiffies64();
+}
+
+#endif
