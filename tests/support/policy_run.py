@@ -129,7 +129,8 @@ class Loaded:
     def run(self, frame: bytes) -> Record:
         """Return what becomes of a frame."""
         options = self._options
-        options.data_in, options.data_size_in = frame, len(frame)
+        # Each run leaves the size of what comes out, which would be taken for room for the next.
+        options.data_in, options.data_size_in, options.data_size_out = frame, len(frame), 0
         result = self._run(self.program, self._options_at)
         assert result == 0, f"{os.strerror(-result)}: a frame of {len(frame)} bytes"
         self._lookup(self._trace, _FIRST, self._record)
