@@ -23,7 +23,9 @@ var sequence atomic.Uint32
 type Host struct {
 	// Root is the pin root.
 	Root string
-	t    testing.TB
+	// Program is which of the object's programs is loaded.
+	Program string
+	t       testing.TB
 }
 
 // NewHost returns a host without interfaces. It skips or fails the test where the kernel is out of reach.
@@ -32,7 +34,7 @@ func NewHost(t testing.TB) *Host {
 	if missing != nil {
 		unavailable(t, missing)
 	}
-	h := &Host{Root: filepath.Join(bpffs, fmt.Sprintf("root%d", sequence.Add(1))), t: t}
+	h := &Host{Root: filepath.Join(bpffs, fmt.Sprintf("root%d", sequence.Add(1))), Program: "tripod_xdp", t: t}
 	h.must(os.Mkdir(h.Root, 0o755))
 	t.Cleanup(func() { h.must(os.RemoveAll(h.Root)) })
 	return h
@@ -79,7 +81,7 @@ func (h *Host) Load(name string, change func(*ebpf.CollectionSpec)) *ebpf.Collec
 	h.t.Helper()
 	spec, err := ebpf.LoadCollectionSpec(Object(h.t))
 	h.must(err)
-	maps.DeleteFunc(spec.Programs, func(other string, _ *ebpf.ProgramSpec) bool { return other != "tripod_xdp" })
+	maps.DeleteFunc(spec.Programs, func(other string, _ *ebpf.ProgramSpec) bool { return other != h.Program })
 	fit(spec)
 	if change != nil {
 		change(spec)
@@ -122,7 +124,7 @@ func (h *Host) AttachLoaded(name string, collection *ebpf.Collection) *ebpf.Prog
 			h.must(clone.Close())
 		}
 	}
-	program := collection.Programs["tripod_xdp"]
+	program := collection.Programs[h.Program]
 	h.AttachProgram(name, program, link.XDPDriverMode)
 	h.PinProgram(name, program)
 	return program

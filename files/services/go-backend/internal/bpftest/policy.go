@@ -170,16 +170,26 @@ func (p *Policy) Service(slot uint16, action uint8) *Policy {
 
 // Limit adds a limit for every packet: so many at once, and one more in a minute.
 func (p *Policy) Limit(slot uint16, burst uint64, observed bool) *Policy {
-	const cost = 1 << 50
-	number := p.limits + 1
-	p.value.Limits[number] = limit{PacketCost: cost, Span: burst * cost, Counter: slot, Scope: limitGlobal}
+	number := p.limit(slot, burst)
 	if observed {
 		p.value.Limits[number].Observe = 1
 	}
-	p.value.EveryPacket[p.limits] = uint16(number)
-	p.limits++
-	p.value.EveryPacketCount = uint8(p.limits)
+	p.value.EveryPacket[p.value.EveryPacketCount] = number
+	p.value.EveryPacketCount++
 	return p
+}
+
+// ServiceLimit gives the service a limit, likewise.
+func (p *Policy) ServiceLimit(slot uint16, burst uint64) *Policy {
+	p.value.Services[0].Limit = p.limit(slot, burst)
+	return p
+}
+
+func (p *Policy) limit(slot uint16, burst uint64) uint16 {
+	const cost = 1 << 50
+	p.limits++
+	p.value.Limits[p.limits] = limit{PacketCost: cost, Span: burst * cost, Counter: slot, Scope: limitGlobal}
+	return uint16(p.limits)
 }
 
 func (p *Policy) list(slot uint16, action uint8) uint16 {

@@ -290,15 +290,12 @@ func TestAReplacementUnderWayIsNoProblem(t *testing.T) {
 	name := h.AddInterface()
 	h.Attach(name, nil)
 	next := h.Load(name, nil)
-	program := next.Programs[object.ProgramName]
 	// As the host does it: first the maps, then the program, then its pin.
 	must(t, os.Remove(h.Map(name, object.CountersName)))
 	pinNew(t, h.Map(name, object.CountersName))
 	ctx := &meanwhile{t.Context(), func() {
 		must(t, os.Remove(h.Map(name, object.CountersName)))
-		must(t, next.Maps[object.CountersName].Pin(h.Map(name, object.CountersName)))
-		h.AttachProgram(name, program, 0)
-		h.PinProgram(name, program)
+		h.AttachLoaded(name, next)
 	}}
 	survey := dataplane.Take(ctx, dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
 	if ctx.happens != nil || len(survey.Problems) > 0 || survey.Interfaces[0].State != dataplane.Running {

@@ -30,6 +30,8 @@ const (
 	CountersName = "counters"
 	HitsName     = "hits"
 	TraceName    = "trace"
+	// ExtensionsName holds programs of others.
+	ExtensionsName = "extensions"
 
 	// ConstantsName is the map of the constants, and ConstantsPin what the host calls it: a pin takes no dot in its name.
 	ConstantsName = ".rodata"
@@ -44,7 +46,7 @@ const (
 
 // PolicyNames returns what the host calls the pins of the maps that the program judges by.
 func PolicyNames() []string {
-	return []string{PolicyName, "bans", "buckets", "control", "sources", ConstantsPin}
+	return []string{PolicyName, "bans", "buckets", "control", ConstantsPin}
 }
 
 // EarlierPolicyNames returns those of release 1.0.0, whose policy was one access list.
@@ -109,6 +111,9 @@ const (
 	Observed  = 3
 )
 
+// ServiceLimits is from which place on the limits of a TraceRecord are its service's.
+const ServiceLimits = 12
+
 // TraceRecord is struct trace_record: what became of the last packet, and by whose word. Parts are named by their slot of the
 // map of hits, and 0 is none.
 type TraceRecord struct {
@@ -141,7 +146,7 @@ type TraceRecord struct {
 	ICMPType        uint8          `btf:"icmp_type"`
 	Source          [16]uint8      `btf:"source"`
 	Destination     [16]uint8      `btf:"destination"`
-	Limits          [14]AskedLimit `btf:"limits"` // in the order in which they were asked
+	Limits          [14]AskedLimit `btf:"limits"` // in the order in which they were asked, with gaps
 	Reserved        [4]uint8       `btf:"reserved"`
 }
 

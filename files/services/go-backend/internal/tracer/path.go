@@ -40,17 +40,21 @@ func path(record *object.TraceRecord, names object.Names) []Step {
 	matched("list", record.List, false)
 	matched("rule", record.ObservedRule, true)
 	matched("rule", record.Rule, false)
-	for _, asked := range record.Limits {
-		says := "conformed"
-		switch {
-		case asked.Slot == 0:
-			continue
-		case asked.Outcome != object.Conformed:
-			says = "exceeded"
+	limits := func(asked []object.AskedLimit) {
+		for _, limit := range asked {
+			says := "conformed"
+			switch {
+			case limit.Slot == 0:
+				continue
+			case limit.Outcome != object.Conformed:
+				says = "exceeded"
+			}
+			steps = append(steps, Step{"limit", uint32(limit.Slot), says, limit.Outcome == object.Observed})
 		}
-		steps = append(steps, Step{"limit", uint32(asked.Slot), says, asked.Outcome == object.Observed})
 	}
+	limits(record.Limits[:object.ServiceLimits])
 	matched("service", record.Service, false)
+	limits(record.Limits[object.ServiceLimits:])
 	if reason := names.Reasons.Name(record.Reason); reason == "no_rule" || reason == "default" {
 		steps = append(steps, Step{Part: "default", Says: names.Verdicts.Name(record.Verdict)})
 	}

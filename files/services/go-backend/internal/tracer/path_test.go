@@ -25,9 +25,10 @@ func TestTrace(t *testing.T) {
 		Rule(6, bpftest.ActionNone, false).
 		Limit(7, 1000, false).
 		Limit(8, 0, true).
-		Service(9, bpftest.ActionPass))
-	service := "list 2 matched, service 9 pass"
-	passed := "rule 5 would matched, rule 6 matched, limit 7 conformed, limit 8 would exceeded, service 9 pass"
+		Service(9, bpftest.ActionPass).
+		ServiceLimit(10, 1000))
+	service := "list 2 matched, service 9 pass, limit 10 conformed"
+	passed := "rule 5 would matched, rule 6 matched, limit 7 conformed, limit 8 would exceeded, service 9 pass, limit 10 conformed"
 	for _, test := range []struct {
 		what    string
 		frame   []byte

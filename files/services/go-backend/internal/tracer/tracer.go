@@ -33,8 +33,9 @@ var (
 // maxFrame is beyond what any kernel hands to a program in a test (bytes).
 const maxFrame = 1<<16 - 1
 
-// privateMaps are those that a twin has for itself. It shares all others: tracing with an empty one would be a guess.
-var privateMaps = []string{object.CountersName, object.TraceName, object.ConstantsName}
+// privateMaps are those that a twin has for itself. It shares all others: tracing with an empty one would be a guess. Programs
+// of others are not asked.
+var privateMaps = []string{object.CountersName, object.TraceName, object.ConstantsName, object.ExtensionsName}
 
 // Result is what the program did with one frame.
 type Result struct {
@@ -217,7 +218,8 @@ func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
 
 // programName returns which of the object's programs the kernel knows under a name.
 func programName(known string) string {
-	if known == object.FragmentsProgramName[:unix.BPF_OBJ_NAME_LEN-1] {
+	// Whole where its types are at hand, else cut to 15 bytes.
+	if known == object.FragmentsProgramName || known == object.FragmentsProgramName[:unix.BPF_OBJ_NAME_LEN-1] {
 		return object.FragmentsProgramName
 	}
 	return object.ProgramName

@@ -157,6 +157,19 @@ func TestFrameLimits(t *testing.T) {
 	}
 }
 
+func TestAProgramForSeveralBuffersHasATwinThatSeesThemAll(t *testing.T) {
+	h := bpftest.NewHost(t)
+	h.Program = object.FragmentsProgramName
+	name := h.AddInterface()
+	h.Attach(name, nil)
+	traces := tracer.New(dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
+	defer traces.Close()
+	got, err := traces.Trace(t.Context(), name, bpftest.UDP("192.0.2.1", 9000-42))
+	if err != nil || got.Verdict != pass || got.Reason != "no_rule" || !strings.HasPrefix(got.Program.Name, "tripod_xdp_frag") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // other changes the instructions, as another release of the program would.
 func other(spec *ebpf.CollectionSpec) {
 	program := spec.Programs[object.ProgramName]
@@ -331,13 +344,11 @@ func TestTwinsLeakNoDescriptors(t *testing.T) {
 			t.Fatalf("got %v, want %v", err, want)
 		}
 	}
-	right, wrong := h.Load(name, nil).Programs[object.ProgramName], h.Load(name, other).Programs[object.ProgramName]
+	right, wrong := h.Load(name, nil), h.Load(name, other)
 	round := func() {
-		h.AttachProgram(name, wrong, 0)
-		h.PinProgram(name, wrong)
+		h.AttachLoaded(name, wrong)
 		trace(tracer.ErrStale)
-		h.AttachProgram(name, right, 0)
-		h.PinProgram(name, right)
+		h.AttachLoaded(name, right)
 		trace(nil)
 		traces.Keep(nil)
 		trace(nil)
