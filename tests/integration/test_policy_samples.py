@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -78,7 +79,14 @@ class Judged:
 
     def send(self, *sent: bytes) -> None:
         for frame in sent:
-            self.sender.send(frame)
+            while True:
+                try:
+                    self.sender.send(frame)
+                    break
+                except OSError as error:  # the cable is full
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    time.sleep(0.001)
 
     def command(self, name: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Begin a command of the agent in this network."""
@@ -236,7 +244,8 @@ def test_the_kernel_takes_no_more_than_the_rate(judged):
     came = len(out.splitlines())
     # A burst of one second's, and what accrued since.
     assert 50 * seconds * 0.9 <= came <= 50 * (seconds + 1) * 1.1
-    assert err.decode() == f"{came} samples\n"
+    # The signal may come between a line and its counting.
+    assert err.decode() in (f"{came} samples\n", f"{came - 1} samples\n")
     assert process.returncode == 0
 
 
