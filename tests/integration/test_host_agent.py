@@ -146,8 +146,8 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
         ["RESOURCE", "STATE"],
         ["nic", "differs"],
         [f"xdp-{NIC}", "differs"],
-        [f"xdp_policy-{NIC}", "differs"],
         [f"policy-nic-{NIC}-inventory", "converged"],
+        [f"xdp_policy-{NIC}", "differs"],
     ]
     diff = json.loads(site.tripod_host("diff", "--json").stdout)
     assert diff[0]["diff"]["after"][NIC]["mtu"] == 1400

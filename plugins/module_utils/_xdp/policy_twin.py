@@ -172,9 +172,9 @@ class Record:
     def _limits(self, content: bytes, place: Place) -> Iterator[dict[str, Any]]:
         size = max(one.offset + one.size for one in self._limit.values())
         for begin in range(place.offset, place.offset + place.size, size):
-            asked = unpack(content[begin : begin + size], self._limit)
-            if asked["slot"]:
-                yield {"name": self._name(asked["slot"]), "outcome": self._outcomes.get(asked["outcome"])}
+            limit = unpack(content[begin : begin + size], self._limit)
+            if limit["slot"]:
+                yield {"name": self._name(limit["slot"]), "outcome": self._outcomes.get(limit["outcome"])}
 
 
 def trace_frames(
