@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent import policy_client, zipapp
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_shapes import OPERATIONS
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.resource import Request
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.json_schema import faults
 
 from tests.integration import frames, lab
@@ -83,20 +85,27 @@ class PolicySite(Machine):
         """Start the watch, or what serves policies."""
         commands = {
             "watch": (str(self.agent), "watch", "--pid-file", "/run/watch.pid"),
+            "export": (str(self.agent), "policy", "export", "--pid-file", "/run/export.pid"),
             "policy": (*rights(), str(self.agent), "policy", "serve", "--user", str(SERVICE), "--group", str(SERVICE)),
         }
         for name in names:
             with open(self.folder / f"{name}.log", "ab") as log:
                 command = [*self.within, *commands[name]]
                 self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
-        if "policy" in names:
-            eventually(lambda: self._answers(), 30)
+        for name in names:
+            eventually(self._answers if name == "policy" else partial(self._noted, name), 30)
+
+    def _noted(self, name: str) -> bool:
+        """Whether a process has begun, and says so."""
+        pid = self.processes[name].pid
+        noted = subprocess.run([*self.within, "cat", f"/run/{name}.pid"], capture_output=True, text=True, check=False)
+        return noted.stdout.split()[:1] == [str(pid)]
 
     def _answers(self) -> bool:
         assert self.processes["policy"].poll() is None, self.log("policy")
         try:
             self.call("status")
-        except policy_client.Impossible:
+        except Impossible:
             return False
         return True
 

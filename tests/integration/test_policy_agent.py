@@ -248,6 +248,45 @@ def test_the_agent_goes_on_where_it_was_killed(site):
     site.call("unban", address=OTHER)
 
 
+def test_a_packet_is_tried_step_by_step_and_leaves_no_trace(site):
+    document = {
+        "lists": [{"name": "scanners", "mode": "observe", "prefixes": ["192.0.2.0/24"]}],
+        "limits": [{"name": "slow", "packets": "1000/s", "burst": 1000}],
+        "rules": [{"id": "no-snmp", "protocol": "udp", "destination_port": 161, "limit": "slow"}],
+        "services": [{"name": "web", "protocol": "tcp", "port": 443, "action": "drop"}],
+    }
+    site.put(document)
+    counted = site.call("counters")
+    words = ("--source", GUEST, "--protocol", "udp", "--destination-port", "161")
+    tried = site.tripod_host("policy", "test", *words)
+    assert tried.stdout.splitlines() == [
+        "pass, no_rule",
+        "  observed list: scanners",
+        "  rule: no-snmp",
+        "  limit: slow, conformed",
+        "  observed: would drop, list_drop",
+    ]
+    path = json.loads(site.tripod_host("policy", "test", "--source", BLOCKED, "--json").stdout)
+    assert (path["interface"], path["policy"], path["verdict"], path["list"]) == (NIC, "edge", "drop", "bogons")
+    served = site.tripod_host("policy", "test", "--source", OTHER, "--protocol", "tcp", "--destination-port", "443")
+    assert served.stdout.splitlines() == ["drop, service_drop", "  service: web"]
+    assert site.call("counters") == counted
+    refused = site.tripod_host("policy", "test", "--source", "nobody")
+    assert (refused.returncode, "is not an IPv4 or IPv6 address" in refused.stderr) == (1, True)
+
+
+def test_a_draft_says_which_of_the_last_packets_would_be_judged_otherwise(site):
+    site.start("export")
+    try:
+        eventually(lambda: site.fate(BLOCKED) and site.put(api(BLOCKED, action="pass"), dry_run=True)["flips"], 15)
+        [flip] = site.put(api(BLOCKED, action="pass"), dry_run=True)["flips"]
+    finally:
+        site.kill("export")
+    assert flip["frame"].startswith(f"{NIC} {BLOCKED}:4000 > ")
+    assert (flip["before"], flip["after"]) == ("drop list_drop list:bogons", "pass list_pass list:guests")
+    assert site.put(api("10.0.0.0/8"), dry_run=True)["flips"] == []
+
+
 def test_the_rights_of_the_unit_are_all_that_it_takes(site):
     status = site.run("cat", f"/proc/{site.run('cat', '/run/tripod-policy/policy.pid').split()[0]}/status")
     [bounding] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd")]

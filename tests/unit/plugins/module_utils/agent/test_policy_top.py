@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_preview import in_short, in_steps
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_top import Rate, rates, table
@@ -44,7 +46,7 @@ def test_a_screen_has_the_first_and_says_how_many_never_matched():
     assert lines[-1] == "1 of 11 parts never matched"
 
 
-NOTHING = {
+NOTHING: dict[str, Any] = {
     **{"verdict": "pass", "reason": "no_rule", "would": None, "would_reason": None, "trusted": False, "banned": False},
     **dict.fromkeys(("list", "observed_list", "rule", "observed_rule", "service")),
     "limits": [],
