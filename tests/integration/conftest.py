@@ -64,7 +64,7 @@ def newer_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def smaller_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same program with maps of hits and buckets of another size, which is one number in the object's BTF."""
+    """The same program with a map of hits of another size, which is one number in the object's BTF."""
     content = xdp_object.read_bytes()
     # struct btf_type of an array (no name, kind 3, no size), its element and index types, its length.
     [place] = [

@@ -44,13 +44,10 @@ def trace(desired: Desired, *sources: str, merged=None) -> list[dict]:
     return trace_frames(Host(), desired.interface, desired.pin_root, merged, made, desired.state_directory)
 
 
-def charged(desired: Desired) -> list[dict[bytes, bytes]]:
-    """What is in the maps that a twin shares and a packet would change."""
-    found = []
-    for name in ("buckets", "sources"):
-        with bpf.pinned(f"{desired.pins}/maps/{name}") as descriptor:
-            found.append(bpf_map.items(descriptor, bpf.map_info(descriptor).layout))
-    return found
+def charged(desired: Desired) -> dict[bytes, bytes]:
+    """What is in the map of buckets, which a twin shares and a packet would change."""
+    with bpf.pinned(f"{desired.pins}/maps/buckets") as descriptor:
+        return bpf_map.items(descriptor, bpf.map_info(descriptor).layout)
 
 
 def counted(desired: Desired) -> int:
