@@ -61,6 +61,7 @@ class _Reader:
 
     def __init__(self, part: Mapping[str, Any], add: Callable[[str], None], lists: Iterable[str]) -> None:
         self._part, self._add, self._lists = part, add, lists
+        self._protocols = {self._protocol(one) for one in several(part.get("protocol", ()))}
 
     def side(self, key: str) -> Side | None:
         if key not in self._part:
@@ -87,20 +88,19 @@ class _Reader:
             "tcp_flags": (TCP,),
             "icmp_type": (ICMP, ICMPV6),
         }
-        given = {self._protocol(one) for one in several(self._part.get("protocol", ()))}
         keys = [key for key in needed if key in self._part]
         implied = set.intersection(*(set(needed[key]) for key in keys)) if keys else set()
-        if keys and not implied and not given:
+        if keys and not implied and not self._protocols:
             self._add(f"{' and '.join(keys)}: no protocol has all of these: leave some out")
         for key in keys:
             protocols = needed[key]
-            without = sorted(given.difference(protocols))
+            without = sorted(self._protocols.difference(protocols))
             if without:
                 self._add(
                     f"{key}: protocol {_NAMES.get(without[0], without[0])} has none, only "
                     f"{' and '.join(_NAMES[one] for one in protocols)}: leave {key} out, or give another protocol"
                 )
-        return tuple(sorted(given or implied))
+        return tuple(sorted(self._protocols or implied))
 
     def _protocol(self, given: int | str) -> int:
         number = PROTOCOLS.get(given) if isinstance(given, str) else given
@@ -131,8 +131,9 @@ class _Reader:
         return sum(1 << TCP_FLAGS.index(flag) for flag in set(given))
 
     def icmp_types(self) -> tuple[int, ...]:
-        protocols = [self._protocol(one) for one in several(self._part.get("protocol", ()))]
-        bases = [(place, one) for place, one in enumerate((ICMP, ICMPV6)) if not protocols or one in protocols]
+        bases = [
+            (place, one) for place, one in enumerate((ICMP, ICMPV6)) if not self._protocols or one in self._protocols
+        ]
         types: set[int] = set()
         for given in several(self._part.get("icmp_type", ())):
             if given in ICMP_TYPES:

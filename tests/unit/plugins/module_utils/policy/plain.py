@@ -69,7 +69,8 @@ def packets(document: Mapping[str, Any], random: Random, count: int) -> Iterator
             for low, high in ranges([number for one in keys for number in several(part.get(one, []))]):
                 near[key] += [max(0, low - 1), low, high, min(highest, high + 1)]
     for _number in range(count):
-        packet = Packet(random.choice(near["length"]))
+        length = random.choice(near["length"])
+        packet = Packet(length, length)
         source = ip_address(random.choice(addresses))
         destination = ip_address(random.choice([one for one in addresses if (":" in one) == (source.version == 6)]))
         packet.family, packet.source, packet.destination = source.version, int(source), int(destination)

@@ -173,7 +173,7 @@ def test_all_parts_that_there_may_be_fit():
     }
     read = reading(document)
     assert read.source("10.254.0.1").list == 255
-    packet = Packet(64)
+    packet = Packet(64, 64)
     packet.family, packet.source, packet.destination = 4, 0x0AFE0001, 0
     packet.protocol, packet.source_port, packet.destination_port, packet.tcp_flags = 6, 1, 1019, 0
     assert read.parts(packet)["rules"] == [1019]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 import yaml
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.compiler import compile_policy
-from ansible_collections.tripod.baremetal.plugins.module_utils._policy.fields import parse_time
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.fields import (
+    parse_amount,
+    parse_rate,
+    parse_time,
+)
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.model import Limit, Match, Rate
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.request import parse
 
@@ -223,6 +228,41 @@ def test_a_part_of_another_owner_is_told_with_its_owner():
         "rules[0] (a): give an action, pass or drop, or a limit",
         "rules[1] (b of api): give an action, pass or drop, or a limit",
     ]
+
+
+def test_what_is_trusted_is_told_by_its_place():
+    given = [{"prefix": "10.0.0/8"}, {"prefix": 5}, {"protocol": "icmp", "port": 1}, {}, "x"]
+    meant = "what must never be cut: a prefix of sources, or a flow by protocol and destination port"
+    assert reasons({"trusted": given}) == [
+        "trusted[0].prefix: '10.0.0/8': '10.0.0' is not an IPv4 or IPv6 address",
+        "trusted[1].prefix: 5 is not a text: an IPv4 or IPv6 prefix without host bits, or an address",
+        "trusted[2]: port: protocol icmp has none, only tcp and udp: leave port out, or give another protocol",
+        f"trusted[3]: {{}} does not fit: {meant}",
+        f"trusted[4]: 'x' does not fit: {meant}",
+    ]
+
+
+def test_what_is_no_list_of_parts_is_refused_once():
+    found = reasons({"rules": 5, "limits": [3], "trusted": "x"})
+    assert sorted(found) == [
+        "limits[0]: 3 is not a mapping: token buckets: what exceeds a rate is dropped, the rest goes on",
+        "rules: 5 is not a list: rules, in order",
+        "trusted: 'x' is not a list: what must never be cut",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("read", "given", "said"),
+    [
+        (parse_time, "soon", "'soon' is no time: give a duration such as 24h, or a time such as 2026-12-01T00:00:00Z"),
+        (parse_time, "2026-12-01T00:00:00", "'2026-12-01T00:00:00' has no zone: write 2026-12-01T00:00:00Z for UTC"),
+        (parse_amount, "5T", "'5T' is no amount: give a number, or one with k, M or G, such as 200M"),
+        (parse_rate, "5/d", "'5/d' is no rate: give an amount a second, minute or hour, such as 200M/s"),
+    ],
+)
+def test_what_is_no_time_amount_or_rate_says_what_one_is(read, given, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        read(given)
 
 
 def test_flows_are_bounded():

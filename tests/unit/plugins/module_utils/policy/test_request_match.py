@@ -94,6 +94,9 @@ def test_a_rule_takes_an_action_or_a_limit(given, action, limit):
             {"action": "drop", "protocol": "icmpv6", "icmp_type": "timestamp-request"},
             "icmp_type: icmpv6 has no type 'timestamp-request': leave it out, or give the other protocol",
         ),
+        ({"action": "drop", "protocol": "256"}, "protocol: 256 > the limit 255"),
+        ({"action": "drop", "icmp_type": "9-3"}, "icmp_type: '9-3' runs backwards: write 3-9"),
+        ({"action": "drop", "icmp_type": "9-300"}, "icmp_type: 300 > the limit 255"),
         (
             {"action": "drop", "fragment": "later", "destination_port": 1},
             "fragment: later fragments have no ports, flags and types: leave those out, or leave out fragment and give "
