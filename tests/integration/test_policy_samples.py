@@ -38,7 +38,7 @@ from tests.support.machine import eventually
 NIC = lab.Cable.nic
 IP_FREEBIND = 15  # linux/in.h
 RULE, LIST = "rule:no-snmp", "list:scanners"
-POLICY = {
+POLICY: dict[str, Any] = {
     "lists": [{"name": "scanners", "action": "drop", "mode": "observe", "prefixes": ["203.0.113.0/24"]}],
     "rules": [{"id": "no-snmp", "protocol": "udp", "destination_port": 161, "action": "drop"}],
 }
