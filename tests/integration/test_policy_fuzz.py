@@ -20,13 +20,13 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._policy.compiler 
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.request import parse
 
 from tests.integration import frames as f
-from tests.support.policy_frames import Edges, Frames
+from tests.support.policy_frames import FIRST_BUFFER, Edges, Frames
 from tests.support.policy_model import Judgement, Model
 from tests.support.policy_model_packet import parse as parse_frame
 from tests.support.policy_model_random import Policies
 from tests.support.policy_run import REASONS, VERDICTS, Loaded, Record
 
-FRAMES = int(os.environ.get("TRIPOD_FUZZ_FRAMES", "40000"))
+FRAMES = int(os.environ.get("TRIPOD_FUZZ_FRAMES", "100000"))
 SEED = int(os.environ.get("TRIPOD_FUZZ_SEED", "12"))
 FRAMES_OF_A_POLICY = 500
 # Limits of these policies give nothing back for an hour, so any clock does.
@@ -34,9 +34,6 @@ HZ = 250
 PROGRAMS = ("tripod_xdp", "tripod_xdp_frags")
 FRAGMENTS = {None: 0, "first": 1, "later": 2}
 UNTAGGED = 4096
-# What BPF_PROG_TEST_RUN gives a program of a frame in one piece: a page less head room (XDP_PACKET_HEADROOM) and tail
-# room (struct skb_shared_info).
-FIRST_BUFFER = 4096 - 256 - 320
 
 # What was found once.
 DROPS = {"lists": [{"name": "blocked", "prefixes": ["2001:db8:bad::/48"]}]}
@@ -184,10 +181,11 @@ def difference(judges: Judges, setting: Setting) -> tuple[int, Any, Any] | None:
             return place, answer, facts
         if (packet := to_read(frame)) and said.reason not in ("ban", "list_drop") and packet != read(record):
             return place, read(record), packet
+    hits = loaded.hits()
     by_slot = {
         (name, bool(observed)): sums[observed : observed + 2]
         for name, slot in compiled.slots.items()
-        if (sums := loaded.hits().get(slot))
+        if (sums := hits.get(slot))
         for observed in (0, 2)
         if sums[observed]
     }

@@ -12,8 +12,10 @@ from tests.integration import frames as f
 from tests.support.policy_model_parts import ranges
 
 MAPPED = 0xFFFF << 32
-# What BPF_PROG_TEST_RUN takes in one page, beside its own structures, and in several; an Ethernet header at least.
-LONGEST, SHORTEST, JUMBO = 3000, 14, 40_000
+# What BPF_PROG_TEST_RUN gives a program of a frame in one piece: a page less head room (XDP_PACKET_HEADROOM) and tail
+# room (struct skb_shared_info). Of a longer one a program that takes no fragments sees only that. An Ethernet header is
+# the least that it takes.
+FIRST_BUFFER, SHORTEST, JUMBO = 4096 - 256 - 320, 14, 40_000
 _ANY_PORT = (0, 1, 53, 443, 65534, 65535)
 _PROTOCOLS = (f.TCP, f.TCP, f.TCP, f.UDP, f.UDP, f.UDP, f.ICMP, f.ICMPV6, 132, 136, 33, 47, 50, f.NO_NEXT, 255)
 _OPTIONS = (f.HOP_BY_HOP, f.ROUTING, f.DESTINATION, 135)
@@ -47,7 +49,7 @@ class Edges:
             elif key == "vlan" and value != "none":
                 self.vlans += _ends(value, 4095)
             elif key == "length":
-                self.lengths += [end for end in _ends(value, LONGEST) if end >= SHORTEST]
+                self.lengths += [end for end in _ends(value, FIRST_BUFFER) if end >= SHORTEST]
         # An address of the other family that the stack takes for this one.
         self.addresses[6] += [MAPPED | address for address in self.addresses[4]]
 
@@ -83,7 +85,7 @@ class Frames:
     Args:
         edges: Of the policy.
         random: The source of all chance, so that a seed gives the same frames.
-        jumbo: Whether frames may be longer than a page.
+        jumbo: Whether frames may be longer than the first buffer.
     """
 
     def __init__(self, edges: Edges, random: Random, jumbo: bool = False) -> None:
@@ -91,6 +93,9 @@ class Frames:
 
     def draw(self) -> bytes:
         """Return one frame, three of four whole."""
+        return self._any()[: JUMBO if self._jumbo else FIRST_BUFFER]
+
+    def _any(self) -> bytes:
         frame = self._whole()
         chance = self._random.random()
         if chance < 0.75:
@@ -200,11 +205,11 @@ class Frames:
         many = pick.choice((0, 700, 900, 1100, 4070, 4080, 4085, 4095, 5000))
         tags = pack("!HH", f.VLAN, pick.choice(self._edges.vlans)) * many
         if pick.random() < 0.5:
-            return self._framed(f.IPV4, self._ipv4(payload, protocol), tags)[:JUMBO]
+            return self._framed(f.IPV4, self._ipv4(payload, protocol), tags)
         following = protocol
         for _header in range(pick.choice((0, 1, 60, 510))):
             payload, following = f.extension(following, pick.choice((0, 3))) + payload, f.DESTINATION
-        return self._framed(f.IPV6, self._ipv6(payload, following), tags)[:JUMBO]
+        return self._framed(f.IPV6, self._ipv6(payload, following), tags)
 
     def _odd(self) -> bytes:
         pick = self._random
