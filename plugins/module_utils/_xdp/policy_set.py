@@ -90,6 +90,7 @@ class PolicySet:
         self._left_behind: list[str] = []
         self._now = time.time()  # of a duration's begin: the same when what was applied is read back
         self._resources: dict[str, tuple[XdpPolicy, Requested]] = {}
+        self._base: Requested | None = None
         self._document: Mapping[str, Any] = {}
         self._given: Mapping[str, tuple[str, int]] = {}
 
@@ -125,20 +126,30 @@ class PolicySet:
         """
         desired = self._desired
         documents, given = self._saved(host)
-        self._document, self._given = resolve(desired.document, given, self._now)
-        merged = merge(_with(documents, desired.owner, self._document))
         lists = Lists(host, desired.texts)
-        if not desired.interfaces:
-            parse(merged, lists, now=self._now)
+        try:
+            self._document, self._given = resolve(desired.document, given, self._now)
+            merged = merge(_with(documents, desired.owner, self._document))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            parse(desired.document, lists, now=self._now)  # says everything that is wrong with it
+            raise
+        base = self._requested(merged, lists)
         states = {}
         for interface in desired.interfaces:
-            assignment = Assignment(interface, desired.name, desired.pin_root, desired.state_directory)
-            requested = request(replace(assignment, seed=policy_assignment.new_seed()), merged, lists)
+            requested = base.seeded(replace(base.assignment, interface=interface, seed=policy_assignment.new_seed()))
             resource = self._resources[interface][0] if interface in self._resources else XdpPolicy(requested)
             self._resources[interface] = (resource, requested)
             states[interface] = resource.read(host)
         self._left_behind = self._left_behind or left_behind(host, desired, states)
         return SetState(states, documents, given)
+
+    def _requested(self, merged: Mapping[str, Any], lists: Lists) -> Requested:
+        """Return the policy for an interface yet to be named; that of the last reading where nothing differs."""
+        desired = self._desired
+        if self._base is None or self._base.merged != merged:
+            assignment = Assignment("", desired.name, desired.pin_root, desired.state_directory)
+            self._base = request(assignment, merged, lists)
+        return self._base
 
     def _saved(self, host: Host) -> tuple[dict[str, Mapping[str, Any]], Mapping[str, tuple[str, int]]]:
         """Return the documents on disk, and what times in the owner's were made of; its own may be damaged."""
@@ -221,8 +232,8 @@ def from_options(options: Mapping[str, Any]) -> DesiredPolicy:
     Raises:
         Invalid: A file cannot be read, or an option is malformed.
     """
-    document = options["policy"] if options["state"] == "present" else {}
-    document, texts = _with_texts(document)
+    given = options["policy"] if options["state"] == "present" else {}
+    document, texts = _with_texts({key: value for key, value in given.items() if value is not None})
     return DesiredPolicy(
         options["name"],
         options["interfaces"],
