@@ -101,8 +101,11 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as held:
         try:
             held.enter_context(single_instance(options.pid_file, options.version))
-        except Refused as error:
-            raise Refused(f"somebody else watches, and a program has one tap for people: {error}") from None
+        except Refused:
+            holder = next(iter((host.read(options.pid_file) or "").split()), "unknown")
+            raise Refused(
+                f"somebody else watches (process {holder}), and a program has one tap for people: end that one first"
+            ) from None
         output = _output(options, held)
         feeds = held.enter_context(
             Feeds(host, options.state_dir, SESSION, requested, options.interfaces, options.history)
