@@ -286,7 +286,7 @@ def test_names_are_words_of_the_field():
         ("told = 1", ["told"]),
         ("for was_asked in (): pass", ["was_asked"]),
         ("self.advice_text = 1", ["advice_text"]),
-        ("def replay_all(document): pass", ["replay_all", "document"]),
+        ("def replay_all(told): pass", ["replay_all", "told"]),
         ("class HostKeeper: pass", ["HostKeeper"]),
         ("class Subject: pass", ["Subject"]),
         ("import x as wanted", ["wanted"]),
