@@ -95,7 +95,8 @@ class _Request:
             name = part.get(label) if isinstance(part, Mapping) else None
             place = f"{kind}[{number}]" + (f" ({name}{_of(part)})" if isinstance(name, str) else "")
             # Entries are looked at as a whole, below.
-            wrong = list(faults({**part, "prefixes": []} if "prefixes" in part else part, shape, place))
+            bare = {**part, "prefixes": []} if isinstance(part, Mapping) and "prefixes" in part else part
+            wrong = list(faults(bare, shape, place))
             for fault in wrong:
                 self._findings.add(fault)
             if isinstance(name, str) and places.setdefault(name, place) != place:

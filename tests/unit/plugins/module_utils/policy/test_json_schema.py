@@ -7,7 +7,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Invalid
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.json_schema import faults
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.request import parse
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.schema import SCHEMA
 
 from tests.support.policy_model_random import Policies
@@ -60,6 +62,39 @@ def test_it_refuses_what_the_standard_refuses(seed):
             holder[place[-1]] = odd
             assert bool(list(faults(document, SCHEMA))) == (not STANDARD.is_valid(document)), (place, odd)
         holder[place[-1]] = kept
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_given_is_compiled_or_refused_in_words(seed):
+    random = Random(seed)
+    document = Policies(random).draw()
+    document = {key: value[:4] if isinstance(value, list) else value for key, value in document.items()}
+    for place in random.sample(places(document), k=min(60, len(places(document)))):
+        holder: Any = document
+        for key in place[:-1]:
+            holder = holder[key]
+        kept = holder[place[-1]]
+        for odd in ODD:
+            holder[place[-1]] = odd
+            if accepted(document):
+                assert not list(faults(parsable(document), SCHEMA)), (place, odd)
+        holder[place[-1]] = kept
+
+
+def accepted(document: dict[str, Any]) -> bool:
+    """Return whether a document is a policy; whatever else parse() raises but Invalid is a mistake of its own."""
+    try:
+        parse(document)
+    except Invalid:
+        return False
+    return True
+
+
+def parsable(value: Any) -> Any:
+    """Return a document without what is None, which is as if it were not given."""
+    if isinstance(value, dict):
+        return {key: parsable(item) for key, item in value.items() if item is not None}
+    return [parsable(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(
