@@ -27,7 +27,7 @@ extends_documentation_fragment:
 requirements:
   - libbpf 1.0 or newer (Debian package C(libbpf1), which comes with iproute2)
   - A program attached by M(tripod.baremetal.xdp_program)
-  - root with the capabilities SYS_ADMIN and NET_ADMIN
+  - root with the capabilities SYS_ADMIN, NET_ADMIN and, for a policy that outgrows the program that runs, CHOWN
 options:
   name:
     description:
