@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .._core.converge import Findings, Invalid
 from . import layout
 from .digest import policy_digest
-from .entries import read_entries
+from .entries import HEADLINE, read_entries
 from .layout import ACTIONS, OFFSETS, Bounds
 from .model import Part, Policy
 from .rates import first_entries, pack_limits, too_fine
@@ -67,7 +67,7 @@ def compile_policy(
     entries = read_entries(policy, findings)
     for fault in too_fine(policy.limits, hz):
         findings.add(fault)
-    findings.raise_if_any(Invalid, "the policy is not valid, nothing was changed")
+    findings.raise_if_any(Invalid, HEADLINE)
     kept, freed = assign(_slot_names(policy), slots or {})
     tables = build(policy, entries)
     bounds = layout.bounds_for(tables.counts, bounds)

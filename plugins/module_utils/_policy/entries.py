@@ -14,6 +14,7 @@ from .model import Policy, Text
 from .prefix_set import EMPTY, PrefixSet, parse_prefixes
 from .schema import MAX_PREFIXES
 
+HEADLINE = "the policy is not valid, nothing was changed"
 _COMMENT = re.compile(r"[#;].*")
 SHOWN = 20
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core.converge import Findings, Invalid
 from . import schema
-from .entries import SHOWN, read_entries
+from .entries import HEADLINE, SHOWN, read_entries
 from .fields import TCP, parse_amount, parse_rate, parse_time
 from .json_schema import faults
 from .layout import MAX_EVERY_PACKET, MAX_LIMITS, MAX_TRUSTED_FLOWS
@@ -22,7 +22,6 @@ from .prefix_set import PrefixSet, gather, parse_prefixes
 from .rates import LONGEST_FRAME
 from .request_match import read_match
 
-HEADLINE = "the policy is not valid, nothing was changed"
 # By how its parts are named.
 _KINDS: Mapping[str, tuple[str, schema.Schema]] = {
     "lists": ("name", schema.LIST),

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .fields import ICMP_TYPES, PROTOCOLS, TCP_FLAGS
+from .layout import MAX_LIMITS, MAX_LISTS, MAX_RULES, MAX_SERVICES
 
-MAX_LISTS, MAX_LIMITS, MAX_RULES, MAX_SERVICES = 255, 255, 1024, 128
-MAX_TRUSTED_FLOWS = 64
 MAX_PREFIXES = 1_000_000
 # Of a rule, each side.
 MAX_SIDES = 1024
@@ -205,9 +204,9 @@ SERVICE = _object(
 POLICY = _object(
     "How packets are judged: trusted, lists, rules, limits, services, default, in order.",
     trusted=_array("What must never be cut.", TRUSTED, MAX_PREFIXES),
-    lists=_array("Sets of prefixes.", LIST, MAX_LISTS),
+    lists=_array("Sets of prefixes.", LIST, MAX_LISTS - 1),
     rules=_array("Rules, in order.", RULE, MAX_RULES),
-    limits=_array("Limits.", LIMIT, MAX_LIMITS),
+    limits=_array("Limits.", LIMIT, MAX_LIMITS - 1),
     services=_array("Services.", SERVICE, MAX_SERVICES),
     default=_choice("What becomes of a packet that nothing decided.", ACTIONS, "pass"),
 )
