@@ -24,6 +24,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
 from tests.integration import frames, lab
+from tests.support.bpf_object import hollow
+from tests.support.sweep import sweep
 
 NIC = lab.Cable.nic
 RELEASE = Path(__file__).parents[1] / "fixtures" / "xdp-1.0.0"
@@ -69,6 +71,12 @@ class Released:
     def upgrade(self, path: Path) -> None:
         desired = self.upgraded(path)
         converge(XdpProgram(desired), desired, Host())
+
+    def leftovers(self) -> list[str]:
+        """What release 1 kept, and halves of what a killed run was about to keep."""
+        pins = [name for name in os.listdir(self.pin("maps")) if name.startswith("acl_") or name.endswith("~")]
+        files = [name for name in os.listdir(self.directory) if name.startswith((".", "xdp_map-"))]
+        return pins + files
 
     def rules(self) -> dict[str, tuple[str, str]]:
         policy = Policy(NIC, pin_root=str(self.root), state_directory=str(self.directory))
@@ -239,3 +247,36 @@ def rules_of_release_one(released: Released) -> dict[bytes, bytes]:
 
 def contents(directory: Path) -> dict[str, object]:
     return {path.name: json.loads(path.read_text()) for path in sorted(directory.iterdir())}
+
+
+def in_child(call: Callable[[], object]) -> None:
+    """In a process of its own, as Ansible does."""
+    child = os.fork()
+    if child == 0:
+        try:
+            call()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the next run fails"
+
+
+@pytest.mark.parametrize("following", ["module", "agent"])
+def test_an_upgrade_that_was_killed_is_finished(released, released_object, xdp_object, tmp_path, following):
+    newer = tmp_path / "hollow.bpf.o"
+    newer.write_bytes(hollow(xdp_object.read_bytes()))
+    expected = {one: ("inventory", action) for one, action in INVENTORY.items()}
+    expected |= {one: ("api", action) for one, action in API.items()}
+    for moment in sweep(lambda: released.upgrade(newer), 60):
+        if following == "agent":
+            results = agent.reapply(Host(), str(released.directory))
+            assert not [one for one in results if one.error], f"{moment}: {results}"
+        in_child(lambda: released.upgrade(newer))
+        assert released.rules() == expected, str(moment)
+        assert not released.leftovers(), str(moment)
+        states = {one.state for one in agent.reapply(Host(), str(released.directory), check=True)}
+        assert states == {"converged"}, str(moment)
+        absent = released.absent()
+        in_child(lambda absent=absent: converge(XdpProgram(absent), absent, Host()))
+        shutil.rmtree(released.directory, ignore_errors=True)
+        Released(released_object, released.root, released.directory)

@@ -58,7 +58,15 @@ def _plan_attach(desired: Desired, state: State) -> list[Change]:
         requested = state_file_body(desired, state)
         if held != requested:
             changes.append(Change((name, "state file"), held or None, requested))
-    return changes + _plan_orphans(desired, state)
+    return changes + _plan_former_entries(desired, state) + _plan_orphans(desired, state)
+
+
+def _plan_former_entries(desired: Desired, state: State) -> list[Change]:
+    """Return the removal of release 1's state file, which a run that was killed after taking it over left."""
+    _program, policy, former = desired.state_files
+    if not {policy, former} <= set(state.policy):
+        return []
+    return [Change((desired.interface, "policy", os.path.basename(former)), former, None)]
 
 
 def _plan_orphans(desired: Desired, state: State) -> list[Change]:

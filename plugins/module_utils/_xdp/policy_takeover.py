@@ -53,14 +53,19 @@ class Saved:
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def store(self, host: Host, assignment: Assignment) -> None:
-        """Save it, now that it is in force; the state file of release 1 goes last."""
+        """Save it, now that it is in force."""
         if not assignment.policy:
             return
         for owner, document in self.documents.items():
             policy_documents.store(host, assignment.policy, owner, document, assignment.state_directory)
         if policy_assignment.load(host, assignment.interface, assignment.state_directory) != assignment:
             assignment.store(host)
-        state_store.discard(host, former_state_file(assignment.interface), assignment.state_directory)
+
+
+def clear(host: Host, desired: Desired) -> None:
+    """Remove the state file of release 1, once what it requests is saved as a policy."""
+    if policy_assignment.load(host, desired.interface, desired.state_directory):
+        state_store.discard(host, former_state_file(desired.interface), desired.state_directory)
 
 
 def saved(host: Host, desired: Desired, maps: Mapping[str, Map]) -> Saved:

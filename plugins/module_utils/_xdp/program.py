@@ -151,6 +151,7 @@ class XdpProgram:
         _write_state_file(host, desired, state, attached.program)
         if saved_policy and attached.assignment:
             saved_policy.store(host, attached.assignment)
+        policy_takeover.clear(host, desired)
 
     def _saved_policy(self, host: Host, state: State) -> Saved | None:
         """Return what the program is to judge by; None where it takes no policy."""
