@@ -24,7 +24,7 @@ func (c *Client) Slots(ctx context.Context) (map[string][]Slot, error) {
 
 const (
 	// namesAge is how old names may be; a part that is new is told by its slot for that long.
-	namesAge = 5 * time.Second
+	namesAge = time.Second
 	// namesTimeout is what those who ask for counters or a trace can wait for names.
 	namesTimeout = time.Second
 )

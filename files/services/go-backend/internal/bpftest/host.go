@@ -15,6 +15,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"tripod/go-backend/internal/object"
 )
 
 var sequence atomic.Uint32
@@ -82,6 +84,7 @@ func (h *Host) Load(name string, change func(*ebpf.CollectionSpec)) *ebpf.Collec
 	spec, err := ebpf.LoadCollectionSpec(Object(h.t))
 	h.must(err)
 	maps.DeleteFunc(spec.Programs, func(other string, _ *ebpf.ProgramSpec) bool { return other != h.Program })
+	spec.Programs[h.Program].Instructions = object.Link(spec.Programs[h.Program].Instructions)
 	fit(spec)
 	if change != nil {
 		change(spec)

@@ -31,11 +31,11 @@ func NewClock() (Clock, error) {
 	return Clock{now: time.Now(), jiffies: jiffies, tick: tick}, nil
 }
 
-// Time returns the moment of a value of jiffies, exact to a second.
+// Time returns the moment of a value of jiffies, to the second, so that two readings of the clocks agree.
 func (c Clock) Time(jiffies uint64) time.Time {
 	// A packet may have come since the clock was read.
 	if jiffies >= c.jiffies {
-		return c.now
+		return c.now.Round(time.Second)
 	}
-	return c.now.Add(-time.Duration(c.jiffies-jiffies) * c.tick)
+	return c.now.Add(-time.Duration(c.jiffies-jiffies) * c.tick).Round(time.Second)
 }

@@ -244,7 +244,11 @@ func parse(path string, content []byte) (*Object, error) {
 
 // Spec returns a copy of the collection, for the caller to change and load.
 func (o *Object) Spec() *ebpf.CollectionSpec {
-	return o.spec.Copy()
+	spec := o.spec.Copy()
+	for _, program := range spec.Programs {
+		program.Instructions = Link(program.Instructions)
+	}
+	return spec
 }
 
 func (o *Object) read() error {
