@@ -407,8 +407,10 @@ def _bench(name: str, module: str) -> Callable[[], str]:
 
     def run() -> str:
         with _root_environment() as words:
+            # pytest, which runs all else, has it from pyproject.toml.
+            core = f"PYTHONPATH={CACHE / 'collections'}"
             weigh: list[str | Path] = [BIN / "python", "-m", f"tests.bench.{module}", _made("xdp_object")]
-            printed = logged(name, [*words, *weigh], lines=20)
+            printed = logged(name, [*words, core, *weigh], lines=20)
         return "\n" + printed.rstrip()
 
     return run
