@@ -35,6 +35,17 @@ PROGRAMS = ("tripod_xdp", "tripod_xdp_frags")
 FRAGMENTS = {None: 0, "first": 1, "later": 2}
 UNTAGGED = 4096
 
+# Each looks at other ports and addresses, so that there are more sets of parts than of any random policy.
+MANY_SETS = [
+    {
+        "id": f"rule{port}",
+        "protocol": "udp",
+        "destination_port": f"{port}-{port + 3}",
+        "destination": f"10.{port % 256}.{port // 256}.0/24",
+        "action": "drop",
+    }
+    for port in range(5000, 6024)
+]
 # What was found once.
 DROPS = {"lists": [{"name": "blocked", "prefixes": ["2001:db8:bad::/48"]}]}
 FOUND = [
@@ -53,6 +64,12 @@ FOUND = [
         },
         f.ethernet(f.IPV4, f.ipv4("192.0.2.1", protocol=63)),
         id="the last rule of a word, in observe mode",
+    ),
+    pytest.param(
+        "tripod_xdp",
+        {"trusted": [{"protocol": "tcp", "port": 22}], "rules": MANY_SETS},
+        f.ethernet(f.IPV4, f.ipv4("192.0.2.1")),
+        id="more sets than the first size class holds",
     ),
 ]
 
