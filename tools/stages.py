@@ -17,7 +17,7 @@ from . import cores, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
-from .paths import CACHE, ROOT, VENV, environment
+from .paths import CACHE, COLLECTIONS, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
 from .vm import base
 from .vm.machine import Machine
@@ -408,7 +408,7 @@ def _bench(name: str, module: str) -> Callable[[], str]:
     def run() -> str:
         with _root_environment() as words:
             # pytest, which runs all else, has it from pyproject.toml.
-            core = f"PYTHONPATH={CACHE / 'collections'}"
+            core = f"PYTHONPATH={COLLECTIONS}"
             weigh: list[str | Path] = [BIN / "python", "-m", f"tests.bench.{module}", _made("xdp_object")]
             printed = logged(name, [*words, core, *weigh], lines=20)
         return "\n" + printed.rstrip()
