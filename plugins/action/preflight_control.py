@@ -18,7 +18,7 @@ from ansible.release import __version__ as core_version
 
 from ..module_utils._core.converge import CoreError
 from ..module_utils._preflight.arguments import faults
-from ..module_utils._preflight.policies import compiled, unassigned
+from ..module_utils._preflight.policies import check_tests, compiled, unassigned
 from ..module_utils._xdp.policy_entries import parse_entries, read_file
 from ..module_utils._xdp.policy_lists import read_text
 
@@ -105,7 +105,8 @@ class ActionModule(ActionBase):
                 yield f"{variable} cannot be worked out: {said}"
         if not {"xdp_acl", "xdp_acl_file", "xdp_acl_remote_src"}.intersection([*wrong, *unknown]):
             yield from self._of_policy(given)
-        if not {"xdp_policies", "xdp_policy_remote_src", "xdp_interfaces"}.intersection([*wrong, *unknown]):
+        policies = {"xdp_policies", "xdp_policy_remote_src", "xdp_policy_tests", "xdp_interfaces"}
+        if not policies.intersection([*wrong, *unknown]):
             yield from self._of_policies(given)
 
     def _of_policy(self, given: Mapping[str, Any]) -> Iterator[str]:
@@ -126,6 +127,7 @@ class ActionModule(ActionBase):
         policies = self._value("xdp_policies", given, None) or {}
         short = bool(self._value("xdp_acl", given, None) or self._value("xdp_acl_file", given, ""))
         yield from unassigned(self._value("xdp_interfaces", given, None) or (), policies, short)
+        yield from check_tests(self._value("xdp_policy_tests", given, None) or (), policies)
         remote = boolean(self._value("xdp_policy_remote_src", given, False))
 
         def read(path: str) -> bytes:

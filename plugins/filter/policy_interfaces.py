@@ -18,7 +18,7 @@ author: Tripod contributors (@tripod)
 description:
   - Groups interfaces by the policy that they name, as M(tripod.baremetal.xdp_policy) takes them.
   - An interface that names none has the policy C(default), where there is one. Else it is left out.
-positional: policies, directory, remote
+positional: policies, directory, remote, tests
 options:
   _input:
     description: Interfaces, each with C(name) and perhaps C(policy).
@@ -37,6 +37,11 @@ options:
     description: Whether these files are on the host already.
     type: bool
     default: false
+  tests:
+    description: Tests, each with C(policy), C(frame) and C(expect).
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -51,17 +56,21 @@ RETURN = r"""
 _value:
   description:
     - Policies that judge an interface, each with C(name), C(interfaces) and C(policy), in which lists name their files
-      on the host, and C(files) to ship, each with C(src) and C(dest).
+      on the host, C(files) to ship, each with C(src) and C(dest), and its C(tests).
   type: list
   elements: dict
-  sample: [{"name": "edge", "interfaces": ["ens1"], "policy": {}, "files": []}]
+  sample: [{"name": "edge", "interfaces": ["ens1"], "policy": {}, "files": [], "tests": []}]
 """
 
 _DEFAULT = "default"
 
 
 def policy_interfaces(
-    interfaces: Sequence[Mapping[str, Any]], policies: Mapping[str, Any], directory: str, remote: bool = False
+    interfaces: Sequence[Mapping[str, Any]],
+    policies: Mapping[str, Any],
+    directory: str,
+    remote: bool = False,
+    tests: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Return the policies that judge an interface, in the order of the interfaces."""
     judged: dict[str, list[str]] = {}
@@ -72,12 +81,18 @@ def policy_interfaces(
             raise AnsibleFilterError(f"interface {one['name']} names policy {name}, and there are {known}")
         if name:
             judged.setdefault(name, []).append(one["name"])
-    return [_placed(name, names, policies[name] or {}, directory, remote) for name, names in judged.items()]
+    return [
+        {
+            "name": name,
+            "interfaces": names,
+            **_placed(name, policies[name] or {}, directory, remote),
+            "tests": [{"frame": one["frame"], "expect": one["expect"]} for one in tests if one["policy"] == name],
+        }
+        for name, names in judged.items()
+    ]
 
 
-def _placed(
-    name: str, interfaces: Sequence[str], policy: Mapping[str, Any], directory: str, remote: bool
-) -> dict[str, Any]:
+def _placed(name: str, policy: Mapping[str, Any], directory: str, remote: bool) -> dict[str, Any]:
     files: list[dict[str, str]] = []
     lists = []
     for one in policy.get("lists") or ():
@@ -86,7 +101,7 @@ def _placed(
             one = {**one, "file": files[-1]["dest"]}
         lists.append(one)
     placed = {**policy, "lists": lists} if "lists" in policy else dict(policy)
-    return {"name": name, "interfaces": list(interfaces), "policy": placed, "files": files}
+    return {"policy": placed, "files": files}
 
 
 class FilterModule:

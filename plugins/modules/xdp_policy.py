@@ -51,6 +51,26 @@ options:
         declared. Running again does not renew it.
       - Required with O(state=present).
     type: dict
+  tests:
+    description:
+      - What has to become of packets by the policy. A twin of the program judges them before it comes into force, and
+        the policy is refused where something else becomes of one. Nothing is tried where it is in force already.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      frame:
+        description:
+          - The packet, by C(source), C(destination), C(protocol), C(source_port), C(destination_port), C(tcp_flags),
+            C(icmp_type), C(vlan), C(fragment) and C(length). Only C(source) is required.
+        type: dict
+        required: true
+      expect:
+        description:
+          - What is expected, out of C(verdict), C(reason), C(would), C(trusted), C(banned), and the names of the
+            C(list), C(rule), C(limit) and C(service) that have a say, those in observe mode too.
+        type: dict
+        required: true
   state:
     description:
       - V(present) puts the policy in force.
@@ -91,6 +111,9 @@ EXAMPLES = r"""
         - {name: dns, per: service, bytes: 200M/s}
       services:
         - {name: resolver, protocol: udp, port: 53, limit: dns}
+    tests:
+      - frame: {source: 203.0.113.9, protocol: tcp, destination_port: 443}
+        expect: {verdict: pass, would: drop, list: scanners}
 
 - name: Let everything pass again
   tripod.baremetal.xdp_policy:
@@ -181,6 +204,15 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "interfaces": {"type": "list", "elements": "str", "required": True},
             "policy": {"type": "dict"},
+            "tests": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "frame": {"type": "dict", "required": True},
+                    "expect": {"type": "dict", "required": True},
+                },
+            },
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "state_dir": {"type": "path", "default": DIRECTORY},

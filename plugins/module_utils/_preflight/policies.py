@@ -19,6 +19,7 @@ from .._policy.rates import too_fine
 from .._policy.request import parse
 from .._xdp import policy_documents
 from .._xdp.policy_lists import digest
+from .._xdp.policy_tests import read_tests
 
 TCP = 6
 _USUAL_HZ = 250  # of a host that is not met yet; its own is checked there
@@ -72,6 +73,17 @@ def unassigned(interfaces: Sequence[Mapping[str, Any]], policies: Mapping[str, A
             "xdp_acl is for interfaces without a policy, and each of xdp_interfaces has one: add its prefixes to a "
             "list in xdp_policies, or leave it out"
         )
+
+
+def check_tests(tests: Sequence[Mapping[str, Any]], policies: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the tests of policies, as in ``xdp_policy_tests``."""
+    for number, one in enumerate(tests):
+        if one["policy"] not in policies:
+            yield f"xdp_policy_tests[{number}]: policy {one['policy']} is not in xdp_policies"
+    try:
+        read_tests(tests)
+    except CoreError as error:
+        yield from (said.replace("tests[", "xdp_policy_tests[", 1) for said in error.facts["reasons"])
 
 
 def check_policies(policies: Mapping[str, Any], hz: int, peer: str = "", port: int = 0) -> Iterator[Finding]:

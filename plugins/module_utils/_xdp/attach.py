@@ -27,7 +27,7 @@ from .layout import fits
 from .plan import program_name, stale_maps
 from .policy_assignment import Assignment
 from .policy_filling import Filling
-from .policy_in_force import POLICY, in_force
+from .policy_in_force import POLICY, read_in_force
 from .policy_requested import Requested
 from .request import DIRECTORY_MODE, Desired
 from .state import State
@@ -65,7 +65,7 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack, policy: 
         raise AssertionError("validate() lets no attachment through without an object and an interface")
     name = program_name(desired, state)
     opened = held.enter_context(BpfObject(source.content, desired.object))
-    filling = Filling(policy, in_force(state.maps), held) if policy else None
+    filling = Filling(policy, read_in_force(state.maps), held) if policy else None
     # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
     own = {*source.own_maps, *([POLICY] if filling and not filling.keeps_outer else [])}
     reused = {

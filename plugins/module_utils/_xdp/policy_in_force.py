@@ -43,7 +43,7 @@ class InForce:
     digest: bytes | None = None
 
 
-def in_force(maps: Mapping[str, Map]) -> InForce | None:
+def read_in_force(maps: Mapping[str, Map]) -> InForce | None:
     """Return what a program judges by; None where it is none that takes a policy.
 
     Args:

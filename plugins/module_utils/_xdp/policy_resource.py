@@ -24,7 +24,7 @@ from . import policy_assignment, policy_documents, program
 from .identity import Identity, identify
 from .policy_assignment import KIND, Assignment
 from .policy_changes import changes_of
-from .policy_in_force import HITS, MAPS, POLICY, InForce, in_force, made, new_slots, put
+from .policy_in_force import HITS, MAPS, POLICY, InForce, made, new_slots, put, read_in_force
 from .policy_lists import Lists
 from .policy_requested import Requested, request, request_saved
 from .request import CAPABILITIES_WORDS
@@ -96,7 +96,7 @@ class XdpPolicy:
         """
         found = self._identify(host)
         found.require(MAPS)
-        running = in_force(found.pinned_maps)
+        running = read_in_force(found.pinned_maps)
         if running is None:
             raise Impossible(f"{found.directory}/maps/{POLICY} is of a program that takes no policy of this release")
         return found, running
@@ -156,6 +156,11 @@ class XdpPolicy:
             raise ApplyFailed(
                 f"{self._interface}: the policy could not be put in force: {reason(error)}; the one before goes on"
             ) from error
+
+
+def in_force(desired: Requested, state: PolicyState) -> bool:
+    """Whether an interface is judged by what is requested."""
+    return state.running.digest == _current(desired, state.assignment).digest
 
 
 def _current(desired: Requested, saved: Assignment | None) -> Requested:

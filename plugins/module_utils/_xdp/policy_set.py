@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import ApplyFailed, Change, CoreError, Outcome
+from .._core.converge import ApplyFailed, Change, CoreError, Findings, Outcome, Refused
 from .._core.names import absolute_path, interface_name
 from .._core.system import Host
 from .._guard.record import Restore
@@ -24,7 +24,9 @@ from .policy_changes import counts, shown
 from .policy_durations import resolve
 from .policy_lists import Lists, digest, read_text
 from .policy_requested import Requested, request
-from .policy_resource import PolicyState, XdpPolicy
+from .policy_resource import PolicyState, XdpPolicy, in_force
+from .policy_tests import PolicyTest, failures, read_tests
+from .policy_twin import Twin
 from .request import PIN_ROOT
 
 _GIVEN = "durations"  # of the state file's body: what times of the document were made of
@@ -39,12 +41,14 @@ class DesiredPolicy:
         interfaces: Names of those that it is to judge.
         document: The owner's; empty for one who requests nothing.
         texts: Those of its lists that come from files, by their digest.
+        tests: What has to become of packets before it may come into force.
     """
 
     name: str
     interfaces: Sequence[str]
     document: Mapping[str, Any] = field(repr=False)
     texts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    tests: Sequence[PolicyTest] = ()
     owner: str = INVENTORY
     pin_root: str = PIN_ROOT
     state_directory: str = state_store.DIRECTORY
@@ -70,11 +74,13 @@ class SetState:
         interfaces: By name.
         documents: Of the policy, by owner.
         given: What times in the owner's document were made of.
+        failures: Tests that the policy fails.
     """
 
     interfaces: Mapping[str, PolicyState] = field(default_factory=dict)
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     given: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    failures: Sequence[str] = ()
 
 
 class PolicySet:
@@ -126,7 +132,7 @@ class PolicySet:
         """
         desired = self._desired
         documents, given = self._saved(host)
-        lists = Lists(host, desired.texts)
+        self._lists = lists = Lists(host, desired.texts)
         try:
             self._document, self._given = resolve(desired.document, given, self._now)
             merged = merge(_with(documents, desired.owner, self._document))
@@ -141,7 +147,15 @@ class PolicySet:
             self._resources[interface] = (resource, requested)
             states[interface] = resource.read(host)
         self._left_behind = self._left_behind or left_behind(host, desired, states)
-        return SetState(states, documents, given)
+        return SetState(states, documents, given, tuple(self._failures(host, merged, states)))
+
+    def _failures(self, host: Host, merged: Mapping[str, Any], states: Mapping[str, PolicyState]) -> Iterator[str]:
+        """Yield which tests fail, if the policy is not in force on the first interface; the others get the same."""
+        desired = self._desired
+        for name, (_resource, requested) in list(self._resources.items())[:1] if desired.tests else ():
+            if not in_force(requested, states[name]):
+                with Twin(host, name, desired.pin_root, merged, desired.state_directory, lists=self._lists) as twin:
+                    yield from failures(desired.tests, twin.judge)
 
     def _requested(self, merged: Mapping[str, Any], lists: Lists) -> Requested:
         """Return the policy for an interface yet to be named; that of the last reading where nothing differs."""
@@ -174,7 +188,8 @@ class PolicySet:
         }
 
     def validate(self, desired: DesiredPolicy, state: SetState) -> None:
-        """Compile the policy where it is not in force: what cannot be is refused before anything is changed."""
+        """Refuse what cannot be compiled, and what packets show to be another policy than is expected."""
+        Findings(list(state.failures)).raise_if_any(Refused, f"policy {desired.name}: nothing was changed")
         for interface, (resource, requested) in self._resources.items():
             resource.validate(requested, state.interfaces[interface])
 
@@ -239,6 +254,7 @@ def from_options(options: Mapping[str, Any]) -> DesiredPolicy:
         options["interfaces"],
         document,
         texts,
+        read_tests(options.get("tests") or ()),
         pin_root=options["pin_root"],
         state_directory=options["state_dir"],
     )

@@ -27,7 +27,7 @@ from .._linux.libbpf import check, library
 from . import policy_assignment, request
 from .identity import identify
 from .policy_assignment import Assignment
-from .policy_in_force import CONSTANTS, POLICY, equip, in_force, made
+from .policy_in_force import CONSTANTS, POLICY, equip, made, read_in_force
 from .policy_lists import Lists
 from .policy_requested import Requested
 from .policy_requested import request as request_policy
@@ -49,6 +49,7 @@ class Twin:
         pin_root: Where its pins are.
         merged: The policy to judge by, the documents of all owners made one; None for the one that is in force.
         state_directory: Directory of the state files.
+        lists: Texts of the lists that come from files; by default those that are saved.
 
     Raises:
         CoreError: No program of ours that takes a policy runs there, or the policy cannot be compiled.
@@ -61,8 +62,9 @@ class Twin:
         pin_root: str = request.PIN_ROOT,
         merged: Mapping[str, Any] | None = None,
         state_directory: str = state_store.DIRECTORY,
+        lists: Lists | None = None,
     ) -> None:
-        self._held = ExitStack()
+        self._held, self._lists = ExitStack(), lists or Lists(host)
         try:
             self._load(host, interface, pin_root, merged, state_directory)
         except BaseException:
@@ -88,7 +90,7 @@ class Twin:
         slots: Mapping[str, int] = assignment.slots
         if merged is not None:
             del shared[POLICY]
-            slots = self._equip(opened, request_policy(assignment, merged, Lists(host)), found.pinned_maps)
+            slots = self._equip(opened, request_policy(assignment, merged, self._lists), found.pinned_maps)
         else:
             self._share_constants(opened, found.pinned_maps)
         opened.set_constants({name: value for name, value in _SWITCHES.items() if name in opened.constants()})
@@ -99,7 +101,7 @@ class Twin:
         self._record = Record(opened, slots)
 
     def _equip(self, opened: BpfObject, requested: Requested, maps: Mapping[str, Map]) -> Mapping[str, int]:
-        running = in_force(maps)
+        running = read_in_force(maps)
         compiled = requested.compile(running.bounds if running else None)
         self._inner = self._held.enter_context(made(compiled))
         equip(opened, compiled, requested.hz, self._inner)

@@ -92,7 +92,7 @@ POLICIES = {
 def test_interfaces_are_grouped_by_the_policy_that_they_name():
     interfaces = [{"name": "a", "policy": "core"}, {"name": "b", "policy": "edge"}, {"name": "c", "policy": "core"}]
     core, edge = policy_interfaces(interfaces, POLICIES, "/etc/tripod/lists")
-    assert core == {"name": "core", "interfaces": ["a", "c"], "policy": {"default": "drop"}, "files": []}
+    assert core == {"name": "core", "interfaces": ["a", "c"], "policy": {"default": "drop"}, "files": [], "tests": []}
     assert (edge["name"], edge["interfaces"]) == ("edge", ["b"])
 
 
@@ -115,3 +115,9 @@ def test_an_interface_that_names_no_policy_has_the_default_one_or_none():
 def test_a_policy_that_there_is_not_is_named():
     with pytest.raises(AnsibleFilterError, match="interface a names policy nosuch, and there are edge, core"):
         policy_interfaces([{"name": "a", "policy": "nosuch"}], POLICIES, "/lists")
+
+
+def test_each_policy_has_its_tests():
+    tests = [{"policy": name, "frame": {"source": "::1"}, "expect": {"verdict": name}} for name in ("edge", "core")]
+    [edge] = policy_interfaces([{"name": "b", "policy": "edge"}], POLICIES, "/lists", tests=tests)
+    assert edge["tests"] == [{"frame": {"source": "::1"}, "expect": {"verdict": "edge"}}]

@@ -6,6 +6,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import CoreError
 from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.policies import (
     check_policies,
+    check_tests,
     compiled,
     unassigned,
 )
@@ -43,6 +44,15 @@ def test_each_interface_names_a_policy_that_there_is():
     assert list(unassigned(NICS, {"edge": {}}, short=True)) == []
     [said] = unassigned(NICS, {"core": {}}, short=False)
     assert said == "xdp_interfaces (a): policy edge is not in xdp_policies, where there are core"
+
+
+def test_a_test_is_of_a_policy_that_there_is_and_of_a_packet():
+    frame, expect = {"source": "203.0.113.9"}, {"verdict": "pass"}
+    assert list(check_tests([{"policy": "edge", "frame": frame, "expect": expect}], {"edge": {}})) == []
+    wrong = [{"policy": "gone", "frame": frame, "expect": expect}, {"policy": "edge", "frame": {}, "expect": expect}]
+    first, second = check_tests(wrong, {"edge": {}})
+    assert first == "xdp_policy_tests[0]: policy gone is not in xdp_policies"
+    assert second.startswith("xdp_policy_tests[1].frame")
 
 
 @pytest.mark.parametrize(("policies", "faults"), [({"edge": {}}, 0), ({"edge": {}, "default": {}}, 1)])
