@@ -20,6 +20,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
     Impossible,
     Invalid,
     Outcome,
+    Refused,
     converge,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
@@ -33,6 +34,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import (
     policy_resource,
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_set import DesiredPolicy, PolicySet
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_tests import read_tests
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
@@ -350,3 +352,20 @@ def test_detaching_removes_what_is_saved_unless_another_nic_has_the_policy(bench
         desired = Desired(name, present=False, **places)
         converge(XdpProgram(desired), desired, Host())
         assert sorted(os.listdir(bench.directory)) == left
+
+
+def test_a_policy_by_which_something_else_becomes_of_a_packet_is_refused(bench):
+    bench.apply(DROPPING)
+    inner = bench.inner()
+    tests = read_tests(
+        [
+            {"frame": {"source": BLOCKED}, "expect": {"verdict": "drop", "list": "bogons"}},
+            {"frame": {"source": OTHER}, "expect": {"verdict": "pass"}},
+        ]
+    )
+    for check in (True, False):
+        with pytest.raises(Refused, match=r"tests\[1\]: verdict is drop, pass is expected; drop by reason default"):
+            bench.apply({**DROPPING, "default": "drop"}, tests=tests, check=check)
+    assert bench.inner() == inner
+    bench.apply({**DROPPING, "trusted": [{"prefix": OTHER}], "default": "drop"}, tests=tests)
+    assert bench.fate(OTHER) == ("pass", "trusted")
