@@ -111,7 +111,7 @@ class Judges:
             self._loaded = Loaded(self._content, compiled, self._program)
         else:
             self._loaded.judge_by(compiled)
-            self._loaded.clear()
+        self._loaded.clear()
         self._loaded.ban(setting.bans)
         return self._loaded, compiled
 
@@ -285,3 +285,13 @@ def test_program_and_model_agree_on_every_frame(content, program):
 def test_they_agree_on_what_was_found_before(content, program, policy, frame):
     with Judges(content, program) as judges:
         assert difference(judges, Setting(policy, [], [frame])) is None
+
+
+def test_sources_that_share_a_line_have_buckets_of_their_own(content):
+    """About a hundred of so many sources fall into another's cache line, whatever the clock says at the time."""
+    once = {"name": "once", "packets": "1/h", "burst": 1, "every_packet": True}
+    frames = [f.ethernet(f.IPV4, f.ipv4(f"10.0.{number >> 8}.{number & 255}")) for number in range(2000)]
+    with Judges(content, "tripod_xdp") as judges:
+        loaded, _compiled = judges.under(Setting({"limits": [once]}, [], []))
+        assert Counter(VERDICTS[loaded.run(frame).verdict] for frame in frames) == {"pass": 2000}
+        assert Counter(VERDICTS[loaded.run(frame).verdict] for frame in frames) == {"drop": 2000}

@@ -25,9 +25,12 @@ REASONS = (
 )
 OUTCOMES = ("", "conformed", "exceeded", "observed")
 REASON_SLOTS = 16
+# Of token buckets: bits below a tick, lines of sources, and a difference of times that no bucket in use has.
+TICK_BITS, SOURCE_LINES, LONG_AGO = 36, 1 << 14, 3 << 61
 FOREVER = 2**63
 _FIRST = struct.pack("=I", 0)
 _RECORD = struct.Struct("=4I2QI7H2B5H6B16s16s56s4x")
+_BUCKET = struct.Struct("=2Q")
 _ASKED = struct.Struct("=HBx")
 _BAN = struct.Struct("=2QB7x")
 _HIT, _COUNTER, _COUNT = struct.Struct("=5Q"), struct.Struct("=2Q"), struct.Struct("=I")
@@ -156,12 +159,18 @@ class Loaded:
         return found
 
     def clear(self) -> None:
-        """Forget what was counted and charged."""
-        for name in ("hits", "counters"):
-            _zero(self.map(name))
+        """Forget what was counted and charged.
+
+        Sources' buckets are left as those are that nobody has, and that somebody had so long ago that the part of the
+        clock which they keep has come round: it must not be taken for a time to come.
+        """
         layout = bpf.map_info(self.map("buckets")).layout
         with mmap.mmap(self.map("buckets"), layout.value_size * layout.max_entries) as buckets:
-            buckets[:] = bytes(len(buckets))
+            long_ago = (self.run(bytes(14)).now << TICK_BITS) + LONG_AGO & 2**64 - 1
+            sources = _BUCKET.pack(0, long_ago) * (SOURCE_LINES * 4)
+            buckets[:] = sources + bytes(len(buckets) - len(sources))
+        for name in ("hits", "counters"):
+            _zero(self.map(name))
 
 
 def _per_cpu(descriptor: int, value: struct.Struct) -> Iterator[list[tuple[int, ...]]]:
