@@ -43,8 +43,7 @@ class _Control(ctypes.Structure):  # struct control
         ("bans", ctypes.c_uint32),
         ("reasons", ctypes.c_uint32),
         ("observed", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-        ("unknown", ctypes.c_uint64 * 6),
+        ("reserved", ctypes.c_uint32 * 13),
         ("taps", _Tap * 2),
     ]
 

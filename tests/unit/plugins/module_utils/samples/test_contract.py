@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._samples import control, hits, sample
 
 HEADERS = Path(__file__).resolve().parents[5] / "files" / "bpf"
+FILLER = re.compile("reserved|unused|unknown")
 SIZES = {"__u8": 1, "__u16": 2, "__u32": 4, "__u64": 8}
 
 
@@ -60,8 +61,8 @@ def test_a_record_is_a_struct_sample():
 
 @pytest.mark.parametrize(("name", "kind"), [("tap", control._Tap), ("control", control._Control)])
 def test_control_is_laid_out_as_in_the_program(name, kind):
-    here = laid_out(kind)
-    there = fields(header("tripod_sample.h"), name)
+    here = [one for one in laid_out(kind) if not FILLER.match(one[0])]
+    there = [one for one in fields(header("tripod_sample.h"), name) if not FILLER.match(one[0])]
     assert [one for one in here if one[0] != "taps"] == there
     assert constant("SAMPLE_TAPS") == 2
     if name == "control":
