@@ -35,7 +35,7 @@ from .variants import JUDGE
 
 TRACE = "trace"
 _FIRST = bytes(4)
-_OWN = ("counters", TRACE, CONSTANTS, "extensions", "samples")
+_SHARED = (POLICY, "buckets", "bans", "control")  # what a verdict depends on
 _SWITCHES: Mapping[str, bytes] = {"tracing": b"\1", "charging": b"\0", "extended": b"\0"}
 _PARTS = ("list", "observed_list", "rule", "observed_rule", "service")
 
@@ -86,7 +86,7 @@ class Twin:
         found = identify(host, interface, pin_root)
         found.require((POLICY, CONSTANTS))
         opened = self._held.enter_context(_object(host, interface, directory))
-        shared = {name: one for name, one in found.pinned_maps.items() if name in opened.maps() and name not in _OWN}
+        shared = {name: one for name, one in found.pinned_maps.items() if name in _SHARED and name in opened.maps()}
         slots: Mapping[str, int] = assignment.slots
         if merged is not None:
             del shared[POLICY]
