@@ -9,59 +9,16 @@
 #ifndef TRIPOD_COOKIES_H
 #define TRIPOD_COOKIES_H
 
+#include "fields.h"
 #include "maps.h"
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
-#define TCP_OPTIONS 40 /* at most */
 #define DONT_FRAGMENT 0x4000
 #define OPTION_MSS 2
 #define ANSWER_TTL 64
-
-struct syn {
-	union {
-		struct iphdr v4;
-		struct ipv6hdr v6;
-	};
-	struct tcphdr tcp;
-	__u8 options[TCP_OPTIONS];
-};
-
-struct answer {
-	struct tcphdr tcp;
-	__u8 kind;
-	__u8 size;
-	__be16 mss;
-};
-
-struct answer_v4 {
-	struct iphdr ip;
-	struct answer answer;
-};
-
-struct answer_v6 {
-	struct ipv6hdr ip;
-	struct answer answer;
-};
-
-/* More than the stack has left. */
-struct exchange {
-	struct bpf_sock_tuple tuple;
-	struct syn syn;
-	union {
-		struct answer_v4 v4;
-		struct answer_v6 v6;
-	} answer;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct exchange);
-} exchanges SEC(".maps");
 
 static __always_inline __u16 fold(__u64 sum)
 {
@@ -139,14 +96,16 @@ static __always_inline bool send_back(struct xdp_md *ctx, __u32 network, __u32 l
 static __noinline int answer_v4(struct xdp_md *ctx, __u32 network, __u32 length)
 {
 	__u32 first = 0, tcp_size;
-	struct exchange *e = bpf_map_lookup_elem(&exchanges, &first);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &first);
+	struct exchange *e;
 	struct answer_v4 *made;
 	struct iphdr *ip;
 	__s64 cookie;
 	__u64 sum;
 
-	if (!e)
+	if (!scratch)
 		return 0;
+	e = &scratch->exchange;
 	ip = &e->syn.v4;
 	tcp_size = read_syn(ctx, network, ip, sizeof(*ip), &e->syn);
 	if (!tcp_size)
@@ -178,14 +137,16 @@ static __noinline int answer_v4(struct xdp_md *ctx, __u32 network, __u32 length)
 static __noinline int answer_v6(struct xdp_md *ctx, __u32 network, __u32 length)
 {
 	__u32 first = 0, tcp_size;
-	struct exchange *e = bpf_map_lookup_elem(&exchanges, &first);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &first);
+	struct exchange *e;
 	struct answer_v6 *made;
 	struct ipv6hdr *ip;
 	__s64 cookie;
 	__u64 sum;
 
-	if (!e)
+	if (!scratch)
 		return 0;
+	e = &scratch->exchange;
 	ip = &e->syn.v6;
 	tcp_size = read_syn(ctx, network, ip, sizeof(*ip), &e->syn);
 	if (!tcp_size)
@@ -215,10 +176,14 @@ static __noinline int answer_v6(struct xdp_md *ctx, __u32 network, __u32 length)
  * Make a first SYN the answer to itself, where the kernel has a cookie for it; return whether the frame is one now. A SYN
  * behind options of IP or extension headers, which nobody sends, is left to the stack.
  */
-static __always_inline bool answer_syn(struct xdp_md *ctx, const struct packet *p)
+static __always_inline bool answer_syn(struct xdp_md *ctx, struct packet *p)
 {
-	if (p->protocol != IPPROTO_TCP || p->fragment != FRAGMENT_NONE ||
-	    (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+	struct transport t;
+
+	if (p->protocol != IPPROTO_TCP || p->fragment != FRAGMENT_NONE)
+		return false;
+	read_transport(ctx, p, &t);
+	if ((t.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
 		return false;
 	if (p->family == 4 && p->transport_offset == p->network_offset + sizeof(struct iphdr))
 		return answer_v4(ctx, p->network_offset, p->length);

@@ -6,6 +6,7 @@
 #define TRIPOD_LIMITS_H
 
 #include "maps.h"
+#include "ranges.h"
 
 /* CPUs that charge one bucket at once make each other try again; after so many times one adds what it owes unasked. */
 #define CHARGE_TRIES 4
@@ -16,12 +17,15 @@ static __always_inline __u64 ticks(void)
 	return bpf_jiffies64() << TICK_BITS;
 }
 
-/* How long before its time a bucket is; 0 where it is full again. What would lie further ahead than any can was long ago. */
-static __always_inline __u64 ahead(__u64 arrival, __u64 now, __u64 span)
+/*
+ * What a bucket lacks: how long before its time it is. Nothing, where that would be further than it can be, as that
+ * was long ago and the clock has come round; nor where it was never charged.
+ */
+static __always_inline __u64 lack(__u64 arrival, __u64 now, __u64 span)
 {
 	__u64 ahead = arrival - now;
 
-	return ahead > span ? 0 : ahead;
+	return arrival && ahead <= span ? ahead : 0;
 }
 
 /* Take `cost` from a bucket; return whether it has that much. */
@@ -31,7 +35,7 @@ static __always_inline bool charge(__u64 *arrival, const struct policy_limit *li
 	int i;
 
 	for (i = 0; i < CHARGE_TRIES; i++) {
-		wanted = ahead(held, now, limit->span) + cost;
+		wanted = lack(held, now, limit->span) + cost;
 		if (wanted > limit->span)
 			return false;
 		if (!charging)
@@ -56,25 +60,34 @@ static __always_inline __u64 mix(__u64 word)
 	return word;
 }
 
-static __always_inline __u64 source_key(const struct policy_limit *limit, const struct packet *p)
+static __always_inline __u64 source_key(const struct policy_limit *limit, struct packet *p)
 {
 	if (p->family == 4)
 		return mix(limit->seed ^ ((__u32)p->source.lower & limit->v4_mask));
 	return mix(mix(limit->seed ^ (p->source.upper & limit->v6_mask[0])) ^ (p->source.lower & limit->v6_mask[1]));
 }
 
-/* The place in a line whose bucket is nearest to being full, or has been full for longest. Without branches, as which it is is chance. */
+/* As lack() for any span, without branches: which bucket of a line lacks least is chance. */
+static __always_inline __u64 least_lack(__u64 arrival, __u64 now)
+{
+	__u64 ahead = arrival - now, within = ~(ahead | ahead << 1) >> 63, charged = (arrival | -arrival) >> 63;
+
+	barrier_var(within);
+	barrier_var(charged);
+	return ahead & -(within & charged);
+}
+
+/* The place in a line whose bucket lacks least. */
 static __always_inline __u32 fullest(const struct bucket_line *line)
 {
-	__u64 now = ticks(), least = line->ways[0].arrival - now, lacking, less;
+	__u64 now = ticks(), least = least_lack(line->ways[0].arrival, now), lacking, less;
 	__u32 way = 0;
 	int i;
 
 #pragma unroll
 	for (i = 1; i < BUCKET_WAYS; i++) {
-		lacking = line->ways[i].arrival - now;
-		less = (__s64)(lacking - least) >> 63;
-		barrier_var(less);
+		lacking = least_lack(line->ways[i].arrival, now);
+		less = -below(lacking, least);
 		least += (lacking - least) & less;
 		way += (i - way) & less;
 	}
@@ -108,7 +121,7 @@ static __always_inline struct place source_place(__u64 key)
  * line that is nearest to being full, as it stands: what that lacks the newcomer lacks too, so a flood of new
  * sources earns no more than the buckets do that it takes, and a source that is limited gains nothing by losing its own.
  */
-static __always_inline bool charge_at(const struct policy_limit *limit, const struct packet *p, struct place place,
+static __always_inline bool charge_at(const struct policy_limit *limit, struct packet *p, struct place place,
 				      __u64 cost)
 {
 	struct bucket_line *line = bpf_map_lookup_elem(&buckets, &place.line);
@@ -147,12 +160,11 @@ static __always_inline void enqueue(struct limit_queue *queue, __u8 number)
 	queue->count++;
 }
 
-static __always_inline void record_limit(struct judgement *j, int place, __u16 slot, enum limit_outcome outcome)
+static __always_inline void record_limit(int place, __u16 slot, enum limit_outcome outcome)
 {
-	if (!j->trace)
-		return;
-	j->trace->limits[place].slot = slot;
-	j->trace->limits[place].outcome = outcome;
+	TRACE(limits[place].slot, slot);
+	TRACE(limits[place].outcome, outcome);
+	TRACE(last_outcome, outcome);
 }
 
 /*
@@ -161,7 +173,7 @@ static __always_inline void record_limit(struct judgement *j, int place, __u16 s
  * `numbers` are a queue's, `service` is the slot of the service whose limit it is, and `most` of
  * them with their seconds are recorded from `place` on.
  */
-static __always_inline bool conforms(const struct policy *policy, const struct packet *p, __u64 numbers, __u16 service,
+static __always_inline bool conforms(const struct policy *policy, struct packet *p, __u64 numbers, __u16 service,
 				     int place, int most, struct judgement *j)
 {
 	const struct policy_limit *limit;
@@ -180,7 +192,7 @@ static __always_inline bool conforms(const struct policy *policy, const struct p
 		else
 			bucket = own_place(limit->scope == LIMIT_SERVICE ? service : limit->counter, second != 0);
 		if (charge_at(limit, p, bucket, cost)) {
-			record_limit(j, place + i, limit->counter, OUTCOME_CONFORMED);
+			record_limit(place + i, limit->counter, OUTCOME_CONFORMED);
 			if (limit->next)
 				numbers = numbers << 8 | (limit->next & (MAX_LIMITS - 1));
 			second = forget(limit->next, p);
@@ -191,12 +203,12 @@ static __always_inline bool conforms(const struct policy *policy, const struct p
 		second = forget(0, p);
 		hit(limit->counter, limit->observe, p);
 		if (!limit->observe) {
-			record_limit(j, place + i, limit->counter, OUTCOME_EXCEEDED);
+			record_limit(place + i, limit->counter, OUTCOME_EXCEEDED);
 			settle(j, XDP_DROP, REASON_LIMIT, limit->counter);
 			return false;
 		}
-		record_limit(j, place + i, limit->counter, OUTCOME_OBSERVED);
-		observe(j, p, true, REASON_LIMIT, limit->counter);
+		record_limit(place + i, limit->counter, OUTCOME_OBSERVED);
+		observe(j, true, REASON_LIMIT, limit->counter);
 	}
 	return true;
 }

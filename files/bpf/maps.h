@@ -102,16 +102,82 @@ struct {
 	__type(value, struct trace_record);
 } trace SEC(".maps");
 
+#define TCP_OPTIONS 40 /* at most */
+
+struct syn {
+	union {
+		struct iphdr v4;
+		struct ipv6hdr v6;
+	};
+	struct tcphdr tcp;
+	__u8 options[TCP_OPTIONS];
+};
+
+struct answer {
+	struct tcphdr tcp;
+	__u8 kind;
+	__u8 size;
+	__be16 mss;
+};
+
+struct answer_v4 {
+	struct iphdr ip;
+	struct answer answer;
+};
+
+struct answer_v6 {
+	struct ipv6hdr ip;
+	struct answer answer;
+};
+
+/* A SYN and its answer. */
+struct exchange {
+	struct bpf_sock_tuple tuple;
+	struct syn syn;
+	union {
+		struct answer_v4 v4;
+		struct answer_v6 v6;
+	} answer;
+};
+
 /*
  * What has been found out on the way to the verdict. An outcome is a verdict, its reason and
- * the slot of the part that gave it, in one number: what the verifier knows of each of them
- * apart, it follows on a path of its own.
+ * the slot of the part that gave it, in one number.
  */
 struct judgement {
 	__u32 outcome;
 	__u32 would; /* outcome of the first part in observe mode; 0: none had a say */
-	struct trace_record *trace; /* NULL where nothing is traced */
 };
+
+/* Memory of the program itself, for one packet. */
+struct scratch {
+	struct packet packet;
+	struct judgement judgement;
+	struct exchange exchange;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* Where the way to the verdict is written down; NULL where it is not. */
+static __always_inline struct trace_record *traced(void)
+{
+	__u32 first = 0;
+
+	return tracing ? bpf_map_lookup_elem(&trace, &first) : NULL;
+}
+
+/* Note what a part has said in the trace. */
+#define TRACE(field, value)                             \
+	do {                                            \
+		struct trace_record *record = traced(); \
+		if (record)                             \
+			record->field = value;          \
+	} while (0)
 
 static __always_inline __u32 outcome(enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
 {
@@ -134,14 +200,13 @@ static __always_inline void settle(struct judgement *j, enum xdp_action verdict,
 }
 
 /* Note what a part in observe mode would have done; the first one's word counts. */
-static __always_inline void observe(struct judgement *j, const struct packet *p, bool drops, enum tripod_reason reason,
-				    __u16 slot)
+static __always_inline void observe(struct judgement *j, bool drops, enum tripod_reason reason, __u16 slot)
 {
 	if (!j->would)
-		j->would = forget(outcome(drops ? XDP_DROP : XDP_PASS, reason, slot), p);
+		j->would = outcome(drops ? XDP_DROP : XDP_PASS, reason, slot);
 }
 
-static __always_inline void count(const struct judgement *j, const struct packet *p)
+static __always_inline void count(const struct judgement *j, struct packet *p)
 {
 	__u32 index = j->outcome >> 16;
 	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
@@ -153,7 +218,7 @@ static __always_inline void count(const struct judgement *j, const struct packet
 }
 
 /* Count what a part matched, or would have. */
-static __always_inline void hit(__u16 slot, bool observed, const struct packet *p)
+static __always_inline void hit(__u16 slot, bool observed, struct packet *p)
 {
 	__u32 index = slot;
 	struct hit *hit;

@@ -44,7 +44,7 @@ static __always_inline __u32 first_step(__u32 root, __u32 most)
 static __always_inline __u32 lookup4(const struct policy *policy, const __u32 *index, __u32 address)
 {
 	const __u32 *ranges = (const void *)policy + bounds.ranges4;
-	__u32 root = index[address >> 16];
+	__u32 root = index[address >> 16], count = bounds.ranges4_count;
 	__u64 beyond = ((__u64)(address & 0xffff) << 16) + 0x10000;
 	__u32 at = root & TABLE_FIRST, half, middle;
 
@@ -52,11 +52,11 @@ static __always_inline __u32 lookup4(const struct policy *policy, const __u32 *i
 		return root & VALUE_MASK;
 	for (half = first_step(root, 1 << 16); half; half >>= 1) {
 		middle = at + half;
-		if (middle >= bounds.ranges4_count)
+		if (middle >= count)
 			return 0;
 		at += half & -(__u32)below(ranges[middle], beyond);
 	}
-	if (at >= bounds.ranges4_count)
+	if (at >= count)
 		return 0;
 	return ranges[at] & VALUE_MASK;
 }
@@ -141,29 +141,38 @@ static __always_inline const struct source_result *result(const struct policy *p
 	return results + (number & VALUE_MASK);
 }
 
-/* What the lists say of a packet's source. */
-static __always_inline const struct source_result *source_result(const struct policy *policy, const struct packet *p)
-{
-	__u32 number;
-
-	if (p->family == 4)
-		number = lookup4(policy, policy->source4, p->source.lower);
-	else
-		number = lookup6(policy, policy->source6_pages, &p->source);
-	return result(policy, number);
-}
-
 /* Whether an IPv6 source is ::ffff:0:0/96, which the stack hands to a socket as the IPv4 address that it holds. */
-static __always_inline bool is_mapped(const struct packet *p)
+static __always_inline bool is_mapped(struct packet *p)
 {
-	return p->family == 6 && !p->source.upper && p->source.lower >> 32 == 0xffff;
+	return !p->source.upper && p->source.lower >> 32 == 0xffff;
 }
 
-static __always_inline __u32 destination_set(const struct policy *policy, const struct packet *p)
+/* Numbers of what the tables say of a source, and of the IPv4 address that a mapped one holds; 0: it is in nothing. */
+struct source {
+	__u32 number;
+	__u32 held;
+};
+
+static __always_inline struct source find_source(const struct policy *policy, struct packet *p)
+{
+	struct source source = {};
+
+	if (p->family == 4) {
+		source.number = lookup4(policy, policy->source4, p->source.lower);
+		return source;
+	}
+	source.number = lookup6(policy, policy->source6_pages, &p->source);
+	if (is_mapped(p))
+		source.held = lookup4(policy, policy->source4, p->source.lower);
+	return source;
+}
+
+static __always_inline __u32 destination_set(const struct policy *policy, struct packet *p,
+					     const struct address *destination)
 {
 	if (p->family == 4)
-		return lookup4(policy, policy->destination4, p->destination.lower);
-	return lookup6(policy, policy->destination6_pages, &p->destination);
+		return lookup4(policy, policy->destination4, destination->lower);
+	return lookup6(policy, policy->destination6_pages, destination);
 }
 
 #endif

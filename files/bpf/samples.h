@@ -27,7 +27,7 @@ static __always_inline bool affords(struct tap *tap)
 	return !tap->cost || charge(&tap->arrival, &rate, tap->cost);
 }
 
-static __always_inline void write_sample(struct xdp_md *ctx, const struct packet *p, const struct judgement *j, __u8 taps,
+static __always_inline void write_sample(struct xdp_md *ctx, struct packet *p, const struct judgement *j, __u8 taps,
 					 struct sample *sample)
 {
 	__u32 captured = p->length;
@@ -54,14 +54,14 @@ static __always_inline void write_sample(struct xdp_md *ctx, const struct packet
 	bpf_ringbuf_submit(sample, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void sample(struct xdp_md *ctx, struct control *control, const struct packet *p,
+static __always_inline void sample(struct xdp_md *ctx, struct control *control, struct packet *p,
 				   const struct judgement *j)
 {
 	struct sample *sample;
 	__u8 taps = 0;
 	int i;
 
-	if (!is_wanted(control->reasons, control->observed, j) || !charging)
+	if (!(control->reasons | control->observed) || !is_wanted(control->reasons, control->observed, j) || !charging)
 		return;
 #pragma unroll
 	for (i = 0; i < SAMPLE_TAPS; i++) {

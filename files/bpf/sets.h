@@ -5,6 +5,7 @@
 #ifndef TRIPOD_SETS_H
 #define TRIPOD_SETS_H
 
+#include "fields.h"
 #include "ranges.h"
 
 #define SETS 10 /* fields */
@@ -55,10 +56,13 @@ static __always_inline const struct field_set *port_set(const struct policy *pol
 }
 
 /* Whether protocol and destination port are those of a trusted flow. */
-static __always_inline bool is_trusted_flow(const struct policy *policy, const struct packet *p)
+static __always_inline bool is_trusted_flow(struct xdp_md *ctx, const struct policy *policy, struct packet *p)
 {
+	struct transport t;
+
+	read_transport(ctx, p, &t);
 	return field_set(policy, policy->protocol[p->protocol])->trusted &
-	       port_set(policy, policy->destination_port, p->destination_port)->trusted;
+	       port_set(policy, policy->destination_port, t.destination_port)->trusted;
 }
 
 static __always_inline void narrow(struct match *m, int place, const struct field_set *set)
@@ -69,12 +73,16 @@ static __always_inline void narrow(struct match *m, int place, const struct fiel
 	m->services[1] &= set->services[1];
 }
 
-static __always_inline void match(const struct policy *policy, const struct packet *p, __u32 source_set, struct match *m)
+static __always_inline void match(struct xdp_md *ctx, const struct policy *policy, struct packet *p,
+				  __u32 source, struct match *m)
 {
 	const struct field_set *set = field_set(policy, policy->protocol[p->protocol]);
 	__u32 fields = policy->fields;
+	struct address destination;
+	struct transport t;
 	int i;
 
+	read_transport(ctx, p, &t);
 #pragma unroll
 	for (i = 0; i < SETS; i++)
 		m->sets[i] = set;
@@ -82,19 +90,21 @@ static __always_inline void match(const struct policy *policy, const struct pack
 	m->services[0] = set->services[0];
 	m->services[1] = set->services[1];
 	if (fields & FIELD_DESTINATION_PORT)
-		narrow(m, 1, port_set(policy, policy->destination_port, p->destination_port));
+		narrow(m, 1, port_set(policy, policy->destination_port, t.destination_port));
 	if (fields & FIELD_SOURCE)
-		narrow(m, 2, field_set(policy, source_set));
-	if (fields & FIELD_DESTINATION)
-		narrow(m, 3, field_set(policy, destination_set(policy, p)));
+		narrow(m, 2, field_set(policy, result(policy, source)->set));
+	if (fields & FIELD_DESTINATION) {
+		destination = read_destination(ctx, p);
+		narrow(m, 3, field_set(policy, destination_set(policy, p, &destination)));
+	}
 	if (fields & FIELD_SOURCE_PORT)
-		narrow(m, 4, port_set(policy, policy->source_port, p->source_port));
+		narrow(m, 4, port_set(policy, policy->source_port, t.source_port));
 	if (fields & FIELD_TCP_FLAGS)
-		narrow(m, 5, field_set(policy, policy->tcp_flags[bounded(p->tcp_flags, NO_TCP_FLAGS + 2, NO_TCP_FLAGS)]));
+		narrow(m, 5, field_set(policy, policy->tcp_flags[bounded(t.tcp_flags, NO_TCP_FLAGS + 2, NO_TCP_FLAGS)]));
 	if (fields & FIELD_ICMP_TYPE)
-		narrow(m, 6, field_set(policy, policy->icmp_type[bounded(p->icmp_type, NO_ICMP_TYPE + 2, NO_ICMP_TYPE)]));
+		narrow(m, 6, field_set(policy, policy->icmp_type[bounded(t.icmp_type, NO_ICMP_TYPE + 2, NO_ICMP_TYPE)]));
 	if (fields & FIELD_VLAN)
-		narrow(m, 7, field_set(policy, policy->vlan[bounded(p->vlan, NO_VLAN + 1, NO_VLAN)]));
+		narrow(m, 7, field_set(policy, policy->vlan[bounded(read_vlan(ctx), NO_VLAN + 1, NO_VLAN)]));
 	if (fields & FIELD_FRAGMENT)
 		narrow(m, 8, field_set(policy, policy->fragment[p->fragment & 3]));
 	if (fields & FIELD_LENGTH)

@@ -20,7 +20,7 @@
 #define POLICY_ABI 1
 
 #define MAX_LISTS 256 /* with 0, which is none */
-#define MAX_LIMITS 256 /* with 0, which is none */
+#define MAX_LIMITS 256 /* with 0, which is none; a number is a byte */
 #define MAX_EVERY_PACKET 4
 #define RULE_WORDS 16
 #define SERVICE_WORDS 2
@@ -174,8 +174,8 @@ struct policy_limit {
 /* Offsets are in bytes from the start of the value, multiples of 64; a count of 0 is a table that is not there. */
 struct policy_bounds {
 	__u32 size; /* of the whole value, a multiple of 4096 */
-	__u32 results, results_count; /* struct source_result[], at most 65536 */
-	__u32 sets, sets_count; /* struct field_set[], at most 65536 */
+	__u32 results, results_count; /* struct source_result[65536] */
+	__u32 sets, sets_count; /* struct field_set[], a power of two, at most 65536 */
 	__u32 ranges4, ranges4_count; /* u32[] */
 	__u32 index6, index6_count; /* u32[] */
 	__u32 nodes6, nodes6_count; /* u64[][8] */
@@ -188,9 +188,10 @@ struct policy {
 	__u32 features; /* enum policy_feature */
 	__u32 fields; /* enum policy_field */
 	__u8 default_action; /* POLICY_PASS or POLICY_DROP */
-	__u8 every_packet_count;
-	__u16 every_packet[MAX_EVERY_PACKET]; /* limits of every packet that is not trusted and not passed by a list or rule */
-	__u8 reserved[10];
+	__u8 reserved[3];
+	/* Limits of every packet that is not trusted and not passed by a list or rule: by number, the first in the lowest byte. */
+	__u64 every_packet;
+	__u8 reserved_too[8];
 	__u8 digest[32]; /* SHA-256 of what it was compiled from */
 
 	__u64 observed_rules[RULE_WORDS]; /* in observe mode */

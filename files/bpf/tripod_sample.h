@@ -51,8 +51,7 @@ struct control {
 	__u32 bans; /* entries of `bans` at most; 0: it is not looked at */
 	__u32 reasons; /* what any tap takes */
 	__u32 observed;
-	__u32 reserved;
-	__u64 unknown[6]; /* nobody's; the verifier has to take it for any number */
+	__u32 reserved[13];
 	struct tap taps[SAMPLE_TAPS];
 };
 

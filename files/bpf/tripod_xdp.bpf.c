@@ -11,6 +11,7 @@
 #include "tripod_policy.h"
 #include "tripod_xdp.h"
 
+#include "fields.h"
 #include "parse.h"
 
 #include "maps.h"
@@ -21,7 +22,7 @@
 #include "limits.h"
 #include "samples.h"
 
-static __always_inline bool is_banned(const struct packet *p)
+static __always_inline bool is_banned(struct packet *p)
 {
 	struct ban_key key = { bpf_cpu_to_be64(p->source.upper), bpf_cpu_to_be64(p->source.lower) };
 	struct ban *ban = bpf_map_lookup_elem(&bans, &key);
@@ -34,45 +35,44 @@ static __always_inline bool is_banned(const struct packet *p)
 }
 
 /* What the lists say, down to one list: of the IPv4 address that a mapped source holds, where only that is dropped. */
-static __always_inline __u32 deciding_list(const struct policy *policy, struct packet *p,
-					   const struct source_result *source, const struct source_result *held)
+static __always_inline __u32 deciding_list(const struct policy *policy, struct packet *p, struct source source)
 {
-	if (!held || held->trusted)
-		return source->list;
-	if (policy->lists[source->list & (MAX_LISTS - 1)].action == POLICY_DROP)
-		return source->list;
-	if (policy->lists[held->list & (MAX_LISTS - 1)].action != POLICY_DROP)
-		return source->list;
+	__u32 list = result(policy, source.number)->list, held = result(policy, source.held)->list;
+
+	if (!source.held || result(policy, source.held)->trusted)
+		return list;
+	if (policy->lists[list & (MAX_LISTS - 1)].action == POLICY_DROP)
+		return list;
+	if (policy->lists[held & (MAX_LISTS - 1)].action != POLICY_DROP)
+		return list;
 	p->family = 4; /* what is told of the packet is what the list speaks of */
-	return held->list;
+	return held;
 }
 
 /* Note what the list in observe mode would have done that would decide if all were enforced. */
-static __always_inline void observe_list(const struct policy *policy, const struct packet *p, __u32 number, bool whole,
+static __always_inline void observe_list(const struct policy *policy, struct packet *p, __u32 number,
 					 struct judgement *j)
 {
 	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
 	bool drops = list->action == POLICY_DROP;
 
-	if (!whole && !drops)
+	if (!number || (p->reason && !drops))
 		return;
 	hit(list->counter, true, p);
-	observe(j, p, drops, drops ? REASON_LIST_DROP : REASON_LIST_PASS, list->counter);
-	if (j->trace)
-		j->trace->observed_list = list->counter;
+	observe(j, drops, drops ? REASON_LIST_DROP : REASON_LIST_PASS, list->counter);
+	TRACE(observed_list, list->counter);
 }
 
 /* Ask the list that decides; return whether the packet may go on. */
-static __always_inline bool passes_list(const struct policy *policy, const struct packet *p, __u32 number, bool whole,
+static __always_inline bool passes_list(const struct policy *policy, struct packet *p, __u32 number,
 					struct limit_queue *queue, bool *passed, struct judgement *j)
 {
 	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
 
-	if (!whole && list->action != POLICY_DROP)
+	if (!number || (p->reason && list->action != POLICY_DROP))
 		return true;
 	hit(list->counter, false, p);
-	if (j->trace)
-		j->trace->list = list->counter;
+	TRACE(list, list->counter);
 	if (list->action == POLICY_DROP) {
 		settle(j, XDP_DROP, REASON_LIST_DROP, list->counter);
 		return false;
@@ -86,27 +86,25 @@ static __always_inline bool passes_list(const struct policy *policy, const struc
 	return true;
 }
 
-static __always_inline void observe_rule(const struct policy *policy, const struct packet *p, __u32 number,
+static __always_inline void observe_rule(const struct policy *policy, struct packet *p, __u32 number,
 					 struct judgement *j)
 {
 	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
 	bool drops = rule->action == POLICY_DROP;
 
 	hit(rule->counter, true, p);
-	observe(j, p, drops, drops ? REASON_RULE_DROP : REASON_RULE_PASS, rule->counter);
-	if (j->trace)
-		j->trace->observed_rule = rule->counter;
+	observe(j, drops, drops ? REASON_RULE_DROP : REASON_RULE_PASS, rule->counter);
+	TRACE(observed_rule, rule->counter);
 }
 
 /* Ask the rule that decides; return whether the packet may go on. */
-static __always_inline bool passes_rule(const struct policy *policy, const struct packet *p, __u32 number,
+static __always_inline bool passes_rule(const struct policy *policy, struct packet *p, __u32 number,
 					struct limit_queue *queue, bool *passed, struct judgement *j)
 {
 	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
 
 	hit(rule->counter, false, p);
-	if (j->trace)
-		j->trace->rule = rule->counter;
+	TRACE(rule, rule->counter);
 	if (rule->action == POLICY_DROP) {
 		settle(j, XDP_DROP, REASON_RULE_DROP, rule->counter);
 		return false;
@@ -122,12 +120,11 @@ static __always_inline bool passes_rule(const struct policy *policy, const struc
 	return true;
 }
 
-static __always_inline void serve(struct xdp_md *ctx, const struct policy *policy, const struct packet *p,
+static __always_inline void serve(struct xdp_md *ctx, const struct policy *policy, struct packet *p,
 				  const struct policy_part *service, struct judgement *j)
 {
 	hit(service->counter, false, p);
-	if (j->trace)
-		j->trace->service = service->counter;
+	TRACE(service, service->counter);
 	if (service->limit && !conforms(policy, p, service->limit, service->counter, TRACE_SERVICE_LIMIT, 2, j))
 		return;
 	settle(j, XDP_PASS, REASON_SERVICE_PASS, service->counter);
@@ -146,17 +143,16 @@ static __always_inline void serve(struct xdp_md *ctx, const struct policy *polic
 }
 
 /* Rules, limits, services and the default, for a whole packet that no list has dropped. */
-static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy *policy, const struct packet *p,
-					__u32 source_set, struct limit_queue *queue, bool passed, struct judgement *j)
+static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy *policy, __u32 features, struct packet *p,
+					__u32 source, struct limit_queue *queue, bool passed, struct judgement *j)
 {
 	const struct policy_part *service = NULL;
 	struct matched_rule rule;
 	struct match m;
 	__u32 number;
-	int i;
 
-	if (policy->features & (FEATURE_RULES | FEATURE_SERVICES)) {
-		match(policy, p, source_set, &m);
+	if (features & (FEATURE_RULES | FEATURE_SERVICES)) {
+		match(ctx, policy, p, source, &m);
 		if (!passed && m.words) {
 			rule = first_rules(policy, &m);
 			if (rule.observed)
@@ -168,11 +164,8 @@ static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy 
 		if (number)
 			service = &policy->services[(number - 1) & (MAX_SERVICES - 1)];
 	}
-	if (!passed) {
-#pragma unroll
-		for (i = 0; i < MAX_EVERY_PACKET; i++)
-			enqueue(queue, policy->every_packet[i]);
-	}
+	if (!passed)
+		queue->numbers |= policy->every_packet << (queue->count * 8);
 	if (queue->numbers && !conforms(policy, p, queue->numbers, 0, 0, TRACE_SERVICE_LIMIT, j))
 		return;
 	if (service)
@@ -182,39 +175,36 @@ static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy 
 }
 
 static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *policy, const struct control *switches,
-				     struct packet *p, bool whole, struct judgement *j)
+				     struct packet *p, struct judgement *j)
 {
-	const struct source_result *source = NULL, *held = NULL;
+	__u32 features = policy->features, list;
 	struct limit_queue queue = {};
+	struct source source = {};
 	bool passed = false;
 
-	if (policy->features & FEATURE_SOURCES) {
-		source = source_result(policy, p);
-		if (source && source->trusted) {
+	if (features & FEATURE_SOURCES) {
+		source = find_source(policy, p);
+		if (source.number && result(policy, source.number)->trusted) {
 			settle(j, XDP_PASS, REASON_TRUSTED, 0);
 			return;
 		}
 	}
-	if (whole && policy->features & FEATURE_TRUSTED_FLOWS && is_trusted_flow(policy, p)) {
+	if (features & FEATURE_TRUSTED_FLOWS && !p->reason && is_trusted_flow(ctx, policy, p)) {
 		settle(j, XDP_PASS, REASON_TRUSTED, 0);
 		return;
 	}
-	if (source && is_mapped(p))
-		held = result(policy, lookup4(policy, policy->source4, p->source.lower));
-	if (switches->bans && !(held && held->trusted) && is_banned(p)) {
+	if (switches->bans && !(source.held && result(policy, source.held)->trusted) && is_banned(p)) {
 		settle(j, XDP_DROP, REASON_BAN, 0);
 		return;
 	}
-	if (source) {
-		__u32 list = deciding_list(policy, p, source, held);
-
-		if (source->observed)
-			observe_list(policy, p, source->observed, whole, j);
-		if (list && !passes_list(policy, p, list, whole, &queue, &passed, j))
+	if (source.number | source.held) {
+		list = deciding_list(policy, p, source);
+		observe_list(policy, p, result(policy, source.number)->observed, j);
+		if (!passes_list(policy, p, list, &queue, &passed, j))
 			return;
 	}
-	if (whole)
-		judge_whole(ctx, policy, p, source ? source->set : 0, &queue, passed, j);
+	if (!p->reason)
+		judge_whole(ctx, policy, features, p, source.number, &queue, passed, j);
 	else if (p->evasive)
 		settle(j, XDP_DROP, REASON_MALFORMED, 0);
 }
@@ -231,10 +221,15 @@ static __always_inline void record_address(__u8 *bytes, const struct address *ad
 }
 
 /* Write down the rest of what became of a packet; the parts have noted themselves. */
-static __always_inline void record(const struct judgement *j, const struct packet *p)
+static __always_inline void record(struct xdp_md *ctx, const struct judgement *j, struct packet *p)
 {
-	struct trace_record *t = j->trace;
+	struct address destination = read_destination(ctx, p);
+	__u32 tags = p->network_offset ? (p->network_offset - sizeof(struct ethernet_header)) / sizeof(struct vlan_tag) : 0;
+	struct trace_record *t = traced();
+	struct transport fields;
 
+	if (!t)
+		return;
 	t->verdict = verdict_of(j->outcome);
 	t->reason = reason_of(j->outcome);
 	t->would = verdict_of(j->would);
@@ -248,66 +243,67 @@ static __always_inline void record(const struct judgement *j, const struct packe
 	t->banned = reason_of(j->outcome) == REASON_BAN;
 	t->network_offset = p->network_offset;
 	t->transport_offset = p->transport_offset;
-	t->source_port = p->source_port < NO_PORT ? p->source_port : 0;
-	t->destination_port = p->destination_port < NO_PORT ? p->destination_port : 0;
-	t->vlan = p->vlan;
-	t->vlan_tags = p->vlan_tags;
+	t->vlan = read_vlan(ctx);
+	t->vlan_tags = tags > 255 ? 255 : tags;
 	t->family = p->family;
 	t->protocol = p->protocol;
 	t->fragment = p->fragment;
-	t->tcp_flags = p->tcp_flags < NO_TCP_FLAGS ? p->tcp_flags : 0;
-	t->icmp_type = p->icmp_type < NO_ICMP_TYPE ? p->icmp_type : 0;
 	record_address(t->source, &p->source, p->family);
-	record_address(t->destination, &p->destination, p->family);
+	record_address(t->destination, &destination, p->family);
+	if (!p->transport_offset)
+		return;
+	read_transport(ctx, p, &fields);
+	t->source_port = fields.source_port < NO_PORT ? fields.source_port : 0;
+	t->destination_port = fields.destination_port < NO_PORT ? fields.destination_port : 0;
+	t->tcp_flags = fields.tcp_flags < NO_TCP_FLAGS ? fields.tcp_flags : 0;
+	t->icmp_type = fields.icmp_type < NO_ICMP_TYPE ? fields.icmp_type : 0;
 }
 
-static __always_inline int judge(struct xdp_md *ctx, __u32 length)
+static __always_inline int judge(struct xdp_md *ctx, bool fragments)
 {
-	struct packet p = { .length = length };
-	struct judgement j = {};
-	enum tripod_reason reason;
-	struct control *switches;
 	__u32 first = 0;
-	void *inner;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &first);
+	struct control *switches = bpf_map_lookup_elem(&control, &first);
+	void *inner = bpf_map_lookup_elem(&policy, &first);
+	struct trace_record *t = traced();
+	struct judgement *j;
+	struct packet *p;
 
-	if (tracing) {
-		j.trace = bpf_map_lookup_elem(&trace, &first);
-		if (j.trace)
-			__builtin_memset(j.trace, 0, sizeof(*j.trace));
-	}
-	switches = bpf_map_lookup_elem(&control, &first);
-	if (!switches)
+	if (!scratch || !switches)
 		return XDP_ABORTED;
-	p.unknown = switches->unknown[0];
-	reason = parse(ctx, &p);
-	settle(&j, XDP_PASS, reason, 0);
-	inner = bpf_map_lookup_elem(&policy, &first);
-	if (inner && p.family) {
+	if (t)
+		__builtin_memset(t, 0, sizeof(*t));
+	p = &scratch->packet;
+	j = &scratch->judgement;
+	parse(ctx, fragments, p);
+	settle(j, XDP_PASS, p->reason, 0);
+	j->would = 0;
+	if (inner && p->family) {
 		inner = bpf_map_lookup_elem(inner, &first);
 		if (inner)
-			judge_by(ctx, inner, switches, &p, reason == REASON_NO_RULE, &j);
+			judge_by(ctx, inner, switches, p, j);
 	}
-	j.outcome = forget(j.outcome, &p);
-	count(&j, &p);
-	sample(ctx, switches, &p, &j);
-	if (j.trace)
-		record(&j, &p);
-	if (extended && verdict_of(j.outcome) == XDP_PASS)
+	barrier();
+	count(j, p);
+	sample(ctx, switches, p, j);
+	if (tracing)
+		record(ctx, j, p);
+	if (extended && verdict_of(j->outcome) == XDP_PASS)
 		bpf_tail_call(ctx, &extensions, EXTENSION_AFTER);
-	return verdict_of(j.outcome);
+	return verdict_of(j->outcome);
 }
 
 SEC("xdp")
 int tripod_xdp(struct xdp_md *ctx)
 {
-	return judge(ctx, ctx->data_end - ctx->data);
+	return judge(ctx, false);
 }
 
 /* For frames of several buffers, as those of MTU 9000 are. */
 SEC("xdp.frags")
 int tripod_xdp_frags(struct xdp_md *ctx)
 {
-	return judge(ctx, bpf_xdp_get_buff_len(ctx));
+	return judge(ctx, true);
 }
 
 /* Attached in place of the program that judges where somebody else's comes first. */

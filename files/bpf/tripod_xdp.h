@@ -144,7 +144,7 @@ struct trace_record {
 	__u8 source[16]; /* network byte order; IPv4 uses the first four bytes */
 	__u8 destination[16];
 	struct asked_limit limits[TRACE_LIMITS]; /* in the order in which they were asked; a service's in their own places */
-	__u8 reserved[4];
+	enum limit_outcome last_outcome; /* of the last one that was asked; 0: none was */
 };
 
 #endif

@@ -42,7 +42,6 @@ struct vlan_tag {
 struct tag_walk {
 	struct xdp_md *ctx;
 	__u32 offset;
-	__u32 tags;
 	__be16 ethertype;
 };
 
@@ -56,8 +55,8 @@ struct extension_header {
 struct extension_walk {
 	struct xdp_md *ctx;
 	__u32 offset;
+	__u32 fragment; /* enum policy_fragment */
 	__u8 next;
-	__u8 fragment;
 	bool truncated;
 };
 
@@ -77,7 +76,6 @@ static long step_over_tag(__u32 index, void *data)
 		return 1;
 	walk->ethertype = tag.ethertype;
 	walk->offset += sizeof(tag);
-	walk->tags++;
 	return 0;
 }
 
