@@ -17,8 +17,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -151,10 +151,9 @@ class Bans:
         with self._fence:
             if one not in self._bans:
                 raise Missing(f"{address(one)} is not banned")
-            for table in self._tables().values():
-                table.remove([one], len(self._bans) - 1)
             del self._bans[one]
             self._journal.append_end(address(one))
+            self._remove(self._tables(), [one])
             return address(one)
 
     def page(self, limit: int, after: str | None = None) -> list[dict[str, Any]]:
@@ -178,18 +177,28 @@ class Bans:
         with self._fence:
             ended = self._ended(boot_clock())
             tables = dict(self._tables())
+            self._remove(tables, ended)
             for interface, table in tables.items():
-                try:
-                    if self._synchronised.get(interface) is not table:
+                if self._synchronised.get(interface) is not table:
+                    with self._later(interface):
                         self._synchronise(table)
                         self._synchronised[interface] = table
-                    elif ended:
-                        table.remove(ended, len(self._bans))
-                except OSError as error:
-                    self._synchronised.pop(interface, None)
-                    _log.warning("%s: its bans cannot be written: %s; trying again", interface, in_words(error))
             self._synchronised = {one: table for one, table in self._synchronised.items() if one in tables}
             self._journal.keep(self._bans.values())
+
+    def _remove(self, tables: Mapping[str, Table], keys: Sequence[bytes]) -> None:
+        for interface, table in tables.items() if keys else ():
+            with self._later(interface):
+                table.remove(keys, len(self._bans))
+
+    @contextmanager
+    def _later(self, interface: str) -> Iterator[None]:
+        """Have a map that refuses brought to what it should hold when it is tended the next time."""
+        try:
+            yield
+        except OSError as error:
+            self._synchronised.pop(interface, None)
+            _log.warning("%s: its bans cannot be written: %s; trying again", interface, in_words(error))
 
     def _ended(self, now: float) -> list[bytes]:
         found = []

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._core import lock
-from .._core.converge import Change, CoreError, Invalid, Refused, converge
+from .._core.converge import ApplyFailed, Change, CoreError, Invalid, Refused, converge
 from .._core.system import Host
 from .._guard import outcome, sessions
-from .._guard.arm import arm
+from .._guard.arm import Guard, arm
 from .._guard.record import APART, Record, archive_record, boot_clock, locked, records
 from .._linux import netlink
 from .._policy.merge import IDENTITIES, merge
@@ -27,7 +27,7 @@ from .._xdp import policy_documents, policy_resource, policy_set
 from .._xdp.identity import identify
 from .._xdp.policy_in_force import MAPS
 from .policy_errors import Busy, Conflict, Missing
-from .policy_history import History, Revision, compare
+from .policy_history import UNKNOWN, History, Revision, compare
 from .policy_preview import flips
 
 PATIENCE = 20.0  # seconds for whoever else changes the host; a swap with many entries takes a few
@@ -84,24 +84,20 @@ class Changes:
             CoreError: It makes no policy, or cannot be put in force; nothing was changed.
         """
         self._require(wish.policy)
-        with _alone(self._host):
+        with nullcontext() if wish.dry_run else _alone(self._host):
             history, before = self._begin(wish)
             was = policy_documents.load(self._host, wish.policy, wish.owner, self._state_dir)
             interfaces, warnings = self._interfaces(wish.policy)
             turned = self._flips(wish, interfaces) if wish.dry_run else []
-            desired = policy_set.DesiredPolicy(
-                name=wish.policy,
-                interfaces=[one["interface"] for one in interfaces],
-                document=_owned(wish),
-                owner=wish.owner,
-                state_directory=self._state_dir,
-                **({"pin_root": interfaces[0]["pin_root"]} if interfaces else {}),
-            )
-            resource = policy_set.PolicySet(desired)
-            guard = _Arming(self._host, desired, wish)
-            done = converge(resource, desired, self._host, wish.dry_run, guard)
+            resource = policy_set.PolicySet(self._desired(wish, interfaces))
+            guard = _Arming(self._host, resource.desired, wish)
+            try:
+                done = converge(resource, resource.desired, self._host, wish.dry_run, guard)
+            except ApplyFailed:
+                guard.drop()
+                raise
             warnings += resource.warnings
-            if history.in_force() != before.files:
+            if not wish.dry_run and history.in_force() != before.files:
                 noted = {"owner": wish.owner, "by": wish.by, "name": wish.name, "why": wish.why}
                 before = history.record(time.time(), requested=True, **noted)
         return {
@@ -130,21 +126,18 @@ class Changes:
         history = self._history(wish.policy)
         chosen = _chosen(history, wish.owner, revision)
         text = history.text(chosen, wish.owner)
-        back = Wish(
-            **{
-                **vars(wish),
-                "document": policy_documents.document(text) if text else {},
-                "name": wish.name or f"as revision {chosen.number}",
-            }
-        )
-        return self.put(back)
+        document = policy_documents.document(text) if text else {}
+        return self.put(replace(wish, document=document, name=wish.name or f"as revision {chosen.number}"))
 
     def _take_back(self, wish: Wish, guard: Record) -> dict[str, Any]:
         history = self._history(wish.policy)
         taken = history.current()
         if wish.dry_run:
             raise Invalid(f"revision {taken and taken.number} waits to be confirmed: it is taken back, or it is not")
-        [ended] = outcome.revert(self._host, _REAPPLIERS, guard.id)
+        found = outcome.revert(self._host, _REAPPLIERS, guard.id)
+        if not found:
+            raise Missing(f"nothing of policy {wish.policy} waits to be confirmed any more")
+        [ended] = found
         if ended.errors:
             raise CoreError("; ".join(ended.errors))
         with locked(self._host):
@@ -200,7 +193,8 @@ class Changes:
     def _begin(self, wish: Wish) -> tuple[History, Revision]:
         """Return the history with what is in force now, once nothing speaks against a change."""
         history = self._history(wish.policy)
-        current = history.record(time.time())
+        current = history.current() if wish.dry_run else history.record(time.time())
+        current = current or UNKNOWN
         if wish.expected not in (None, current.number):
             raise Conflict(
                 f"revision {current.number} of policy {wish.policy} is in force, not {wish.expected}: read it again "
@@ -213,6 +207,17 @@ class Changes:
                 f"{max(0.0, guard.deadline - boot_clock()):.0f} s are left: confirm or revert it first"
             )
         return history, current
+
+    def _desired(self, wish: Wish, interfaces: Sequence[Mapping[str, Any]]) -> policy_set.DesiredPolicy:
+        places = {"pin_root": interfaces[0]["pin_root"]} if interfaces else {}
+        return policy_set.DesiredPolicy(
+            name=wish.policy,
+            interfaces=[one["interface"] for one in interfaces],
+            document=_owned(wish),
+            owner=wish.owner,
+            state_directory=self._state_dir,
+            **places,
+        )
 
     def _flips(self, wish: Wish, interfaces: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         documents = policy_documents.load_all(self._host, wish.policy, self._state_dir)
@@ -238,12 +243,18 @@ class _Arming:
 
     def __init__(self, host: Host, desired: policy_set.DesiredPolicy, wish: Wish) -> None:
         self._host, self._desired, self._wish = host, desired, wish
+        self._guard: Guard | None = None
+
+    def drop(self) -> None:
+        """Let the guard go, as what it was for is not in force."""
+        if self._guard:
+            outcome.confirm(self._host, self._guard.id, session=sessions.Session(sessions.UNKNOWN))
 
     def __call__(self, changes: Sequence[Change], state: policy_set.SetState) -> None:
         wish, desired = self._wish, self._desired
         if wish.confirm is None:
             return
-        arm(
+        self._guard = arm(
             self._host,
             f"{APART}{wish.policy}",
             (),

@@ -64,6 +64,10 @@ class Revision:
         return digest(self.files)
 
 
+# Of a policy that nobody has looked at yet.
+UNKNOWN = Revision(0, 0.0, "", "", "", "", {})
+
+
 def digest(files: Mapping[str, str]) -> str:
     """Return the SHA-256 of a policy, given those of its owners' files."""
     return _sha256("".join(f"{owner} {one}\n" for owner, one in sorted(files.items())))

@@ -22,7 +22,7 @@ from .._xdp.request import KIND, pin_directory, state_file
 
 _SUFFIX = ".json"
 # Of a file: device, inode, time of the last change in ns, bytes. A pin that is made anew has another inode.
-_Identity = tuple[int, int, int, int]
+Identity = tuple[int, int, int, int]
 
 _log = logging.getLogger("tripod-host")
 
@@ -37,7 +37,7 @@ class BanMaps:
 
     def __init__(self, host: Host, directory: str) -> None:
         self._host, self._directory = host, directory
-        self._open: dict[str, tuple[_Identity, BanMap]] = {}
+        self._open: dict[str, tuple[Identity, BanMap]] = {}
         self._reported: dict[str, str] = {}
         self._fence = threading.Lock()
 
@@ -59,7 +59,7 @@ class BanMaps:
             for interface in list(self._open):
                 self._close(interface)
 
-    def _places(self) -> Iterator[tuple[str, tuple[str, _Identity]]]:
+    def _places(self) -> Iterator[tuple[str, tuple[str, Identity]]]:
         """Yield each interface whose program has such a map, with its pins."""
         begin = state_file("")
         for file in self._host.list(self._directory):
@@ -68,11 +68,11 @@ class BanMaps:
             found = state_store.load(self._host, file[: -len(_SUFFIX)], self._directory)
             if found and found.kind == KIND:
                 place = pin_directory(found.body["pin_root"], found.body["interface"])
-                identity = _identity(self._host, f"{place}/maps/{BANS}")
+                identity = file_identity(self._host, f"{place}/maps/{BANS}")
                 if identity:
                     yield found.body["interface"], (place, identity)
 
-    def _try(self, interface: str, place: str, identity: _Identity) -> None:
+    def _try(self, interface: str, place: str, identity: Identity) -> None:
         try:
             self._open[interface] = (identity, BanMap(place))
             self._reported.pop(interface, None)
@@ -97,7 +97,7 @@ class Trusted:
 
     def __init__(self, host: Host, directory: str) -> None:
         self._host, self._directory = host, directory
-        self._known: dict[str, tuple[_Identity, list[Prefix]]] = {}
+        self._known: dict[str, tuple[Identity, list[Prefix]]] = {}
         self._fence = threading.Lock()
 
     def __call__(self) -> list[tuple[Prefix, str]]:
@@ -112,8 +112,8 @@ class Trusted:
             self._known = {policy: self._read(policy) for policy in policies}
             return [(prefix, policy) for policy, (_identity, found) in self._known.items() for prefix in found]
 
-    def _read(self, policy: str) -> tuple[_Identity, list[Prefix]]:
-        identity = _identity(self._host, policy_documents.path(policy, INVENTORY, self._directory))
+    def _read(self, policy: str) -> tuple[Identity, list[Prefix]]:
+        identity = file_identity(self._host, policy_documents.path(policy, INVENTORY, self._directory))
         if policy in self._known and self._known[policy][0] == identity:
             return self._known[policy]
         document = policy_documents.load(self._host, policy, INVENTORY, self._directory)
@@ -121,7 +121,8 @@ class Trusted:
         return identity or (0, 0, 0, 0), prefixes
 
 
-def _identity(host: Host, path: str) -> _Identity | None:
+def file_identity(host: Host, path: str) -> Identity | None:
+    """Return what tells a file from another one of its name; None where there is none."""
     try:
         status = host.path(path).stat()
     except OSError:

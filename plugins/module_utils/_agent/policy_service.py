@@ -19,7 +19,7 @@ from .._core.errors import in_words
 from .._core.system import Host
 from .._guard import sessions
 from .._guard.record import DIRECTORY as GUARDS
-from .._guard.record import archive_record, locked, records
+from .._guard.record import archive_record, locked, records, summary
 from .._policy.merge import merge
 from .._samples import hits
 from .._xdp import policy_documents, policy_lists
@@ -30,6 +30,7 @@ from .policy_errors import Missing
 from .policy_feeds import assignments
 from .policy_history import DIRECTORY as HISTORY
 from .policy_history import History, compare, digest
+from .policy_places import Identity, file_identity
 from .policy_protocol import Request
 from .policy_server import Peer
 
@@ -54,6 +55,7 @@ class PolicyService:
     def __init__(self, host: Host, bans: Bans, state_dir: str = state_store.DIRECTORY) -> None:
         self._host, self._bans, self._state_dir = host, bans, state_dir
         self._changes = Changes(host, state_dir, self._history)
+        self._noted: dict[str, Mapping[str, Identity | None]] = {}
         self._operations: Mapping[str, Callable[[Options], dict[str, Any]]] = {
             "status": self._status,
             "get": self._get,
@@ -198,16 +200,23 @@ class PolicyService:
     def tend(self) -> None:
         """Give what changed without a request its place in the history; to be called about once a second."""
         for policy in self._names():
-            history = self._history(policy)
-            if history.current() is None:
-                with lock.attempt(self._host) as alone:
-                    if alone:  # else a module is at it, and notes it itself
-                        history.record(time.time())
+            owners = policy_documents.owners(self._host, policy, self._state_dir)
+            paths = [policy_documents.path(policy, owner, self._state_dir) for owner in owners]
+            files = {path: file_identity(self._host, path) for path in paths}
+            if self._noted.get(policy) != files and self._note(policy):
+                self._noted[policy] = files
         for guard in records(self._host):
             if guard.apart and not guard.open:
-                _log.warning("%s", guard.report and "; ".join(guard.report))
+                _log.warning("%s", summary(guard))
                 with locked(self._host):
                     archive_record(self._host, guard)
+
+    def _note(self, policy: str) -> bool:
+        """Note what a policy is now; false where somebody is changing it, who notes it himself."""
+        with lock.attempt(self._host) as alone:
+            if alone:
+                self._history(policy).record(time.time())
+            return alone
 
     def sweep(self) -> None:
         """Remove files of entries that no document, guard or revision names; to be called about once a day."""
