@@ -1,6 +1,7 @@
 package bpftest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"unsafe"
@@ -30,9 +31,9 @@ const (
 type header struct {
 	ABI, Features, Fields uint32
 	DefaultAction         uint8
-	EveryPacketCount      uint8
-	EveryPacket           [4]uint16
-	_                     [10]uint8
+	_                     [3]uint8
+	EveryPacket           [8]uint8 // by number, 0 is none
+	_                     [8]uint8
 	_                     [32]uint8 // digest
 	ObservedRules         [16]uint64
 	Limits                [256]limit
@@ -174,8 +175,7 @@ func (p *Policy) Limit(slot uint16, burst uint64, observed bool) *Policy {
 	if observed {
 		p.value.Limits[number].Observe = 1
 	}
-	p.value.EveryPacket[p.value.EveryPacketCount] = number
-	p.value.EveryPacketCount++
+	p.value.EveryPacket[bytes.IndexByte(p.value.EveryPacket[:], 0)] = uint8(number)
 	return p
 }
 

@@ -32,6 +32,8 @@ const (
 	TraceName    = "trace"
 	// ExtensionsName holds programs of others.
 	ExtensionsName = "extensions"
+	// ScratchesName is where the program keeps what does not fit on its stack.
+	ScratchesName = "scratches"
 
 	// ConstantsName is the map of the constants, and ConstantsPin what the host calls it: a pin takes no dot in its name.
 	ConstantsName = ".rodata"
@@ -147,7 +149,7 @@ type TraceRecord struct {
 	Source          [16]uint8      `btf:"source"`
 	Destination     [16]uint8      `btf:"destination"`
 	Limits          [14]AskedLimit `btf:"limits"` // in the order in which they were asked, with gaps
-	Reserved        [4]uint8       `btf:"reserved"`
+	LastOutcome     uint32         `btf:"last_outcome"`
 }
 
 // Enum names the values of one enumeration as every wire does: lower case, without the common prefix.

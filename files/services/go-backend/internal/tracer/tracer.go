@@ -35,7 +35,9 @@ const maxFrame = 1<<16 - 1
 
 // privateMaps are those that a twin has for itself. It shares all others: tracing with an empty one would be a guess. Programs
 // of others are not asked.
-var privateMaps = []string{object.CountersName, object.TraceName, object.ConstantsName, object.ExtensionsName}
+var privateMaps = []string{
+	object.CountersName, object.TraceName, object.ConstantsName, object.ExtensionsName, object.ScratchesName,
+}
 
 // Result is what the program did with one frame.
 type Result struct {
