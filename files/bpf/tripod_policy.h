@@ -174,7 +174,7 @@ struct policy_limit {
 /* Offsets are in bytes from the start of the value, multiples of 64; a count of 0 is a table that is not there. */
 struct policy_bounds {
 	__u32 size; /* of the whole value, a multiple of 4096 */
-	__u32 results, results_count; /* struct source_result[65536] */
+	__u32 results, results_count; /* struct source_result[]; the space of 65536 of them lies within the value */
 	__u32 sets, sets_count; /* struct field_set[], a power of two, at most 65536 */
 	__u32 ranges4, ranges4_count; /* u32[] */
 	__u32 index6, index6_count; /* u32[] */

@@ -84,9 +84,7 @@ def compile_policy(
         tables.features,
         tables.fields,
         ACTIONS[policy.default],
-        len(every_packet),
-        *every_packet,
-        *[0] * (layout.MAX_EVERY_PACKET - len(every_packet)),
+        int.from_bytes(every_packet, "little"),
         digest,
         *(observed >> 64 * word & (1 << 64) - 1 for word in range(layout.RULE_WORDS)),
     )

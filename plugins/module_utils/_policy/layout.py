@@ -35,7 +35,7 @@ FIELDS = (
     *("tcp_flags", "icmp_type", "vlan", "fragment", "length"),
 )
 
-HEADER = struct.Struct(f"=IIIBB{MAX_EVERY_PACKET}H10x32s{RULE_WORDS}Q")
+HEADER = struct.Struct(f"=IIIB3xQ8x32s{RULE_WORDS}Q")
 LIMIT = struct.Struct("=QQQQQQIHHBB6x")
 LIST = struct.Struct("=HHB3x")
 PART = struct.Struct("=HHB3x")
@@ -158,6 +158,8 @@ def bounds_for(counts: Mapping[str, int], former: Bounds | None = None) -> dict[
     at = _aligned(POLICY_SIZE, _ALIGNMENT)
     for name, table in TABLES.items():
         room = min(table.most, max(table.least, _step(counts[name] + counts[name] // 4)))
+        if name == "sets":  # whose numbers the program masks
+            room = _power(room)
         if former is not None:
             room = max(room, former[f"{name}_count"])
         bounds[name], bounds[f"{name}_count"] = at, room
@@ -167,8 +169,12 @@ def bounds_for(counts: Mapping[str, int], former: Bounds | None = None) -> dict[
 
 
 def _step(count: int) -> int:
-    power = 1 << max(0, count - 1).bit_length()
+    power = _power(count)
     return power * 3 // 4 if count <= power * 3 // 4 else power
+
+
+def _power(count: int) -> int:
+    return 1 << max(0, count - 1).bit_length()
 
 
 def _aligned(at: int, alignment: int) -> int:
