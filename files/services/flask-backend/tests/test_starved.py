@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -136,6 +137,29 @@ def test_slow_requests_take_nothing_from_others(service: Service, kind: str) -> 
                 over.wait(1)
 
     assert ratio(others(service), lambda: background(trickle)) < RATIO
+
+
+def held(service: Service) -> int:
+    """Return how many connections of clients the service has not closed yet."""
+    port, listening, time_wait = f":{service.port:04X}", "0A", "06"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1].endswith(port) and line[3] not in (listening, time_wait) for line in lines)
+
+
+def test_requests_that_are_given_up_take_nothing_from_others(service: Service) -> None:
+    """Sent in full and cut off at once, as a browser does that goes on to another page."""
+    token = service.login()[1]["access_token"]
+    request = f"GET /api/v1/users HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    cut = struct.pack("ii", 1, 0)  # struct linger: closing sends a reset, and waits for nothing
+
+    def give_up(over: threading.Event) -> None:
+        while not over.wait(0.02):
+            with connect(service.port) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, cut)
+                client.sendall(request)
+
+    assert ratio(others(service), lambda: background(give_up)) < RATIO
+    service.wait(lambda: held(service) == 0)
 
 
 def test_more_slow_requests_than_there_is_room_for_make_room(service: Service) -> None:
