@@ -140,6 +140,11 @@ def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: se
         crowded = stage.group == "services" and any(other.group == "services" for other in (*running, *chosen))
         if room < 1 or crowded or not set(stage.after) <= succeeded:
             continue
+        # Those that it keeps apart from come first, while there is anything to wait for.
+        if set(stage.apart) & {other.name for other in (*running, *chosen, *(waiting if running or chosen else ()))}:
+            continue
+        if any(stage.name in other.apart for other in (*running, *chosen)):
+            continue
         if stage.alone:
             # Those that share come first.
             if not running and not chosen and all(other.alone for other in waiting):

@@ -101,6 +101,7 @@ class Stage:
         minutes: Its budget, on two CPUs that it shares with one other stage; a longer run is a warning.
         after: Stages that must have succeeded before; they are selected with it.
         alone: Whether nothing may run beside it, as it measures time or owns the machine's state.
+        apart: Stages that this one waits for, as its tests have deadlines of seconds and those take the machine.
         rest: The command that runs the tests which this stage leaves out.
     """
 
@@ -110,6 +111,7 @@ class Stage:
     minutes: float
     after: Sequence[str] = ()
     alone: bool = False
+    apart: Sequence[str] = ()
     rest: str | None = None
 
 
@@ -477,12 +479,6 @@ STAGES = (
     Stage("lint", "gates", _lint, minutes=1.5, after=("export",)),
     Stage("types", "gates", _types, minutes=0.5, after=("export",)),
     Stage("vm-base", "metal", _vm_base, minutes=3),
-    Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
-    Stage("flask-backend", "services", _service("flask-backend"), minutes=9, after=("xdp-object",)),
-    Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
-    Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
-    Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
-    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage(
         "metal",
         "metal",
@@ -491,16 +487,23 @@ STAGES = (
         after=("vm-base", "xdp-object"),
         rest="make test-metal-full",
     ),
+    Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
     Stage("sanity", "gates", _sanity, minutes=4, after=("export",)),
     Stage("cores", "cores", _cores, minutes=12, after=("sanity",)),
     Stage("docs", "gates", _docs, minutes=1, after=("export",)),
     Stage("pages", "gates", _pages, minutes=1.5, after=("export",)),
     Stage("importer", "gates", _importer, minutes=1, after=("export",)),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
+    # The services' own tests are for the time beside it, and what comes before them for the time beside the VM.
+    Stage("integration", "integration", _integration, minutes=17, after=("xdp-object",), apart=("vm-base", "metal")),
+    Stage("flask-backend", "services", _service("flask-backend"), minutes=8, after=("xdp-object",)),
+    Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
+    Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
+    Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
+    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",)),
     Stage("ways", "integration", _ways(SHORT, "ways"), minutes=3, after=("xdp-object",), rest="make test-ways"),
     Stage("ways-full", "ways", _ways("", "ways-full"), minutes=20, after=("xdp-object",)),
-    Stage("integration", "integration", _integration, minutes=18, after=("xdp-object",), alone=True),
     Stage("killed", "killed", _killed, minutes=40, after=("xdp-object",), alone=True),
     Stage(
         "metal-full",

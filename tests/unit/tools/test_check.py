@@ -87,8 +87,8 @@ def test_a_stage_after_another_waits_for_it_and_two_run_at_once():
 
 def test_the_vm_is_tried_while_images_are_built_and_tested():
     done = ["xdp-object", "vm-base"]
-    assert startable(["images", "metal", "sanity", "site"], [], done) == ["images", "metal"]
-    assert startable(["webui", "sanity", "site"], ["metal"], done) == ["webui"]
+    assert startable(["images", "metal", "sanity", "site"], [], done) == ["metal", "images"]
+    assert startable(["webui", "sanity", "site"], ["metal"], done) == ["sanity"]
     assert startable(["integration", "site"], ["metal"], [*done, "images"]) == []
 
 
@@ -96,7 +96,18 @@ def test_two_image_builds_never_run_at_once():
     assert startable(["webui", "postgres", "docs"], ["images"], ["xdp-object"]) == ["docs"]
 
 
-@pytest.mark.parametrize("name", ["integration", "site", "bench-map"])
+def test_what_has_deadlines_of_seconds_waits_for_the_vm():
+    done = ["xdp-object", "images"]
+    assert startable(["integration", "webui"], [], done) == ["integration", "webui"]
+    assert startable(["integration", "site"], ["webui"], done) == ["integration"]
+    assert startable(["metal", "integration", "webui"], [], ["vm-base", *done]) == ["metal", "webui"]
+    assert startable(["metal", "integration"], ["vm-base"], done) == []
+    assert startable(["metal"], ["integration"], ["vm-base", *done]) == []
+    # Where the VM's base could not be made, there is nothing to wait for.
+    assert startable(["metal", "integration"], [], done) == ["integration"]
+
+
+@pytest.mark.parametrize("name", ["site", "bench-map"])
 def test_what_measures_or_owns_the_machine_is_alone(name):
     done = ["xdp-object", "images"]
     assert startable([name], [], done) == [name]

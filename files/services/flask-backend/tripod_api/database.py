@@ -20,12 +20,14 @@ from .config import Database as Address
 
 POOL_SIZE = 16
 
-# Seconds a transaction may take, the server's limits first, as they leave the connection whole; and how long nobody
-# else waits for a server that was late, so that requests do not stand in line for it.
+# Seconds a transaction may take, the server's limits first, as they leave the connection whole; how long nobody else
+# waits for a server that was late, so that requests do not stand in line for it; and how long the one waits that asks
+# it again, which may have stood in line for as long as a transaction takes.
 STATEMENT_SECONDS = 8
 LOCK_SECONDS = 6
 TRANSACTION_SECONDS = 10.0
 AWAY_SECONDS = 1.0
+ASKING_SECONDS = 3.0
 MIGRATION_SECONDS = 600.0
 
 # Numbers of PostgreSQL's advisory locks; any serve, so long as nobody in this database takes them for something else.
@@ -99,16 +101,20 @@ class _Circuit:
         self._lock = threading.Lock()
         self._again: float | None = None
 
-    def enter(self) -> bool:
-        """Tell whether to ask; whoever may, while it is away, asks for all."""
+    def enter(self, seconds: float) -> float | None:
+        """Return how many of the seconds may be taken; None where nobody is to ask.
+
+        Whoever may, while the server is away, asks for all.
+        """
         with self._lock:
             if self._again is None:
-                return True
+                return seconds
             if time.monotonic() < self._again:
-                return False
+                return None
+            allowed = seconds if seconds > TRANSACTION_SECONDS else min(seconds, ASKING_SECONDS)
             # Until this one has its answer.
-            self._again = time.monotonic() + TRANSACTION_SECONDS + AWAY_SECONDS
-            return True
+            self._again = time.monotonic() + allowed + AWAY_SECONDS
+            return allowed
 
     def late(self) -> None:
         with self._lock:
@@ -155,9 +161,10 @@ class Database:
         Raises:
             DatabaseUnavailable: No connection, or the server ended the statement.
         """
-        if not self._circuit.enter():
+        allowed = self._circuit.enter(seconds)
+        if allowed is None:
             raise DatabaseUnavailable(f"{self.address}: it was late of late, and is asked again shortly")
-        with deadline.within(seconds):
+        with deadline.within(allowed):
             try:
                 with self._transaction(lock, patient=seconds > TRANSACTION_SECONDS) as dal:
                     yield dal
