@@ -10,8 +10,8 @@ module: xdp_map
 short_description: Declare the source prefixes that the XDP program passes or drops
 version_added: 1.0.0
 description:
-  - The short form of a policy, which goes with the next major release. Use M(tripod.baremetal.xdp_policy), or the variable
-    C(xdp_acl) of the role C(tripod.baremetal.xdp), which stays.
+  - The short form of a policy, which goes with the next major release. Use M(tripod.baremetal.xdp_policy), or the
+    variable C(xdp_acl) of the role C(tripod.baremetal.xdp), which stays.
   - Entries are two lists of the policy C(nic-<interface>), C(acl) and C(acl-pass), which is
     put in force as by M(tripod.baremetal.xdp_policy). The longest prefix that holds a packet's source address decides.
   - Each entry has an owner. This module compares and changes only the entries of the owner C(inventory); those written

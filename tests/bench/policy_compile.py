@@ -12,7 +12,9 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.compiler import Compiled, compile_policy
 from ansible_collections.tripod.baremetal.plugins.module_utils._policy.request import parse
@@ -33,6 +35,10 @@ def weigh(make: Callable[[], Compiled]) -> tuple[float, float, Compiled]:
     return min(walls), min(cpus), made
 
 
+def made_of(document: dict[str, Any], texts: dict[str, bytes]) -> Compiled:
+    return compile_policy(parse(document, texts), hz=250, seed=b"")
+
+
 def main() -> None:
     print(f"Python {sys.version.split()[0]}")
     print(f"{'prefixes':>9} {'entries ms':>11} {'(CPU)':>8} {'file ms':>9} {'(CPU)':>8} {'MiB':>6}")
@@ -43,10 +49,8 @@ def main() -> None:
         digest = hashlib.sha256(text).hexdigest()
         entries = {"lists": [{"name": "a", "prefixes": words}]}
         file = {"lists": [{"name": "a", "file": "a", "sha256": digest}]}
-        wall, cpu, made = weigh(lambda document=entries: compile_policy(parse(document), hz=250, seed=b""))
-        wall_file, cpu_file, same = weigh(
-            lambda document=file, texts={digest: text}: compile_policy(parse(document, texts), hz=250, seed=b"")
-        )
+        wall, cpu, made = weigh(partial(made_of, entries, {}))
+        wall_file, cpu_file, same = weigh(partial(made_of, file, {digest: text}))
         # The digests differ: one is of entries, one of a file.
         assert (made.bounds, made.slots) == (same.bounds, same.slots)
         figures = (wall * 1e3, cpu * 1e3, wall_file * 1e3, cpu_file * 1e3, len(made.data) / (1 << 20))

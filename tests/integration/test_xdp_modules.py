@@ -78,7 +78,8 @@ def test_a_bad_option_fails_with_its_reason(cable, program, pin_root, module, op
 
 def test_a_policy_in_check_mode_applied_and_again(cable, program):
     run_module("xdp_program", program)
-    bogons = {"name": "bogons", "prefixes": ["203.0.113.0/24"]}
+    prefixes = ["203.0.113.0/24"]
+    bogons = {"name": "bogons", "prefixes": prefixes}
     policy = {
         "trusted": [{"prefix": "192.0.2.0/28"}, {"protocol": "tcp", "port": 22}],
         "lists": [bogons],
@@ -101,7 +102,7 @@ def test_a_policy_in_check_mode_applied_and_again(cable, program):
     again = run_module("xdp_policy", options)
     assert (again.changed, again.result["parts"]) == (False, {})
     assert again.result["digest"] == done.result["digest"]
-    bogons["prefixes"].append("198.51.100.0/24")
+    prefixes.append("198.51.100.0/24")
     assert run_module("xdp_policy", options).result["parts"]["lists"]["modified"] == 1
     gone = run_module("xdp_policy", {**options, "state": "absent", "policy": None})
     assert gone.result["parts"]["lists"]["removed"] == 1
