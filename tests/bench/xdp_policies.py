@@ -59,10 +59,13 @@ def acl(entries: list[str]) -> dict[str, Any]:
 
 
 def full(entries: list[str], rules: int = 0) -> dict[str, Any]:
-    """Return a policy with a list, a limit that every packet takes, services, and rules that no packet matches."""
+    """Return a policy with trusted prefixes, a list, a limit that every packet takes, services, and so many rules.
+
+    Packets are not trusted, and no rule or service matches them.
+    """
     policy: dict[str, Any] = {
         **acl(entries),
-        "trusted": [{"protocol": "tcp", "port": 22}],
+        "trusted": [{"prefix": "192.0.2.0/28"}, {"prefix": "2001:db8:1::/64"}],
         "limits": [{"name": "each", "per": "source", "packets": "1G/s", "burst": "100M", "every_packet": True}],
         "services": [
             {"name": "web", "protocol": "tcp", "port": [80, 443], "action": "pass"},
