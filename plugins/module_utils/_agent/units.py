@@ -210,7 +210,7 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service bpf
 SystemCallErrorNumber=EPERM
 UMask=0022
-# A policy of a million prefixes takes half of it while it is compiled.
+# A policy of a million prefixes takes a third of it while it is compiled.
 MemoryMax=2G
 TasksMax=64
 
