@@ -9,7 +9,6 @@
 #ifndef TRIPOD_COOKIES_H
 #define TRIPOD_COOKIES_H
 
-#include "fields.h"
 #include "maps.h"
 
 #define TCP_FIN 0x01
@@ -178,12 +177,8 @@ static __noinline int answer_v6(struct xdp_md *ctx, __u32 network, __u32 length)
  */
 static __always_inline bool answer_syn(struct xdp_md *ctx, struct packet *p)
 {
-	struct transport t;
-
-	if (p->protocol != IPPROTO_TCP || p->fragment != FRAGMENT_NONE)
-		return false;
-	read_transport(ctx, p, &t);
-	if ((t.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+	if (p->protocol != IPPROTO_TCP || p->fragment != FRAGMENT_NONE ||
+	    (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
 		return false;
 	if (p->family == 4 && p->transport_offset == p->network_offset + sizeof(struct iphdr))
 		return answer_v4(ctx, p->network_offset, p->length);

@@ -126,6 +126,7 @@ static __always_inline bool charge_at(const struct policy_limit *limit, struct p
 {
 	struct bucket_line *line = bpf_map_lookup_elem(&buckets, &place.line);
 	__u32 way = place.way;
+	bool newcomer = false;
 
 	if (!line)
 		return true;
@@ -135,13 +136,14 @@ static __always_inline bool charge_at(const struct policy_limit *limit, struct p
 			if (line->ways[way].key == place.key)
 				break;
 		}
-		if (way == BUCKET_WAYS)
+		newcomer = way == BUCKET_WAYS;
+		if (newcomer)
 			way = fullest(line);
 	}
 	way = forget(way, p) & (BUCKET_WAYS - 1);
 	if (!charge(&line->ways[way].arrival, limit, cost))
 		return false;
-	if (charging && line->ways[way].key != place.key)
+	if (newcomer && charging)
 		line->ways[way].key = place.key;
 	return true;
 }
@@ -162,9 +164,13 @@ static __always_inline void enqueue(struct limit_queue *queue, __u8 number)
 
 static __always_inline void record_limit(int place, __u16 slot, enum limit_outcome outcome)
 {
-	TRACE(limits[place].slot, slot);
-	TRACE(limits[place].outcome, outcome);
-	TRACE(last_outcome, outcome);
+	struct trace_record *record = traced();
+
+	if (!record)
+		return;
+	record->limits[place].slot = slot;
+	record->limits[place].outcome = outcome;
+	record->last_outcome = outcome;
 }
 
 /*
@@ -174,7 +180,7 @@ static __always_inline void record_limit(int place, __u16 slot, enum limit_outco
  * them with their seconds are recorded from `place` on.
  */
 static __always_inline bool conforms(const struct policy *policy, struct packet *p, __u64 numbers, __u16 service,
-				     int place, int most, struct judgement *j)
+				     int place, int most)
 {
 	const struct policy_limit *limit;
 	__u32 second = 0;
@@ -204,11 +210,11 @@ static __always_inline bool conforms(const struct policy *policy, struct packet 
 		hit(limit->counter, limit->observe, p);
 		if (!limit->observe) {
 			record_limit(place + i, limit->counter, OUTCOME_EXCEEDED);
-			settle(j, XDP_DROP, REASON_LIMIT, limit->counter);
+			settle(p, XDP_DROP, REASON_LIMIT, limit->counter);
 			return false;
 		}
 		record_limit(place + i, limit->counter, OUTCOME_OBSERVED);
-		observe(j, true, REASON_LIMIT, limit->counter);
+		observe(p, true, REASON_LIMIT, limit->counter);
 	}
 	return true;
 }

@@ -140,19 +140,9 @@ struct exchange {
 	} answer;
 };
 
-/*
- * What has been found out on the way to the verdict. An outcome is a verdict, its reason and
- * the slot of the part that gave it, in one number.
- */
-struct judgement {
-	__u32 outcome;
-	__u32 would; /* outcome of the first part in observe mode; 0: none had a say */
-};
-
 /* Memory of the program itself, for one packet. */
 struct scratch {
 	struct packet packet;
-	struct judgement judgement;
 	struct exchange exchange;
 };
 
@@ -166,9 +156,21 @@ struct {
 /* Where the way to the verdict is written down; NULL where it is not. */
 static __always_inline struct trace_record *traced(void)
 {
-	__u32 first = 0;
+	__u32 first;
 
-	return tracing ? bpf_map_lookup_elem(&trace, &first) : NULL;
+	if (!tracing)
+		return NULL;
+	first = 0;
+	barrier_var(first); /* or clang would do this before */
+	return bpf_map_lookup_elem(&trace, &first);
+}
+
+static __always_inline void start_trace(void)
+{
+	struct trace_record *record = traced();
+
+	if (record)
+		__builtin_memset(record, 0, sizeof(*record));
 }
 
 /* Note what a part has said in the trace. */
@@ -179,36 +181,21 @@ static __always_inline struct trace_record *traced(void)
 			record->field = value;          \
 	} while (0)
 
-static __always_inline __u32 outcome(enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
+static __always_inline void settle(struct packet *p, enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
 {
-	return (verdict * REASON_SLOTS + reason) << 16 | slot;
-}
-
-static __always_inline enum xdp_action verdict_of(__u32 outcome)
-{
-	return (outcome >> 16) / REASON_SLOTS;
-}
-
-static __always_inline enum tripod_reason reason_of(__u32 outcome)
-{
-	return (outcome >> 16) % REASON_SLOTS;
-}
-
-static __always_inline void settle(struct judgement *j, enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
-{
-	j->outcome = outcome(verdict, reason, slot);
+	p->outcome = outcome(verdict, reason, slot);
 }
 
 /* Note what a part in observe mode would have done; the first one's word counts. */
-static __always_inline void observe(struct judgement *j, bool drops, enum tripod_reason reason, __u16 slot)
+static __always_inline void observe(struct packet *p, bool drops, enum tripod_reason reason, __u16 slot)
 {
-	if (!j->would)
-		j->would = outcome(drops ? XDP_DROP : XDP_PASS, reason, slot);
+	if (!p->would)
+		p->would = outcome(drops ? XDP_DROP : XDP_PASS, reason, slot);
 }
 
-static __always_inline void count(const struct judgement *j, struct packet *p)
+static __always_inline void count(struct packet *p)
 {
-	__u32 index = j->outcome >> 16;
+	__u32 index = p->outcome >> 16;
 	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
 
 	if (!counter)

@@ -8,16 +8,16 @@
 #include "limits.h"
 
 /* Whether packets that were judged as this one are wanted, by the reasons that are. */
-static __always_inline bool is_wanted(__u32 reasons, __u32 observed, const struct judgement *j)
+static __always_inline bool is_wanted(__u32 reasons, __u32 observed, const struct packet *p)
 {
-	return reasons >> reason_of(j->outcome) & 1 ||
-	       (verdict_of(j->would) == XDP_DROP && observed >> reason_of(j->would) & 1);
+	return reasons >> reason_of(p->outcome) & 1 ||
+	       (verdict_of(p->would) == XDP_DROP && observed >> reason_of(p->would) & 1);
 }
 
-static __always_inline bool wants(const struct tap *tap, const struct judgement *j)
+static __always_inline bool wants(const struct tap *tap, const struct packet *p)
 {
-	return is_wanted(tap->reasons, tap->observed, j) &&
-	       (!tap->slot || tap->slot == (__u16)j->outcome || tap->slot == (__u16)j->would);
+	return is_wanted(tap->reasons, tap->observed, p) &&
+	       (!tap->slot || tap->slot == (__u16)p->outcome || tap->slot == (__u16)p->would);
 }
 
 static __always_inline bool affords(struct tap *tap)
@@ -27,7 +27,7 @@ static __always_inline bool affords(struct tap *tap)
 	return !tap->cost || charge(&tap->arrival, &rate, tap->cost);
 }
 
-static __always_inline void write_sample(struct xdp_md *ctx, struct packet *p, const struct judgement *j, __u8 taps,
+static __always_inline void write_sample(struct xdp_md *ctx, struct packet *p, __u8 taps,
 					 struct sample *sample)
 {
 	__u32 captured = p->length;
@@ -36,12 +36,12 @@ static __always_inline void write_sample(struct xdp_md *ctx, struct packet *p, c
 	sample->interface = ctx->ingress_ifindex;
 	sample->queue = ctx->rx_queue_index;
 	sample->length = p->length;
-	sample->slot = j->outcome;
-	sample->would_slot = j->would;
-	sample->verdict = verdict_of(j->outcome);
-	sample->reason = reason_of(j->outcome);
-	sample->would = verdict_of(j->would);
-	sample->would_reason = reason_of(j->would);
+	sample->slot = p->outcome;
+	sample->would_slot = p->would;
+	sample->verdict = verdict_of(p->outcome);
+	sample->reason = reason_of(p->outcome);
+	sample->would = verdict_of(p->would);
+	sample->would_reason = reason_of(p->would);
 	sample->taps = taps;
 	__builtin_memset(sample->reserved, 0, sizeof(sample->reserved));
 	barrier_var(captured);
@@ -54,18 +54,17 @@ static __always_inline void write_sample(struct xdp_md *ctx, struct packet *p, c
 	bpf_ringbuf_submit(sample, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void sample(struct xdp_md *ctx, struct control *control, struct packet *p,
-				   const struct judgement *j)
+static __always_inline void sample(struct xdp_md *ctx, struct control *control, struct packet *p)
 {
 	struct sample *sample;
 	__u8 taps = 0;
 	int i;
 
-	if (!(control->reasons | control->observed) || !is_wanted(control->reasons, control->observed, j) || !charging)
+	if (!(control->reasons | control->observed) || !is_wanted(control->reasons, control->observed, p) || !charging)
 		return;
 #pragma unroll
 	for (i = 0; i < SAMPLE_TAPS; i++) {
-		if (wants(&control->taps[i], j) && affords(&control->taps[i]))
+		if (wants(&control->taps[i], p) && affords(&control->taps[i]))
 			taps |= 1 << i;
 	}
 	if (!taps)
@@ -77,7 +76,7 @@ static __always_inline void sample(struct xdp_md *ctx, struct control *control, 
 			__sync_fetch_and_add(sample ? &control->taps[i].taken : &control->taps[i].lost, 1);
 	}
 	if (sample)
-		write_sample(ctx, p, j, taps, sample);
+		write_sample(ctx, p, taps, sample);
 }
 
 #endif

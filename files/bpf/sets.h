@@ -56,59 +56,65 @@ static __always_inline const struct field_set *port_set(const struct policy *pol
 }
 
 /* Whether protocol and destination port are those of a trusted flow. */
-static __always_inline bool is_trusted_flow(struct xdp_md *ctx, const struct policy *policy, struct packet *p)
+static __always_inline bool is_trusted_flow(const struct policy *policy, struct packet *p)
 {
-	struct transport t;
-
-	read_transport(ctx, p, &t);
 	return field_set(policy, policy->protocol[p->protocol])->trusted &
-	       port_set(policy, policy->destination_port, t.destination_port)->trusted;
+	       port_set(policy, policy->destination_port, p->destination_port)->trusted;
 }
 
-static __always_inline void narrow(struct match *m, int place, const struct field_set *set)
+/* Leave out what a field excludes; return whether anything is left. */
+static __always_inline bool narrow(struct match *m, int place, const struct field_set *set)
 {
 	m->sets[place] = set;
 	m->words &= set->words;
 	m->services[0] &= set->services[0];
 	m->services[1] &= set->services[1];
+	return m->words | m->services[0] | m->services[1];
 }
 
-static __always_inline void match(struct xdp_md *ctx, const struct policy *policy, struct packet *p,
-				  __u32 source, struct match *m)
+/* Intersect the sets of all fields in use; return whether any rule may match, or any service does. */
+static __always_inline bool match(struct xdp_md *ctx, const struct policy *policy, struct packet *p, __u32 source,
+				  struct match *m)
 {
 	const struct field_set *set = field_set(policy, policy->protocol[p->protocol]);
 	__u32 fields = policy->fields;
 	struct address destination;
-	struct transport t;
 	int i;
 
-	read_transport(ctx, p, &t);
+	m->words = ~0ull;
+	m->services[0] = ~0ull;
+	m->services[1] = ~0ull;
+	if (!narrow(m, 0, set))
+		return false;
+	m->sets[1] = set;
+	if (fields & FIELD_DESTINATION_PORT &&
+	    !narrow(m, 1, port_set(policy, policy->destination_port, p->destination_port)))
+		return false;
+	m->sets[2] = set;
+	if (fields & FIELD_SOURCE && !narrow(m, 2, field_set(policy, result(policy, source)->set)))
+		return false;
 #pragma unroll
-	for (i = 0; i < SETS; i++)
+	for (i = 3; i < SETS; i++)
 		m->sets[i] = set;
-	m->words = set->words;
-	m->services[0] = set->services[0];
-	m->services[1] = set->services[1];
-	if (fields & FIELD_DESTINATION_PORT)
-		narrow(m, 1, port_set(policy, policy->destination_port, t.destination_port));
-	if (fields & FIELD_SOURCE)
-		narrow(m, 2, field_set(policy, result(policy, source)->set));
+	if (!(fields & ~(FIELD_PROTOCOL | FIELD_DESTINATION_PORT | FIELD_SOURCE)))
+		return true;
 	if (fields & FIELD_DESTINATION) {
 		destination = read_destination(ctx, p);
 		narrow(m, 3, field_set(policy, destination_set(policy, p, &destination)));
 	}
 	if (fields & FIELD_SOURCE_PORT)
-		narrow(m, 4, port_set(policy, policy->source_port, t.source_port));
+		narrow(m, 4, port_set(policy, policy->source_port, p->source_port));
 	if (fields & FIELD_TCP_FLAGS)
-		narrow(m, 5, field_set(policy, policy->tcp_flags[bounded(t.tcp_flags, NO_TCP_FLAGS + 2, NO_TCP_FLAGS)]));
+		narrow(m, 5, field_set(policy, policy->tcp_flags[bounded(p->tcp_flags, NO_TCP_FLAGS + 2, NO_TCP_FLAGS)]));
 	if (fields & FIELD_ICMP_TYPE)
-		narrow(m, 6, field_set(policy, policy->icmp_type[bounded(t.icmp_type, NO_ICMP_TYPE + 2, NO_ICMP_TYPE)]));
+		narrow(m, 6, field_set(policy, policy->icmp_type[bounded(p->icmp_type, NO_ICMP_TYPE + 2, NO_ICMP_TYPE)]));
 	if (fields & FIELD_VLAN)
 		narrow(m, 7, field_set(policy, policy->vlan[bounded(read_vlan(ctx), NO_VLAN + 1, NO_VLAN)]));
 	if (fields & FIELD_FRAGMENT)
 		narrow(m, 8, field_set(policy, policy->fragment[p->fragment & 3]));
 	if (fields & FIELD_LENGTH)
-		narrow(m, 9, field_set(policy, policy->length[bounded(forget(p->length, p), LONGEST, LONGEST)]));
+		narrow(m, 9, field_set(policy, policy->length[bounded(p->length, LONGEST, LONGEST)]));
+	return true;
 }
 
 static __always_inline struct matched_rule first_rules(const struct policy *policy, const struct match *m)

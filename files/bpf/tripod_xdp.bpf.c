@@ -50,8 +50,7 @@ static __always_inline __u32 deciding_list(const struct policy *policy, struct p
 }
 
 /* Note what the list in observe mode would have done that would decide if all were enforced. */
-static __always_inline void observe_list(const struct policy *policy, struct packet *p, __u32 number,
-					 struct judgement *j)
+static __always_inline void observe_list(const struct policy *policy, struct packet *p, __u32 number)
 {
 	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
 	bool drops = list->action == POLICY_DROP;
@@ -59,13 +58,13 @@ static __always_inline void observe_list(const struct policy *policy, struct pac
 	if (!number || (p->reason && !drops))
 		return;
 	hit(list->counter, true, p);
-	observe(j, drops, drops ? REASON_LIST_DROP : REASON_LIST_PASS, list->counter);
+	observe(p, drops, drops ? REASON_LIST_DROP : REASON_LIST_PASS, list->counter);
 	TRACE(observed_list, list->counter);
 }
 
 /* Ask the list that decides; return whether the packet may go on. */
 static __always_inline bool passes_list(const struct policy *policy, struct packet *p, __u32 number,
-					struct limit_queue *queue, bool *passed, struct judgement *j)
+					struct limit_queue *queue, bool *passed)
 {
 	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
 
@@ -74,46 +73,45 @@ static __always_inline bool passes_list(const struct policy *policy, struct pack
 	hit(list->counter, false, p);
 	TRACE(list, list->counter);
 	if (list->action == POLICY_DROP) {
-		settle(j, XDP_DROP, REASON_LIST_DROP, list->counter);
+		settle(p, XDP_DROP, REASON_LIST_DROP, list->counter);
 		return false;
 	}
 	if (list->action == POLICY_PASS) {
 		*passed = true;
-		settle(j, XDP_PASS, REASON_LIST_PASS, list->counter);
+		settle(p, XDP_PASS, REASON_LIST_PASS, list->counter);
 	} else {
 		enqueue(queue, list->limit);
 	}
 	return true;
 }
 
-static __always_inline void observe_rule(const struct policy *policy, struct packet *p, __u32 number,
-					 struct judgement *j)
+static __always_inline void observe_rule(const struct policy *policy, struct packet *p, __u32 number)
 {
 	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
 	bool drops = rule->action == POLICY_DROP;
 
 	hit(rule->counter, true, p);
-	observe(j, drops, drops ? REASON_RULE_DROP : REASON_RULE_PASS, rule->counter);
+	observe(p, drops, drops ? REASON_RULE_DROP : REASON_RULE_PASS, rule->counter);
 	TRACE(observed_rule, rule->counter);
 }
 
 /* Ask the rule that decides; return whether the packet may go on. */
 static __always_inline bool passes_rule(const struct policy *policy, struct packet *p, __u32 number,
-					struct limit_queue *queue, bool *passed, struct judgement *j)
+					struct limit_queue *queue, bool *passed)
 {
 	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
 
 	hit(rule->counter, false, p);
 	TRACE(rule, rule->counter);
 	if (rule->action == POLICY_DROP) {
-		settle(j, XDP_DROP, REASON_RULE_DROP, rule->counter);
+		settle(p, XDP_DROP, REASON_RULE_DROP, rule->counter);
 		return false;
 	}
 	if (rule->action == POLICY_PASS) {
 		*passed = true;
 		queue->numbers = 0;
 		queue->count = 0;
-		settle(j, XDP_PASS, REASON_RULE_PASS, rule->counter);
+		settle(p, XDP_PASS, REASON_RULE_PASS, rule->counter);
 	} else {
 		enqueue(queue, rule->limit);
 	}
@@ -121,43 +119,42 @@ static __always_inline bool passes_rule(const struct policy *policy, struct pack
 }
 
 static __always_inline void serve(struct xdp_md *ctx, const struct policy *policy, struct packet *p,
-				  const struct policy_part *service, struct judgement *j)
+				  const struct policy_part *service)
 {
 	hit(service->counter, false, p);
 	TRACE(service, service->counter);
-	if (service->limit && !conforms(policy, p, service->limit, service->counter, TRACE_SERVICE_LIMIT, 2, j))
+	if (service->limit && !conforms(policy, p, service->limit, service->counter, TRACE_SERVICE_LIMIT, 2))
 		return;
-	settle(j, XDP_PASS, REASON_SERVICE_PASS, service->counter);
+	settle(p, XDP_PASS, REASON_SERVICE_PASS, service->counter);
 	switch (service->action) {
 	case POLICY_DROP:
-		settle(j, XDP_DROP, REASON_SERVICE_DROP, service->counter);
+		settle(p, XDP_DROP, REASON_SERVICE_DROP, service->counter);
 		break;
 	case POLICY_AFXDP:
-		settle(j, bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS), REASON_AFXDP, service->counter);
+		settle(p, bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS), REASON_AFXDP, service->counter);
 		break;
 	case POLICY_SYNCOOKIE:
 		if (answer_syn(ctx, p))
-			settle(j, XDP_TX, REASON_SYN_COOKIE, service->counter);
+			settle(p, XDP_TX, REASON_SYN_COOKIE, service->counter);
 		break;
 	}
 }
 
 /* Rules, limits, services and the default, for a whole packet that no list has dropped. */
 static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy *policy, __u32 features, struct packet *p,
-					__u32 source, struct limit_queue *queue, bool passed, struct judgement *j)
+					__u32 source, struct limit_queue *queue, bool passed)
 {
 	const struct policy_part *service = NULL;
 	struct matched_rule rule;
 	struct match m;
 	__u32 number;
 
-	if (features & (FEATURE_RULES | FEATURE_SERVICES)) {
-		match(ctx, policy, p, source, &m);
+	if (features & (FEATURE_RULES | FEATURE_SERVICES) && match(ctx, policy, p, source, &m)) {
 		if (!passed && m.words) {
 			rule = first_rules(policy, &m);
 			if (rule.observed)
-				observe_rule(policy, p, rule.observed, j);
-			if (rule.decides && !passes_rule(policy, p, rule.decides, queue, &passed, j))
+				observe_rule(policy, p, rule.observed);
+			if (rule.decides && !passes_rule(policy, p, rule.decides, queue, &passed))
 				return;
 		}
 		number = first_service(&m);
@@ -166,16 +163,16 @@ static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy 
 	}
 	if (!passed)
 		queue->numbers |= policy->every_packet << (queue->count * 8);
-	if (queue->numbers && !conforms(policy, p, queue->numbers, 0, 0, TRACE_SERVICE_LIMIT, j))
+	if (queue->numbers && !conforms(policy, p, queue->numbers, 0, 0, TRACE_SERVICE_LIMIT))
 		return;
 	if (service)
-		serve(ctx, policy, p, service, j);
+		serve(ctx, policy, p, service);
 	else if (!passed && policy->default_action == POLICY_DROP)
-		settle(j, XDP_DROP, REASON_DEFAULT, 0);
+		settle(p, XDP_DROP, REASON_DEFAULT, 0);
 }
 
 static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *policy, const struct control *switches,
-				     struct packet *p, struct judgement *j)
+				     struct packet *p)
 {
 	__u32 features = policy->features, list;
 	struct limit_queue queue = {};
@@ -185,28 +182,28 @@ static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *po
 	if (features & FEATURE_SOURCES) {
 		source = find_source(policy, p);
 		if (source.number && result(policy, source.number)->trusted) {
-			settle(j, XDP_PASS, REASON_TRUSTED, 0);
+			settle(p, XDP_PASS, REASON_TRUSTED, 0);
 			return;
 		}
 	}
-	if (features & FEATURE_TRUSTED_FLOWS && !p->reason && is_trusted_flow(ctx, policy, p)) {
-		settle(j, XDP_PASS, REASON_TRUSTED, 0);
+	if (features & FEATURE_TRUSTED_FLOWS && !p->reason && is_trusted_flow(policy, p)) {
+		settle(p, XDP_PASS, REASON_TRUSTED, 0);
 		return;
 	}
 	if (switches->bans && !(source.held && result(policy, source.held)->trusted) && is_banned(p)) {
-		settle(j, XDP_DROP, REASON_BAN, 0);
+		settle(p, XDP_DROP, REASON_BAN, 0);
 		return;
 	}
 	if (source.number | source.held) {
 		list = deciding_list(policy, p, source);
-		observe_list(policy, p, result(policy, source.number)->observed, j);
-		if (!passes_list(policy, p, list, &queue, &passed, j))
+		observe_list(policy, p, result(policy, source.number)->observed);
+		if (!passes_list(policy, p, list, &queue, &passed))
 			return;
 	}
 	if (!p->reason)
-		judge_whole(ctx, policy, features, p, source.number, &queue, passed, j);
+		judge_whole(ctx, policy, features, p, source.number, &queue, passed);
 	else if (p->evasive)
-		settle(j, XDP_DROP, REASON_MALFORMED, 0);
+		settle(p, XDP_DROP, REASON_MALFORMED, 0);
 }
 
 static __always_inline void record_address(__u8 *bytes, const struct address *address, __u8 family)
@@ -221,26 +218,25 @@ static __always_inline void record_address(__u8 *bytes, const struct address *ad
 }
 
 /* Write down the rest of what became of a packet; the parts have noted themselves. */
-static __always_inline void record(struct xdp_md *ctx, const struct judgement *j, struct packet *p)
+static __always_inline void record(struct xdp_md *ctx, struct packet *p)
 {
 	struct address destination = read_destination(ctx, p);
 	__u32 tags = p->network_offset ? (p->network_offset - sizeof(struct ethernet_header)) / sizeof(struct vlan_tag) : 0;
 	struct trace_record *t = traced();
-	struct transport fields;
 
 	if (!t)
 		return;
-	t->verdict = verdict_of(j->outcome);
-	t->reason = reason_of(j->outcome);
-	t->would = verdict_of(j->would);
-	t->would_reason = reason_of(j->would);
+	t->verdict = verdict_of(p->outcome);
+	t->reason = reason_of(p->outcome);
+	t->would = verdict_of(p->would);
+	t->would_reason = reason_of(p->would);
 	t->now = bpf_jiffies64();
 	t->time = bpf_ktime_get_boot_ns();
 	t->length = p->length;
-	t->slot = j->outcome;
-	t->would_slot = j->would;
-	t->trusted = reason_of(j->outcome) == REASON_TRUSTED;
-	t->banned = reason_of(j->outcome) == REASON_BAN;
+	t->slot = p->outcome;
+	t->would_slot = p->would;
+	t->trusted = reason_of(p->outcome) == REASON_TRUSTED;
+	t->banned = reason_of(p->outcome) == REASON_BAN;
 	t->network_offset = p->network_offset;
 	t->transport_offset = p->transport_offset;
 	t->vlan = read_vlan(ctx);
@@ -250,13 +246,10 @@ static __always_inline void record(struct xdp_md *ctx, const struct judgement *j
 	t->fragment = p->fragment;
 	record_address(t->source, &p->source, p->family);
 	record_address(t->destination, &destination, p->family);
-	if (!p->transport_offset)
-		return;
-	read_transport(ctx, p, &fields);
-	t->source_port = fields.source_port < NO_PORT ? fields.source_port : 0;
-	t->destination_port = fields.destination_port < NO_PORT ? fields.destination_port : 0;
-	t->tcp_flags = fields.tcp_flags < NO_TCP_FLAGS ? fields.tcp_flags : 0;
-	t->icmp_type = fields.icmp_type < NO_ICMP_TYPE ? fields.icmp_type : 0;
+	t->source_port = p->source_port < NO_PORT ? p->source_port : 0;
+	t->destination_port = p->destination_port < NO_PORT ? p->destination_port : 0;
+	t->tcp_flags = p->tcp_flags < NO_TCP_FLAGS ? p->tcp_flags : 0;
+	t->icmp_type = p->icmp_type < NO_ICMP_TYPE ? p->icmp_type : 0;
 }
 
 static __always_inline int judge(struct xdp_md *ctx, bool fragments)
@@ -265,32 +258,26 @@ static __always_inline int judge(struct xdp_md *ctx, bool fragments)
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &first);
 	struct control *switches = bpf_map_lookup_elem(&control, &first);
 	void *inner = bpf_map_lookup_elem(&policy, &first);
-	struct trace_record *t = traced();
-	struct judgement *j;
 	struct packet *p;
 
 	if (!scratch || !switches)
 		return XDP_ABORTED;
-	if (t)
-		__builtin_memset(t, 0, sizeof(*t));
 	p = &scratch->packet;
-	j = &scratch->judgement;
+	start_trace();
 	parse(ctx, fragments, p);
-	settle(j, XDP_PASS, p->reason, 0);
-	j->would = 0;
 	if (inner && p->family) {
 		inner = bpf_map_lookup_elem(inner, &first);
 		if (inner)
-			judge_by(ctx, inner, switches, p, j);
+			judge_by(ctx, inner, switches, p);
 	}
 	barrier();
-	count(j, p);
-	sample(ctx, switches, p, j);
+	count(p);
+	sample(ctx, switches, p);
 	if (tracing)
-		record(ctx, j, p);
-	if (extended && verdict_of(j->outcome) == XDP_PASS)
+		record(ctx, p);
+	if (extended && verdict_of(p->outcome) == XDP_PASS)
 		bpf_tail_call(ctx, &extensions, EXTENSION_AFTER);
-	return verdict_of(j->outcome);
+	return verdict_of(p->outcome);
 }
 
 SEC("xdp")
