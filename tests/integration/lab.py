@@ -27,7 +27,7 @@ REASONS = (
 )
 REASON_SLOTS = 16
 MAPS = (
-    *("bans", "buckets", "control", "counters", "exchanges", "extensions", "hits", "policy", "rodata", "samples"),
+    *("bans", "buckets", "control", "counters", "extensions", "hits", "policy", "rodata", "samples", "scratches"),
     *("trace", "xsks"),
 )
 _libc = ctypes.CDLL(None, use_errno=True)

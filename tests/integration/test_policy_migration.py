@@ -256,6 +256,8 @@ def in_child(call: Callable[[], object]) -> None:
         try:
             call()
             os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{error!r}\n".encode())
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the next run fails"

@@ -136,6 +136,8 @@ def reapply(
         with suppress(OSError):  # what is requested is brought about all the same
             state_store.clear(host, directory)
     state_files = {one.name: one for one in state_store.load_all(host, directory)}
+    # Taking over a release before writes new ones meanwhile.
+    damaged = [name for name in _names(host, directory) if name not in state_files]
     # Variables are in a file that others read too, and in none of ours.
     variables = sysctl.saved(host) if directory == state_store.DIRECTORY and sysctl.KIND in reappliers else None
     if variables:
@@ -162,7 +164,6 @@ def reapply(
     else:
         _store_failures(host, known, results, only)
     if kinds is None:
-        damaged = [name for name in _names(host, directory) if name not in state_files]
         reason = "cannot be understood: run the playbook that wrote it again"
         results += [Result(name, "", error=f"{state_store.path(name, directory)} {reason}") for name in damaged]
     return results

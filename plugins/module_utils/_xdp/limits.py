@@ -16,6 +16,7 @@ from .drivers import obstacles as device_obstacles
 from .identity import Attachment
 from .layout import differences
 from .plan import plan, program_name, touches_traffic
+from .policy_in_force import POLICY
 from .request import Desired
 from .state import Source, State
 
@@ -84,8 +85,10 @@ def _lost_maps(desired: Desired, state: State) -> list[str]:
     """Return the pinned maps whose entries the new object would lose."""
     source = state.source or Source()
     lost = []
+    # To a release with policies, and back: what a killed upgrade left, the agent makes what is saved.
+    fleeting = _FLEETING if source.takes_policy or POLICY in state.maps else ()
     for name, requested in source.maps.items():
-        if name not in state.maps or name in source.own_maps or (source.takes_policy and name in _FLEETING):
+        if name not in state.maps or name in source.own_maps or name in fleeting:
             continue
         apart = differences(state.maps[name].layout, requested)
         if apart:
