@@ -15,6 +15,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import
 
 from tests.integration import lab
 from tests.integration.agent_site import Site
+from tests.support.bpf_object import hollow
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -52,6 +53,14 @@ def xdp_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finally:
         subprocess.run(["docker", "rm", container], check=True, stdout=subprocess.DEVNULL)
     return directory / "tripod_xdp.bpf.o"
+
+
+@pytest.fixture(scope="session")
+def hollow_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same maps with programs that pass everything: without a policy's bounds the kernel takes no other."""
+    path = tmp_path_factory.mktemp("hollow") / "tripod_xdp.bpf.o"
+    path.write_bytes(hollow(xdp_object.read_bytes()))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -80,9 +80,9 @@ def identifier(path: str) -> int:
 
 
 @pytest.fixture
-def twin(xdp_object) -> Iterator[BpfObject]:
+def twin(hollow_object) -> Iterator[BpfObject]:
     """The same program with maps of its own, attached nowhere."""
-    with BpfObject(xdp_object.read_bytes(), "twin.o") as opened:
+    with BpfObject(hollow_object.read_bytes(), "twin.o") as opened:
         opened.load("tripod_xdp", {})
         yield opened
 

@@ -230,9 +230,9 @@ def test_our_netlink_attachment_is_replaced_in_place(cable, desired, newer_objec
     assert not cable.xdp()
 
 
-def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_request(cable, desired, xdp_object):
+def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_request(cable, desired, hollow_object):
     index = netlink.link(NIC).index
-    foreign_program(desired, xdp_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
+    foreign_program(desired, hollow_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
     before = snapshot(cable, desired)
     number = cable.xdp()["prog"]["id"]
     with pytest.raises(
@@ -246,11 +246,11 @@ def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_reque
     assert cable.xdp()["prog"]["id"] != number
 
 
-def test_a_foreign_link_is_refused_then_replaced_on_request(cable, desired, xdp_object):
+def test_a_foreign_link_is_refused_then_replaced_on_request(cable, desired, hollow_object):
     index = netlink.link(NIC).index
     held = []
     foreign_program(
-        desired, xdp_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
+        desired, hollow_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
     )
     try:
         before = snapshot(cable, desired)
