@@ -38,7 +38,8 @@ static __always_inline struct address read_destination(struct xdp_md *ctx, struc
 
 	if (p->family == 4) {
 		v4 = header_at(ctx, p->network_offset, sizeof(*v4));
-		return v4 ? mapped(v4->daddr) : none;
+		none.lower = v4 ? bpf_ntohl(v4->daddr) : 0;
+		return none;
 	}
 	v6 = header_at(ctx, p->network_offset, sizeof(*v6));
 	return v6 ? address6(&v6->daddr) : none;

@@ -176,45 +176,48 @@ static __always_inline void record_limit(int place, __u16 slot, enum limit_outco
 /*
  * Ask limits in turn until one is exceeded that is enforced; return whether the packet may go on.
  *
- * `numbers` are a queue's, `service` is the slot of the service whose limit it is, and `most` of
+ * `numbers` are a queue's, of at least one, `service` is the slot of the service whose limit it is, and `most` of
  * them with their seconds are recorded from `place` on.
  */
 static __always_inline bool conforms(const struct policy *policy, struct packet *p, __u64 numbers, __u16 service,
 				     int place, int most)
 {
 	const struct policy_limit *limit;
-	__u32 second = 0;
 	struct place bucket;
-	__u64 cost;
+	__u32 second = 0;
+	__u16 next;
 	int i;
 
 	numbers = forget(numbers, p);
-	for (i = 0; i < most && numbers; i++) {
+	for (i = 0; i < most; i++) {
 		limit = &policy->limits[numbers & (MAX_LIMITS - 1)];
 		numbers >>= 8;
-		cost = limit->packet_cost + limit->byte_cost * p->length;
 		if (limit->scope == LIMIT_SOURCE)
 			bucket = source_place(source_key(limit, p));
 		else
 			bucket = own_place(limit->scope == LIMIT_SERVICE ? service : limit->counter, second != 0);
-		if (charge_at(limit, p, bucket, cost)) {
+		if (charge_at(limit, p, bucket, limit->packet_cost + limit->byte_cost * p->length)) {
 			record_limit(place + i, limit->counter, OUTCOME_CONFORMED);
-			if (limit->next)
-				numbers = numbers << 8 | (limit->next & (MAX_LIMITS - 1));
-			second = forget(limit->next, p);
-			numbers = forget(numbers, p);
-			continue;
+			next = limit->next;
+			if (next)
+				numbers = numbers << 8 | (next & (MAX_LIMITS - 1));
+			if (!numbers)
+				return true;
+			second = forget(next, p);
+		} else {
+			hit(limit->counter, limit->observe, p);
+			if (!limit->observe) {
+				record_limit(place + i, limit->counter, OUTCOME_EXCEEDED);
+				settle(p, XDP_DROP, REASON_LIMIT, limit->counter);
+				return false;
+			}
+			record_limit(place + i, limit->counter, OUTCOME_OBSERVED);
+			observe(p, true, REASON_LIMIT, limit->counter);
+			if (!numbers)
+				return true;
+			second = forget(0, p);
 		}
 		numbers = forget(numbers, p);
-		second = forget(0, p);
-		hit(limit->counter, limit->observe, p);
-		if (!limit->observe) {
-			record_limit(place + i, limit->counter, OUTCOME_EXCEEDED);
-			settle(p, XDP_DROP, REASON_LIMIT, limit->counter);
-			return false;
-		}
-		record_limit(place + i, limit->counter, OUTCOME_OBSERVED);
-		observe(p, true, REASON_LIMIT, limit->counter);
 	}
 	return true;
 }

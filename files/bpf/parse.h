@@ -54,7 +54,7 @@ struct ethernet_header {
 	__be16 ethertype;
 };
 
-/* In host order; IPv4 as ::ffff:a.b.c.d. */
+/* In host order; IPv4 is in `lower`, and `upper` is not set then. */
 struct address {
 	__u64 upper;
 	__u64 lower;
@@ -202,13 +202,6 @@ static __always_inline bool later_fragment(struct packet *p)
 	return true;
 }
 
-static __always_inline struct address mapped(__be32 v4)
-{
-	struct address address = { .lower = 0xffff00000000ull | bpf_ntohl(v4) };
-
-	return address;
-}
-
 static __always_inline bool parse_ipv4(struct cursor *c, struct packet *p)
 {
 	__u32 network = offset(c), header_length = sizeof(struct iphdr), end;
@@ -224,7 +217,7 @@ static __always_inline bool parse_ipv4(struct cursor *c, struct packet *p)
 	p->network_offset = network;
 	p->family = 4;
 	p->protocol = protocol;
-	p->source = mapped(ip->saddr);
+	p->source.lower = bpf_ntohl(ip->saddr);
 
 	end = network + bpf_ntohs(ip->tot_len);
 	if (end > p->length)
@@ -340,7 +333,7 @@ static __always_inline enum tripod_reason parse_source(struct xdp_md *ctx, struc
 		if (bpf_xdp_load_bytes(ctx, walk.offset, &v4, sizeof(v4)) || v4.version != 4)
 			return REASON_MALFORMED;
 		p->family = 4;
-		p->source = mapped(v4.saddr);
+		p->source.lower = bpf_ntohl(v4.saddr);
 		break;
 	case bpf_htons(ETH_P_IPV6):
 		if (bpf_xdp_load_bytes(ctx, walk.offset, &v6, sizeof(v6)) || v6.version != 6)
@@ -412,7 +405,7 @@ static __always_inline bool parse_plain(const struct cursor *c, struct packet *p
 	} else if (protocol != IPPROTO_UDP) {
 		return false;
 	}
-	p->source = mapped(ip->saddr);
+	p->source.lower = bpf_ntohl(ip->saddr);
 	p->network_offset = network;
 	p->transport_offset = transport;
 	p->family = 4;

@@ -81,11 +81,10 @@ static __always_inline bool match(struct xdp_md *ctx, const struct policy *polic
 	struct address destination;
 	int i;
 
-	m->words = ~0ull;
-	m->services[0] = ~0ull;
-	m->services[1] = ~0ull;
-	if (!narrow(m, 0, set))
-		return false;
+	m->words = set->words;
+	m->services[0] = set->services[0];
+	m->services[1] = set->services[1];
+	m->sets[0] = set;
 	m->sets[1] = set;
 	if (fields & FIELD_DESTINATION_PORT &&
 	    !narrow(m, 1, port_set(policy, policy->destination_port, p->destination_port)))

@@ -25,8 +25,13 @@
 static __always_inline bool is_banned(struct packet *p)
 {
 	struct ban_key key = { bpf_cpu_to_be64(p->source.upper), bpf_cpu_to_be64(p->source.lower) };
-	struct ban *ban = bpf_map_lookup_elem(&bans, &key);
+	struct ban *ban;
 
+	if (p->family == 4) {
+		key.upper = 0;
+		key.lower = bpf_cpu_to_be64(0xffffull << 32 | p->source.lower);
+	}
+	ban = bpf_map_lookup_elem(&bans, &key);
 	if (!ban || bpf_ktime_get_boot_ns() >= ban->until)
 		return false;
 	if (charging)
