@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions as RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
@@ -162,45 +161,3 @@ def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int
     result = run(program, ctypes.byref(options))
     assert result == 0, os.strerror(-result)
     return int(options.retval)
-
-
-class Twin:
-    """The object loaded with ``tracing`` set, and run on given frames.
-
-    Args:
-        content: The ELF file.
-        reused: Descriptors of maps to share, by name.
-    """
-
-    def __init__(self, content: bytes, reused: dict[str, int] | None = None) -> None:
-        self._opened = BpfObject(content, "tripod_xdp.bpf.o")
-        self._opened.set_constants({"tracing": bytes([1])})
-        self._opened.load("tripod_xdp", reused or {})
-        self.program = self._opened.program("tripod_xdp")
-
-    def __enter__(self) -> Twin:
-        return self
-
-    def __exit__(self, *_unused: object) -> None:
-        self._opened.__exit__()
-
-    def map(self, name: str) -> int:
-        """Return a map's descriptor."""
-        return self._opened.map(name)
-
-    def run(self, frame: bytes) -> dict[str, Any]:
-        """Return what became of a frame."""
-        verdict = run_program(self.program, frame)
-        record = ctypes.create_string_buffer(44)
-        assert libbpf().bpf_map_lookup_elem(self.map("trace"), struct.pack("=I", 0), record) == 0
-        names = "verdict reason action owner prefix_len network_offset transport_offset family protocol vlan_tags"
-        reported = dict(zip(names.split(), struct.unpack_from("=IIIIIHHBBB", record.raw), strict=True))
-        assert reported["verdict"] == verdict
-        size = 4 if reported["family"] == 4 else 16
-        family = socket.AF_INET if reported["family"] == 4 else socket.AF_INET6
-        return {
-            **reported,
-            "verdict": VERDICTS[reported["verdict"]],
-            "reason": REASONS[reported["reason"]],
-            "source": socket.inet_ntop(family, record.raw[28 : 28 + size]) if reported["family"] else None,
-        }
