@@ -84,7 +84,7 @@ class Identity:
         directory: Where its pins are.
         link: The interface; None where there is none of that name.
         attachments: Programs on it, ours and others'.
-        pins: By name below the directory, such as ``maps/acl_v4``.
+        pins: By name below the directory, such as ``maps/policy``.
         strange: Names below the directory that are none of ours.
         in_use: Maps of our program that runs, as the kernel names them; without those for its variables.
         elsewhere: Where the pinned link is attached, if not here: an interface's name, or "another network namespace".
