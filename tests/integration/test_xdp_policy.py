@@ -369,3 +369,15 @@ def test_a_policy_by_which_something_else_becomes_of_a_packet_is_refused(bench):
     assert bench.inner() == inner
     bench.apply({**DROPPING, "trusted": [{"prefix": OTHER}], "default": "drop"}, tests=tests)
     assert bench.fate(OTHER) == ("pass", "trusted")
+
+
+def test_a_damaged_state_file_costs_no_policy(bench, newer_object):
+    bench.apply({"default": "drop"})
+    path = bench.directory / f"xdp_policy-{NIC}.json"
+    path.write_text("{")
+    with pytest.raises(ApplyFailed, match="cannot be understood, and the policy in force would be lost"):
+        bench.attach(newer_object)
+    assert bench.fate(OTHER) == ("drop", "default")
+    assert bench.apply({"default": "drop"}).changed
+    bench.attach(newer_object)
+    assert bench.fate(OTHER) == ("drop", "default")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core import state_store
-from .._core.converge import ApplyFailed, Change, Outcome
+from .._core.converge import ApplyFailed, Change, Impossible, Outcome
 from .._core.errors import reason
 from .._core.system import Host
 from .._linux import bpf, bpf_map, netlink
@@ -26,6 +26,7 @@ from .._policy.prefix import Prefix, parse_prefix
 from . import policy_assignment, policy_documents
 from .identity import identify
 from .policy_assignment import Assignment
+from .policy_in_force import read_in_force
 from .policy_lists import Lists
 from .policy_requested import Requested, request, request_saved
 from .policy_short import to_document
@@ -83,6 +84,13 @@ def saved(host: Host, desired: Desired, maps: Mapping[str, Map]) -> Saved:
     assignment = policy_assignment.load(host, interface, directory)
     if assignment:
         return Saved(request_saved(host, assignment))
+    path = Assignment(interface, state_directory=directory).path
+    running = read_in_force(maps)
+    if running and running.digest and host.exists(path):
+        raise Impossible(
+            f"{path} cannot be understood, and the policy in force would be lost with the program: put it in force "
+            "anew first, with xdp_policy or xdp_map"
+        )
     documents = {
         owner: to_document(entries, owner) for owner, entries in _entries(host, desired, maps).items() if entries
     }
