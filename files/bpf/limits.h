@@ -87,7 +87,7 @@ static __always_inline __u32 fullest(const struct bucket_line *line)
 #pragma unroll
 	for (i = 1; i < BUCKET_WAYS; i++) {
 		lacking = least_lack(line->ways[i].arrival, now);
-		less = -below(lacking, least);
+		less = below(lacking, least);
 		least += (lacking - least) & less;
 		way += (i - way) & less;
 	}

@@ -13,23 +13,30 @@
 #define START6_BITS 42
 
 /*
- * 1 where one number is below another, both less than 1 << 63, else 0. Comparisons would be turned
- * into branches, each of which doubles what the verifier has to go through, and which a CPU cannot foresee.
+ * The sign in all bits. Comparisons are turned into branches by clang, each of which doubles what the verifier
+ * has to go through, and which a CPU cannot foresee: it must neither know where the number came from, which
+ * takes the first barrier, nor what becomes of the bits, which takes the second.
  */
+static __always_inline __u64 sign_of(__u64 number)
+{
+	__u64 bits;
+
+	barrier_var(number);
+	bits = (__s64)number >> 63;
+	barrier_var(bits);
+	return bits;
+}
+
+/* All bits where one number is below another, both less than 1 << 63, else none. */
 static __always_inline __u64 below(__u64 one, __u64 other)
 {
-	one -= other;
-	barrier_var(one);
-	return one >> 63;
+	return sign_of(one - other);
 }
 
 /* As below(), for any two numbers. */
 static __always_inline __u64 below_any(__u64 one, __u64 other)
 {
-	__u64 borrow = (~one & other) | ((~one | other) & (one - other));
-
-	barrier_var(borrow);
-	return borrow >> 63;
+	return sign_of((~one & other) | ((~one | other) & (one - other)));
 }
 
 /* Half of the number of entries that a table's root states: the first step of a binary search. */
@@ -54,7 +61,7 @@ static __always_inline __u32 lookup4(const struct policy *policy, const __u32 *i
 		middle = at + half;
 		if (middle >= count)
 			return 0;
-		at += half & -(__u32)below(ranges[middle], beyond);
+		at += half & below(ranges[middle], beyond);
 	}
 	if (at >= count)
 		return 0;
@@ -79,7 +86,7 @@ static __always_inline __u32 search_nodes(const struct policy *policy, __u32 roo
 		rank = -1;
 #pragma unroll
 		for (i = 0; i < NODE_ENTRIES; i++)
-			rank += below(entries[i], last);
+			rank -= below(entries[i], last);
 		rank &= NODE_ENTRIES - 1;
 		if (l + 1 == depth)
 			return entries[rank] & ((1 << RANGE6_BITS) - 1);
@@ -97,6 +104,7 @@ static __always_inline __u32 search_tail(const struct policy *policy, __u32 numb
 	const __u32 *deep = (const void *)policy + bounds.deep6;
 	__u32 root, first, at, half, middle, rank;
 
+	barrier_var(number); /* or it would be made anew where it is used */
 	if (number >= bounds.deep6_count)
 		return 0;
 	root = deep[number];
@@ -105,7 +113,7 @@ static __always_inline __u32 search_tail(const struct policy *policy, __u32 numb
 		middle = at + half;
 		if (middle >= bounds.tails6_count)
 			return 0;
-		at += half & ((__u32)below_any(address, tails[middle]) - 1);
+		at += half & ~below_any(address, tails[middle]);
 	}
 	rank = at - first;
 	at = first + (1u << (root >> TABLE_SHIFT & 31)) + rank / 4;
