@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,6 @@ def test_an_upgrade_that_was_killed_is_finished(released, released_object, xdp_o
         states = {one.state for one in agent.reapply(Host(), str(released.directory), check=True)}
         assert states == {"converged"}, str(moment)
         absent = released.absent()
-        in_child(lambda absent=absent: converge(XdpProgram(absent), absent, Host()))
+        in_child(partial(converge, XdpProgram(absent), absent, Host()))
         shutil.rmtree(released.directory, ignore_errors=True)
         Released(released_object, released.root, released.directory)
