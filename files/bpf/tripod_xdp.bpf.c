@@ -39,19 +39,15 @@ static __always_inline bool is_banned(struct packet *p)
 	return true;
 }
 
-/* What the lists say, down to one list: of the IPv4 address that a mapped source holds, where only that is dropped. */
-static __always_inline __u32 deciding_list(const struct policy *policy, struct packet *p, struct source source)
+/* The list that decides: of the IPv4 address that a mapped source holds, where only that is dropped. */
+static __always_inline __u32 deciding_list(const struct policy *policy, struct packet *p, __u32 list,
+					   const struct source_result *held)
 {
-	__u32 list = result(policy, source.number)->list, held = result(policy, source.held)->list;
-
-	if (!source.held || result(policy, source.held)->trusted)
-		return list;
-	if (policy->lists[list & (MAX_LISTS - 1)].action == POLICY_DROP)
-		return list;
-	if (policy->lists[held & (MAX_LISTS - 1)].action != POLICY_DROP)
+	if (!held || held->trusted || policy->lists[list & (MAX_LISTS - 1)].action == POLICY_DROP ||
+	    policy->lists[held->list & (MAX_LISTS - 1)].action != POLICY_DROP)
 		return list;
 	p->family = 4; /* what is told of the packet is what the list speaks of */
-	return held;
+	return held->list;
 }
 
 /* Note what the list in observe mode would have done that would decide if all were enforced. */
@@ -179,6 +175,8 @@ static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy 
 static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *policy, const struct control *switches,
 				     struct packet *p)
 {
+	const struct source_result *held = NULL;
+	struct source_result said = {};
 	__u32 features = policy->features, list;
 	struct limit_queue queue = {};
 	struct source source = {};
@@ -186,7 +184,11 @@ static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *po
 
 	if (features & FEATURE_SOURCES) {
 		source = find_source(policy, p);
-		if (source.number && result(policy, source.number)->trusted) {
+		if (source.number)
+			said = *result(policy, source.number);
+		if (source.held)
+			held = result(policy, source.held);
+		if (said.trusted) {
 			settle(p, XDP_PASS, REASON_TRUSTED, 0);
 			return;
 		}
@@ -195,13 +197,13 @@ static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *po
 		settle(p, XDP_PASS, REASON_TRUSTED, 0);
 		return;
 	}
-	if (switches->bans && !(source.held && result(policy, source.held)->trusted) && is_banned(p)) {
+	if (switches->bans && !(held && held->trusted) && is_banned(p)) {
 		settle(p, XDP_DROP, REASON_BAN, 0);
 		return;
 	}
 	if (source.number | source.held) {
-		list = deciding_list(policy, p, source);
-		observe_list(policy, p, result(policy, source.number)->observed);
+		list = deciding_list(policy, p, said.list, held);
+		observe_list(policy, p, said.observed);
 		if (!passes_list(policy, p, list, &queue, &passed))
 			return;
 	}
