@@ -148,18 +148,10 @@ static __always_inline bool charge_at(const struct policy_limit *limit, struct p
 	return true;
 }
 
-/* Limits that a packet is to be asked, the first in the lowest byte: numbers are less than 256, and 0 ends the queue. */
-struct limit_queue {
-	__u64 numbers;
-	__u32 count;
-};
-
-static __always_inline void enqueue(struct limit_queue *queue, __u8 number)
+/* Put a limit in front of those that a packet is to be asked: numbers of a byte each, the first in the lowest, 0 is none. */
+static __always_inline __u64 ask_first(__u16 number, __u64 numbers)
 {
-	if (!number)
-		return;
-	queue->numbers |= (__u64)number << (queue->count * 8);
-	queue->count++;
+	return number ? numbers << 8 | (number & (MAX_LIMITS - 1)) : numbers;
 }
 
 static __always_inline void record_limit(int place, __u16 slot, enum limit_outcome outcome)
@@ -176,8 +168,8 @@ static __always_inline void record_limit(int place, __u16 slot, enum limit_outco
 /*
  * Ask limits in turn until one is exceeded that is enforced; return whether the packet may go on.
  *
- * `numbers` are a queue's, of at least one, `service` is the slot of the service whose limit it is, and `most` of
- * them with their seconds are recorded from `place` on.
+ * `numbers` are as of ask_first(), at least one; `service` is the slot of the service whose limit it is; and `most` of them
+ * with their seconds are recorded from `place` on.
  */
 static __always_inline bool conforms(const struct policy *policy, struct packet *p, __u64 numbers, __u16 service,
 				     int place, int most)
@@ -191,6 +183,7 @@ static __always_inline bool conforms(const struct policy *policy, struct packet 
 	numbers = forget(numbers, p);
 	for (i = 0; i < most; i++) {
 		limit = &policy->limits[numbers & (MAX_LIMITS - 1)];
+		barrier_var(limit); /* or it would be computed for each member */
 		numbers >>= 8;
 		if (limit->scope == LIMIT_SOURCE)
 			bucket = source_place(source_key(limit, p));
@@ -199,8 +192,7 @@ static __always_inline bool conforms(const struct policy *policy, struct packet 
 		if (charge_at(limit, p, bucket, limit->packet_cost + limit->byte_cost * p->length)) {
 			record_limit(place + i, limit->counter, OUTCOME_CONFORMED);
 			next = limit->next;
-			if (next)
-				numbers = numbers << 8 | (next & (MAX_LIMITS - 1));
+			numbers = ask_first(next, numbers);
 			if (!numbers)
 				return true;
 			second = forget(next, p);

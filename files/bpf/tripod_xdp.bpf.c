@@ -65,12 +65,13 @@ static __always_inline void observe_list(const struct policy *policy, struct pac
 
 /* Ask the list that decides; return whether the packet may go on. */
 static __always_inline bool passes_list(const struct policy *policy, struct packet *p, __u32 number,
-					struct limit_queue *queue, bool *passed)
+					__u16 *limit, bool *passed)
 {
 	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
 
 	if (!number || (p->reason && list->action != POLICY_DROP))
 		return true;
+	barrier_var(list);
 	hit(list->counter, false, p);
 	TRACE(list, list->counter);
 	if (list->action == POLICY_DROP) {
@@ -81,7 +82,7 @@ static __always_inline bool passes_list(const struct policy *policy, struct pack
 		*passed = true;
 		settle(p, XDP_PASS, REASON_LIST_PASS, list->counter);
 	} else {
-		enqueue(queue, list->limit);
+		*limit = list->limit;
 	}
 	return true;
 }
@@ -98,7 +99,7 @@ static __always_inline void observe_rule(const struct policy *policy, struct pac
 
 /* Ask the rule that decides; return whether the packet may go on. */
 static __always_inline bool passes_rule(const struct policy *policy, struct packet *p, __u32 number,
-					struct limit_queue *queue, bool *passed)
+					__u64 *limits, bool *passed)
 {
 	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
 
@@ -110,11 +111,9 @@ static __always_inline bool passes_rule(const struct policy *policy, struct pack
 	}
 	if (rule->action == POLICY_PASS) {
 		*passed = true;
-		queue->numbers = 0;
-		queue->count = 0;
 		settle(p, XDP_PASS, REASON_RULE_PASS, rule->counter);
 	} else {
-		enqueue(queue, rule->limit);
+		*limits = ask_first(rule->limit, *limits);
 	}
 	return true;
 }
@@ -143,9 +142,10 @@ static __always_inline void serve(struct xdp_md *ctx, const struct policy *polic
 
 /* Rules, limits, services and the default, for a whole packet that no list has dropped. */
 static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy *policy, __u32 features, struct packet *p,
-					__u32 source, struct limit_queue *queue, bool passed)
+					__u32 source, __u16 limit, bool passed)
 {
 	const struct policy_part *service = NULL;
+	__u64 limits = policy->every_packet;
 	struct matched_rule rule;
 	struct match m;
 	__u32 number;
@@ -155,16 +155,15 @@ static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy 
 			rule = first_rules(policy, &m);
 			if (rule.observed)
 				observe_rule(policy, p, rule.observed);
-			if (rule.decides && !passes_rule(policy, p, rule.decides, queue, &passed))
+			if (rule.decides && !passes_rule(policy, p, rule.decides, &limits, &passed))
 				return;
 		}
 		number = first_service(&m);
 		if (number)
 			service = &policy->services[(number - 1) & (MAX_SERVICES - 1)];
 	}
-	if (!passed)
-		queue->numbers |= policy->every_packet << (queue->count * 8);
-	if (queue->numbers && !conforms(policy, p, queue->numbers, 0, 0, TRACE_SERVICE_LIMIT))
+	limits = ask_first(limit, limits);
+	if (limits && !passed && !conforms(policy, p, limits, 0, 0, TRACE_SERVICE_LIMIT))
 		return;
 	if (service)
 		serve(ctx, policy, p, service);
@@ -178,9 +177,9 @@ static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *po
 	const struct source_result *held = NULL;
 	struct source_result said = {};
 	__u32 features = policy->features, list;
-	struct limit_queue queue = {};
 	struct source source = {};
 	bool passed = false;
+	__u16 limit = 0;
 
 	if (features & FEATURE_SOURCES) {
 		source = find_source(policy, p);
@@ -204,11 +203,11 @@ static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *po
 	if (source.number | source.held) {
 		list = deciding_list(policy, p, said.list, held);
 		observe_list(policy, p, said.observed);
-		if (!passes_list(policy, p, list, &queue, &passed))
+		if (!passes_list(policy, p, list, &limit, &passed))
 			return;
 	}
 	if (!p->reason)
-		judge_whole(ctx, policy, features, p, source.number, &queue, passed);
+		judge_whole(ctx, policy, features, p, source.number, limit, passed);
 	else if (p->evasive)
 		settle(p, XDP_DROP, REASON_MALFORMED, 0);
 }
