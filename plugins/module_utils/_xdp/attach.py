@@ -256,7 +256,8 @@ def detach(host: Host, desired: Desired, state: State) -> None:
             _remove_pins(desired, state)
         for directory in state.orphans:
             remove_tree(directory)
-        for path in dict.fromkeys((*desired.state_files, *state.policy)):
+        # What says where the others are goes last, so that a run that is killed here leaves none behind.
+        for path in reversed(dict.fromkeys((*desired.state_files, *state.policy))):
             host.remove(path)
     except OSError as error:
         raise ApplyFailed(f"{desired.interface}: {error}; what was removed before stays removed: run again") from error
