@@ -5,8 +5,8 @@
 #ifndef TRIPOD_LIMITS_H
 #define TRIPOD_LIMITS_H
 
+#include "branchless.h"
 #include "maps.h"
-#include "ranges.h"
 
 /* CPUs that charge one bucket at once make each other try again; after so many times one adds what it owes unasked. */
 #define CHARGE_TRIES 4

@@ -181,18 +181,6 @@ static __always_inline void start_trace(void)
 			record->field = value;          \
 	} while (0)
 
-static __always_inline void settle(struct packet *p, enum xdp_action verdict, enum tripod_reason reason, __u16 slot)
-{
-	p->outcome = outcome(verdict, reason, slot);
-}
-
-/* Note what a part in observe mode would have done; the first one's word counts. */
-static __always_inline void observe(struct packet *p, bool drops, enum tripod_reason reason, __u16 slot)
-{
-	if (!p->would)
-		p->would = outcome(drops ? XDP_DROP : XDP_PASS, reason, slot);
-}
-
 static __always_inline void count(struct packet *p)
 {
 	__u32 index = p->outcome >> 16;
