@@ -430,3 +430,15 @@ def test_lost_pins_and_permissions_are_mended(cable, desired):
         status = os.stat(f"{desired.pins}/{path}")
         assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 10002, mode), path
     assert not run(grouped).changed
+
+
+def test_a_program_of_the_other_kind_takes_its_place_and_back(cable, desired):
+    run(desired)
+    shared = shared_maps(desired)
+    for name in ("tripod_xdp_frags", "tripod_xdp"):
+        outcome = run(replace(desired, program=name))
+        assert facts(outcome.state)["program"]["name"] == name[:15]
+        # An array of programs is of one kind; all other maps go on.
+        after = shared_maps(desired)
+        assert {one for one in shared if after[one] != shared[one]} == {"extensions"}
+        assert not run(replace(desired, program=name)).changed

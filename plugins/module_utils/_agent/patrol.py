@@ -178,9 +178,11 @@ class Patrol:
         return (link.index, tuple(link.xdp.programs.items()), pinned)
 
     def _is_saved_policy(self, body: Mapping[str, Any]) -> Hashable:
-        """Whether the policy in force is the one that was put there; by its digest, which is one look."""
+        """Whether the policy in force is the one that was put there, if any was; by its digest, which is one look."""
         interface = body["interface"]
-        saved = self._policies([interface]).get(interface, {}).get("digest", "")
+        saved = self._policies([interface]).get(interface, {}).get("digest")
+        if not saved:
+            return True
         path = f"{xdp_request.pin_directory(body['pin_root'], interface)}/{MAPS}/{policy_in_force.POLICY}"
         try:
             with bpf.pinned(path) as outer:

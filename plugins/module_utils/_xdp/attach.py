@@ -22,7 +22,7 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .identity import LINK, Attachment, is_pinned
+from .identity import LINK, PROGRAM, Attachment, Pin, is_pinned
 from .layout import fits
 from .plan import program_name, stale_maps
 from .policy_assignment import Assignment
@@ -30,9 +30,10 @@ from .policy_filling import Filling
 from .policy_in_force import POLICY, read_in_force
 from .policy_requested import Requested
 from .request import DIRECTORY_MODE, Desired
-from .state import State
+from .state import Source, State
 from .undo import Undo, step
 
+_PROGRAMS = "prog_array"
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
 
@@ -68,6 +69,8 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack, policy: 
     filling = Filling(policy, read_in_force(state.maps), held) if policy else None
     # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
     own = {*source.own_maps, *([POLICY] if filling and not filling.keeps_outer else [])}
+    if _is_of_another_kind(name, state):
+        own |= {one for one, layout in source.maps.items() if layout.type == _PROGRAMS}
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()
@@ -113,6 +116,14 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack, policy: 
                 pin(descriptor, f"{desired.pins}/{LINK}", undo)
     pin(program, f"{desired.pins}/prog", undo)
     return Attached(bpf.program_info(program), filling.assignment if filling else None)
+
+
+def _is_of_another_kind(name: str, state: State) -> bool:
+    """Whether one of old and new program takes packets in several buffers: an array holds programs of one kind only."""
+    source = state.source or Source()
+    before = state.ours.program if state.ours else state.pins.get(PROGRAM, Pin("")).object
+    fragments = {one[: bpf.NAME_LIMIT] for one in source.fragments}
+    return not isinstance(before, Program) or (before.name in fragments) != (name in source.fragments)
 
 
 def _prove_effect(program: int, link: Link, mode: str) -> None:
