@@ -26,7 +26,8 @@ class Source:
     Attributes:
         error: Why it cannot be used; the rest is empty then.
         fragments: Its programs that take packets in several buffers (``xdp.frags``).
-        program_arrays: Its maps that it fills with its programs itself, for tail calls.
+        takes_policy: Whether its program judges by a compiled policy.
+        own_maps: Its maps that it fills itself, with programs for tail calls and with constants.
     """
 
     sha256: str = ""
@@ -35,7 +36,8 @@ class Source:
     content: bytes = b""
     error: str | None = None
     fragments: Sequence[str] = ()
-    program_arrays: Sequence[str] = ()
+    own_maps: Sequence[str] = ()
+    takes_policy: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class State:
         orphans: Directories of saved pins that no guard speaks of.
         permissions: Group id and mode of every pin and directory, by path.
         state_file: Body of the state file; empty for one that cannot be understood.
-        policy: Whether a state file holds entries for our maps.
+        policy: Paths of the state files that say how the interface is judged, and go with it.
         source: The object file; None where none is requested.
         device: What decides whether the interface runs a program.
         obstacles: What keeps this host from XDP at all, each with its remedy.
@@ -77,7 +79,7 @@ class State:
     orphans: Sequence[str] = ()
     permissions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     state_file: Mapping[str, Any] | None = None
-    policy: bool = False
+    policy: Sequence[str] = ()
     source: Source | None = None
     device: Device = field(default_factory=lambda: Device(""))
     obstacles: Sequence[str] = ()

@@ -6,7 +6,9 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from . import __version__, auth, config, errors, metrics, observe, users
+from . import __version__, auth, config, errors, metrics, observe, policies, users
+from .agent import Agent
+from .channel import Channel
 from .context import EXTENSION, Services, principal, services, signed_in
 from .database import Database
 from .dataplane import Dataplane
@@ -32,18 +34,21 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.wsgi_app = ClientAddress(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     database = Database(settings.database)
-    dataplane = Dataplane(settings.go_backend_target)
+    channel = Channel(settings.go_backend_target)
+    dataplane = Dataplane(channel)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
         passwords=Passwords(settings.bcrypt_rounds),
         sessions=Sessions(database, settings),
         throttle=Throttle(settings.jwt_secret),
+        channel=channel,
         dataplane=dataplane,
+        agent=Agent(channel, settings.go_backend_secret),
         history=History(dataplane),
     )
     errors.install(app)
-    for part in (blueprint, auth.blueprint, users.blueprint):
+    for part in (blueprint, auth.blueprint, users.blueprint, policies.blueprint):
         app.register_blueprint(part)
     observe.install(app, metrics.Place.slot)
     return app
@@ -91,6 +96,13 @@ def dataplane_status() -> Response:
 def dataplane_stats() -> Response:
     """Return packet counters."""
     return jsonify(services().dataplane.stats())
+
+
+@blueprint.get("/api/v1/dataplane/parts")
+@signed_in()
+def dataplane_parts() -> Response:
+    """Return what each list, rule, limit and service has met."""
+    return jsonify(services().dataplane.parts())
 
 
 @blueprint.get("/api/v1/dataplane/history")
