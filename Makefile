@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-ways test-killed test-site test-metal test-metal-full test-newcomer bench bench-xdp bench-drop vm docs requirements build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-ways test-killed test-site test-metal test-metal-full test-newcomer bench vm docs requirements build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -59,19 +59,12 @@ test-newcomer: ## The README's test command on a clean Debian (ARGS="--debian bo
 bench: ## Figures beside those of peers, as ratios: policy entries, the cost of a run without changes
 	@$(PYTHON) -m tools.check bench $(ARGS)
 
-bench-xdp: ## What it costs to judge a packet, beside xdp-filter (docs/benchmarks has one such run)
-	@$(PYTHON) -m tools.check bench-xdp $(ARGS)
-
-bench-drop: ## How many packets a CPU drops in a second, beside release 1.0.0
-	@$(PYTHON) -m tools.check bench-drop $(ARGS)
-
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot NAME TAG" ...)
 	@$(PYTHON) -m tools.vm $(or $(ARGS),status)
 
 docs: ## Write the roles' READMEs from their specifications, and build the documents' site into build/docs/
 	@$(PYTHON) -m tools.bootstrap --test
 	@.venv/bin/python -m tools.role_docs
-	@.venv/bin/python -m tools.schemas
 	@.venv/bin/python -m tools.pages
 
 requirements: ## Pin what flask-backend's image installs (ARGS=--upgrade for the newest of all)

@@ -17,7 +17,7 @@ from . import cores, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
-from .paths import CACHE, COLLECTIONS, ROOT, VENV, environment
+from .paths import CACHE, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
 from .vm import base
 from .vm.machine import Machine
@@ -78,8 +78,6 @@ _HANDED_ON = {
     "PYTEST_ADDOPTS",
     "PYTHONDONTWRITEBYTECODE",
     "TRIPOD_BASE",
-    "TRIPOD_FUZZ_FRAMES",
-    "TRIPOD_FUZZ_SEED",
     "TRIPOD_GUARD_TRIALS",
     "TRIPOD_METAL_PLAYBOOK",
     "TRIPOD_SITE_IS_THE_TESTS",
@@ -406,18 +404,19 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
     return run
 
 
-def _bench(name: str, module: str) -> Callable[[], str]:
-    """Run a module of tests/bench with the XDP object."""
+def _bench_map() -> str:
+    with _root_environment() as words:
+        printed = logged(
+            "bench-map", [*words, BIN / "python", "-m", "tests.bench.xdp_map", _made("xdp_object")], lines=20
+        )
+    return "\n" + printed.rstrip()
 
-    def run() -> str:
-        with _root_environment() as words:
-            # pytest, which runs all else, has it from pyproject.toml.
-            core = f"PYTHONPATH={COLLECTIONS}"
-            weigh: list[str | Path] = [BIN / "python", "-m", f"tests.bench.{module}", _made("xdp_object")]
-            printed = logged(name, [*words, core, *weigh], lines=20)
-        return "\n" + printed.rstrip()
 
-    return run
+def _bench_policy() -> str:
+    with _root_environment() as words:
+        module = "tests.bench.policy_file"
+        printed = logged("bench-policy", [*words, BIN / "python", "-m", module, _made("xdp_object")], lines=20)
+    return "\n" + printed.rstrip()
 
 
 def _bench_provision() -> str:
@@ -513,12 +512,8 @@ STAGES = (
         after=("vm-base", "images"),
         alone=True,
     ),
-    Stage("bench-map", "bench", _bench("bench-map", "xdp_map"), minutes=15, after=("xdp-object",), alone=True),
-    Stage(
-        "bench-policy", "bench", _bench("bench-policy", "policy_file"), minutes=10, after=("xdp-object",), alone=True
-    ),
-    Stage("bench-xdp", "bench", _bench("bench-xdp", "xdp_cost"), minutes=10, after=("xdp-object",), alone=True),
-    Stage("bench-drop", "bench", _bench("bench-drop", "xdp_drop"), minutes=5, after=("xdp-object",), alone=True),
+    Stage("bench-map", "bench", _bench_map, minutes=15, after=("xdp-object",), alone=True),
+    Stage("bench-policy", "bench", _bench_policy, minutes=10, after=("xdp-object",), alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
     Stage("site", "site", _site, minutes=12, after=("images",), alone=True),

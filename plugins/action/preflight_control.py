@@ -18,9 +18,7 @@ from ansible.release import __version__ as core_version
 
 from ..module_utils._core.converge import CoreError
 from ..module_utils._preflight.arguments import faults
-from ..module_utils._preflight.policies import check_tests, compiled, unassigned
 from ..module_utils._xdp.policy_entries import parse_entries, read_file
-from ..module_utils._xdp.policy_lists import read_text
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 LOCALHOST = "localhost"
@@ -105,9 +103,6 @@ class ActionModule(ActionBase):
                 yield f"{variable} cannot be worked out: {said}"
         if not {"xdp_acl", "xdp_acl_file", "xdp_acl_remote_src"}.intersection([*wrong, *unknown]):
             yield from self._of_policy(given)
-        policies = {"xdp_policies", "xdp_policy_remote_src", "xdp_policy_tests", "xdp_interfaces"}
-        if not policies.intersection([*wrong, *unknown]):
-            yield from self._of_policies(given)
 
     def _of_policy(self, given: Mapping[str, Any]) -> Iterator[str]:
         acl = self._value("xdp_acl", given, None) or ()
@@ -122,27 +117,6 @@ class ActionModule(ActionBase):
                 yield said.replace("entries[", "xdp_acl[")
         except AnsibleError as error:
             yield f"xdp_acl_file: {error}"
-
-    def _of_policies(self, given: Mapping[str, Any]) -> Iterator[str]:
-        policies = self._value("xdp_policies", given, None) or {}
-        short = bool(self._value("xdp_acl", given, None) or self._value("xdp_acl_file", given, ""))
-        yield from unassigned(self._value("xdp_interfaces", given, None) or (), policies, short)
-        yield from check_tests(self._value("xdp_policy_tests", given, None) or (), policies)
-        remote = boolean(self._value("xdp_policy_remote_src", given, False))
-
-        def read(path: str) -> bytes:
-            return b"" if remote else read_text(self._find_needle("files", path), "file")
-
-        for name, document in policies.items():
-            try:
-                warnings = compiled(name, document or {}, read).warnings
-            except CoreError as error:
-                yield from (f"xdp_policies.{name}: {said}" for said in error.facts.get("reasons") or [str(error)])
-            except AnsibleError as error:
-                yield f"xdp_policies.{name}: {error}"
-            else:
-                for said in () if remote else warnings:
-                    self._display.warning(f"xdp_policies.{name}: {said}")
 
     def _value(self, variable: str, given: Mapping[str, Any], otherwise: Any) -> Any:
         return self._templar.template(given[variable]) if variable in given else otherwise

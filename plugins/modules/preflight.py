@@ -138,15 +138,6 @@ options:
         type: str
         choices: [drop, pass]
         default: drop
-  policies:
-    description:
-      - Policies by name that XDP programs are to be given, as the option C(policy) of M(tripod.baremetal.xdp_policy)
-        takes them. Their limits are held against the host's clock.
-      - It is a warning where the address that the connection comes from is in no trusted prefix and no trusted flow.
-      - Files that lists name are not looked at.
-    type: dict
-    default: {}
-    version_added: 2.0.0
   xdp:
     description:
       - Programs that are to be attached.
@@ -170,11 +161,6 @@ options:
         type: str
         choices: [attached, detached]
         default: attached
-      policy:
-        description: Name of the policy that is to judge its packets; not looked at here.
-        type: str
-        default: ""
-        version_added: 2.0.0
   pin_root:
     description: Where our programs are pinned, by which they are told from those of others.
     type: path

@@ -16,7 +16,6 @@ description:
     whose layout is unchanged stay with their entries.
   - Everything that stands in the way is reported at once, each with its remedy, before anything is changed. Where a
     step fails later, what was before is restored.
-  - A program of this collection has the policy that is saved for the interface before its first packet.
   - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in
     the interface's name becomes a colon there.
   - A guard that nobody confirms restores what was attached before with its maps and entries, another owner's
@@ -55,9 +54,7 @@ options:
       - Any object is accepted where this is not given.
     type: str
   program:
-    description:
-      - Name of the program in the object. Needed only where the object has several XDP programs.
-      - Of this collection's, the one for frames in several buffers is taken where the MTU needs it, else the plain one.
+    description: Name of the program in the object. Needed only where the object has several XDP programs.
     type: str
   mode:
     description:
@@ -98,7 +95,7 @@ options:
     default: /etc/tripod/host.d
 seealso:
   - module: tripod.baremetal.change_guard
-  - module: tripod.baremetal.xdp_policy
+  - module: tripod.baremetal.xdp_map
 """
 
 EXAMPLES = r"""
@@ -155,7 +152,7 @@ program:
       type: str
       sample: dd8d1e5a2bf82f3a
 maps:
-  description: The program's maps, without those for its variables; C(rodata) is that of its constants.
+  description: The program's maps, without those for its global data.
   type: list
   elements: dict
   returned: success
@@ -163,7 +160,7 @@ maps:
     name:
       description: Name, also of the pin.
       type: str
-      sample: counters
+      sample: acl_v4
     id:
       description: Map id.
       type: int
@@ -171,19 +168,19 @@ maps:
     type:
       description: Map type.
       type: str
-      sample: percpu_array
+      sample: lpm_trie
     key_size:
       description: Size of a key in bytes.
       type: int
-      sample: 4
+      sample: 8
     value_size:
       description: Size of a value in bytes.
       type: int
-      sample: 16
+      sample: 4
     max_entries:
       description: Most entries it can hold.
       type: int
-      sample: 128
+      sample: 131072
 sha256:
   description: SHA-256 of the object behind the attached program; none where it is unknown.
   type: str

@@ -43,8 +43,6 @@ def test_the_engine_holds_nothing_of_ours(listing):
         "/run/systemd/system/irqbalance.service.d/50-tripod.conf",
         "/run/tripod-keep",
         "/run/tripod-watch",
-        "/run/tripod-policy",
-        "/run/tripod-export",
         str(PINS),
         f"/run/netns/{NETNS}",
         f"/sys/class/net/{NIC}",

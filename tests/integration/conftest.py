@@ -15,7 +15,6 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import
 
 from tests.integration import lab
 from tests.integration.agent_site import Site
-from tests.support.bpf_object import hollow
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,14 +55,6 @@ def xdp_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def hollow_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same maps with programs that pass everything: without a policy's bounds the kernel takes no other."""
-    path = tmp_path_factory.mktemp("hollow") / "tripod_xdp.bpf.o"
-    path.write_bytes(hollow(xdp_object.read_bytes()))
-    return path
-
-
-@pytest.fixture(scope="session")
 def newer_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same program in a file of another digest: a release that changed nothing in the maps."""
     path = tmp_path_factory.mktemp("newer") / "tripod_xdp.bpf.o"
@@ -73,17 +64,17 @@ def newer_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def smaller_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same program with a map of hits of another size, which is one number in the object's BTF."""
+    """The same program with ACL maps of another size, which is one number in the object's BTF."""
     content = xdp_object.read_bytes()
     # struct btf_type of an array (no name, kind 3, no size), its element and index types, its length.
     [place] = [
         place
         for place in range(0, len(content) - 24)
         if content[place : place + 12] == struct.pack("<III", 0, 3 << 24, 0)
-        and content[place + 20 : place + 24] == struct.pack("<I", 4096)
+        and content[place + 20 : place + 24] == struct.pack("<I", 131072)
     ]
     path = tmp_path_factory.mktemp("smaller") / "tripod_xdp.bpf.o"
-    path.write_bytes(content[: place + 20] + struct.pack("<I", 2048) + content[place + 24 :])
+    path.write_bytes(content[: place + 20] + struct.pack("<I", 4) + content[place + 24 :])
     return path
 
 

@@ -28,16 +28,15 @@ def test_it_is_installed_in_one_call_and_removed_in_one(site):
     done = site.install()
     assert done.result["changes"] == planned.result["changes"]
     assert done.result["service_manager"] == "none"
-    stay = ("watch", "policy", "export", "keep")
-    pids = [site.pid(name) for name in stay]
-    assert [done.result["services"][f"tripod-{name}"]["pid"] for name in stay] == pids
+    pids = [site.pid("watch"), site.pid("keep")]
+    assert [done.result["services"][f"tripod-{name}"]["pid"] for name in ("watch", "keep")] == pids
     assert all(alive(pid) for pid in pids)
     assert site.tripod_host("version").stdout == f"tripod-host {done.result['version']}\n"
     assert site.tripod_host("status").stdout == "nothing is requested of this host\n"
 
     again = site.install()
     assert (again.changed, again.result["changes"]) == (False, [])
-    assert [site.pid(name) for name in stay] == pids
+    assert [site.pid("watch"), site.pid("keep")] == pids
 
     assert site.install("absent", check=True).changed
     gone = site.install("absent")
@@ -146,19 +145,17 @@ def test_after_a_reboot_everything_is_brought_about_in_order(site, xdp_object):
         ["RESOURCE", "STATE"],
         ["nic", "differs"],
         [f"xdp-{NIC}", "differs"],
-        [f"policy-nic-{NIC}-inventory", "converged"],
-        [f"xdp_policy-{NIC}", "differs"],
+        [f"xdp_map-{NIC}", "differs"],
     ]
     diff = json.loads(site.tripod_host("diff", "--json").stdout)
     assert diff[0]["diff"]["after"][NIC]["mtu"] == 1400
-    assert f"{NIC} lists acl: absent -> " in site.tripod_host("diff").stdout
+    assert f"{NIC} inventory 203.0.113.0/24: absent -> drop" in site.tripod_host("diff").stdout
 
     applied = site.tripod_host("apply")
     assert (applied.returncode, site.mtu(), site.policy()) == (0, 1400, 2), applied.stderr
-    # The program is attached with its policy, which is right then.
-    assert "2 of 4 state files were reapplied, 0 failed" in applied.stderr
+    assert "3 of 3 state files were reapplied, 0 failed" in applied.stderr
     assert site.tripod_host("status").returncode == 0
-    assert "0 of 4 state files were reapplied, 0 failed" in site.tripod_host("apply").stderr
+    assert "0 of 3 state files were reapplied, 0 failed" in site.tripod_host("apply").stderr
 
 
 def test_hardware_that_is_gone_and_documents_that_are_torn_do_not_keep_the_rest_from_it(site):

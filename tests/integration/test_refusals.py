@@ -45,7 +45,6 @@ CALLS: dict[str, dict[str, Any]] = {
     "sysctl": {"variables": {VARIABLE: 5555}},
     "veth_pair": {"name": "refused0", "peer": "refused1", "peer_netns": "refused"},
     "xdp_map": {"interface": "lo", "entries": [], "state": "exact", "guard": "never"},
-    "xdp_policy": {"name": "refused", "interfaces": ["lo"], "policy": {}, "guard": "never"},
     "xdp_program": {"interface": "lo", "object": "/etc/none.o", "guard": "never"},
     "xdp_trace": {"duration": 1},
 }

@@ -51,7 +51,7 @@ def identifiers(desired: Desired) -> dict[str, int]:
 def verdict() -> str:
     """Return what the attached program makes of a frame."""
     frame = frames.ethernet(frames.IPV4, frames.ipv4("192.0.2.1"))
-    options = lab.RunOptions(sz=ctypes.sizeof(lab.RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
+    options = lab._RunOptions(sz=ctypes.sizeof(lab._RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
     with bpf.program_by_id(netlink.link(NIC).xdp.programs["native"]) as program:
         assert ctypes.CDLL("libbpf.so.1").bpf_prog_test_run_opts(program, ctypes.byref(options)) == 0
     return lab.VERDICTS[options.retval]

@@ -59,7 +59,7 @@ def converged(host) -> bool:
 @pytest.fixture(autouse=True)
 def _as_asked(host):
     subjects = {one["name"] for one in json.loads(host.check_output("tripod-host status --json"))}
-    assert {"nic", "hugepages", f"xdp-{NIC}", f"xdp_policy-{NIC}"} <= subjects, "provision the VM, attach the program"
+    assert {"nic", "hugepages", f"xdp-{NIC}", f"xdp_map-{NIC}"} <= subjects, "provision the VM, attach the program"
     eventually("the host is as asked", lambda: converged(host), PATIENCE)
 
 

@@ -11,7 +11,7 @@ from tests.support.site import eventually
 NIC, CABLE = "ens1", "igb0"
 COUNTERS = f"/sys/fs/bpf/tripod/{NIC}/maps/counters"
 DROPPED, PASSED = "203.0.113.7", "198.51.100.7"
-# verdict * 16 + reason, of files/bpf/tripod_xdp.h: XDP_DROP for list_drop, XDP_PASS for no_rule
+# verdict * 16 + reason, of files/bpf/tripod_xdp.h: XDP_DROP for acl_drop, XDP_PASS for no_rule
 DROP, PASS = 1 * 16 + 2, 2 * 16 + 0
 PACKETS = 500
 

@@ -71,10 +71,10 @@ def plan(held: StateFile | None, desired: StateFile) -> list[Change]:
     return [Change(("state file", desired.name), held and dict(held.body), dict(desired.body))]
 
 
-def store(host: Host, state_file: StateFile, directory: str = DIRECTORY, mode: int = 0o644) -> None:
+def store(host: Host, state_file: StateFile, directory: str = DIRECTORY) -> None:
     """Write a state file; a reader sees the old one or the new one, never a part."""
     content = {"format": FORMAT, "kind": state_file.kind, **state_file.body}
-    host.write_atomically(path(state_file.name, directory), json.dumps(content, indent=2) + "\n", mode)
+    host.write_atomically(path(state_file.name, directory), json.dumps(content, indent=2) + "\n")
 
 
 def discard(host: Host, name: str, directory: str = DIRECTORY) -> None:

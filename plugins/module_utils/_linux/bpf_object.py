@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable
 
 from .._core.converge import ApplyFailed, Invalid
-from .bpf import CONSTANTS, CONSTANTS_PIN, PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
-from .btf import Btf, Place
+from .bpf import PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
+from .btf import Btf
 from .elf import first_entries
 from .libbpf import check, library, messages
 
@@ -61,9 +61,6 @@ class BpfObject:
             for one in self._walk("map")
             if not library().bpf_map__is_internal(one)
         }
-        self._constants = library().bpf_object__find_map_by_name(self._object, CONSTANTS.encode())
-        if self._constants:
-            self._maps.setdefault(CONSTANTS_PIN, self._constants)
         try:
             self._entries = first_entries(content)
         except ValueError as error:
@@ -92,12 +89,12 @@ class BpfObject:
         section = library().bpf_program__section_name
         return [name for name in self.xdp_programs() if section(self._programs[name]).startswith(_FRAGMENTS)]
 
-    def own_maps(self) -> list[str]:
-        """Return the names of its maps that are full when it is loaded: with programs for tail calls, and constants."""
-        return sorted({*self._entries, *([CONSTANTS_PIN] if self._constants else [])})
+    def program_arrays(self) -> list[str]:
+        """Return the names of its maps that the object itself fills with programs, for tail calls."""
+        return sorted(self._entries)
 
     def maps(self) -> dict[str, MapLayout]:
-        """Return the layout of its maps by name, as the kernel makes them, without those for its variables."""
+        """Return the layout of its maps by name, as the kernel makes them, without those for global data."""
         types = self._types()
         return {
             name: MapLayout(
@@ -120,57 +117,6 @@ class BpfObject:
             return Btf(ctypes.string_at(raw, size.value)) if raw else None
         except ValueError:
             return None
-
-    def constants(self) -> dict[str, Place]:
-        """Return where the constants that may be set before loading are, by name."""
-        types = self._types()
-        return types.variables(CONSTANTS) if types and self._constants else {}
-
-    def fields(self, constant: str) -> dict[str, Place]:
-        """Return the fields of a constant that is a struct, by name; none where there is no such constant."""
-        types, place = self._types(), self.constants().get(constant)
-        return types.fields(place.type) if types and place else {}
-
-    def value_fields(self, name: str) -> dict[str, Place]:
-        """Return the fields of a map's values, by name; none where they are no struct, or it is not known."""
-        types, number = self._types(), library().bpf_map__btf_value_type_id(self._maps[name])
-        return types.fields(number) if types and number else {}
-
-    def struct_fields(self, name: str) -> dict[str, Place]:
-        """Return the fields of a struct that the object knows, by name; none where there is no such struct."""
-        types = self._types()
-        number = types.number("struct", name) if types else None
-        return types.fields(number) if types and number is not None else {}
-
-    def enumerators(self, name: str) -> dict[str, int]:
-        """Return the values of an enum that the object knows, by name; none where there is no such enum."""
-        types = self._types()
-        number = types.number("enum", name) if types else None
-        return types.enumerators(number) if types and number is not None else {}
-
-    def set_constants(self, values: Mapping[str, bytes]) -> None:
-        """Set constants, which the verifier knows; to be called before ``load``.
-
-        Raises:
-            KeyError: The object has no constant of a name.
-            ValueError: A value has another size than its constant.
-        """
-        places = self.constants()
-        for name, value in values.items():
-            if len(value) != places[name].size:
-                raise ValueError(f"constant {name} has {places[name].size} bytes, {len(value)} were given")
-            begin = library().bpf_map__initial_value(self._constants, ctypes.byref(ctypes.c_size_t()))
-            ctypes.memmove(begin + places[name].offset, value, len(value))
-
-    def set_template(self, name: str, inner: int) -> None:
-        """Have a map of maps made for maps like this one; to be called before ``load``.
-
-        Args:
-            name: Of the outer map.
-            inner: Descriptor of a map.
-        """
-        # Not by the size of the inner map that the object describes, which libbpf's interface does not promise to take.
-        check(library().bpf_map__set_inner_map_fd(self._maps[name], inner))
 
     def load(self, program: str, reused: Mapping[str, int]) -> None:
         """Verify and load one program with its maps.

@@ -16,7 +16,6 @@ from .._core.versions import parse_version
 from .._xdp.policy_entries import parse_entries
 from .listeners import Holder, Listener
 from .nic import check_nics
-from .policies import check_policies
 from .request import Port, Requirements, Space
 from .state import FileSystem, Snapshot
 
@@ -33,7 +32,6 @@ def check(needs: Requirements, seen: Snapshot) -> list[Finding]:
         *_check_features(needs, seen),
         *_check_commands(needs, seen),
         *_check_policy(needs.policy),
-        *check_policies(needs.policies, seen.hz, *(seen.peer or ())),
         *seen.refusals,
         *check_nics(needs.xdp, seen.nics),
     ]

@@ -43,7 +43,6 @@ XDP = {
     "name": {"type": "str", "required": True},
     "mode": {"type": "str", "choices": list(MODES), "default": "native"},
     "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
-    "policy": {"type": "str", "default": ""},
 }
 HUGEPAGES = {
     "reservations": RESERVATIONS,
@@ -81,7 +80,6 @@ OPTIONS: dict[str, Any] = {
     },
     "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
     "policy": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
-    "policies": {"type": "dict", "default": {}},
     "xdp": {"type": "list", "elements": "dict", "default": [], "options": XDP},
     "pin_root": {"type": "path", "default": PIN_ROOT},
     "nics": {"type": "list", "elements": "dict", "default": []},

@@ -82,7 +82,6 @@ class Requirements:
         features: Out of FEATURES.
         commands: Must be found in the path.
         policy: Entries that the XDP program is to be given, each with ``prefix`` and ``action``.
-        policies: By name.
         xdp: Programs that are to be attached.
         requested: What will be requested of other modules on this host.
     """
@@ -99,7 +98,6 @@ class Requirements:
     features: Sequence[str] = DEFAULT_FEATURES
     commands: Sequence[Command] = ()
     policy: Sequence[Mapping[str, Any]] = ()
-    policies: Mapping[str, Any] = field(default_factory=dict)
     xdp: Sequence[Xdp] = ()
     requested: Requested = field(default_factory=Requested)
 
@@ -134,7 +132,6 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
         features=options["features"],
         commands=[Command(**one) for one in options["commands"]],
         policy=options["policy"],
-        policies=options["policies"],
         xdp=[
             Xdp(one["name"], one["mode"], options["pin_root"]) for one in options["xdp"] if one["state"] == "attached"
         ],

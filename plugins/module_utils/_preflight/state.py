@@ -16,8 +16,6 @@ from .._core.findings import Finding
 from .._core.system import Host
 from .._deploy.engine_socket import DEFAULT_SOCKET
 from .._firewall.state import obstacle as firewall_obstacle
-from .._guard import sessions
-from .._linux.clock import hz
 from .._linux.detached import search_path
 from .listeners import Holder, Listener, read_holders, read_listeners
 from .nic import NicSnapshot, read_nics
@@ -55,8 +53,6 @@ class Snapshot:
         features: Those of FEATURES that are there.
         nics: Interfaces that are to run XDP, or are declared.
         refusals: What other modules would refuse.
-        hz: Ticks of its clock in a second.
-        peer: Address that the operator's connection comes from, and port that it comes to; None where there is none.
     """
 
     distribution: str = ""
@@ -72,8 +68,6 @@ class Snapshot:
     commands: Sequence[str] = ()
     nics: NicSnapshot = field(default_factory=NicSnapshot)
     refusals: Sequence[Finding] = ()
-    hz: int = 250
-    peer: tuple[str, int] | None = None
 
 
 def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCKET) -> Snapshot:
@@ -86,7 +80,6 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         socket: Where the Docker Engine answers, if one does.
     """
     numbers = {port.number for port in needs.ports}
-    session = sessions.current(host).ssh
     listeners = [one for one in read_listeners(host) if one.port in numbers]
     return Snapshot(
         distribution=_distribution(host),
@@ -102,8 +95,6 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         commands=[one.name for one in needs.commands if _is_command(host, one.name)],
         nics=read_nics(host, needs.xdp, needs.requested.nic_requests()),
         refusals=list(check_requested(host, needs.requested)),
-        hz=hz(),
-        peer=(session.peer, session.port) if session else None,
     )
 
 

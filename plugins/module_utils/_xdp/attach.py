@@ -10,9 +10,8 @@ import errno
 import os
 import platform
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .._core.converge import ApplyFailed
@@ -22,65 +21,61 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .identity import LINK, PROGRAM, Attachment, Pin, is_pinned
+from .identity import LINK, Attachment, is_pinned
 from .layout import fits
 from .plan import program_name, stale_maps
-from .policy_assignment import Assignment
-from .policy_filling import Filling
-from .policy_in_force import POLICY, read_in_force
-from .policy_requested import Requested
 from .request import DIRECTORY_MODE, Desired
-from .state import Source, State
-from .undo import Undo, step
+from .state import State
 
-_PROGRAMS = "prog_array"
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
 
 
-@dataclass(frozen=True)
-class Attached:
-    """What runs now.
+class Undo:
+    """The steps that restore what was, last one first."""
 
-    Attributes:
-        program: The program.
-        assignment: Of the policy that it judges by; None where it takes none.
-    """
+    def __init__(self) -> None:
+        self._steps: list[tuple[str, Callable[[], None]]] = []
+        self._finally: list[Callable[[], None]] = []
 
-    program: Program
-    assignment: Assignment | None = None
+    def add(self, what: str, opposite: Callable[[], None]) -> None:
+        """Note a step's opposite; ``what`` names it where it fails in turn."""
+        self._steps.append((what, opposite))
+
+    def on_success(self, step: Callable[[], None]) -> None:
+        """Note what is cleared away once nothing will be undone."""
+        self._finally.append(step)
+
+    def run(self) -> list[str]:
+        """Undo every step; return those that could not be undone."""
+        failed = []
+        for what, step in reversed(self._steps):
+            try:
+                step()
+            except OSError as error:
+                failed.append(f"{what} ({error})")
+        return failed
+
+    def accept(self) -> None:
+        """Let what was done stand, and clear away what undoing it would have needed."""
+        for step in self._finally:
+            step()
 
 
-def attach(desired: Desired, state: State, undo: Undo, held: ExitStack, policy: Requested | None) -> Attached:
-    """Load the object and bring its program to the interface.
-
-    Args:
-        desired: What is requested.
-        state: What is there.
-        undo: Is given the opposite of each step.
-        held: What is closed when all is done.
-        policy: What the program is to judge by; None for one that takes no policy.
-    """
+def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Program:
+    """Load the object and bring its program to the interface."""
     source, link, ours = state.source, state.link, state.ours
     if source is None or link is None:
         raise AssertionError("validate() lets no attachment through without an object and an interface")
     name = program_name(desired, state)
     opened = held.enter_context(BpfObject(source.content, desired.object))
-    filling = Filling(policy, read_in_force(state.maps), held) if policy else None
-    # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
-    own = {*source.own_maps, *([POLICY] if filling and not filling.keeps_outer else [])}
-    if _is_of_another_kind(name, state):
-        own |= {one for one, layout in source.maps.items() if layout.type == _PROGRAMS}
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()
-        if one in state.maps and one not in own and fits(state.maps[one].layout, layout)
+        # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
+        if one in state.maps and one not in source.program_arrays and fits(state.maps[one].layout, layout)
     }
-    if filling:
-        filling.equip(opened)
     opened.load(name, reused)
-    if filling:
-        filling.fill(opened, undo)
     program = opened.program(name)
     for directory in (desired.pin_root, desired.pins, f"{desired.pins}/maps"):
         if not os.path.isdir(directory):
@@ -115,15 +110,7 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack, policy: 
             if LINK in state.strays:
                 pin(descriptor, f"{desired.pins}/{LINK}", undo)
     pin(program, f"{desired.pins}/prog", undo)
-    return Attached(bpf.program_info(program), filling.assignment if filling else None)
-
-
-def _is_of_another_kind(name: str, state: State) -> bool:
-    """Whether one of old and new program takes packets in several buffers: an array holds programs of one kind only."""
-    source = state.source or Source()
-    before = state.ours.program if state.ours else state.pins.get(PROGRAM, Pin("")).object
-    fragments = {one[: bpf.NAME_LIMIT] for one in source.fragments}
-    return not isinstance(before, Program) or (before.name in fragments) != (name in source.fragments)
+    return bpf.program_info(program)
 
 
 def _prove_effect(program: int, link: Link, mode: str) -> None:
@@ -267,8 +254,7 @@ def detach(host: Host, desired: Desired, state: State) -> None:
             _remove_pins(desired, state)
         for directory in state.orphans:
             remove_tree(directory)
-        # What says where the others are goes last, so that a run that is killed here leaves none behind.
-        for path in reversed(dict.fromkeys((*desired.state_files, *state.policy))):
+        for path in desired.state_files:
             host.remove(path)
     except OSError as error:
         raise ApplyFailed(f"{desired.interface}: {error}; what was removed before stays removed: run again") from error
@@ -287,6 +273,15 @@ def _remove_pins(desired: Desired, state: State) -> None:
     for directory in (f"{desired.pins}/maps", desired.pins):
         if directory in state.permissions:
             os.rmdir(directory)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say in an error which step it was."""
+    try:
+        yield
+    except OSError as error:
+        raise ApplyFailed(f"cannot {what}: {error if isinstance(error, NetlinkError) else error.strerror}") from error
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:

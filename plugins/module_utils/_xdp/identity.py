@@ -84,9 +84,9 @@ class Identity:
         directory: Where its pins are.
         link: The interface; None where there is none of that name.
         attachments: Programs on it, ours and others'.
-        pins: By name below the directory, such as ``maps/policy``.
+        pins: By name below the directory, such as ``maps/acl_v4``.
         strange: Names below the directory that are none of ours.
-        in_use: Maps of our program that runs, as the kernel names them; without those for its variables.
+        in_use: Maps of our program that runs, as the kernel names them; without those for its global data.
         elsewhere: Where the pinned link is attached, if not here: an interface's name, or "another network namespace".
     """
 
@@ -290,13 +290,11 @@ def _maps_in_use(ours: Attachment | None) -> list[Map]:
 
 
 def maps_of(program: Program) -> Iterator[Map]:
-    """Yield a program's maps, by the names of their pins; without those for its variables."""
+    """Yield a program's maps, without those for its global data."""
     for number in program.map_ids:
         with bpf.map_by_id(number) as descriptor:
             used = bpf.map_info(descriptor)
-        if used.name.endswith(bpf.CONSTANTS):
-            used = replace(used, name=bpf.CONSTANTS_PIN)
-        if "." not in used.name:
+        if "." not in used.name:  # .rodata and its like belong to one program
             yield used
 
 

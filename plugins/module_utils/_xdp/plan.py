@@ -16,7 +16,6 @@ from .._linux.bpf import MapLayout
 from .layout import differences, fits
 from .request import DIRECTORY_MODE, Desired
 from .state import Source, State
-from .variants import chosen
 
 ORPHAN = "saved for no guard"
 _MAP_MODE, _OBJECT_MODE = 0o660, 0o640
@@ -58,15 +57,7 @@ def _plan_attach(desired: Desired, state: State) -> list[Change]:
         requested = state_file_body(desired, state)
         if held != requested:
             changes.append(Change((name, "state file"), held or None, requested))
-    return changes + _plan_former_entries(desired, state) + _plan_orphans(desired, state)
-
-
-def _plan_former_entries(desired: Desired, state: State) -> list[Change]:
-    """Return the removal of release 1's state file, which a run that was killed after taking it over left."""
-    _program, policy, former = desired.state_files
-    if not {policy, former} <= set(state.policy):
-        return []
-    return [Change((desired.interface, "policy", os.path.basename(former)), former, None)]
+    return changes + _plan_orphans(desired, state)
 
 
 def _plan_orphans(desired: Desired, state: State) -> list[Change]:
@@ -119,16 +110,14 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
         changes.append(Change((name, "pins"), desired.pins, None))
     if state.state_file is not None:
         changes.append(Change((name, "state file"), desired.state_files[0], None))
-    changes += [Change((name, "policy", os.path.basename(path)), path, None) for path in state.policy]
+    if state.policy:
+        changes.append(Change((name, "policy"), desired.state_files[1], None))
     return changes + _plan_orphans(desired, state)
 
 
 def program_name(desired: Desired, state: State) -> str:
-    """Return the program's name in the object; "" where the request has to name one."""
-    if desired.program:
-        return desired.program
-    running = state.ours.program.name if state.ours else None
-    return chosen(state.source or Source(), state.device, desired.mode, running) or ""
+    """Return the program's name in the object."""
+    return desired.program or (state.source or Source()).programs[0]
 
 
 def stale_maps(desired: Desired, state: State) -> list[str]:

@@ -26,18 +26,14 @@ from .._linux.bpf_object import BpfObject
 from .._linux.capabilities import missing
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
-from . import limits, plan, policy_assignment, policy_takeover, request, saved
-from .attach import Attached, attach, clear_pins, detach
+from . import limits, plan, saved
+from .attach import Undo, attach, clear_pins, detach
 from .bpffs import mount_over, on_bpffs
 from .drivers import Around, Device
 from .identity import Identity, identify, maps_of, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
-from .policy_in_force import takes_policy
-from .policy_requested import Requested
-from .policy_takeover import Saved
 from .request import CAPABILITIES, CAPABILITIES_WORDS, KIND, Desired
 from .state import Source, State
-from .undo import Undo
 
 __all__ = ["KIND", "XdpProgram", "reapply"]
 
@@ -51,11 +47,10 @@ class XdpProgram:
 
     Args:
         desired: What is requested; reading needs the names and paths in it.
-        policy: What the program is to judge by; what is saved for the interface where this is None.
     """
 
-    def __init__(self, desired: Desired, policy: Requested | None = None) -> None:
-        self._desired, self._policy = desired, policy
+    def __init__(self, desired: Desired) -> None:
+        self._desired = desired
 
     def read(self, host: Host) -> State:
         """Read interface, pins, state file and object file."""
@@ -69,8 +64,7 @@ class XdpProgram:
         link = netlink.link(desired.interface)
         table = netlink.links()
         interfaces = {one.index: one.name for one in table}
-        state_file = _read_state_file(host, desired)
-        policy = policy_assignment.files(host, desired.interface, desired.state_directory)
+        state_file, policy = _read_state_file(host, desired), host.exists(desired.state_files[1])
         desired, other_pins = _place(host, desired, state_file)
         obstacles = _obstacles(host, desired)
         if libbpf.missing_library():
@@ -135,29 +129,18 @@ class XdpProgram:
     def _attach_or_adjust(
         self, host: Host, state: State, changes: Sequence[Change], undo: Undo, held: ExitStack
     ) -> None:
-        desired, saved_policy = self._desired, None
+        desired = self._desired
         if touches_traffic(changes):
-            saved_policy = self._saved_policy(host, state)
-            policy = saved_policy.requested if saved_policy else None
-            attached = attach(desired, state, undo, held, policy)
+            program = attach(desired, state, undo, held)
             state = replace(state, permissions=_permissions(desired, read_pins(desired.pins)[0]))
         else:
             if state.ours is None:
                 raise AssertionError("no attachment is planned, so there has to be one")
-            attached = Attached(state.ours.program)
+            program = state.ours.program
         for path, (group, mode) in desired_permissions(desired, state).items():
             os.chown(path, 0, group)
             os.chmod(path, mode)
-        _write_state_file(host, desired, state, attached.program)
-        if saved_policy and attached.assignment:
-            saved_policy.store(host, attached.assignment)
-        policy_takeover.clear(host, desired)
-
-    def _saved_policy(self, host: Host, state: State) -> Saved | None:
-        """Return what the program is to judge by; None where it takes no policy."""
-        if state.source is None or not state.source.takes_policy:
-            return None
-        return Saved(self._policy) if self._policy else policy_takeover.saved(host, self._desired, state.maps)
+        _write_state_file(host, desired, state, program)
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
@@ -184,33 +167,8 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
             f"the NIC at {body['bus_address']}, {name} when its XDP program was requested, is now {link.name}: run the "
             f"playbook with that name, or let systemd.link(5) keep the old one"
         )
-    desired = _requested(body)
-    return converge(XdpProgram(desired), desired, host, check)
-
-
-def reload(host: Host, policy: Requested) -> None:
-    """Load an interface's program anew, and the policy with it, as the one that runs has no room for that.
-
-    Raises:
-        Impossible: It is not known which object runs.
-        CoreError: As ``XdpProgram`` does; the program that ran goes on by its policy.
-    """
-    interface, directory = policy.assignment.interface, policy.assignment.state_directory
-    state_file = state_store.load(host, request.state_file(interface), directory)
-    if state_file is None or state_file.kind != KIND:
-        raise Impossible(
-            f"{interface}: the policy has outgrown the program that runs, and no state file in {directory} says which "
-            "object to load anew: attach it by xdp_program again"
-        )
-    desired = _requested(state_file.body)
-    resource = XdpProgram(desired, policy)
-    resource.validate(desired, resource.read(host))
-    resource.apply(host, [Change((interface, "program"), "room for a smaller policy", "room for this policy")])
-
-
-def _requested(body: Mapping[str, Any]) -> Desired:
-    return Desired(
-        interface=body["interface"],
+    desired = Desired(
+        interface=name,
         object=body["object"],
         sha256=body["sha256"],
         program=body["program"],
@@ -219,6 +177,7 @@ def _requested(body: Mapping[str, Any]) -> Desired:
         pin_group=body["pin_group"],
         state_directory=body["state_dir"],
     )
+    return converge(XdpProgram(desired), desired, host, check)
 
 
 def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
@@ -280,8 +239,7 @@ def _read_source(host: Host, path: str) -> Source:
                 opened.maps(),
                 content,
                 fragments=opened.takes_fragments(),
-                own_maps=opened.own_maps(),
-                takes_policy=takes_policy(opened),
+                program_arrays=opened.program_arrays(),
             )
     except Invalid as error:
         return Source(sha256, error=f"{error}; {len(content)} bytes, SHA-256 {sha256}: copy it again or rebuild it")

@@ -32,12 +32,7 @@ def state_file(interface: str) -> str:
 
 
 def policy_state_file(interface: str) -> str:
-    """Return the name of the state file that says which policy judges an interface."""
-    return f"xdp_policy-{interface}"
-
-
-def former_state_file(interface: str) -> str:
-    """Return the name of the state file in which release 1 keeps the entries of an interface."""
+    """Return the name of the state file that holds the entries of an interface's maps."""
     return f"xdp_map-{interface}"
 
 
@@ -91,11 +86,10 @@ class Desired:
 
     @property
     def policy(self) -> str:
-        """Name of the state file that says which policy judges the interface."""
+        """Name of the state file that holds the entries of the maps, which go with them."""
         return policy_state_file(self.interface)
 
     @property
     def state_files(self) -> list[str]:
-        """Paths of the state files, with that of the entries of release 1 last."""
-        names = (self.state_file, self.policy, former_state_file(self.interface))
-        return [state_store.path(name, self.state_directory) for name in names]
+        """Paths of both state files."""
+        return [state_store.path(name, self.state_directory) for name in (self.state_file, self.policy)]

@@ -26,8 +26,7 @@ class Source:
     Attributes:
         error: Why it cannot be used; the rest is empty then.
         fragments: Its programs that take packets in several buffers (``xdp.frags``).
-        takes_policy: Whether its program judges by a compiled policy.
-        own_maps: Its maps that it fills itself, with programs for tail calls and with constants.
+        program_arrays: Its maps that it fills with its programs itself, for tail calls.
     """
 
     sha256: str = ""
@@ -36,8 +35,7 @@ class Source:
     content: bytes = b""
     error: str | None = None
     fragments: Sequence[str] = ()
-    own_maps: Sequence[str] = ()
-    takes_policy: bool = False
+    program_arrays: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class State:
         orphans: Directories of saved pins that no guard speaks of.
         permissions: Group id and mode of every pin and directory, by path.
         state_file: Body of the state file; empty for one that cannot be understood.
-        policy: Paths of the state files that say how the interface is judged, and go with it.
+        policy: Whether a state file holds entries for our maps.
         source: The object file; None where none is requested.
         device: What decides whether the interface runs a program.
         obstacles: What keeps this host from XDP at all, each with its remedy.
@@ -79,7 +77,7 @@ class State:
     orphans: Sequence[str] = ()
     permissions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     state_file: Mapping[str, Any] | None = None
-    policy: Sequence[str] = ()
+    policy: bool = False
     source: Source | None = None
     device: Device = field(default_factory=lambda: Device(""))
     obstacles: Sequence[str] = ()

@@ -169,7 +169,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
     services: Services = app.extensions[EXTENSION]
-    services.channel.close()
+    services.dataplane.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from flask import Flask
 from service import Service
 from test_dataplane import Peer, serve
 
-from tripod_api.channel import Channel
 from tripod_api.config import Database
 from tripod_api.dataplane import Dataplane
 from tripod_api.gen import backend_pb2 as pb
@@ -28,7 +27,7 @@ class Counting(Peer):
         answer.timestamp.FromSeconds(self.asked)
         counters = [
             pb.Counter(verdict=pb.VERDICT_PASS, reason="no_rule", packets=10 * self.asked, bytes=0),
-            pb.Counter(verdict=pb.VERDICT_DROP, reason="list_drop", packets=0, bytes=0),
+            pb.Counter(verdict=pb.VERDICT_DROP, reason="acl_drop", packets=0, bytes=0),
         ]
         answer.interfaces.add(name="ens1", mode="native", counters=counters)
         return answer
@@ -37,24 +36,24 @@ class Counting(Peer):
 def test_the_last_minutes_are_kept_and_no_more() -> None:
     port = free_port()
     server = serve(port, Counting())
-    channel = Channel(f"127.0.0.1:{port}")
+    dataplane = Dataplane(f"127.0.0.1:{port}")
     try:
-        history = History(Dataplane(channel), every=WINDOW_SECONDS / 3)
+        history = History(dataplane, every=WINDOW_SECONDS / 3)
         for _ in range(5):
             history.read()
         kept = [reading["interfaces"][0]["counters"] for reading in history.readings()]
         assert [[counter["packets"] for counter in counters] for counters in kept] == [[30], [40], [50]]
     finally:
-        channel.close()
+        dataplane.close()
         server.stop(0)
 
 
 def test_an_absent_go_backend_leaves_a_gap_and_no_error() -> None:
-    channel = Channel("127.0.0.1:1")
-    history = History(Dataplane(channel))
+    dataplane = Dataplane("127.0.0.1:1")
+    history = History(dataplane)
     for _ in range(5):
         history.read()
-    channel.close()
+    dataplane.close()
     assert history.readings() == []
 
 

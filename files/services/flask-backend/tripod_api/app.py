@@ -6,9 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from . import __version__, auth, config, errors, metrics, observe, policies, users
-from .agent import Agent
-from .channel import Channel
+from . import __version__, auth, config, errors, metrics, observe, users
 from .context import EXTENSION, Services, principal, services, signed_in
 from .database import Database
 from .dataplane import Dataplane
@@ -34,21 +32,18 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.wsgi_app = ClientAddress(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     database = Database(settings.database)
-    channel = Channel(settings.go_backend_target)
-    dataplane = Dataplane(channel)
+    dataplane = Dataplane(settings.go_backend_target)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
         passwords=Passwords(settings.bcrypt_rounds),
         sessions=Sessions(database, settings),
         throttle=Throttle(settings.jwt_secret),
-        channel=channel,
         dataplane=dataplane,
-        agent=Agent(channel, settings.go_backend_secret),
         history=History(dataplane),
     )
     errors.install(app)
-    for part in (blueprint, auth.blueprint, users.blueprint, policies.blueprint):
+    for part in (blueprint, auth.blueprint, users.blueprint):
         app.register_blueprint(part)
     observe.install(app, metrics.Place.slot)
     return app
@@ -96,13 +91,6 @@ def dataplane_status() -> Response:
 def dataplane_stats() -> Response:
     """Return packet counters."""
     return jsonify(services().dataplane.stats())
-
-
-@blueprint.get("/api/v1/dataplane/parts")
-@signed_in()
-def dataplane_parts() -> Response:
-    """Return what each list, rule, limit and service has met."""
-    return jsonify(services().dataplane.parts())
 
 
 @blueprint.get("/api/v1/dataplane/history")

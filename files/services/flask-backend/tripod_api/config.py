@@ -16,7 +16,6 @@ T = TypeVar("T")
 # Words that mark a secret as copied from an example rather than generated.
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
-GO_BACKEND_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
 # The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
 BODY_BYTES = 160 * 1024
@@ -38,7 +37,6 @@ class Settings:
         bcrypt_rounds: Binary logarithm of bcrypt's iterations.
         admin_password: First admin's password; None once the file is gone.
         go_backend_target: gRPC target of go-backend.
-        go_backend_secret: What it takes for policies; None where nobody may change any from here.
         trusted_proxies: Addresses of the proxies in front whose X-Forwarded-For is believed.
         database_wait: How long a start waits for the database (seconds).
     """
@@ -48,7 +46,6 @@ class Settings:
     admin_email: str
     admin_password: str | None = field(default=None, repr=False)
     go_backend_target: str = "go-backend:50051"
-    go_backend_secret: str | None = field(default=None, repr=False)
     http_port: int = 5000
     access_ttl: int = 900
     session_ttl: int = 7 * 86400
@@ -176,7 +173,6 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         admin_email=read.text("ADMIN_EMAIL"),
         admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
         go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
-        go_backend_secret=read.secret("GO_BACKEND_SECRET_FILE", GO_BACKEND_SECRET_BYTES, required=False),
         http_port=read.number("HTTP_PORT", Settings.http_port, 1, 65535),
         access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
         session_ttl=read.number("SESSION_SECONDS", Settings.session_ttl, 3600, 90 * 86400),

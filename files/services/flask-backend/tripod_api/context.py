@@ -10,8 +10,6 @@ from typing import ParamSpec, TypeVar, cast
 
 from flask import current_app, g, request
 
-from .agent import Agent
-from .channel import Channel
 from .config import Settings
 from .database import Database
 from .dataplane import Dataplane
@@ -36,9 +34,7 @@ class Services:
     passwords: Passwords
     sessions: Sessions
     throttle: Throttle
-    channel: Channel
     dataplane: Dataplane
-    agent: Agent
     history: History
     pause: Callable[[float], None] = time.sleep
 

@@ -15,7 +15,6 @@ from .passwords import PASSWORD_BYTES, normal
 
 ADDRESS_LENGTH = 254
 FRAME_BYTES = 65535
-BAN_SECONDS = 31 * 86400
 
 # Sites without public DNS have addresses like admin@lab.local.
 for _private in ("local", "localhost", "test"):
@@ -75,14 +74,6 @@ Password = Annotated[str, Field(min_length=PASSWORD_LENGTH), AfterValidator(_pas
 FullName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Interface = Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[!-.0-9;-~]+$")]
 Frame = Annotated[str, Field(min_length=28, max_length=2 * FRAME_BYTES), AfterValidator(_frame)]
-
-
-# Revisions are the agent's 64-bit numbers.
-Number = Annotated[int, Field(ge=0, lt=1 << 63)]
-Comment = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
-Address = Annotated[str, Field(min_length=2, max_length=45)]
-# 0 is for a change that stays at once. The agent needs a moment, and nobody remembers a change for longer.
-ConfirmSeconds = Annotated[int, Field(ge=0, le=3600)]
 
 
 class Body(BaseModel):
@@ -146,50 +137,8 @@ class Trace(Body):
     frame: Frame
 
 
-class Draft(Body):
-    """This API's part of a policy; the host's agent judges what is in it."""
-
-    document: dict[str, Any]
-    expected: Number | None = None
-    confirm_seconds: ConfirmSeconds = 0
-    name: Annotated[str, Field(max_length=64), AfterValidator(_printable)] = ""
-    why: Comment = ""
-
-
-class Confirmation(Body):
-    """The revision to keep."""
-
-    revision: Number
-
-
-class Return(Body):
-    """The revision to go back to; the one before where none is named."""
-
-    revision: Number | None = None
-    confirm_seconds: ConfirmSeconds = 0
-
-
-class NewBan(Body):
-    """An address to drop for a while."""
-
-    address: Address
-    seconds: Annotated[int, Field(ge=1, le=BAN_SECONDS)]
-    comment: Comment = ""
-
-
-class Query(BaseModel):
-    """What a query string holds."""
-
-
-class BanPage(Query):
-    """A window on the bans: those behind an address."""
-
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    after: Annotated[str, Field(max_length=45)] = ""
-
-
-class Page(Query):
-    """A window on a long list."""
+class Page(BaseModel):
+    """A window on a long list, from the query string."""
 
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     per_page: Annotated[int, Field(ge=1, le=100)] = 20
@@ -210,14 +159,7 @@ def body(model: type[BodyType]) -> BodyType:
     return model.model_validate_json(request.get_data())
 
 
-QueryType = TypeVar("QueryType", bound=Query)
-
-
-def query(model: type[QueryType]) -> QueryType:
-    """Return the request's query as the model; what it does not know is left alone.
-
-    Raises:
-        pydantic.ValidationError: It is not of this form.
-    """
-    known: dict[str, Any] = {name: request.args[name] for name in model.model_fields if name in request.args}
-    return model.model_validate(known)
+def page() -> Page:
+    """Return the page asked for."""
+    known: dict[str, Any] = {name: request.args[name] for name in Page.model_fields if name in request.args}
+    return Page.model_validate(known)

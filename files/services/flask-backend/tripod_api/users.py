@@ -14,7 +14,7 @@ from .context import principal, services, signed_in
 from .database import ACCOUNTS_LOCK, Database, now
 from .errors import ApiError, explain
 from .passwords import Passwords, judge
-from .schemas import NewUser, Page, UserChange, body, query
+from .schemas import NewUser, UserChange, body, page
 from .sessions import revoke_all
 from .throttle import network
 
@@ -78,7 +78,7 @@ def _first_admin(settings: Settings) -> NewUser:
 @signed_in("admin")
 def index() -> Response:
     """List accounts, oldest first."""
-    window = query(Page)
+    window = page()
     first = (window.page - 1) * window.per_page
     with services().database.transaction() as db:
         total = db(db.users).count()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-from ansible.errors import AnsibleFilterError
 from ansible_collections.tripod.baremetal.plugins.filter.firewall_networks import firewall_networks
 from ansible_collections.tripod.baremetal.plugins.filter.image_builds import image_builds
 from ansible_collections.tripod.baremetal.plugins.filter.network_aliases import network_aliases
 from ansible_collections.tripod.baremetal.plugins.filter.network_gateway import network_gateway
 from ansible_collections.tripod.baremetal.plugins.filter.network_subnet import network_subnet
-from ansible_collections.tripod.baremetal.plugins.filter.policy_interfaces import policy_interfaces
 from ansible_collections.tripod.baremetal.plugins.filter.secret_copies import secret_copies
 
 
@@ -81,43 +78,3 @@ def test_networks_as_the_packet_filter_is_to_know_them():
         },
         {"name": "old", "bridge": "br-0123456789ab", "subnets": ["172.21.0.0/16"], "published": True, "host_ports": []},
     ]
-
-
-POLICIES = {
-    "edge": {"lists": [{"name": "bogons", "file": "bogons.txt"}, {"name": "few", "prefixes": ["::1"]}]},
-    "core": {"default": "drop"},
-}
-
-
-def test_interfaces_are_grouped_by_the_policy_that_they_name():
-    interfaces = [{"name": "a", "policy": "core"}, {"name": "b", "policy": "edge"}, {"name": "c", "policy": "core"}]
-    core, edge = policy_interfaces(interfaces, POLICIES, "/etc/tripod/lists")
-    assert core == {"name": "core", "interfaces": ["a", "c"], "policy": {"default": "drop"}, "files": [], "tests": []}
-    assert (edge["name"], edge["interfaces"]) == ("edge", ["b"])
-
-
-def test_files_of_lists_are_named_where_they_are_on_the_host():
-    interfaces = [{"name": "b", "policy": "edge"}]
-    [edge] = policy_interfaces(interfaces, POLICIES, "/etc/tripod/lists")
-    assert edge["files"] == [{"src": "bogons.txt", "dest": "/etc/tripod/lists/edge-bogons"}]
-    assert [one.get("file") for one in edge["policy"]["lists"]] == ["/etc/tripod/lists/edge-bogons", None]
-    [remote] = policy_interfaces(interfaces, POLICIES, "/etc/tripod/lists", True)
-    assert (remote["files"], remote["policy"]) == ([], POLICIES["edge"])
-
-
-def test_an_interface_that_names_no_policy_has_the_default_one_or_none():
-    interfaces = [{"name": "a"}, {"name": "b", "policy": ""}]
-    assert policy_interfaces(interfaces, POLICIES, "/lists") == []
-    [default] = policy_interfaces(interfaces, {"default": {}}, "/lists")
-    assert (default["name"], default["interfaces"]) == ("default", ["a", "b"])
-
-
-def test_a_policy_that_there_is_not_is_named():
-    with pytest.raises(AnsibleFilterError, match="interface a names policy nosuch, and there are edge, core"):
-        policy_interfaces([{"name": "a", "policy": "nosuch"}], POLICIES, "/lists")
-
-
-def test_each_policy_has_its_tests():
-    tests = [{"policy": name, "frame": {"source": "::1"}, "expect": {"verdict": name}} for name in ("edge", "core")]
-    [edge] = policy_interfaces([{"name": "b", "policy": "edge"}], POLICIES, "/lists", tests=tests)
-    assert edge["tests"] == [{"frame": {"source": "::1"}, "expect": {"verdict": "edge"}}]

@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"tripod/go-backend/gen/tripodv1"
-	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/config"
 	"tripod/go-backend/internal/control"
 	"tripod/go-backend/internal/dataplane"
@@ -36,9 +35,8 @@ const (
 	refreshEvery = 2 * time.Second
 	// shutdownTimeout is below the 10 s after which Docker kills.
 	shutdownTimeout = 5 * time.Second
-	// maxMessage leaves room for a policy's part, and for any frame that a test run takes, with an error of ours for one that
-	// is too long.
-	maxMessage = 256 << 10
+	// maxMessage leaves room for any frame that a test run takes, with an error of ours for one that is too long.
+	maxMessage = 128 << 10
 )
 
 // version is set by the linker.
@@ -80,25 +78,21 @@ func run(ctx context.Context, getenv func(string) string) error {
 	root, file := dataplane.NewRoot(cfg.PinRoot), object.Open(cfg.ObjectPath)
 	traces := tracer.New(root, file)
 	defer traces.Close()
-	host := agent.New(cfg.PolicySocket)
-	names := agent.NewNames(host)
 	health := control.NewHealth(control.SurveyCheck(root, file), log)
 	rpcMetrics := grpcprometheus.NewServerMetrics(grpcprometheus.WithServerHandlingTimeHistogram())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewCollector(root, file, names, log), rpcMetrics)
+		metrics.NewCollector(root, file, log), rpcMetrics)
 
 	grpcServer := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(128),
 		grpc.ConnectionTimeout(5*time.Second),
 		// What is caught is counted: a call that panicked is an internal error like others.
-		grpc.ChainUnaryInterceptor(rpcMetrics.UnaryServerInterceptor(), control.RecoverUnary(),
-			control.RequireSecret(cfg.PolicySecret)),
+		grpc.ChainUnaryInterceptor(rpcMetrics.UnaryServerInterceptor(), control.RecoverUnary()),
 		grpc.ChainStreamInterceptor(rpcMetrics.StreamServerInterceptor(), control.RecoverStream()),
 	)
-	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, names, log))
-	tripodv1.RegisterPolicyServiceServer(grpcServer, control.NewPolicyServer(host, log))
+	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, log))
 	grpc_health_v1.RegisterHealthServer(grpcServer, health)
 	rpcMetrics.InitializeMetrics(grpcServer)
 	httpServer := &http.Server{
@@ -118,7 +112,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	go func() { failed <- fmt.Errorf("serve gRPC on %s: %w", cfg.GRPCAddress, grpcServer.Serve(grpcListener)) }()
 	go func() { failed <- fmt.Errorf("serve HTTP on %s: %w", cfg.HTTPAddress, httpServer.Serve(httpListener)) }()
 	log.Info("serving", "version", version, "http", cfg.HTTPAddress, "grpc", cfg.GRPCAddress,
-		"pin_root", cfg.PinRoot, "object", cfg.ObjectPath, "policies", cfg.PolicySecret != "")
+		"pin_root", cfg.PinRoot, "object", cfg.ObjectPath)
 
 	select {
 	case err = <-failed:

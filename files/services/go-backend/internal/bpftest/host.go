@@ -1,8 +1,9 @@
 package bpftest
 
 import (
+	"encoding/binary"
 	"fmt"
-	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,14 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+)
 
-	"tripod/go-backend/internal/object"
+// Enumerators of the object, written out so that a test notices when they move.
+const (
+	ActionPass     = 1
+	ActionDrop     = 2
+	OwnerInventory = 1
+	OwnerAPI       = 2
 )
 
 var sequence atomic.Uint32
@@ -25,9 +32,7 @@ var sequence atomic.Uint32
 type Host struct {
 	// Root is the pin root.
 	Root string
-	// Program is which of the object's programs is loaded.
-	Program string
-	t       testing.TB
+	t    testing.TB
 }
 
 // NewHost returns a host without interfaces. It skips or fails the test where the kernel is out of reach.
@@ -36,7 +41,7 @@ func NewHost(t testing.TB) *Host {
 	if missing != nil {
 		unavailable(t, missing)
 	}
-	h := &Host{Root: filepath.Join(bpffs, fmt.Sprintf("root%d", sequence.Add(1))), Program: "tripod_xdp", t: t}
+	h := &Host{Root: filepath.Join(bpffs, fmt.Sprintf("root%d", sequence.Add(1))), t: t}
 	h.must(os.Mkdir(h.Root, 0o755))
 	t.Cleanup(func() { h.must(os.RemoveAll(h.Root)) })
 	return h
@@ -77,15 +82,12 @@ func (h *Host) RemoveInterface(name string) {
 	}
 }
 
-// Load loads the program of the object as the host does: not tracing, with the maps that the interface has pinned already, and
-// fit for the policies of NewPolicy. Change, where given, edits the collection first.
+// Load loads the object as the host does: not tracing, and with the maps that the interface has pinned already.
+// Change, where given, edits the collection first.
 func (h *Host) Load(name string, change func(*ebpf.CollectionSpec)) *ebpf.Collection {
 	h.t.Helper()
 	spec, err := ebpf.LoadCollectionSpec(Object(h.t))
 	h.must(err)
-	maps.DeleteFunc(spec.Programs, func(other string, _ *ebpf.ProgramSpec) bool { return other != h.Program })
-	spec.Programs[h.Program].Instructions = object.Link(spec.Programs[h.Program].Instructions)
-	fit(spec)
 	if change != nil {
 		change(spec)
 	}
@@ -115,19 +117,12 @@ func (h *Host) AttachLoaded(name string, collection *ebpf.Collection) *ebpf.Prog
 	h.t.Helper()
 	h.must(os.MkdirAll(filepath.Join(h.Pins(name), "maps"), 0o755))
 	for key, m := range collection.Maps {
-		path := h.Map(name, strings.TrimPrefix(key, "."))
-		// The constants are each program's own.
-		if key[0] == '.' {
-			_ = os.Remove(path)
-		}
-		if _, err := os.Stat(path); err != nil {
-			clone, err := m.Clone()
-			h.must(err)
-			h.must(clone.Pin(path))
-			h.must(clone.Close())
+		path := h.Map(name, key)
+		if _, err := os.Stat(path); err != nil && key[0] != '.' {
+			h.must(m.Pin(path))
 		}
 	}
-	program := collection.Programs[h.Program]
+	program := collection.Programs["tripod_xdp"]
 	h.AttachProgram(name, program, link.XDPDriverMode)
 	h.PinProgram(name, program)
 	return program
@@ -200,43 +195,6 @@ func (h *Host) Foreign() *ebpf.Program {
 	return program
 }
 
-// AttachEarlier attaches a program with the maps of release 1.0.0, which drops everything and counts it as that release did.
-func (h *Host) AttachEarlier(name string) {
-	h.t.Helper()
-	collection := &ebpf.Collection{Maps: make(map[string]*ebpf.Map), Programs: make(map[string]*ebpf.Program)}
-	instructions := asm.Instructions{}
-	for key, spec := range map[string]*ebpf.MapSpec{
-		"acl_v4":   {Type: ebpf.LPMTrie, KeySize: 8, ValueSize: 4, MaxEntries: 131072, Flags: unix.BPF_F_NO_PREALLOC},
-		"acl_v6":   {Type: ebpf.LPMTrie, KeySize: 20, ValueSize: 4, MaxEntries: 131072, Flags: unix.BPF_F_NO_PREALLOC},
-		"counters": {Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: 128},
-		"trace":    {Type: ebpf.Array, KeySize: 4, ValueSize: 48, MaxEntries: 1},
-	} {
-		m, err := ebpf.NewMap(spec)
-		h.must(err)
-		h.t.Cleanup(func() { m.Close() })
-		collection.Maps[key] = m
-		// The program has what it names, whether or not it looks into it.
-		instructions = append(instructions, asm.LoadMapPtr(asm.R1, m.FD()))
-	}
-	// Verdict 1, drop, for reason 2.
-	instructions = append(instructions,
-		asm.StoreImm(asm.R10, -4, 1*16+2, asm.Word),
-		asm.LoadMapPtr(asm.R1, collection.Maps["counters"].FD()),
-		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -4),
-		asm.FnMapLookupElem.Call(),
-		asm.JEq.Imm(asm.R0, 0, "out"),
-		asm.Mov.Imm(asm.R1, 1),
-		asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
-		asm.Mov.Imm(asm.R0, 1).WithSymbol("out"), asm.Return())
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "tripod_xdp", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: instructions,
-	})
-	h.must(err)
-	h.t.Cleanup(func() { program.Close() })
-	collection.Programs["tripod_xdp"] = program
-	h.AttachLoaded(name, collection)
-}
-
 // Pins returns the directory of an interface's pins, which cannot have a dot in its name.
 func (h *Host) Pins(name string) string {
 	return filepath.Join(h.Root, strings.ReplaceAll(name, ".", ":"))
@@ -245,6 +203,22 @@ func (h *Host) Pins(name string) string {
 // Map returns the path of a map's pin.
 func (h *Host) Map(name, key string) string {
 	return filepath.Join(h.Pins(name), "maps", key)
+}
+
+// Rule puts an entry into an interface's access list.
+func (h *Host) Rule(name, prefix string, action, owner uint8) {
+	h.t.Helper()
+	parsed := netip.MustParsePrefix(prefix)
+	trie := "acl_v4"
+	if parsed.Addr().Is6() {
+		trie = "acl_v6"
+	}
+	m, err := ebpf.LoadPinnedMap(h.Map(name, trie), nil)
+	h.must(err)
+	defer m.Close()
+	key := binary.NativeEndian.AppendUint32(nil, uint32(parsed.Bits()))
+	key = append(key, parsed.Addr().AsSlice()...)
+	h.must(m.Put(key, []byte{action, owner, uint8(parsed.Bits()), 0}))
 }
 
 // Send lets an interface receive a frame n times.

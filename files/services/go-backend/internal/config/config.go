@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // Config is the service's environment, validated.
@@ -21,11 +19,7 @@ type Config struct {
 	PinRoot string
 	// ObjectPath is the ELF object that the attached programs were loaded from.
 	ObjectPath string
-	// PolicySocket is where the host's agent listens for changes of policies.
-	PolicySocket string
-	// PolicySecret is what a caller brings who may see and change policies; empty where nobody may.
-	PolicySecret string
-	LogLevel     slog.Level
+	LogLevel   slog.Level
 }
 
 // Load reads the configuration through getenv, usually os.Getenv, and reports every mistake at once.
@@ -48,11 +42,6 @@ func Load(getenv func(string) string) (Config, error) {
 	c.GRPCAddress = read("GRPC_ADDRESS", "127.0.0.1:50051", checkAddress)
 	c.PinRoot = read("XDP_PIN_ROOT", "/sys/fs/bpf/tripod", checkAbsolute)
 	c.ObjectPath = read("XDP_OBJECT", "/var/lib/tripod/bpf/tripod_xdp.bpf.o", checkAbsolute)
-	c.PolicySocket = read("POLICY_SOCKET", "/run/tripod-policy/policy.sock", checkAbsolute)
-	read("POLICY_SECRET_FILE", "", func(path string) (err error) {
-		c.PolicySecret, err = readSecret(path)
-		return err
-	})
 	read("LOG_LEVEL", "info", func(text string) error {
 		if c.LogLevel.UnmarshalText([]byte(text)) != nil {
 			return errors.New("not a level: use debug, info, warn or error")
@@ -78,25 +67,6 @@ func checkAbsolute(path string) error {
 		return errors.New("not an absolute path")
 	}
 	return nil
-}
-
-// minSecret is what nobody guesses (bytes).
-const minSecret = 32
-
-// readSecret returns the content of a file, without the newline at its end; nothing where no file is named.
-func readSecret(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSuffix(string(content), "\n")
-	if len(secret) < minSecret {
-		return "", fmt.Errorf("the file holds %d bytes, at least %d are needed", len(secret), minSecret)
-	}
-	return secret, nil
 }
 
 // DialAddress turns an address to listen on into one to connect to from the same host.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -32,6 +33,12 @@ type Program struct {
 	Tag string
 	// Mode is "native", "generic" or "offload"; empty where the program does not run.
 	Mode string
+}
+
+// Count is one counter, summed over CPUs.
+type Count struct {
+	Verdict, Reason uint32
+	object.Counter
 }
 
 // open reads what is pinned for an interface, and compares it with what the interface runs.
@@ -100,21 +107,6 @@ func (i *Interface) OpenMap(name string) (*ebpf.Map, error) {
 	return m, nil
 }
 
-// IsEarlier tells whether the program is of release 1.0.0, by the maps that it uses.
-func (i *Interface) IsEarlier() bool {
-	return !i.uses(object.PolicyName) && slices.ContainsFunc(object.EarlierPolicyNames(), i.uses)
-}
-
-// uses tells whether a map is pinned and the program's.
-func (i *Interface) uses(name string) bool {
-	m, err := i.OpenMap(name)
-	if err != nil {
-		return false
-	}
-	m.Close()
-	return true
-}
-
 // checkMaps returns every pin below maps/ that is missing, or is no map of the program: a rule that is written there
 // would not be obeyed.
 func (i *Interface) checkMaps() error {
@@ -122,10 +114,7 @@ func (i *Interface) checkMaps() error {
 	if err != nil {
 		return fmt.Errorf("%w: pins of %s: %w", ErrDamaged, i.Name, err)
 	}
-	needed := append([]string{object.CountersName, object.HitsName}, object.PolicyNames()...)
-	if i.IsEarlier() {
-		needed = append([]string{object.CountersName}, object.EarlierPolicyNames()...)
-	}
+	needed := append([]string{object.CountersName}, object.PolicyNames()...)
 	for _, entry := range entries {
 		if name := entry.Name(); !strings.HasSuffix(name, halfSuffix) && !slices.Contains(needed, name) {
 			needed = append(needed, name)
@@ -141,6 +130,49 @@ func (i *Interface) checkMaps() error {
 		m.Close()
 	}
 	return errors.Join(wrong...)
+}
+
+// Counters returns the counters that have counted a packet, ordered by verdict and reason.
+func (i *Interface) Counters() ([]Count, error) {
+	m, err := i.OpenMap(object.CountersName)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	// What is read next is sized by the map, so the map must have the size of ours.
+	const slots, size = object.VerdictSlots * object.ReasonSlots, uint32(unsafe.Sizeof(object.Counter{}))
+	if m.Type() != ebpf.PerCPUArray || m.KeySize() != 4 || m.ValueSize() != size || m.MaxEntries() != slots {
+		return nil, fmt.Errorf("%w: map %s of %s is %s with %d entries of %d bytes, not %s with %d of %d: "+
+			"attach the program of this release", ErrDamaged, object.CountersName, i.Name,
+			m.Type(), m.MaxEntries(), m.ValueSize(), ebpf.PerCPUArray, slots, size)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count CPUs: %w", err)
+	}
+	// One system call for all slots, so that one reading is as close to one moment as it can be.
+	keys := make([]uint32, slots)
+	values := make([]object.Counter, slots*cpus)
+	var cursor ebpf.MapBatchCursor
+	read, err := m.BatchLookup(&cursor, keys, values, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil, fmt.Errorf("read map %s of %s: %w", object.CountersName, i.Name, err)
+	}
+	if read != slots {
+		return nil, fmt.Errorf("read map %s of %s: the kernel returned %d of %d slots", object.CountersName, i.Name, read, slots)
+	}
+	var counts []Count
+	for slot, key := range keys {
+		count := Count{Verdict: key / object.ReasonSlots, Reason: key % object.ReasonSlots}
+		for _, value := range values[slot*cpus : (slot+1)*cpus] {
+			count.Packets += value.Packets
+			count.Bytes += value.Bytes
+		}
+		if count.Packets > 0 {
+			counts = append(counts, count)
+		}
+	}
+	return counts, nil
 }
 
 // pinError says what permission a refused pin lacks.

@@ -3,7 +3,6 @@ export const PAGES = {
   dashboard: "/",
   login: "/login",
   tracer: "/tracer",
-  policy: "/policy",
   users: "/users",
   profile: "/profile",
 } as const;

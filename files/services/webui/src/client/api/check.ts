@@ -43,11 +43,6 @@ export function orNull<T>(check: Check<T>): Check<T | null> {
   return (value, where) => (value === null ? null : check(value, where));
 }
 
-/** A key that may be left out. */
-export function optional<T>(check: Check<T>, fallback: T): Check<T> {
-  return (value, where) => (value === undefined ? fallback : check(value, where));
-}
-
 export function list<T>(check: Check<T>): Check<T[]> {
   return (value, where = "") => {
     if (!Array.isArray(value)) throw new Mismatch(where, "a list");

@@ -1,6 +1,6 @@
 /** The REST contract, as the client sees it: a check of each answer, and the type it proves. */
 
-import { type Checked, flag, list, moment, number, object, optional, orNull, text } from "./check";
+import { type Checked, flag, list, moment, number, object, orNull, text } from "./check";
 
 export const ROLES = ["admin", "maintainer", "viewer"] as const;
 export type Role = (typeof ROLES)[number];
@@ -89,112 +89,11 @@ export type DataplaneStats = Checked<typeof dataplaneStats>;
 /** What was read in the last minutes, the oldest first; counters that are 0 are left out. */
 export const dataplaneHistory = object({ readings: list(dataplaneStats) });
 
-const step = object({
-  /** One word, e.g. "list"; see the gRPC contract for all. */
-  part: text,
-  /** Its name in the policy; null for those that there is one of. */
-  id: orNull(text),
-  /** A verdict where it decided, or would have; else what it was. */
-  says: text,
-  /** In observe mode: it changed nothing. */
-  observed: flag,
-});
-export type Step = Checked<typeof step>;
-
 export const trace = object({
   interface: text,
   verdict: text,
   reason: text,
-  /** What the first part in observe mode that had a say would have made of it. */
-  would: orNull(object({ verdict: text, reason: text })),
-  /** Who said something, in the order of the questions. */
-  path: list(step),
-  /** Somebody else's program is asked after ours. */
-  extended: flag,
+  rule: orNull(object({ prefix: text, action: text, owner: text })),
   program,
 });
 export type Trace = Checked<typeof trace>;
-
-const partCounter = object({
-  part: text,
-  id: text,
-  packets: number,
-  bytes: number,
-  observed_packets: number,
-  observed_bytes: number,
-  /** Of the last packet; null where there was none. */
-  last: orNull(moment),
-});
-export type PartCounter = Checked<typeof partCounter>;
-
-export const dataplaneParts = object({
-  timestamp: moment,
-  interfaces: list(object({ name: text, parts: list(partCounter) })),
-});
-export type DataplaneParts = Checked<typeof dataplaneParts>;
-
-/** A change that is in force and will be taken back unless it is confirmed. */
-const pending = object({ revision: number, deadline: moment, by: orNull(text) });
-export type Pending = Checked<typeof pending>;
-
-const policyState = {
-  name: text,
-  /** SHA-256 of the whole policy (hex). */
-  digest: text,
-  interfaces: list(text),
-  revision: number,
-  pending: orNull(pending),
-};
-
-export const policies = object({ policies: list(object(policyState)), bans: number });
-export type PolicyState = Checked<typeof policies>["policies"][number];
-
-/** What a part of a policy is shown with; the rest of it is left out. */
-const described = {
-  action: optional(text, ""),
-  limit: optional(text, ""),
-  mode: optional(text, "enforce"),
-  owner: optional(text, ""),
-  comment: optional(text, ""),
-};
-const named = list(object({ name: text, ...described }));
-
-export const policy = object({
-  ...policyState,
-  document: object({
-    lists: optional(named, []),
-    rules: optional(list(object({ id: text, ...described })), []),
-    limits: optional(named, []),
-    services: optional(named, []),
-    default: optional(text, "pass"),
-  }),
-});
-export type Policy = Checked<typeof policy>;
-
-export const policyChange = object({ changed: flag, revision: number, pending: orNull(pending), summary: list(text) });
-export const policyConfirmation = object({ revision: number });
-
-const revision = object({
-  revision: number,
-  time: moment,
-  /** Whose part changed: "inventory", "api", or a feed's name. */
-  owner: text,
-  by: orNull(text),
-  name: text,
-  why: text,
-  summary: list(text),
-  /** One word, e.g. "current"; see the gRPC contract for all. */
-  state: text,
-});
-export type Revision = Checked<typeof revision>;
-export const policyHistory = object({ revisions: list(revision) });
-
-export const ban = object({ address: text, until: moment, owner: text, by: orNull(text), comment: text, packets: number });
-export type Ban = Checked<typeof ban>;
-export const banPage = object({ bans: list(ban), total: number });
-
-export interface NewBan {
-  address: string;
-  seconds: number;
-  comment: string;
-}

@@ -11,7 +11,6 @@ import { Scroll } from "../components/Scroll";
 import { Chart } from "../dataplane/Chart";
 import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
 import { Problems } from "../dataplane/Problems";
-import { reasonText } from "../dataplane/reasons";
 import { type InterfaceRates, type Point, type RateRecorder, type Rate, totals } from "../dataplane/rates";
 import { useRates } from "../dataplane/useRates";
 import { useApi } from "../session/context";
@@ -192,7 +191,7 @@ function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
     <tr key={`${rate.verdict} ${rate.reason}`} data-testid={`reason-${name}-${rate.verdict}-${rate.reason}`} data-value={Math.round(rate.packets * 10) / 10}>
       <th scope="row" className={`${CELL} font-mono font-normal`}>{name}</th>
       <td className={`${CELL} font-medium ${verdictText(rate.verdict)}`}>{rate.verdict}</td>
-      <td className={CELL}>{reasonText(rate.reason)}</td>
+      <td className={CELL}>{rate.reason.replaceAll("_", " ")}</td>
       <td className={`${CELL} text-right tabular-nums`}>{formatRate(rate.packets)}</td>
       <td className={`${CELL} text-right text-slate-300 tabular-nums max-sm:hidden`}>{formatCount(rate.total)}</td>
     </tr>

@@ -1,2 +1,0 @@
-export const HEAD = "px-3 py-2 font-medium first:pl-0 last:pr-0";
-export const CELL = "px-3 py-2 first:pl-0 last:pr-0 align-top";
