@@ -317,6 +317,33 @@ def test_a_frozen_database_is_an_answer(own_cluster: Cluster, cluster: Cluster, 
     service.wait(lambda: service.login()[0] == 200, 20)
 
 
+def test_workers_that_never_saw_the_database_answer_too(
+    own_cluster: Cluster, cluster: Cluster, service: Service
+) -> None:
+    if own_cluster is not cluster:
+        pytest.skip("TRIPOD_TEST_DATABASE names a server that is not ours to stop")
+
+    def ask(path: str) -> tuple[int, float]:
+        began = time.monotonic()
+        return service("GET", path)[0], time.monotonic() - began
+
+    def lives() -> bool:
+        try:
+            return {ask("/healthz")[0] for _ in range(8)} == {200}
+        except OSError:
+            return False
+
+    with frozen(own_cluster):
+        for process in service.children():
+            os.kill(process, signal.SIGKILL)
+        service.wait(lives)
+        with ThreadPoolExecutor(40) as pool:
+            answers = list(pool.map(ask, ["/readyz"] * 80))
+        assert {status for status, _ in answers} == {503}
+        assert max(seconds for _, seconds in answers) < 15
+    service.wait(lambda: {ask("/readyz")[0] for _ in range(16)} == {200})
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system takes root")
 def test_a_full_disk_costs_no_request(address: Database, tmp_path: Path) -> None:
     home = tmp_path / "full"

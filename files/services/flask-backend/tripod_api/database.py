@@ -247,7 +247,13 @@ class Database:
                 db.executesql(f"INSERT INTO schema_version (version) VALUES ({number})")  # noqa: S608
 
     def _connect(self) -> DAL:
-        with self._lock:
+        # One makes the first connection for all, who would else try in turn, a second and a deadline each.
+        seconds = deadline.left()
+        if not self._lock.acquire(timeout=-1 if seconds is None else seconds):
+            raise DatabaseUnavailable(
+                f"{self.address}: it has not answered since this process began"
+            ) from deadline.Late()
+        try:
             if self._dal is None:
                 try:
                     self._dal = self._define()
@@ -257,6 +263,8 @@ class Database:
                     late = deadline.Late() if "no answer within the deadline" in reason else None
                     raise DatabaseUnavailable(f"{self.address}: {' '.join(reason.split())}") from late
             return self._dal
+        finally:
+            self._lock.release()
 
     def _define(self) -> DAL:
         arguments: dict[str, Any]

@@ -36,6 +36,12 @@ def within(seconds: float) -> Iterator[None]:
         _this.end = None
 
 
+def left() -> float | None:
+    """Return the seconds that this thread may still wait, at least 0; None where it has no deadline."""
+    end: float | None = getattr(_this, "end", None)
+    return None if end is None else max(end - time.monotonic(), 0)
+
+
 def install() -> None:
     """Have every connection of this process wait here."""
     extensions.set_wait_callback(_wait)
