@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..module_utils._deploy.docker_networks import first_range
+
 DOCUMENTATION = r"""
 name: network_gateway
 short_description: The host's address on a Docker network
@@ -44,13 +46,7 @@ _value:
 
 def network_gateway(results: Sequence[Mapping[str, Any]], name: str) -> str:
     """Return the first gateway of the named network, or an empty string where it does not exist yet."""
-    for result in results:
-        network = result.get("network") or {}
-        if network.get("Name") == name:
-            for config in (network.get("IPAM") or {}).get("Config") or []:
-                if config.get("Gateway"):
-                    return config["Gateway"].split("/")[0]
-    return ""
+    return first_range(results, name, "Gateway").get("Gateway", "").split("/")[0]
 
 
 class FilterModule:

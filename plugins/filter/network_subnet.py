@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..module_utils._deploy.docker_networks import first_range
+
 DOCUMENTATION = r"""
 name: network_subnet
 short_description: The addresses of a Docker network
@@ -43,13 +45,7 @@ _value:
 
 def network_subnet(results: Sequence[Mapping[str, Any]], name: str) -> str:
     """Return the subnet of the named network's first gateway, or an empty string where it does not exist yet."""
-    for result in results:
-        network = result.get("network") or {}
-        if network.get("Name") == name:
-            for config in (network.get("IPAM") or {}).get("Config") or []:
-                if config.get("Gateway") and config.get("Subnet"):
-                    return config["Subnet"]
-    return ""
+    return first_range(results, name, "Gateway", "Subnet").get("Subnet", "")
 
 
 class FilterModule:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import BrowserContext
 
+from tests.support.browser import person
 from tests.support.site import Client, Wire, login
 
 
@@ -23,3 +25,10 @@ def wire() -> Iterator[Wire]:
     wire = Wire()
     yield wire
     wire.close()
+
+
+@pytest.fixture
+def browser() -> Iterator[BrowserContext]:
+    """A fresh browser."""
+    with person() as context:
+        yield context

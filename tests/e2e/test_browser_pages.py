@@ -8,20 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.support.browser import person, signed_in
+from tests.support.browser import signed_in
 from tests.support.site import WEB, Client, eventually
 
 PASSWORD = "four quiet herons wade"
 TRACER = "**/assets/TracerPage-*.js"
-
-
-@pytest.fixture
-def browser() -> Iterator[BrowserContext]:
-    """A fresh browser."""
-    with person() as context:
-        yield context
 
 
 @pytest.fixture

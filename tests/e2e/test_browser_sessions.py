@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
-from tests.support.browser import expect_dashboard, person, sign_in, signed_in
+from tests.support.browser import expect_dashboard, sign_in, signed_in
 from tests.support.site import WEB, Client, admin_password
 
 REFRESH = "**/api/v1/auth/refresh"
@@ -19,13 +19,6 @@ AGE = """localStorage.setItem('tripod.session',
 BLOCK = """for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {
     get() { throw new DOMException('denied', 'SecurityError') }})"""
 PASSWORD = "four quiet herons wade"
-
-
-@pytest.fixture
-def browser() -> Iterator[BrowserContext]:
-    """A fresh browser."""
-    with person() as context:
-        yield context
 
 
 @pytest.fixture

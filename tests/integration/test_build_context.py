@@ -49,12 +49,8 @@ docs
 """
 
 
-def sent_by_docker(context: Path) -> set[str]:
-    """Return the names of the files that a build gets, out of the image it makes."""
-    build = ["docker", "build", "-q", str(context)]
-    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    done = subprocess.run(build, check=True, capture_output=True, text=True, env=environment)
-    image = done.stdout.strip()
+def files_of(image: str) -> list[tarfile.TarInfo]:
+    """Return the files that an image has below /context, and remove the image."""
     create = ["docker", "create", image, "none"]
     container = subprocess.run(create, check=True, capture_output=True, text=True).stdout.strip()
     try:
@@ -63,8 +59,15 @@ def sent_by_docker(context: Path) -> set[str]:
         subprocess.run(["docker", "rm", container], check=True, capture_output=True)
         subprocess.run(["docker", "rmi", image], check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tree:
-        names = {member.name for member in tree if member.isfile() and member.name.startswith("context/")}
-    return {name.split("/", 1)[1] for name in names}
+        return [member for member in tree if member.isfile() and member.name.startswith("context/")]
+
+
+def sent_by_docker(context: Path) -> set[str]:
+    """Return the names of the files that a build gets, out of the image it makes."""
+    build = ["docker", "build", "-q", str(context)]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    done = subprocess.run(build, check=True, capture_output=True, text=True, env=environment)
+    return {member.name.split("/", 1)[1] for member in files_of(done.stdout.strip())}
 
 
 def test_the_engine_gets_what_the_digest_counts(tmp_path: Path) -> None:
@@ -96,16 +99,7 @@ def test_a_build_leaves_none_of_its_stages_and_modes_that_everybody_can_read(tmp
     options = {"images": [{"name": "tripod-tests/modes", "context": str(tmp_path)}]}
     done = run_module("image_build", options, interpreter="/usr/bin/python3")
     assert not done.failed, done.output
-    reference = done.result["images"]["tripod-tests/modes"]["reference"]
-    create = ["docker", "create", reference, "none"]
-    container = subprocess.run(create, check=True, capture_output=True, text=True).stdout.strip()
-    try:
-        archive = subprocess.run(["docker", "export", container], check=True, capture_output=True).stdout
-    finally:
-        subprocess.run(["docker", "rm", container], check=True, capture_output=True)
-        subprocess.run(["docker", "rmi", reference], check=True, capture_output=True)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tree:
-        files = [member for member in tree if member.name.startswith("context/") and member.isfile()]
+    files = files_of(done.result["images"]["tripod-tests/modes"]["reference"])
     # With the kind of file in it, or without: engines differ.
     modes = {member.name: stat.S_IMODE(member.mode) for member in files}
     assert modes == {"context/data": 0o644, "context/tool": 0o755}

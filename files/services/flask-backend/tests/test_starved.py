@@ -85,6 +85,12 @@ def _ratio(ask: Ask, trouble: Callable[[], Any], turns: int) -> float:
     return percentile(beside, 0.25) / percentile(quiet, 0.25)
 
 
+def timed(service: Service, path: str, token: str | None = None) -> tuple[int, float]:
+    """Return the status of an answer, and the seconds until it was there."""
+    began = time.monotonic()
+    return service("GET", path, token=token)[0], time.monotonic() - began
+
+
 def others(service: Service) -> Ask:
     """Return what somebody else does: a request that asks the database, and a health probe."""
     token = service.login()[1]["access_token"]
@@ -258,6 +264,14 @@ def processes(cluster: Cluster) -> list[int]:
     return [postmaster, *map(int, children)]
 
 
+@pytest.fixture
+def ours(own_cluster: Cluster, cluster: Cluster) -> Cluster:
+    """The server that the tests use, where it is one that they may stop."""
+    if own_cluster is not cluster:
+        pytest.skip("TRIPOD_TEST_DATABASE names a server that is not ours to stop")
+    return own_cluster
+
+
 @contextmanager
 def frozen(cluster: Cluster) -> Iterator[None]:
     """Stop the server as `docker pause` does; its kernel goes on to acknowledge."""
@@ -273,15 +287,12 @@ def frozen(cluster: Cluster) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-def test_a_frozen_database_is_an_answer(own_cluster: Cluster, cluster: Cluster, service: Service) -> None:
-    if own_cluster is not cluster:
-        pytest.skip("TRIPOD_TEST_DATABASE names a server that is not ours to stop")
+def test_a_frozen_database_is_an_answer(ours: Cluster, service: Service) -> None:
     token = service.login()[1]["access_token"]
     health: Ask = lambda: service("GET", "/healthz")  # noqa: E731
 
     def ask(_: int = 0) -> tuple[int, float]:
-        began = time.monotonic()
-        return service("GET", "/api/v1/auth/me", token=token)[0], time.monotonic() - began
+        return timed(service, "/api/v1/auth/me", token)
 
     @contextmanager
     def trouble() -> Iterator[None]:
@@ -290,13 +301,13 @@ def test_a_frozen_database_is_an_answer(own_cluster: Cluster, cluster: Cluster, 
                 ask()
                 over.wait(0.2)
 
-        with frozen(own_cluster), background(work, 8):
+        with frozen(ours), background(work, 8):
             yield
         service.wait(lambda: ask()[0] == 200)
 
     # A turn takes as long as a deadline of the database.
     assert ratio(health, trouble, turns=3) < RATIO
-    with frozen(own_cluster):
+    with frozen(ours):
         with ThreadPoolExecutor(40) as pool:
             answers = list(pool.map(ask, range(80)))
         assert {status for status, _ in answers} == {503}
@@ -317,31 +328,22 @@ def test_a_frozen_database_is_an_answer(own_cluster: Cluster, cluster: Cluster, 
     service.wait(lambda: service.login()[0] == 200, 20)
 
 
-def test_workers_that_never_saw_the_database_answer_too(
-    own_cluster: Cluster, cluster: Cluster, service: Service
-) -> None:
-    if own_cluster is not cluster:
-        pytest.skip("TRIPOD_TEST_DATABASE names a server that is not ours to stop")
-
-    def ask(path: str) -> tuple[int, float]:
-        began = time.monotonic()
-        return service("GET", path)[0], time.monotonic() - began
-
+def test_workers_that_never_saw_the_database_answer_too(ours: Cluster, service: Service) -> None:
     def lives() -> bool:
         try:
-            return {ask("/healthz")[0] for _ in range(8)} == {200}
+            return {service("GET", "/healthz")[0] for _ in range(8)} == {200}
         except OSError:
             return False
 
-    with frozen(own_cluster):
+    with frozen(ours):
         for process in service.children():
             os.kill(process, signal.SIGKILL)
         service.wait(lives)
         with ThreadPoolExecutor(40) as pool:
-            answers = list(pool.map(ask, ["/readyz"] * 80))
+            answers = list(pool.map(lambda _: timed(service, "/readyz"), range(80)))
         assert {status for status, _ in answers} == {503}
         assert max(seconds for _, seconds in answers) < 15
-    service.wait(lambda: {ask("/readyz")[0] for _ in range(16)} == {200})
+    service.wait(lambda: {service("GET", "/readyz")[0] for _ in range(16)} == {200})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system takes root")

@@ -49,12 +49,11 @@ def install() -> None:
 
 def _wait(connection: Any) -> None:
     events = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
-    end: float | None = getattr(_this, "end", None)
     while (state := connection.poll()) != extensions.POLL_OK:
         if state not in events:
             raise psycopg2.OperationalError(f"psycopg2 is in the unknown state {state}")
         poll = select.poll()
         poll.register(connection.fileno(), events[state])
-        left = None if end is None else end - time.monotonic()
-        if (left is not None and left <= 0) or not poll.poll(None if left is None else left * 1000):
+        seconds = left()
+        if seconds == 0 or not poll.poll(None if seconds is None else seconds * 1000):
             raise Late("no answer within the deadline")
