@@ -19,7 +19,7 @@ from .._core import lock, state_store
 from .._core.converge import CoreError
 from .._core.system import Host
 from .._linux import netlink
-from .._xdp import policy_map, program, request
+from .._xdp import policy_resource, policy_takeover, program, request
 from .._xdp.reattach import reattach
 from .links import Links, News, Overrun, Socket
 from .metrics import Metrics
@@ -92,7 +92,7 @@ class Appearances:
         with lock.attempt(self._host) as alone:
             if not alone:
                 return False
-            kinds = (program.KIND, policy_map.KIND)
+            kinds = (program.KIND, policy_resource.KIND, policy_takeover.KIND)
             results = reapply(self._host, self._directory, kinds=kinds, only={name})
         return any(result.changes for result in results if result.kind == program.KIND and not result.error)
 

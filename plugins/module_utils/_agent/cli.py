@@ -10,30 +10,15 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from .._core.converge import CoreError
 from .._core.system import UMASK
 from .._nic import recording
-from . import guard_command, reapply, supervisor, watch
+from . import guard_command, policy_command, reapply, supervisor, watch
+from .command import Command
 
 PROGRAM = "tripod-host"
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command of the agent.
-
-    Attributes:
-        summary: One line for the list of commands.
-        add_arguments: Declares its options.
-        run: Carries it out and returns the exit status; its docstring describes the command.
-    """
-
-    summary: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -42,6 +27,7 @@ COMMANDS: Mapping[str, Command] = {
     "diff": Command("show what apply would change", reapply.add_status_arguments, reapply.run_diff),
     "inspect": Command("show what a NIC is like, as JSON", recording.add_arguments, recording.run),
     "guard": Command("arm, confirm, revert or list guards", guard_command.add_arguments, guard_command.run),
+    "policy": Command("show policies, try and change them", policy_command.add_arguments, policy_command.run),
     "watch": Command("reapply to links that come up; revert what nobody confirms", watch.add_arguments, watch.run),
     "keep": Command(
         "start containers that died without anybody requesting it", supervisor.add_arguments, supervisor.run

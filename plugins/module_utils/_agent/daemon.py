@@ -17,18 +17,19 @@ from .._core.converge import Refused
 
 
 @contextmanager
-def single_instance(path: str, version: str) -> Iterator[None]:
+def single_instance(path: str, version: str, mode: int = 0o644) -> Iterator[None]:
     """Hold the pid file, locked, while the body runs.
 
     Args:
         path: The pid file; its directory is made. It names the process and the version that it runs.
         version: Digest of the sources.
+        mode: Permission bits of a pid file that is made.
 
     Raises:
         Refused: Another process holds it.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+", encoding="ascii") as file:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode), "r+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,17 +2,18 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""What the watch did, counted, in the text format that Prometheus' node exporter collects from files."""
+"""What the agent counts, in the text format that Prometheus' node exporter collects from files."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 FILE = "metrics.prom"  # beside the pid file
 _MODE = 0o644
-# Name -> label, help. All are counters since the watch began.
+# Of the watch: name -> label, help. All are counters since it began.
 COUNTERS: Mapping[str, tuple[str, str]] = {
     "patrols": ("", "Rounds in which the watch took fingerprints of the interfaces."),
     "reattached": ("interface", "XDP programs attached again to an interface that was made anew."),
@@ -22,8 +23,23 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Family:
+    """A metric with all of its series.
+
+    Attributes:
+        values: Each series' labels, and its number.
+        kind: ``counter`` or ``gauge``.
+    """
+
+    name: str
+    help: str
+    values: Sequence[tuple[Mapping[str, str], float]]
+    kind: str = "counter"
+
+
 class Metrics:
-    """Counters that outlast nothing but are always readable; for several threads.
+    """What the watch did: counters that outlast nothing but are always readable; for several threads.
 
     Args:
         path: The file; None keeps them in memory alone.
@@ -45,30 +61,46 @@ class Metrics:
 
     def _write(self) -> None:
         if self._path:
-            _replace(self._path, self.text())
+            replace(self._path, self.text())
 
     def text(self) -> str:
-        """Return all of them.
+        """Return all of them."""
+        held = sorted(self._values.items())
+        return render(
+            Family(
+                f"tripod_watch_{name}_total",
+                help_text,
+                [({label: value} if label else {}, number) for (one, value), number in held if one == name],
+            )
+            for name, (label, help_text) in COUNTERS.items()
+        )
 
-        Source: Prometheus, "Exposition formats", text-based format 0.0.4.
-        """
-        lines = []
-        for name, (label, help_text) in COUNTERS.items():
-            metric = f"tripod_watch_{name}_total"
-            lines += [f"# HELP {metric} {help_text}", f"# TYPE {metric} counter"]
-            for (one, value), number in sorted(self._values.items()):
-                if one == name:
-                    labels = f'{{{label}="{_escape(value)}"}}' if label else ""
-                    lines.append(f"{metric}{labels} {number}")
-        return "\n".join(lines) + "\n"
+
+def render(families: Iterable[Family]) -> str:
+    """Return metrics as text.
+
+    Source: Prometheus, "Exposition formats", text-based format 0.0.4.
+    """
+    lines = []
+    for family in families:
+        lines += [f"# HELP {family.name} {_on_one_line(family.help)}", f"# TYPE {family.name} {family.kind}"]
+        for labels, number in family.values:
+            pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
+            lines.append(f"{family.name}{{{pairs}}} {number}" if pairs else f"{family.name} {number}")
+    return "\n".join(lines) + "\n"
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return _on_one_line(value).replace('"', '\\"')
 
 
-def _replace(path: str, text: str) -> None:
-    # Nothing that only counts may stop the watch, such as a full /run.
+def replace(path: str, text: str) -> None:
+    """Put a file of metrics in the place of the one before, where that can be done."""
+    # Nothing that only counts may stop what it counts, such as a full /run.
     try:
         descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
         with open(descriptor, "w", encoding="utf-8") as file:

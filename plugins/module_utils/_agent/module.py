@@ -13,6 +13,7 @@ from .._core.converge import converge, exit_arguments
 from .._core.module import Answer
 from .._core.state_store import DIRECTORY
 from .._core.system import Host
+from .export_request import Export
 from .resource import ARCHIVE, COMMAND, LOG, PYTHON, RUN, HostAgent, Request, describe_change
 from .supervisor import LABEL
 
@@ -25,6 +26,11 @@ OPTIONS: dict[str, Any] = {
     "state_dir": {"type": "path", "default": DIRECTORY},
     "run_dir": {"type": "path", "default": RUN},
     "log_dir": {"type": "path", "default": LOG},
+    "sample_rate": {"type": "int", "default": Export.rate},
+    "ipfix_collector": {"type": "str", "default": Export.collector},
+    "ipfix_port": {"type": "int", "default": Export.port},
+    "ipfix_domain": {"type": "int", "default": Export.domain},
+    "policy_uid": {"type": "int"},
 }
 
 
@@ -39,6 +45,10 @@ def answer(options: Mapping[str, Any], host: Host, check: bool) -> Answer:
         state_dir=options["state_dir"],
         run_directory=options["run_dir"],
         log_directory=options["log_dir"],
+        exported=Export(
+            options["sample_rate"], options["ipfix_collector"], options["ipfix_port"], options["ipfix_domain"]
+        ),
+        policy_uid=options["policy_uid"],
     )
     outcome = converge(HostAgent(request), request, host, check=check)
     state = outcome.state

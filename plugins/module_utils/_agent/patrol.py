@@ -23,11 +23,16 @@ from .._firewall import request as firewall_request
 from .._linux import bpf, ethtool_digest, libbpf, netlink, nftables
 from .._linux.netlink import Link
 from .._linux.topology import NETWORK, pci_device
+from .._nic import napi
 from .._nic import state_file as nic_state_file
 from .._nic.identity import expand, match, pci_addresses
+from .._xdp import policy_assignment, policy_in_force
 from .._xdp import request as xdp_request
+from .._xdp.called import EXTENSIONS, numbers
+from .._xdp.identity import JUDGE_PIN, MAPS
 
 PROGRAM, LINK, DRIVER, PLACEMENT = "XDP program", "link settings", "driver settings", "interrupts or queues"
+POLICY = "the policy in force"
 TABLES = "a table of the packet filter"
 NEW = "not patrolled before"
 
@@ -72,6 +77,15 @@ class Patrol:
             del self._known[name]
         return found
 
+    def ends(self, links: Collection[str]) -> dict[str, int]:
+        """Return when the next entry of an interface's policy ends, in seconds since 1970, where one does.
+
+        Args:
+            links: Names of the links that there are.
+        """
+        found = {name: body.get("until") for name, body in self._policies(links).items()}
+        return {name: end for name, end in found.items() if isinstance(end, int)}
+
     def tables_changed(self) -> bool:
         """Whether any table of the packet filter was changed since the last call, where one of ours is requested.
 
@@ -100,6 +114,7 @@ class Patrol:
             found[name] = {}
             if name in programs:
                 found[name][PROGRAM] = self._program(programs[name], link)
+                found[name][POLICY] = self._is_saved_policy(programs[name])
             if name in nics:
                 found[name][LINK] = (link.up, link.mtu, link.txqueuelen)
         for name, digest in ethtool_digest.digests([name for name in nics if name in found]).items():
@@ -112,13 +127,21 @@ class Patrol:
     def _programs(self, links: Collection[str]) -> dict[str, Mapping[str, Any]]:
         if libbpf.missing_library():
             return {}
+        bodies = self._bodies_of(xdp_request.KIND, links)
+        return {interface: body for interface, body in bodies.items() if "pin_root" in body}
+
+    def _policies(self, links: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        return self._bodies_of(policy_assignment.KIND, links)
+
+    def _bodies_of(self, kind: str, links: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the bodies of a kind that has a state file for each interface, as ``xdp-ens1``."""
         found = {}
         for file in self._host.list(self._directory):
             name, dot, suffix = file.rpartition(".")
-            interface = name[len(xdp_request.KIND) + 1 :]
-            if f"{dot}{suffix}" == ".json" and name == xdp_request.state_file(interface) and interface in links:
-                body = self._body(name, xdp_request.KIND)
-                if body and "pin_root" in body:
+            interface = name[len(kind) + 1 :]
+            if f"{dot}{suffix}" == ".json" and name == f"{kind}-{interface}" and interface in links:
+                body = self._body(name, kind)
+                if body:
                     found[interface] = body
         return found
 
@@ -153,13 +176,28 @@ class Patrol:
     def _program(self, body: Mapping[str, Any], link: Link) -> Hashable:
         pins = xdp_request.pin_directory(body["pin_root"], body["interface"])
         maps = [f"{pins}/maps/{name}" for name in self._host.list(f"{pins}/maps")]
-        pinned = tuple(_pinned(path) for path in (f"{pins}/link", f"{pins}/prog", *maps))
+        pinned = tuple(_pinned(path) for path in (f"{pins}/link", f"{pins}/prog", f"{pins}/{JUDGE_PIN}", *maps))
         return (link.index, tuple(link.xdp.programs.items()), pinned)
+
+    def _is_saved_policy(self, body: Mapping[str, Any]) -> Hashable:
+        """Whether the policy in force is the one that was put there, if any was; by its digest, which is one look."""
+        interface = body["interface"]
+        saved = self._policies([interface]).get(interface, {}).get("digest")
+        if not saved:
+            return True
+        path = f"{xdp_request.pin_directory(body['pin_root'], interface)}/{MAPS}/{policy_in_force.POLICY}"
+        try:
+            with bpf.pinned(path) as outer:
+                digest = policy_in_force.digest_of(outer)
+        except OSError as error:
+            return f"errno {error.errno}"
+        return digest is not None and digest.hex() == saved
 
     def _placement(self, name: str) -> Hashable:
         device = pci_device(self._host, f"{NETWORK}/{name}")
         numbers = self._host.list(f"{device}/msi_irqs") if device else []
         paths = [f"/proc/irq/{number}/smp_affinity" for number in numbers]
+        paths += [f"{NETWORK}/{name}/{file}" for file in napi.ATTRIBUTES.values()]
         queues = f"{NETWORK}/{name}/queues"
         for queue in self._host.list(queues):
             files = ("xps_cpus",) if queue.startswith("tx-") else ("rps_cpus", "rps_flow_cnt")
@@ -173,9 +211,11 @@ def _pinned(path: str) -> Hashable:
         with bpf.pinned(path) as descriptor:
             if path.endswith("/link"):
                 return bpf.xdp_link_info(descriptor)
-            if path.endswith("/prog"):
+            if path.endswith(("/prog", f"/{JUDGE_PIN}")):
                 return bpf.program_info(descriptor).id
-            return bpf.map_info(descriptor).id
+            number = bpf.map_info(descriptor).id
+            # Without what it is to call, a program that hands packets on drops them.
+            return (number, tuple(numbers(descriptor).items())) if path.endswith(f"/{EXTENSIONS}") else number
     except OSError as error:
         return f"errno {error.errno}"
 

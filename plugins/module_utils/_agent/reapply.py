@@ -30,7 +30,7 @@ from .._firewall import resource as firewall
 from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
-from .._xdp import bpffs, policy_map, program
+from .._xdp import bpffs, policy_documents, policy_resource, policy_takeover, policy_tests, program
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
 # What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
@@ -68,10 +68,13 @@ REAPPLIERS: Mapping[str, Reapply] = {
     sysctl.KIND: sysctl.reapply,
     nic.KIND: nic.reapply,
     program.KIND: _reapply_xdp,
-    policy_map.KIND: policy_map.reapply,
+    policy_documents.KIND: policy_documents.reapply,
+    policy_documents.TESTS_KIND: policy_tests.reapply,
+    policy_resource.KIND: policy_resource.reapply,
+    policy_takeover.KIND: policy_takeover.reapply,
 }
 # What a link that comes up, or appears, can have lost.
-LINK_KINDS = (nic.KIND, program.KIND, policy_map.KIND)
+LINK_KINDS = (nic.KIND, program.KIND, policy_resource.KIND, policy_takeover.KIND)
 # What the watch checks by itself: these kinds, each under a name that no link has.
 SUBJECTS: Mapping[str, str] = {firewall.SUBJECT: firewall_request.KIND}
 
@@ -134,6 +137,8 @@ def reapply(
         with suppress(OSError):  # what is requested is brought about all the same
             state_store.clear(host, directory)
     state_files = {one.name: one for one in state_store.load_all(host, directory)}
+    # Taking over a release before writes new ones meanwhile.
+    damaged = [name for name in _names(host, directory) if name not in state_files]
     # Variables are in a file that others read too, and in none of ours.
     variables = sysctl.saved(host) if directory == state_store.DIRECTORY and sysctl.KIND in reappliers else None
     if variables:
@@ -160,7 +165,6 @@ def reapply(
     else:
         _store_failures(host, known, results, only)
     if kinds is None:
-        damaged = [name for name in _names(host, directory) if name not in state_files]
         reason = "cannot be understood: run the playbook that wrote it again"
         results += [Result(name, "", error=f"{state_store.path(name, directory)} {reason}") for name in damaged]
     return results

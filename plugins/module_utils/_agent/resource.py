@@ -19,6 +19,7 @@ from .._core.state_store import DIRECTORY
 from .._core.system import Host
 from .._guard.record import records, summary
 from . import cli
+from .export_request import Export
 from .services import ServiceState, manager
 from .supervisor import LABEL
 from .units import Service, services, unit_text
@@ -47,6 +48,8 @@ class Request:
         label: Of the containers to supervise, as ``key=value``.
         state_dir: Directory of the state files.
         run_directory, log_directory: Where services note their processes and, without systemd, write their logs.
+        exported: What is exported of policies.
+        policy_uid: Who may change policies beside root; None for nobody.
     """
 
     present: bool = True
@@ -57,6 +60,8 @@ class Request:
     state_dir: str = DIRECTORY
     run_directory: str = RUN
     log_directory: str = LOG
+    exported: Export = field(default_factory=Export)
+    policy_uid: int | None = None
 
     @property
     def paths(self) -> dict[str, str]:
@@ -73,7 +78,8 @@ class Request:
     @property
     def services(self) -> list[Service]:
         """The agent's services, in the order they are started."""
-        return services(self.label, self.state_dir, self.run_directory, self.log_directory)
+        directories = self.state_dir, self.run_directory, self.log_directory
+        return services(self.label, *directories, self.exported, self.policy_uid)
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,8 @@ class HostAgent:
                 findings.add(f"{name} {value!r} {fault}")
         if state.manager == "systemd" and desired.run_directory != RUN:
             findings.add(f"run_dir {desired.run_directory}: systemd makes the agent's directories in {RUN}")
+        for fault in desired.exported.faults():
+            findings.add(fault)
         findings.raise_if_any(Invalid, "nothing was changed")
         if desired.present:
             Findings(list(state.faults)).raise_if_any(Impossible, "nothing was changed")

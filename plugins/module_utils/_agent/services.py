@@ -142,7 +142,7 @@ class Detached:
     def _all(self, host: Host, service: Service) -> list[Running]:
         """Return every process of a service; a pid file names one that has got so far."""
         noted = _process(host, service, self._path)[0]
-        started = started_with(host, [self._path, service.arguments[0]]) if service.stays else []
+        started = started_with(host, [self._path, *service.words]) if service.stays else []
         return [*([noted] if noted else []), *(one for one in started if one != noted)]
 
     def reload(self) -> None:
@@ -158,7 +158,7 @@ class Detached:
         wait(lambda: child.poll() is not None or _process(host, service, self._path)[0] is not None, TIMEOUT)
         if _process(host, service, self._path)[0] is None:
             how = "has not noted its process" if child.poll() is None else f"ended with status {child.returncode}"
-            raise ApplyFailed(f"{self._path} {service.arguments[0]} {how}. {log_tail(host, service.log, begin)}")
+            raise ApplyFailed(f"{self._path} {' '.join(service.words)} {how}. {log_tail(host, service.log, begin)}")
 
     def stop(self, host: Host, service: Service) -> None:
         """End a service and wait until it is gone."""

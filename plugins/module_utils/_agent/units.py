@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+
+from .export_request import Export
 
 _SUPERVISE = """\
 [Unit]
@@ -120,6 +123,104 @@ OOMScoreAdjust=-900
 WantedBy=multi-user.target
 """
 
+_EXPORT = """\
+[Unit]
+Description=Export what the data plane's policies drop, and what their parts met
+After=tripod-apply.service
+# What is dropped is dropped without it; it is only not seen.
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={command}
+Restart=always
+RestartSec=1
+RuntimeDirectory=tripod-export
+
+# It opens pinned maps, and sends to one address.
+ProtectSystem=strict
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+ProtectProc=invisible
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_BPF
+AmbientCapabilities=
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service bpf
+SystemCallErrorNumber=EPERM
+UMask=0022
+MemoryMax=128M
+TasksMax=16
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_POLICY = """\
+[Unit]
+Description=Change policies and bans for those who may request it
+After=tripod-apply.service tripod-watch.service
+# A container mounts its directory, which the engine would make itself, as another owner's, were it not there yet.
+Before=docker.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+# It could not make it later, as the file system around is read-only to it. What may be written is looked up for this
+# command too, so it may be missing then.
+ExecStartPre=+mkdir -p {state_dir}
+ExecStart={command}
+Restart=always
+RestartSec=1
+RuntimeDirectory=tripod-policy tripod
+RuntimeDirectoryPreserve=yes
+StateDirectory=tripod
+
+# It writes state files, revisions, pins and the socket, and loads a program where a policy outgrows the one that runs.
+# What is not pinned is opened by its number, which takes CAP_SYS_ADMIN; CAP_BPF and CAP_PERFMON are in that.
+ProtectSystem=strict
+ReadWritePaths=-{state_dir} -/sys/fs/bpf
+ReadOnlyPaths=/proc
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_CHOWN CAP_NET_ADMIN CAP_SYS_ADMIN
+AmbientCapabilities=
+RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service bpf
+SystemCallErrorNumber=EPERM
+UMask=0022
+# A policy of a million prefixes takes a third of it while it is compiled.
+MemoryMax=2G
+TasksMax=64
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -146,8 +247,15 @@ class Service:
         """Whether it runs all the time."""
         return bool(self.pid_file)
 
+    @property
+    def words(self) -> list[str]:
+        """The command and its action, by which its processes are told from others of the agent."""
+        return list(takewhile(lambda word: not word.startswith("-"), self.arguments))
 
-def services(label: str, state_dir: str, run_directory: str, log_directory: str) -> list[Service]:
+
+def services(
+    label: str, state_dir: str, run_directory: str, log_directory: str, exported: Export, policy_uid: int | None = None
+) -> list[Service]:
     """Return the agent's services, in the order they are started.
 
     Args:
@@ -155,8 +263,13 @@ def services(label: str, state_dir: str, run_directory: str, log_directory: str)
         state_dir: Where the state files are.
         run_directory: Where each has a directory of its own.
         log_directory: Where each has a log, if no service manager has it.
+        exported: What is exported of policies.
+        policy_uid: Who may change policies beside root: the number of a user, and of its group.
     """
-    supervise, watch = f"{run_directory}/tripod-keep", f"{run_directory}/tripod-watch"
+    names = ("keep", "watch", "policy", "export")
+    supervise, watch, policy, export = (f"{run_directory}/tripod-{name}" for name in names)
+    served = ("--socket", f"{policy}/policy.sock", "--pid-file", f"{policy}/policy.pid")
+    allowed = () if policy_uid is None else ("--user", str(policy_uid), "--group", str(policy_uid))
     return [
         Service("tripod-apply", ("apply", "--state-dir", state_dir), _APPLY),
         Service(
@@ -166,6 +279,25 @@ def services(label: str, state_dir: str, run_directory: str, log_directory: str)
             watch,
             f"{watch}/watch.pid",
             f"{log_directory}/tripod-watch.log",
+        ),
+        Service(
+            "tripod-policy",
+            ("policy", "serve", "--state-dir", state_dir, *served, *allowed),
+            _POLICY.replace("{state_dir}", state_dir),
+            policy,
+            f"{policy}/policy.pid",
+            f"{log_directory}/tripod-policy.log",
+        ),
+        Service(
+            "tripod-export",
+            (
+                *("policy", "export", "--state-dir", state_dir, "--pid-file", f"{export}/export.pid"),
+                *exported.arguments,
+            ),
+            _EXPORT,
+            export,
+            f"{export}/export.pid",
+            f"{log_directory}/tripod-export.log",
         ),
         Service(
             "tripod-keep",

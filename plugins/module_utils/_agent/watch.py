@@ -67,6 +67,7 @@ class Watch:
         self.patrol = Patrol(self.host, directory)
         self.metrics = metrics or Metrics()
         self._reported: dict[str, str] = {}
+        self._ended: set[tuple[str, int]] = set()
         self._round = time.monotonic() + PATROL
         self._thorough = time.monotonic() + THOROUGH
 
@@ -86,14 +87,27 @@ class Watch:
                 log.warning("the kernel lost messages about links: checking all of them")
                 self._resync("messages were lost")
             self._make_round(time.monotonic())
+            self._end_entries(time.monotonic())
             due = self.schedule.take(time.monotonic())
             if due:
                 self._check_links(due)
 
     def _idle(self, now: float) -> float:
+        waits = [max(0.0, self._round - now)]
+        waits += [left for left in (end - time.time() for _name, end in self._ends()) if left > 0]
         idle = self.schedule.idle(now)
-        patrol = max(0.0, self._round - now)
-        return patrol if idle is None else min(idle, patrol)
+        return min(waits if idle is None else [*waits, idle])
+
+    def _ends(self) -> set[tuple[str, int]]:
+        """Return when the next entry of each interface's policy ends, in seconds since 1970."""
+        return set(self.patrol.ends(self.links.names).items())
+
+    def _end_entries(self, now: float) -> None:
+        """Have those policies compiled again of which entries have ended, each time once."""
+        ended = {(name, end) for name, end in self._ends() if end <= time.time()}
+        for name, _end in ended - self._ended:
+            self.schedule.put_off(name, ["has a policy with entries that have ended"], now)
+        self._ended = ended
 
     def _make_round(self, now: float) -> None:
         """Find what changed without a word, if it is time to."""

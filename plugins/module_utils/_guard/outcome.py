@@ -60,13 +60,16 @@ def expire(host: Host, reappliers: Reappliers, now: float | None = None) -> list
     return ended
 
 
-def confirm(host: Host, identity: str | None = None, check: bool = False) -> list[Record]:
+def confirm(
+    host: Host, identity: str | None = None, check: bool = False, session: sessions.Session | None = None
+) -> list[Record]:
     """End guards: the operator is still there.
 
     Args:
         host: The machine.
-        identity: Which one; all of them by default.
+        identity: Which one; by default all but those apart.
         check: Only say whether it could be done.
+        session: Whose confirmation it is; by default this process's.
 
     Returns:
         The guards that are over.
@@ -81,7 +84,7 @@ def confirm(host: Host, identity: str | None = None, check: bool = False) -> lis
         late = [one for one in chosen if one.state != ARMED]
         if late:
             raise Refused("; ".join(summary(one) for one in late), guards=[facts(one) for one in late])
-        session = sessions.current(host)
+        session = session or sessions.current(host)
         same = [one for one in chosen if one.session is not None and one.session == session.ssh]
         if same:
             raise Refused(
@@ -100,7 +103,7 @@ def revert(host: Host, reappliers: Reappliers, identity: str | None = None, chec
     Args:
         host: The machine.
         reappliers: How each kind of state file is reapplied.
-        identity: Which one; all of them by default.
+        identity: Which one; by default all but those apart.
         check: Only return those that would be reverted.
 
     Raises:
@@ -120,13 +123,13 @@ def report(host: Host, reappliers: Reappliers, check: bool = False) -> list[Reco
         check: Only return those concerned.
 
     Returns:
-        Every guard that was reverted, or given up, since the last run; each is reported once.
+        Every guard that was reverted, or given up, since the last run, but for those apart; each is reported once.
 
     Raises:
         Refused: The run that armed a guard is still at work.
     """
     with locked(host):
-        found = records(host)
+        found = [one for one in records(host) if not one.apart]
         for one in found:
             if one.state == ARMED and one.process and find_running(host, one.process.pid) == one.process:
                 raise Refused(
@@ -149,7 +152,7 @@ def report(host: Host, reappliers: Reappliers, check: bool = False) -> list[Reco
 
 def _chosen(host: Host, identity: str | None) -> list[Record]:
     if identity is None:
-        return records(host)
+        return [one for one in records(host) if not one.apart]
     found = load(host, identity) if identity in record_names(host) else None
     if found is None:
         known = ", ".join(one.id for one in records(host)) or "none"

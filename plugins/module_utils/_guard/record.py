@@ -26,6 +26,8 @@ ARCHIVE = f"{DIRECTORY}/archive"
 RUNTIME = "/run/tripod/guard"
 FORMAT = 1
 ARMED, REVERTING, REVERTED, FAILED = "armed", "reverting", "reverted", "failed"
+# How subjects begin of changes that no playbook makes: no run confirms, reverts or reports them, but by their id.
+APART = "policy-"
 _ARCHIVED = 20  # reports
 _LOCK_SECONDS = 30.0
 
@@ -93,6 +95,11 @@ class Record:
     def open(self) -> bool:
         """Whether the agent still has to do with it."""
         return self.state in (ARMED, REVERTING)
+
+    @property
+    def apart(self) -> bool:
+        """Whether runs of playbooks leave it alone."""
+        return self.subject.startswith(APART)
 
 
 def locked(host: Host) -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -110,9 +111,17 @@ def _restore_files(host: Host, state_files: Mapping[str, str | None]) -> list[st
         if text is None:
             host.remove(path)
         else:
-            host.write_atomically(path, f"{text}\n")
+            host.write_atomically(path, f"{text}\n", _mode(host, path))
         lines.append(f"{path} is {'removed' if text is None else 'as before'}")
     return lines
+
+
+def _mode(host: Host, path: str) -> int:
+    """Return the mode that a file is restored with: its own, and where it is gone, one that gives no secret away."""
+    try:
+        return stat.S_IMODE(host.path(path).stat().st_mode)
+    except FileNotFoundError:
+        return 0o600
 
 
 def _requests(host: Host, state_files: Mapping[str, str | None]) -> list[Restore]:
