@@ -46,16 +46,19 @@ def load(host: Host, name: str, directory: str = DIRECTORY) -> StateFile | None:
     from every state file.
     """
     text = host.read(path(name, directory))
-    if text is None:
-        return None
+    found = None if text is None else parse(text)
+    return found and StateFile(name, *found)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]] | None:
+    """Return kind and body of a state file's text; None where it cannot be understood."""
     try:
         held = json.loads(text)
     except ValueError:
         return None
     if not isinstance(held, dict) or held.get("format") != FORMAT or not isinstance(held.get("kind"), str):
         return None
-    body = {key: value for key, value in held.items() if key not in ("format", "kind")}
-    return StateFile(name, held["kind"], body)
+    return held["kind"], {key: value for key, value in held.items() if key not in ("format", "kind")}
 
 
 def load_all(host: Host, directory: str = DIRECTORY) -> list[StateFile]:
@@ -71,10 +74,10 @@ def plan(held: StateFile | None, desired: StateFile) -> list[Change]:
     return [Change(("state file", desired.name), held and dict(held.body), dict(desired.body))]
 
 
-def store(host: Host, state_file: StateFile, directory: str = DIRECTORY) -> None:
+def store(host: Host, state_file: StateFile, directory: str = DIRECTORY, mode: int = 0o644) -> None:
     """Write a state file; a reader sees the old one or the new one, never a part."""
     content = {"format": FORMAT, "kind": state_file.kind, **state_file.body}
-    host.write_atomically(path(state_file.name, directory), json.dumps(content, indent=2) + "\n")
+    host.write_atomically(path(state_file.name, directory), json.dumps(content, indent=2) + "\n", mode)
 
 
 def discard(host: Host, name: str, directory: str = DIRECTORY) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,17 @@ from .._core import commands
 from .._core.converge import ApplyFailed, Change, Impossible
 from .._core.system import Host
 from .engine_client import LABEL, OWNER, EngineClient, log_tail
+
+# As debian:stable-slim has them: dpkg leaves these out of whatever is installed later, too. Licences stay.
+LEFT_OUT = ("doc", "groff", "info", "lintian", "locale", "man")
+KEPT = ("doc/*/copyright", "locale/locale.alias")
+OPTIONS = (
+    "--variant=minbase",
+    *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
+    *(f"--dpkgopt=path-include=/usr/share/{name}" for name in KEPT),
+)
+RECIPE_LABEL = "org.tripod.recipe"
+RECIPE = hashlib.sha256("\n".join(OPTIONS).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,10 @@ class BaseImage:
     made_from: str = ""
 
     def read(self, host: Host) -> str | None:
-        """Return the image's ID."""
-        return self.engine.image_id(self.base.name)
+        """Return the image's ID; None where it was made of packages in another way than it is now."""
+        labels = self.engine.labels(self.base.name)
+        made_otherwise = labels.get(LABEL) == OWNER and labels.get(RECIPE_LABEL) != RECIPE
+        return None if made_otherwise else self.engine.image_id(self.base.name)
 
     def validate(self, desired: Base, state: str | None) -> None:
         """Raise where the base has to be made from packages and the tool for it is missing."""
@@ -106,12 +120,15 @@ class BaseImage:
             archive = os.path.join(directory, "root.tar")
             # One fixed time stamp makes the archive, and so the image's ID, depend on the packages alone.
             environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"}
-            done = commands.run(["mmdebstrap", "--variant=minbase", self.base.suite, archive], environment)
+            done = commands.run(["mmdebstrap", *OPTIONS, self.base.suite, archive], environment)
             if done.returncode:
                 raise ApplyFailed(
                     f"mmdebstrap of {self.base.suite} failed ({done.returncode}):\n{log_tail(done.stderr)}"
                 )
             repository, tag = self.base.name.rsplit(":", 1)
             client.import_image(
-                src=archive, repository=repository, tag=tag, changes=['CMD ["/bin/bash"]', f"LABEL {LABEL}={OWNER}"]
+                src=archive,
+                repository=repository,
+                tag=tag,
+                changes=['CMD ["/bin/bash"]', f"LABEL {LABEL}={OWNER} {RECIPE_LABEL}={RECIPE}"],
             )

@@ -56,12 +56,21 @@ class EngineClient:
 
     def image_id(self, reference: str) -> str | None:
         """Return the ID of an image by its reference, or None."""
+        facts = self._inspected(reference)
+        return facts["Id"] if facts else None
+
+    def labels(self, reference: str) -> dict[str, str]:
+        """Return the labels of an image by its reference; none where it is absent."""
+        facts = self._inspected(reference)
+        return (facts["Config"].get("Labels") or {}) if facts else {}
+
+    def _inspected(self, reference: str) -> dict[str, Any] | None:
         if self.client is None:
             return None
         from docker.errors import ImageNotFound
 
         try:
-            return self.client.inspect_image(reference)["Id"]
+            return self.client.inspect_image(reference)
         except ImageNotFound:
             return None
 

@@ -12,6 +12,8 @@ import socket
 import urllib.parse
 from typing import Any
 
+from .._core.converge import ApplyFailed
+
 DEFAULT_SOCKET = "/run/docker.sock"
 PING_TIMEOUT = 5.0  # seconds
 
@@ -67,3 +69,29 @@ def list_containers(path: str, label: str) -> list[dict[str, Any]]:
         return []
     finally:
         connection.close()
+
+
+def send_signal(path: str, container: str, signal: str) -> None:
+    """Send a signal to the main process of a container.
+
+    Args:
+        path: Unix socket of the engine.
+        container: Its name.
+        signal: Such as ``HUP``.
+
+    Raises:
+        ApplyFailed: No engine answers, or it refused; with its words.
+
+    Source: Docker Engine API, ``POST /containers/{id}/kill``.
+    """
+    connection = UnixConnection(path)
+    try:
+        connection.request("POST", f"/containers/{urllib.parse.quote(container, safe='')}/kill?signal={signal}")
+        answer = connection.getresponse()
+        words = answer.read().decode("utf-8", "replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        raise ApplyFailed(f"SIG{signal} to {container}: no engine answers at {path}: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.NO_CONTENT:
+        raise ApplyFailed(f"SIG{signal} to {container}: the engine refuses: {words or answer.reason}")

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tarfile
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from .._core import state_store
 from .._core.converge import ApplyFailed, Change, Findings, Invalid
 from .._core.system import Host
+from . import sbom
 from .build_context import digest_context, packed
 from .engine_client import LABEL, OWNER, EngineClient, log_tail
 
@@ -34,32 +37,42 @@ class Build:
         name: Repository, without tag.
         context: Directory of the build context.
         inputs: What else decides the result, such as the base image's ID; part of the digest.
+        inputs_from: Other images of the list whose content decides the result; their references are part of the digest.
         target: Stage to end with; the last where None.
         args: Build arguments.
         args_from: Build arguments whose value is the reference of another image of the list.
         extra_files: Name in the context to path on the builder.
         export_from: A file in the image that is needed outside of it.
         export_to: Where to; ``{tag}`` stands for the image's tag.
+        sbom_to: Where the image's bill of materials goes, likewise.
     """
 
     name: str
     context: str
     inputs: Sequence[str] = ()
+    inputs_from: Sequence[str] = ()
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     args_from: Mapping[str, str] = field(default_factory=dict)
     extra_files: Mapping[str, str] = field(default_factory=dict)
     export_from: str | None = None
     export_to: str | None = None
+    sbom_to: str | None = None
 
 
 @dataclass(frozen=True)
 class Named:
-    """A build whose content was digested: its reference and where its export goes."""
+    """A build whose content was digested: its reference, and where its export and its bill of materials go."""
 
     build: Build
     reference: str
     export_to: str | None
+    sbom_to: str | None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What is made of the image beside it: path by kind."""
+        return {kind: path for kind, path in (("export", self.export_to), ("sbom", self.sbom_to)) if path}
 
 
 def name_builds(builds: Sequence[Build]) -> dict[str, Named]:
@@ -82,28 +95,30 @@ def name_builds(builds: Sequence[Build]) -> dict[str, Named]:
             findings.add(f"{where}: {path} does not exist on the builder")
         if missing:
             continue
-        for other in build.args_from.values():
+        for other in {*build.args_from.values(), *build.inputs_from}:
             if other not in named:
                 findings.add(f"{where}: needs {other}, which must come before it in the list")
         extra = [f"{name}={Path(path).read_bytes().hex()}" for name, path in sorted(build.extra_files.items())]
         # BASE is a name, and what it names is among the inputs.
         arguments = [f"{name}={value}" for name, value in sorted(build.args.items())]
-        tag = digest_context(build.context, [*build.inputs, *arguments, *extra]).tag
-        named[build.name] = Named(build, f"{build.name}:{tag}", build.export_to and build.export_to.format(tag=tag))
+        others = [named[other].reference for other in build.inputs_from if other in named]
+        tag = digest_context(build.context, [*build.inputs, *others, *arguments, *extra]).tag
+        paths = [path and path.format(tag=tag) for path in (build.export_to, build.sbom_to)]
+        named[build.name] = Named(build, f"{build.name}:{tag}", *paths)
     findings.raise_if_any(Invalid, "images cannot be built")
     return named
 
 
 @dataclass(frozen=True)
 class ImageState:
-    """IDs by reference (None where absent) and the exports that exist."""
+    """IDs by reference (None where absent) and the files made of images that exist."""
 
     ids: Mapping[str, str | None]
-    exported: frozenset[str]
+    files: frozenset[str]
 
 
 class Images:
-    """Resource: every image of the list exists, and so does each exported file.
+    """Resource: every image of the list exists, and so does each file that is made of one.
 
     Args:
         engine: Where they are stored.
@@ -125,28 +140,28 @@ class Images:
         self.keep_builders = keep_builders
 
     def read(self, host: Host) -> ImageState:
-        """Return which images and exports are there."""
+        """Return which images, and which files made of them, are there."""
         ids = {item.reference: self.engine.image_id(item.reference) for item in self.named.values()}
-        exports = (item.export_to for item in self.named.values())
-        return ImageState(ids, frozenset(path for path in exports if path and host.exists(path)))
+        paths = (path for item in self.named.values() for path in item.files.values())
+        return ImageState(ids, frozenset(path for path in paths if host.exists(path)))
 
     def validate(self, desired: Any, state: ImageState) -> None:
         """Accept: the list was validated when it was named."""
 
     def plan(self, desired: Any, state: ImageState) -> list[Change]:
-        """Return one step per missing image and per missing export."""
+        """Return one step per missing image and per missing file."""
         changes = []
         for name, item in self.named.items():
             if name not in self.only:
                 continue
             if state.ids[item.reference] is None:
                 changes.append(Change(("image", name), None, item.reference))
-            if item.export_to and item.export_to not in state.exported:
-                changes.append(Change(("export", name), None, item.export_to))
+            missing = {kind: path for kind, path in item.files.items() if path not in state.files}
+            changes += [Change((kind, name), None, path) for kind, path in missing.items()]
         return changes
 
     def apply(self, host: Host, changes: Sequence[Change]) -> None:
-        """Build and export, in the list's order."""
+        """Build, and make the files, in the list's order."""
         client = self.engine.require()
         from docker.errors import DockerException
 
@@ -155,8 +170,10 @@ class Images:
             try:
                 if change.path[0] == "image":
                     self._build_and_tidy(client, item, build_limits(host))
-                else:
+                elif change.path[0] == "export":
                     _export(client, item, host)
+                else:
+                    _write_sbom(client, item, host)
             except DockerException as error:
                 raise ApplyFailed(f"{change.path[0]} {item.reference}: the Docker Engine answers: {error}") from error
 
@@ -218,15 +235,34 @@ def build_limits(host: Host) -> dict[str, str]:
 
 
 def _export(client: Any, item: Named, host: Host) -> None:
-    """Copy a file out of an image by way of a container that never runs."""
-    container = client.create_container(item.reference, command=["unused"])["Id"]
-    try:
+    """Copy a file out of an image."""
+    with _unstarted(client, item.reference) as container:
         chunks, _stat = client.get_archive(container, item.build.export_from)
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             member = archive.extractfile(archive.getmembers()[0])
             if member is None:
                 raise ApplyFailed(f"{item.reference}: {item.build.export_from} is not a file")
             content = member.read()
+    host.write_bytes_atomically(str(item.export_to), content)
+
+
+def _write_sbom(client: Any, item: Named, host: Host) -> None:
+    """Write what an image is made of."""
+    with _unstarted(client, item.reference) as container, tempfile.TemporaryFile(prefix="tripod-image-") as archive:
+        for chunk in client.export(container):
+            archive.write(chunk)
+        archive.seek(0)
+        contained = sbom.components(archive)
+    image = client.inspect_image(item.reference)
+    document = sbom.document(item.reference, image["Id"], image["Created"], contained)
+    host.write_bytes_atomically(str(item.sbom_to), (json.dumps(document, indent=1) + "\n").encode())
+
+
+@contextmanager
+def _unstarted(client: Any, reference: str) -> Iterator[str]:
+    """Yield a container of an image that never runs: the engine hands out an image's files by one."""
+    container = client.create_container(reference, command=["unused"])["Id"]
+    try:
+        yield container
     finally:
         client.remove_container(container)
-    host.write_bytes_atomically(str(item.export_to), content)

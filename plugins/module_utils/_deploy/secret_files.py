@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import stat
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .._core import errors
 from .._core.converge import ApplyFailed, Change, Findings, Invalid, Refused
@@ -23,6 +24,7 @@ MODE = 0o400
 DIRECTORY_MODE = 0o711
 LENGTH_RANGE = (16, 1024)
 GIVEN_RANGE = (8, 4096)
+MULTILINE_RANGE = (8, 65536)
 ALPHABET = string.ascii_letters + string.digits + "-_"  # RFC 4648 section 5: safe in URLs and shells
 
 
@@ -50,12 +52,14 @@ class Secret:
         copies: Where it is stored; the first that exists holds the true value.
         length: Characters of a generated value.
         value: Given by the operator, replaces what is there; None to generate it once.
+        multiline: The given value is a text of several lines, such as PEM.
     """
 
     name: str
     copies: tuple[Copy, ...]
     length: int = 32
     value: str | None = field(default=None, repr=False)
+    multiline: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,14 @@ class SecretFiles:
 
     def _copies(self) -> Iterator[tuple[Secret, Copy]]:
         return ((secret, copy) for secret in self.desired for copy in secret.copies)
+
+
+def copies_of(services: Sequence[Mapping[str, Any]], config_dir: str, name: str) -> list[dict[str, Any]]:
+    """Return a file for each service, readable by its user alone, as the module takes them."""
+    return [
+        {"path": f"{config_dir}/secrets/{item['service']}/{name}", "owner": int(item["uid"]), "group": int(item["uid"])}
+        for item in services
+    ]
 
 
 def true_value(secret: Secret, state: dict[str, Found]) -> str | None:
@@ -219,8 +231,9 @@ def _malformed(secret: Secret) -> Iterator[str]:
             yield f"{copy.path}: owner {copy.owner} and group {copy.group} must be numeric ids, 0 or more"
     if secret.value is None:
         return
-    low, high = GIVEN_RANGE
+    low, high = MULTILINE_RANGE if secret.multiline else GIVEN_RANGE
     if not low <= len(secret.value) <= high:
         yield f"the given value has {len(secret.value)} characters, {low} to {high} are accepted"
-    if any(ord(character) < 32 for character in secret.value):
-        yield "the given value holds a control character, such as a newline at its end"
+    accepted = "\n" if secret.multiline else ""
+    if any(ord(character) < 32 and character not in accepted for character in secret.value):
+        yield "the given value holds a control character" + ("" if accepted else ", such as a newline at its end")

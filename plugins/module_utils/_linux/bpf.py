@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .btf import Btf
+from .btf import Btf, unpack
 from .libbpf import check, library
 
 PROGRAM_TYPE_TRACEPOINT, PROGRAM_TYPE_XDP = 5, 6
@@ -22,6 +22,9 @@ LINK_TYPE_XDP = 6
 _ATTACH_TYPE_XDP = 37
 _F_REPLACE = 4
 _XDP_FLAGS = {"generic": 2, "native": 4, "offload": 8}
+CONSTANTS = ".rodata"
+CONSTANTS_PIN = "rodata"  # a BPF file system takes no dot in a name
+_VARIABLES = ".data."  # how a section begins whose variables libbpf makes a map of its own
 _NAME_BYTES = 16
 NAME_LIMIT = _NAME_BYTES - 1  # the kernel cuts names of programs and maps
 _KINDS = {
@@ -255,10 +258,15 @@ def program_info(descriptor: int) -> Program:
     return Program(info.id, info.name.decode(), bytes(info.tag).hex(), info.type, tuple(ids[: info.nr_map_ids]))
 
 
-def map_info(descriptor: int) -> Map:
-    """Describe a map."""
+def map_info(descriptor: int, meanings: bool = True) -> Map:
+    """Describe a map.
+
+    Args:
+        descriptor: Of the map.
+        meanings: Also what its bytes mean, which the kernel tells only those with SYS_ADMIN.
+    """
     info = _info(descriptor, _MapInfo())
-    types = _types(info.btf_id) if info.btf_id else None
+    types = _types(info.btf_id) if info.btf_id and meanings else None
     layout = MapLayout(
         map_type(info.type),
         info.key_size,
@@ -269,6 +277,40 @@ def map_info(descriptor: int) -> Map:
         meaning(types, info.btf_value_type_id),
     )
     return Map(info.id, info.name.decode(), layout)
+
+
+def pin_name(name: str) -> str | None:
+    """Return what a map's pin is called, by libbpf's name of the map; None where variables are no map of their own.
+
+    Variables of a section ``.data.NAME`` are the map NAME, which lives on as others do; programs reach them without a
+    look-up.
+    """
+    if name.endswith(CONSTANTS):
+        return CONSTANTS_PIN
+    name = name[len(_VARIABLES) :] if name.startswith(_VARIABLES) else name
+    return None if "." in name else name
+
+
+def constant(descriptor: int, name: str) -> dict[str, int] | None:
+    """Return the numbers of a constant of a loaded program that is a struct, by field.
+
+    Args:
+        descriptor: The map of the program's constants.
+        name: Of the constant.
+
+    Returns:
+        The numbers; None where the map does not say that it holds such a constant.
+    """
+    info = _info(descriptor, _MapInfo())
+    types = _types(info.btf_id) if info.btf_id else None
+    if types is None or types.name(info.btf_value_type_id) != CONSTANTS:
+        return None
+    place = types.variables(CONSTANTS).get(name)
+    if place is None:
+        return None
+    value = ctypes.create_string_buffer(info.value_size)
+    check(library().bpf_map_lookup_elem(descriptor, bytes(4), value))
+    return unpack(value.raw[place.offset : place.offset + place.size], types.fields(place.type))
 
 
 def meaning(types: Btf | None, number: int) -> str | None:

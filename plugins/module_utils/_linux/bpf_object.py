@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Callable
 
 from .._core.converge import ApplyFailed, Invalid
-from .bpf import PROGRAM_TYPE_XDP, MapLayout, map_type, meaning
-from .btf import Btf
+from .bpf import CONSTANTS, CONSTANTS_PIN, PROGRAM_TYPE_XDP, MapLayout, map_type, meaning, pin_name
+from .btf import Btf, Place
 from .elf import first_entries
 from .libbpf import check, library, messages
 
@@ -56,11 +56,11 @@ class BpfObject:
         if not self._object:
             raise Invalid(f"{name} is not a BPF object that libbpf can open: {_summary(said) or 'no reason given'}")
         self._programs = {library().bpf_program__name(one).decode(): one for one in self._walk("program")}
-        self._maps = {
-            library().bpf_map__name(one).decode(): one
-            for one in self._walk("map")
-            if not library().bpf_map__is_internal(one)
-        }
+        maps = [(library().bpf_map__name(one).decode(), one) for one in self._walk("map")]
+        # A map that is declared as one comes before variables that would have its name.
+        maps.sort(key=lambda one: library().bpf_map__is_internal(one[1]), reverse=True)
+        self._maps = {pin: one for name, one in maps if (pin := pin_name(name))}
+        self._constants = library().bpf_object__find_map_by_name(self._object, CONSTANTS.encode())
         try:
             self._entries = first_entries(content)
         except ValueError as error:
@@ -89,12 +89,12 @@ class BpfObject:
         section = library().bpf_program__section_name
         return [name for name in self.xdp_programs() if section(self._programs[name]).startswith(_FRAGMENTS)]
 
-    def program_arrays(self) -> list[str]:
-        """Return the names of its maps that the object itself fills with programs, for tail calls."""
-        return sorted(self._entries)
+    def own_maps(self) -> list[str]:
+        """Return the names of its maps that are full when it is loaded: with programs for tail calls, and constants."""
+        return sorted({*self._entries, *([CONSTANTS_PIN] if self._constants else [])})
 
     def maps(self) -> dict[str, MapLayout]:
-        """Return the layout of its maps by name, as the kernel makes them, without those for global data."""
+        """Return the layout of its maps by the names of their pins, as the kernel makes them."""
         types = self._types()
         return {
             name: MapLayout(
@@ -118,19 +118,71 @@ class BpfObject:
         except ValueError:
             return None
 
-    def load(self, program: str, reused: Mapping[str, int]) -> None:
+    def constants(self) -> dict[str, Place]:
+        """Return where the constants that may be set before loading are, by name."""
+        types = self._types()
+        return types.variables(CONSTANTS) if types and self._constants else {}
+
+    def fields(self, constant: str) -> dict[str, Place]:
+        """Return the fields of a constant that is a struct, by name; none where there is no such constant."""
+        types, place = self._types(), self.constants().get(constant)
+        return types.fields(place.type) if types and place else {}
+
+    def value_fields(self, name: str) -> dict[str, Place]:
+        """Return the fields of a map's values, by name; none where they are no struct, or it is not known."""
+        types, number = self._types(), library().bpf_map__btf_value_type_id(self._maps[name])
+        return types.fields(number) if types and number else {}
+
+    def struct_fields(self, name: str) -> dict[str, Place]:
+        """Return the fields of a struct that the object knows, by name; none where there is no such struct."""
+        types = self._types()
+        number = types.number("struct", name) if types else None
+        return types.fields(number) if types and number is not None else {}
+
+    def enumerators(self, name: str) -> dict[str, int]:
+        """Return the values of an enum that the object knows, by name; none where there is no such enum."""
+        types = self._types()
+        number = types.number("enum", name) if types else None
+        return types.enumerators(number) if types and number is not None else {}
+
+    def set_constants(self, values: Mapping[str, bytes]) -> None:
+        """Set constants, which the verifier knows; to be called before ``load``.
+
+        Raises:
+            KeyError: The object has no constant of a name.
+            ValueError: A value has another size than its constant.
+        """
+        places = self.constants()
+        for name, value in values.items():
+            if len(value) != places[name].size:
+                raise ValueError(f"constant {name} has {places[name].size} bytes, {len(value)} were given")
+            begin = library().bpf_map__initial_value(self._constants, ctypes.byref(ctypes.c_size_t()))
+            ctypes.memmove(begin + places[name].offset, value, len(value))
+
+    def set_template(self, name: str, inner: int) -> None:
+        """Have a map of maps made for maps like this one; to be called before ``load``.
+
+        Args:
+            name: Of the outer map.
+            inner: Descriptor of a map.
+        """
+        # Not by the size of the inner map that the object describes, which libbpf's interface does not promise to take.
+        check(library().bpf_map__set_inner_map_fd(self._maps[name], inner))
+
+    def load(self, program: str, reused: Mapping[str, int], beside: Collection[str] = ()) -> None:
         """Verify and load one program with its maps.
 
         Args:
             program: Its name; other programs of the object are left out, but for those that its maps name.
             reused: Descriptors of existing maps, by map name, to be used in place of new ones.
+            beside: Names of further programs to load.
 
         Raises:
             ApplyFailed: The verifier or the kernel refused; the message ends with the last words, and the fact
                 ``verifier_log`` holds all of them.
         """
         with messages() as said:
-            needed = {program}.union(*self._entries.values())
+            needed = {program, *beside}.union(*self._entries.values())
             for name, one in self._programs.items():
                 check(library().bpf_program__set_autoload(one, name in needed))
             for name, one in self._maps.items():

@@ -19,7 +19,7 @@ from .._core.system import Host
 from .._linux import ethtool, irqbalance, irqs, netlink
 from .._linux.ethtool import FlowRule, canonical
 from .._linux.netlink import Link
-from . import plan
+from . import napi, plan
 from .plan import DEFAULT, NO_CPUS, Target
 from .state import SOCK_FLOW_ENTRIES, NicState, read_nic, write_rfs, write_rps, write_xps
 
@@ -59,11 +59,11 @@ def configure(host: Host, target: Target, applied: list[Change], refuse: Refuse 
             step = step[:1]  # the table gives way before the channels change, and is set after
         done.update(map(signature, step))
         try:
-            _carry_out(link, step)
+            _carry_out(host, link, step)
         except ApplyFailed as error:
             if refuse is None:
                 raise
-            step = _one_by_one(link, step, refuse, error)
+            step = _one_by_one(host, link, step, refuse, error)
         applied += step
         if link.carrier and any(change.disrupts for change in step) and step[0].path[1:] != ("up",):
             try:
@@ -74,7 +74,7 @@ def configure(host: Host, target: Target, applied: list[Change], refuse: Refuse 
                 refuse([], error)
 
 
-def _one_by_one(link: Link, step: Sequence[Change], refuse: Refuse, whole: ApplyFailed) -> list[Change]:
+def _one_by_one(host: Host, link: Link, step: Sequence[Change], refuse: Refuse, whole: ApplyFailed) -> list[Change]:
     """Carry out a section that was refused as a whole for one of its settings; channels are one setting."""
     if len(step) == 1 or step[0].path[1] == "channels":
         refuse(step, whole)
@@ -82,7 +82,7 @@ def _one_by_one(link: Link, step: Sequence[Change], refuse: Refuse, whole: Apply
     done = []
     for change in step:
         try:
-            _carry_out(link, [change])
+            _carry_out(host, link, [change])
         except ApplyFailed as error:
             refuse([change], error)
         else:
@@ -134,16 +134,16 @@ def _move(host: Host, nic: NicState | None, step: Change) -> list[str]:
     return [irq.name for irq in named if not irqs.move(host, irq, cpus)]
 
 
-def _carry_out(link: Link, step: Sequence[Change]) -> None:
+def _carry_out(host: Host, link: Link, step: Sequence[Change]) -> None:
     section = step[0].path[1]
     values = {change.path[-1]: change.after for change in step}
     try:
-        _SETTERS[section](link, values)
+        _SETTERS[section](host, link, values)
     except OSError as error:
         raise ApplyFailed(f"{'; '.join(map(describe, step))}: {reason(error)}") from error
 
 
-def _set_rss(link: Link, values: Mapping[str, Any]) -> None:
+def _set_rss(_host: Host, link: Link, values: Mapping[str, Any]) -> None:
     [(what, value)] = values.items()
     given: dict[str, Any] = {what: bytes.fromhex(value.replace(":", "")) if what == "key" else value}
     try:
@@ -154,7 +154,7 @@ def _set_rss(link: Link, values: Mapping[str, Any]) -> None:
             raise
 
 
-def _set_rules(link: Link, values: Mapping[str, Any]) -> None:
+def _set_rules(_host: Host, link: Link, values: Mapping[str, Any]) -> None:
     for location, rule in values.items():
         if rule is None:
             ethtool.delete_flow_rule(link.name, int(location))
@@ -168,21 +168,22 @@ def _rule(body: Mapping[str, Any], location: int) -> FlowRule:
     )
 
 
-def _set_hash_fields(link: Link, values: Mapping[str, Any]) -> None:
+def _set_hash_fields(_host: Host, link: Link, values: Mapping[str, Any]) -> None:
     for flow_type, letters in values.items():
         ethtool.set_hash_fields(link.name, flow_type, letters)
 
 
-_SETTERS: Mapping[str, Callable[[Link, Mapping[str, Any]], None]] = {
-    "up": lambda link, values: netlink.set_link(link.index, **values),
-    "mtu": lambda link, values: netlink.set_link(link.index, **values),
-    "txqueuelen": lambda link, values: netlink.set_link(link.index, **values),
-    "private_flags": lambda link, values: ethtool.set_private_flags(link.name, values),
-    "channels": lambda link, values: ethtool.set_channels(link.name, values),
-    "rings": lambda link, values: ethtool.set_rings(link.name, values),
-    "coalesce": lambda link, values: ethtool.set_coalesce(link.name, values),
-    "features": lambda link, values: ethtool.set_features(link.name, values),
-    "pause": lambda link, values: ethtool.set_pause(link.name, values),
+_SETTERS: Mapping[str, Callable[[Host, Link, Mapping[str, Any]], None]] = {
+    "up": lambda host, link, values: netlink.set_link(link.index, **values),
+    "mtu": lambda host, link, values: netlink.set_link(link.index, **values),
+    "txqueuelen": lambda host, link, values: netlink.set_link(link.index, **values),
+    "private_flags": lambda host, link, values: ethtool.set_private_flags(link.name, values),
+    "channels": lambda host, link, values: ethtool.set_channels(link.name, values),
+    "rings": lambda host, link, values: ethtool.set_rings(link.name, values),
+    "coalesce": lambda host, link, values: ethtool.set_coalesce(link.name, values),
+    "features": lambda host, link, values: ethtool.set_features(link.name, values),
+    "pause": lambda host, link, values: ethtool.set_pause(link.name, values),
+    "napi": lambda host, link, values: napi.write(host, link.name, values),
     "rss": _set_rss,
     "hash_fields": _set_hash_fields,
     "flow_rules": _set_rules,

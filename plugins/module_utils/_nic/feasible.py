@@ -56,7 +56,7 @@ def _parts(request: Request, online: frozenset[int]) -> Iterator[_Part]:
         yield _with(channels=request.channels)  # they depend on each other
     yield from _by_key(request, "rings")
     yield from _given(request, "mtu")
-    for section in ("coalesce", "features", "pause"):
+    for section in ("coalesce", "features", "pause", "napi"):
         yield from _by_key(request, section)
     yield from _given(request, "txqueuelen")
     yield from _rss(request)

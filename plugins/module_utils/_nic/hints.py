@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import coalesce, resolve
+from . import coalesce, napi, resolve
 from .request import Request
 from .state import NicState
 
@@ -20,6 +20,7 @@ def hints(request: Request, nic: NicState) -> Iterator[str]:
     untold = coalesce.unknown(request.coalesce, nic.settings)
     if untold:
         yield f"coalesce {', '.join(untold)}: which values its driver takes shows only when they are set"
+    yield from napi.hints(request.napi, nic.napi)
 
 
 def _interrupts_left(nic: NicState) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from .._core.cpulist import format_cpulist
 from .._linux import irqbalance
 from .._xdp.drivers import HARDWARE_GRO, LRO, XdpLimits, xdp_limits
-from . import coalesce, resolve
+from . import coalesce, napi, resolve
 from .drivers import FEATURES, Driver, driver, members
 from .plan import Target, placements, reasons_against
 from .request import MAXIMUM, Request, Rps, Rss
@@ -56,9 +56,10 @@ def _limits(request: Request, nic: NicState, state: HostState) -> Iterator[str]:
     yield from _spread_limits(request, nic)
     yield from _rule_limits(request, nic)
     yield from _irq_limits(request, nic)
-    if (request.xps is not None or request.rps is not None) and not nic.rps:
+    if (request.xps is not None or request.rps is not None or request.napi) and not nic.rps:
         yield "its queues are not below /sys/class/net: this is the sysfs of another network namespace"
         return
+    yield from napi.faults(request.napi, nic.napi)
     yield from _xps_limits(request, nic, state)
     yield from _rps_limits(request, state)
 

@@ -35,6 +35,11 @@ FLOW_RULE = {
     "drop": {"type": "bool", "default": False},
     "location": {"type": "int"},
 }
+NAPI = {
+    "defer_hard_irqs": {"type": "int"},
+    "gro_flush_timeout": {"type": "int"},
+    "threaded": {"type": "bool"},
+}
 IRQ = {
     "placement": {"type": "raw", "default": "local"},
     "cpus": {"type": "str"},
@@ -50,6 +55,7 @@ NIC = {
     "mtu": {"type": "int"},
     "txqueuelen": {"type": "int"},
     **{name: {"type": "dict"} for name in ("rings", "channels", "coalesce", "features", "pause", "private_flags")},
+    "napi": {"type": "dict", "options": NAPI},
     "rss": {"type": "dict", "options": RSS},
     "flow_rules": {"type": "list", "elements": "dict", "options": FLOW_RULE},
     "flow_rule_locations": {"type": "str"},

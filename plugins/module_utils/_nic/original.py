@@ -49,6 +49,7 @@ def previous(request: Request, nic: NicState, state: HostState) -> Request:
         coalesce=_coalesce_now(request, nic),
         features={name: settings.features[name].active for name in resolve.features(request, nic)},
         pause=_now(request.pause, settings.pause),
+        napi=_now(request.napi, nic.napi),
         rss=None if spread == Rss() else spread,
         flow_rules=None if request.flow_rules is None else tuple(resolve.own_rules(request, nic).values()),
         locations=None

@@ -14,6 +14,7 @@ from .._core.converge import Findings, Invalid
 from .._core.cpulist import parse_cpulist
 from .._core.names import interface_fault
 from .._linux import ethtool, rxnfc
+from . import napi
 from .request import AUTO, LOCAL, MAXIMUM, OFF, CpuSet, Irq, Request, Rps, Rss
 
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -73,6 +74,7 @@ class _Reader:
             coalesce=self._mapping(option, "coalesce", _number_or_boolean, spell=lambda key: key.replace("-", "_")),
             features=self._mapping(option, "features", _boolean),
             pause=self._mapping(option, "pause", _boolean),
+            napi=self._napi(option.get("napi") or {}),
             rss=self._rss(option["rss"]) if "rss" in option else None,
             flow_rules=self._rules(option["flow_rules"]) if "flow_rules" in option else None,
             locations=self._locations(option),
@@ -80,6 +82,17 @@ class _Reader:
             xps=self._xps(option.get("xps")),
             rps=self._rps(option["rps"]) if "rps" in option else None,
         )
+
+    def _napi(self, option: Mapping[str, Any]) -> dict[str, int | bool]:
+        found = {}
+        for key, read in _NAPI.items():
+            value = self._one(option, key, read, "napi.")
+            if value is None:
+                continue
+            if value > napi.MOST.get(key, value):
+                self._add(f"napi.{key} {value} > {napi.MOST[key]}, the most that is taken")
+            found[key] = value
+        return found
 
     def _rss(self, option: Mapping[str, Any]) -> Rss:
         option = {key: value for key, value in option.items() if value is not None and value is not False}
@@ -279,3 +292,10 @@ def _number_or_maximum(value: Any) -> int | bool | str:
         return _number_or_boolean(value)
     except ValueError as error:
         raise ValueError(f"{error}, nor {MAXIMUM}") from None
+
+
+_NAPI: Mapping[str, Callable[[Any], Any]] = {
+    "defer_hard_irqs": _natural,
+    "gro_flush_timeout": _natural,
+    "threaded": _boolean,
+}

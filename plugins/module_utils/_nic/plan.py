@@ -37,6 +37,7 @@ DEFAULT = "default"
 NO_CPUS = "none"
 _HOST = "host"
 _STEERING = "rx-ntuple-filter"
+_GRO = "rx-gro"
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,15 @@ def hardware(request: Request, nic: NicState) -> Iterator[Change]:
         # Without it no rule can be removed any more, or drivers keep it on for them.
         for location, rule in resolve.own_rules(request, nic).items():
             yield Change((name, "flow_rules", str(location)), rule_body(rule), None)
+    polled = list(_differ(name, "napi", request.napi, nic.napi))
+    unpolled = active.get(_GRO) and resolve.features(request, nic).get(_GRO) is False
+    if unpolled:
+        # A veth without GRO or XDP has no NAPI, and what has none takes no change of its threads.
+        yield from polled
     for change in _differ(name, "features", resolve.features(request, nic), active):
         yield replace(change, disrupts=bounces and resets_device(change.path[-1]))
+    if not unpolled:
+        yield from polled
     yield from _differ(name, "pause", request.pause, settings.pause, bounces)
     if request.txqueuelen is not None and request.txqueuelen != nic.link.txqueuelen:
         yield Change((name, "txqueuelen"), nic.link.txqueuelen, request.txqueuelen)

@@ -88,6 +88,7 @@ class Request:
         flow_rules: All rules within ``locations``.
         locations: First and last location that are ours; None for the last of the table.
         xps: ``auto``, ``off``, or CPUs by transmit queue.
+        napi: How all its queues are polled; ``gro_flush_timeout`` is in nanoseconds.
     """
 
     name: str | None = None
@@ -103,6 +104,7 @@ class Request:
     coalesce: Mapping[str, int | bool] = field(default_factory=dict)
     features: Mapping[str, bool] = field(default_factory=dict)
     pause: Mapping[str, bool] = field(default_factory=dict)
+    napi: Mapping[str, int | bool] = field(default_factory=dict)
     rss: Rss | None = None
     flow_rules: tuple[ethtool.FlowRule, ...] | None = None
     locations: tuple[int, int] | None = None
@@ -128,7 +130,7 @@ class Request:
         for name in ("name", "pci", "mac", "up", "mtu", "txqueuelen"):
             if getattr(self, name) is not None:
                 body[name] = getattr(self, name)
-        for name in ("private_flags", "channels", "rings", "coalesce", "features", "pause"):
+        for name in (*_BY_KEY, "channels"):
             if getattr(self, name):
                 body[name] = dict(getattr(self, name))
         if not self.present:
@@ -150,7 +152,7 @@ class Request:
 
 
 # Settings of which each key is one of its own; all others are one setting each.
-_BY_KEY = ("private_flags", "rings", "coalesce", "features", "pause")
+_BY_KEY = ("private_flags", "rings", "coalesce", "features", "pause", "napi")
 _WHOLE = ("up", "mtu", "txqueuelen", "channels", "rss", "flow_rules", "locations", "irq", "xps", "rps")
 
 
@@ -187,7 +189,7 @@ def _speaks_of(request: Request, name: str) -> bool:
 
 
 _NOTHING_OF_HARDWARE: dict[str, Any] = {
-    **{name: {} for name in ("private_flags", "channels", "rings", "coalesce", "features", "pause")},
+    **{name: {} for name in (*_BY_KEY, "channels")},
     **dict.fromkeys(("rss", "flow_rules", "locations", "irq", "xps", "rps")),
 }
 

@@ -17,6 +17,7 @@ from .._linux import ethtool, irqbalance, irqs
 from .._linux.irqs import Irq
 from .._linux.netlink import Link, XdpState
 from .._linux.topology import NETWORK, own_device, pci_device, read_cpus, read_irqs, read_nodes
+from . import napi
 from .drivers import driver as driver_of
 from .irq_plan import Topology
 
@@ -37,6 +38,7 @@ class NicState:
         irqs: Those that the driver has requested.
         members: Of a bond, by name.
         rdma: The driver that holds its channels; None where none does.
+        napi: How its queues are polled, as ``napi.read`` returns it; empty where sysfs is another namespace's.
         shares_irqs: Whether its interrupts are those of a controller, which others share.
     """
 
@@ -51,6 +53,7 @@ class NicState:
     members: tuple[str, ...] = ()
     rdma: str | None = None
     shares_irqs: bool = False
+    napi: Mapping[str, int | bool] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,6 +85,7 @@ class NicState:
             "members": list(self.members),
             "rdma": self.rdma,
             **({"shares_irqs": True} if self.shares_irqs else {}),
+            **({"napi": dict(self.napi)} if self.napi else {}),
         }
 
     @classmethod
@@ -103,6 +107,7 @@ class NicState:
             members=tuple(data["members"]),
             rdma=data["rdma"],
             shares_irqs=data.get("shares_irqs", False),
+            napi=data.get("napi", {}),
         )
 
 
@@ -157,6 +162,7 @@ def read_nic(host: Host, link: Link, table: Sequence[Link] = ()) -> NicState:
         shares_irqs=device is not None and own_device(host, base) is None,
         members=tuple(one.name for one in table if link.kind == "bond" and one.master == link.index),
         rdma=_rdma(host, device, settings.driver),
+        napi=napi.read(host, link.name),
     )
 
 

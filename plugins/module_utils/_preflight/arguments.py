@@ -18,9 +18,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._boot.driver_module import DRIVER
 from .._cpu.module import ASSIGNMENT
-from .._deploy.marchproxy_files import MAPPING, SERVICE
+from .._gateway.options import HOST_SERVICE, MAPPING, SERVICE
 from .._hugepages.module import OPTIONS as HUGEPAGES
 from .._nic.module import NIC
+from .._workers.request import WORKER
 
 Specification = Mapping[str, Any]
 # What entries of these lists may hold is written once, in the options of the module that gets them.
@@ -30,8 +31,11 @@ ENTRIES: Mapping[str, Specification] = {
     "cpu_isolation_assignments": ASSIGNMENT,
     "hugepages_reservations": HUGEPAGES["reservations"]["options"],
     "hugepages_mounts": HUGEPAGES["mounts"]["options"],
-    "marchproxy_services": SERVICE,
+    "go_backend_workers": WORKER,
+    "marchproxy_services": HOST_SERVICE,
+    "marchproxy_extra_services": SERVICE,
     "marchproxy_mappings": MAPPING,
+    "marchproxy_extra_mappings": MAPPING,
 }
 _NAMES = {list: "a list", dict: "a dictionary", str: "a text", bool: "a truth value", type(None): "nothing"}
 _SHOWN = 20

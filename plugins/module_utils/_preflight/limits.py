@@ -16,8 +16,10 @@ from .._core.versions import parse_version
 from .._xdp.policy_entries import parse_entries
 from .listeners import Holder, Listener
 from .nic import check_nics
+from .policies import check_policies
 from .request import Port, Requirements, Space
 from .state import FileSystem, Snapshot
+from .workers import check_workers
 
 BPFFS = "/sys/fs/bpf"
 
@@ -32,8 +34,10 @@ def check(needs: Requirements, seen: Snapshot) -> list[Finding]:
         *_check_features(needs, seen),
         *_check_commands(needs, seen),
         *_check_policy(needs.policy),
+        *check_policies(needs.policies, seen.hz, *(seen.peer or ())),
         *seen.refusals,
         *check_nics(needs.xdp, seen.nics),
+        *check_workers(seen.workers),
     ]
     return by_severity(findings)
 

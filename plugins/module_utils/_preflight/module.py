@@ -18,7 +18,7 @@ from .._cpu.module import ASSIGNMENT
 from .._deploy.container_limits import LIMITS
 from .._deploy.service_users import USER
 from .._hugepages.module import RESERVATIONS
-from .._xdp.request import MODES, PIN_ROOT
+from .._xdp.request import INTERFACE, PIN_ROOT
 from .limits import check
 from .request import DEFAULT_FEATURES, FEATURES, from_options
 from .state import read
@@ -38,11 +38,6 @@ SPACE = {
 ENTRY = {
     "prefix": {"type": "str", "required": True},
     "action": {"type": "str", "choices": ["drop", "pass"], "default": "drop"},
-}
-XDP = {
-    "name": {"type": "str", "required": True},
-    "mode": {"type": "str", "choices": list(MODES), "default": "native"},
-    "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
 }
 HUGEPAGES = {
     "reservations": RESERVATIONS,
@@ -66,7 +61,7 @@ OPTIONS: dict[str, Any] = {
     "distributions": {"type": "list", "elements": "str", "default": ["debian 12", "debian 13"]},
     "untested_distributions": {"type": "list", "elements": "str", "default": ["ubuntu 24.04"]},
     "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
-    "kernel": {"type": "str", "default": "5.18"},
+    "kernel": {"type": "str", "default": "6.1"},
     "memory_bytes": {"type": "int", "default": 0},
     "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT},
     "disk": {"type": "list", "elements": "dict", "default": [], "options": SPACE},
@@ -80,7 +75,8 @@ OPTIONS: dict[str, Any] = {
     },
     "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
     "policy": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
-    "xdp": {"type": "list", "elements": "dict", "default": [], "options": XDP},
+    "policies": {"type": "dict", "default": {}},
+    "xdp": {"type": "list", "elements": "dict", "default": [], "options": INTERFACE},
     "pin_root": {"type": "path", "default": PIN_ROOT},
     "nics": {"type": "list", "elements": "dict", "default": []},
     "drivers": {"type": "list", "elements": "dict", "default": [], "options": DRIVER},
@@ -91,6 +87,8 @@ OPTIONS: dict[str, Any] = {
     "users": {"type": "list", "elements": "dict", "default": [], "options": USER},
     "containers": {"type": "list", "elements": "dict", "default": [], "options": LIMITS},
     "bridges": {"type": "list", "elements": "str", "default": []},
+    "workers": {"type": "list", "elements": "dict", "default": []},
+    "worker_capabilities": {"type": "list", "elements": "str", "default": []},
     "container_label": {"type": "str", "default": "org.tripod.collection=tripod.baremetal"},
     "docker_socket": {"type": "path", "default": "/run/docker.sock"},
     "fail": {"type": "bool", "default": True},

@@ -14,6 +14,7 @@ from .._core.names import absolute_path, interface_name
 from .._core.sizes import parse_size
 from .nic import Xdp
 from .refusals import Requested
+from .workers import WorkersDeclared
 
 DEFAULT_FEATURES = ("btf", "bpffs", "cgroup")
 NF_TABLES = "nf_tables"
@@ -73,7 +74,7 @@ class Requirements:
         distributions: Supported, each ``id version`` as in os-release, such as ``debian 13``.
         untested: The same, for those that may work.
         architectures: As ``uname -m`` prints them.
-        kernel: Oldest release, such as ``5.18``.
+        kernel: Oldest release, such as ``6.1``.
         memory: Total memory (bytes).
         ports: Must be free, or held by a container of ours.
         space: Must be free; what falls on one file system is added up.
@@ -82,14 +83,16 @@ class Requirements:
         features: Out of FEATURES.
         commands: Must be found in the path.
         policy: Entries that the XDP program is to be given, each with ``prefix`` and ``action``.
+        policies: By name.
         xdp: Programs that are to be attached.
         requested: What will be requested of other modules on this host.
+        workers: What go-backend is to serve.
     """
 
     distributions: Sequence[str] = ("debian 12", "debian 13")
     untested: Sequence[str] = ("ubuntu 24.04",)
     architectures: Sequence[str] = ("x86_64", "aarch64")
-    kernel: str = "5.18"
+    kernel: str = "6.1"
     memory: int = 0
     ports: Sequence[Port] = ()
     space: Sequence[Space] = ()
@@ -98,8 +101,10 @@ class Requirements:
     features: Sequence[str] = DEFAULT_FEATURES
     commands: Sequence[Command] = ()
     policy: Sequence[Mapping[str, Any]] = ()
+    policies: Mapping[str, Any] = field(default_factory=dict)
     xdp: Sequence[Xdp] = ()
     requested: Requested = field(default_factory=Requested)
+    workers: WorkersDeclared = field(default_factory=WorkersDeclared)
 
 
 def from_options(options: Mapping[str, Any]) -> Requirements:
@@ -132,6 +137,7 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
         features=options["features"],
         commands=[Command(**one) for one in options["commands"]],
         policy=options["policy"],
+        policies=options["policies"],
         xdp=[
             Xdp(one["name"], one["mode"], options["pin_root"]) for one in options["xdp"] if one["state"] == "attached"
         ],
@@ -146,5 +152,22 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
             users=options["users"],
             containers=options["containers"],
             bridges=options["bridges"],
+        ),
+        workers=WorkersDeclared(
+            workers=options["workers"],
+            interfaces=options["xdp"],
+            policies=options["policies"],
+            reservations=options["hugepages"].get("reservations") or [],
+            pending=pending,
+            **next(
+                (
+                    {"memory": one["memory"], "pids": one["pids"]}
+                    for one in options["containers"]
+                    if one["role"] == "go_backend"
+                ),
+                {},
+            ),
+            capabilities=options["worker_capabilities"],
+            pin_root=options["pin_root"],
         ),
     )

@@ -16,11 +16,14 @@ from .._core.findings import Finding
 from .._core.system import Host
 from .._deploy.engine_socket import DEFAULT_SOCKET
 from .._firewall.state import obstacle as firewall_obstacle
+from .._guard import sessions
+from .._linux.clock import hz
 from .._linux.detached import search_path
 from .listeners import Holder, Listener, read_holders, read_listeners
 from .nic import NicSnapshot, read_nics
 from .refusals import check_requested
 from .request import NF_TABLES, Requirements
+from .workers import WorkersSnapshot, read_workers
 
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits of linux/capability.h
 
@@ -53,6 +56,9 @@ class Snapshot:
         features: Those of FEATURES that are there.
         nics: Interfaces that are to run XDP, or are declared.
         refusals: What other modules would refuse.
+        workers: What workers need of the host.
+        hz: Ticks of its clock in a second.
+        peer: Address that the operator's connection comes from, and port that it comes to; None where there is none.
     """
 
     distribution: str = ""
@@ -68,6 +74,9 @@ class Snapshot:
     commands: Sequence[str] = ()
     nics: NicSnapshot = field(default_factory=NicSnapshot)
     refusals: Sequence[Finding] = ()
+    workers: WorkersSnapshot = field(default_factory=WorkersSnapshot)
+    hz: int = 250
+    peer: tuple[str, int] | None = None
 
 
 def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCKET) -> Snapshot:
@@ -80,6 +89,8 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         socket: Where the Docker Engine answers, if one does.
     """
     numbers = {port.number for port in needs.ports}
+    session = sessions.current(host).ssh
+    nics = read_nics(host, needs.xdp, needs.requested.nic_requests())
     listeners = [one for one in read_listeners(host) if one.port in numbers]
     return Snapshot(
         distribution=_distribution(host),
@@ -93,8 +104,11 @@ def read(host: Host, needs: Requirements, label: str, socket: str = DEFAULT_SOCK
         interfaces=host.list("/sys/class/net"),
         features=[*_features(host), *_nf_tables(needs)],
         commands=[one.name for one in needs.commands if _is_command(host, one.name)],
-        nics=read_nics(host, needs.xdp, needs.requested.nic_requests()),
+        nics=nics,
         refusals=list(check_requested(host, needs.requested)),
+        workers=read_workers(host, needs.workers, nics),
+        hz=hz(),
+        peer=(session.peer, session.port) if session else None,
     )
 
 

@@ -10,8 +10,9 @@ import errno
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from .._core.converge import ApplyFailed
@@ -21,62 +22,71 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Program
 from .._linux.bpf_object import BpfObject
 from .._linux.netlink import Link, NetlinkError
-from .identity import LINK, Attachment, is_pinned
+from .called import BEFORE, EXTENSIONS, PROGRAMS
+from .extensions import Loaded
+from .identity import JUDGE_PIN, LINK, PROGRAM, Attachment, Pin, is_pinned
 from .layout import fits
 from .plan import program_name, stale_maps
+from .policy_assignment import Assignment
+from .policy_filling import Filling
+from .policy_in_force import POLICY, read_in_force
+from .policy_requested import Requested
 from .request import DIRECTORY_MODE, Desired
-from .state import State
+from .state import Source, State
+from .undo import Undo, step
 
 _LINK_KERNEL = (5, 9)  # bpf_link for XDP
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 6, 0.05  # a link's end of life reaches the interface a little after its descriptor's
 
 
-class Undo:
-    """The steps that restore what was, last one first."""
+@dataclass(frozen=True)
+class Attached:
+    """What runs now.
 
-    def __init__(self) -> None:
-        self._steps: list[tuple[str, Callable[[], None]]] = []
-        self._finally: list[Callable[[], None]] = []
+    Attributes:
+        program: The program.
+        assignment: Of the policy that it judges by; None where it takes none.
+    """
 
-    def add(self, what: str, opposite: Callable[[], None]) -> None:
-        """Note a step's opposite; ``what`` names it where it fails in turn."""
-        self._steps.append((what, opposite))
-
-    def on_success(self, step: Callable[[], None]) -> None:
-        """Note what is cleared away once nothing will be undone."""
-        self._finally.append(step)
-
-    def run(self) -> list[str]:
-        """Undo every step; return those that could not be undone."""
-        failed = []
-        for what, step in reversed(self._steps):
-            try:
-                step()
-            except OSError as error:
-                failed.append(f"{what} ({error})")
-        return failed
-
-    def accept(self) -> None:
-        """Let what was done stand, and clear away what undoing it would have needed."""
-        for step in self._finally:
-            step()
+    program: Program
+    assignment: Assignment | None = None
 
 
-def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Program:
-    """Load the object and bring its program to the interface."""
+def attach(desired: Desired, state: State, undo: Undo, held: ExitStack, policy: Requested | None) -> Attached:
+    """Load the object and bring its program to the interface.
+
+    Args:
+        desired: What is requested.
+        state: What is there.
+        undo: Is given the opposite of each step.
+        held: What is closed when all is done.
+        policy: What the program is to judge by; None for one that takes no policy.
+    """
     source, link, ours = state.source, state.link, state.ours
     if source is None or link is None:
         raise AssertionError("validate() lets no attachment through without an object and an interface")
     name = program_name(desired, state)
     opened = held.enter_context(BpfObject(source.content, desired.object))
+    filling = Filling(policy, read_in_force(state.maps), held) if policy else None
+    # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
+    own = {*source.own_maps, *([POLICY] if filling and not filling.keeps_outer else [])}
+    if source.takes_policy:
+        own.add(EXTENSIONS)
+        _keep_array(desired, state, held)
+    if _is_of_another_kind(name, state):
+        own |= {one for one, layout in source.maps.items() if layout.type == PROGRAMS}
     reused = {
         one: held.enter_context(bpf.map_by_id(state.maps[one].id))
         for one, layout in source.maps.items()
-        # The one that runs jumps through its own array, which must not name the new programs before it is replaced.
-        if one in state.maps and one not in source.program_arrays and fits(state.maps[one].layout, layout)
+        if one in state.maps and one not in own and fits(state.maps[one].layout, layout)
     }
-    opened.load(name, reused)
-    program = opened.program(name)
+    if filling:
+        filling.equip(opened)
+    loaded = Loaded(opened, name, desired, state, held)
+    loaded.load(reused)
+    if filling:
+        filling.fill(opened, undo)
+    program = loaded.attached
     for directory in (desired.pin_root, desired.pins, f"{desired.pins}/maps"):
         if not os.path.isdir(directory):
             with step(f"make {directory}"):
@@ -85,7 +95,7 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
     for one in source.maps:
         held_pin = state.pins.get(f"maps/{one}")
         if one not in reused or not held_pin or not held_pin.object or held_pin.object.id != state.maps[one].id:
-            pin(opened.map(one), f"{desired.pins}/maps/{one}", undo)
+            pin(loaded.map(one), f"{desired.pins}/maps/{one}", undo)
 
     if ours is None or ours.mode != desired.mode or state.foreign:
         for attachment in state.attachments:
@@ -110,7 +120,34 @@ def attach(desired: Desired, state: State, undo: Undo, held: ExitStack) -> Progr
             if LINK in state.strays:
                 pin(descriptor, f"{desired.pins}/{LINK}", undo)
     pin(program, f"{desired.pins}/prog", undo)
-    return bpf.program_info(program)
+    if BEFORE in desired.extensions:
+        pin(loaded.judge, f"{desired.pins}/{JUDGE_PIN}", undo)
+    elif JUDGE_PIN in state.pins:
+        undo.on_success(_call(os.unlink, f"{desired.pins}/{JUDGE_PIN}"))
+    return Attached(bpf.program_info(program), filling.assignment if filling else None)
+
+
+def _keep_array(desired: Desired, state: State, held: ExitStack) -> None:
+    """Have the array of what runs pinned in its place: the kernel empties one that nothing in user space holds.
+
+    A killed run can have left it under another name, which the next pin takes. Nothing undoes this.
+    """
+    array = state.maps.get(EXTENSIONS)
+    if array is None:
+        return
+    descriptor = held.enter_context(bpf.map_by_id(array.id))
+    if f"maps/{EXTENSIONS}" in state.strays:
+        mended = Undo()
+        pin(descriptor, f"{desired.pins}/maps/{EXTENSIONS}", mended)
+        mended.accept()
+
+
+def _is_of_another_kind(name: str, state: State) -> bool:
+    """Whether one of old and new program takes packets in several buffers: an array holds programs of one kind only."""
+    source = state.source or Source()
+    before = state.ours.judge if state.ours else state.pins.get(JUDGE_PIN, state.pins.get(PROGRAM, Pin(""))).object
+    fragments = {one[: bpf.NAME_LIMIT] for one in source.fragments}
+    return not isinstance(before, Program) or (before.name in fragments) != (name in source.fragments)
 
 
 def _prove_effect(program: int, link: Link, mode: str) -> None:
@@ -254,7 +291,8 @@ def detach(host: Host, desired: Desired, state: State) -> None:
             _remove_pins(desired, state)
         for directory in state.orphans:
             remove_tree(directory)
-        for path in desired.state_files:
+        # What says where the others are goes last, so that a run that is killed here leaves none behind.
+        for path in reversed(dict.fromkeys((*desired.state_files, *state.policy))):
             host.remove(path)
     except OSError as error:
         raise ApplyFailed(f"{desired.interface}: {error}; what was removed before stays removed: run again") from error
@@ -273,15 +311,6 @@ def _remove_pins(desired: Desired, state: State) -> None:
     for directory in (f"{desired.pins}/maps", desired.pins):
         if directory in state.permissions:
             os.rmdir(directory)
-
-
-@contextmanager
-def step(what: str) -> Iterator[None]:
-    """Say in an error which step it was."""
-    try:
-        yield
-    except OSError as error:
-        raise ApplyFailed(f"cannot {what}: {error if isinstance(error, NetlinkError) else error.strerror}") from error
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], None]:

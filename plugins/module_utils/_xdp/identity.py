@@ -12,19 +12,20 @@ modules, agent, drift check and preflight give one answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._core.converge import Impossible
 from .._core.names import refuse_symlinks
 from .._core.system import Host
 from .._linux import bpf, netlink
-from .._linux.bpf import NAME_LIMIT, Map, Program, XdpLink
+from .._linux.bpf import Map, Program, XdpLink
 from .._linux.netlink import Link
 from .bpffs import on_bpffs
+from .called import OURS, as_the_kernel_cuts, called, maps_of
 from .request import pin_directory
 
-LINK, PROGRAM, MAPS = "link", "prog", "maps"
+LINK, PROGRAM, JUDGE_PIN, MAPS = "link", "prog", "judge", "maps"
 HALF = "~"  # a replacement that a killed run did not finish ends with it
 _KIND_WORDS = {"program": "program", "map": "map", "link": "bpf_link"}
 _DESCRIBE: Mapping[str, Callable[[int], Program | Map | XdpLink | None]] = {
@@ -59,6 +60,7 @@ class Attachment:
         ours: Whether our pins hold it.
         rivals: Several bpf_links that can be the holder, as they speak of one index and one program; all but one are
             in other network namespaces.
+        calls: Programs that ours calls, by slot.
     """
 
     mode: str
@@ -66,6 +68,12 @@ class Attachment:
     link_id: int | None = None
     ours: bool = False
     rivals: tuple[int, ...] = ()
+    calls: Mapping[str, Program] = field(default_factory=dict)
+
+    @property
+    def judge(self) -> Program:
+        """The program that judges: the attached one, or what that calls where somebody else's comes before."""
+        return self.calls.get(OURS, self.program)
 
     def __str__(self) -> str:
         if self.rivals:
@@ -84,9 +92,9 @@ class Identity:
         directory: Where its pins are.
         link: The interface; None where there is none of that name.
         attachments: Programs on it, ours and others'.
-        pins: By name below the directory, such as ``maps/acl_v4``.
+        pins: By name below the directory, such as ``maps/policy``.
         strange: Names below the directory that are none of ours.
-        in_use: Maps of our program that runs, as the kernel names them; without those for its global data.
+        in_use: Maps of our program that runs, as the kernel names them; without those for its variables.
         elsewhere: Where the pinned link is attached, if not here: an interface's name, or "another network namespace".
     """
 
@@ -139,6 +147,10 @@ class Identity:
         program = self.pinned_program
         if PROGRAM in self.pins and (program is None or program.id != ours.program.id):
             found[PROGRAM] = (str(self.pins[PROGRAM]), f"program {ours.program.id}")
+        judge, needed = self.pins.get(JUDGE_PIN), ours.judge.id if ours.judge != ours.program else None
+        pinned = judge.object.id if judge and judge.object else None
+        if pinned != needed or (judge and judge.kind != "program"):
+            found[JUDGE_PIN] = (str(judge) if judge else None, None if needed is None else f"program {needed}")
         for name, pin in self.pins.items():
             used = self._used(name)
             if used and (pin.object is None or pin.object.id not in {one.id for one in used}):
@@ -149,7 +161,7 @@ class Identity:
         """Return the maps of the program that runs which a pin's name can mean; the kernel cuts their names."""
         if not name.startswith(f"{MAPS}/") or name.endswith(HALF):
             return []
-        return [one for one in self.in_use if one.name == name[len(MAPS) + 1 :][:NAME_LIMIT]]
+        return [one for one in self.in_use if one.name == as_the_kernel_cuts(name[len(MAPS) + 1 :])]
 
     def unproven(self, maps: Collection[str]) -> str | None:
         """Return why the pins of these maps are not those of the program that runs; None where they are."""
@@ -207,7 +219,7 @@ def read_pins(directory: str) -> tuple[dict[str, Pin], list[str]]:
     pins: dict[str, Pin] = {}
     strange = []
     for name in _names(directory):
-        if name != MAPS and name.rstrip(HALF) not in (LINK, PROGRAM):
+        if name != MAPS and name.rstrip(HALF) not in (LINK, PROGRAM, JUDGE_PIN):
             strange.append(name)
         elif name != MAPS:
             pins[name] = _read_pin(f"{directory}/{name}")
@@ -259,13 +271,15 @@ def _attachments(link: Link | None, pins: Mapping[str, Pin]) -> list[Attachment]
             program = bpf.program_info(descriptor)
             holders = link_holders(link, mode, number, descriptor)
         known = [one for one in holders if one in links] or holders
+        ours = number in programs or any(one in links for one in holders)
         found.append(
             Attachment(
                 mode,
                 program,
                 known[0] if len(known) == 1 else None,
-                number in programs or any(one in links for one in holders),
+                ours,
                 tuple(known) if len(known) > 1 else (),
+                called(program) if ours else {},
             )
         )
     return found
@@ -287,15 +301,6 @@ def link_holders(link: Link, mode: str, number: int, program: int) -> list[int]:
 
 def _maps_in_use(ours: Attachment | None) -> list[Map]:
     return list(maps_of(ours.program)) if ours else []
-
-
-def maps_of(program: Program) -> Iterator[Map]:
-    """Yield a program's maps, without those for its global data."""
-    for number in program.map_ids:
-        with bpf.map_by_id(number) as descriptor:
-            used = bpf.map_info(descriptor)
-        if "." not in used.name:  # .rodata and its like belong to one program
-            yield used
 
 
 def _elsewhere(found: Identity, table: Sequence[Link]) -> str | None:

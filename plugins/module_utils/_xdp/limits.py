@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from .._core.converge import Findings, Impossible, Invalid, Refused
 from .._linux.bpf import XdpLink
 from .._linux.netlink import Link
+from . import extensions
 from .drivers import obstacles as device_obstacles
 from .identity import Attachment
 from .layout import differences
-from .plan import plan, touches_traffic
+from .plan import plan, program_name, touches_traffic
+from .policy_in_force import POLICY
 from .request import Desired
 from .state import Source, State
 
+_FLEETING = ("trace",)  # holds what became of one packet, and only for whoever runs the program on it
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IP_WORDS = {"native": "xdpdrv", "generic": "xdpgeneric", "offload": "xdpoffload"}
 
@@ -57,12 +60,12 @@ def _faults(desired: Desired, state: State) -> list[str]:
         )
     if source.error:
         faults.append(source.error)
-    elif state.source and desired.program is None and len(source.programs) != 1:
+    elif state.source and not program_name(desired, state):
         faults.append(f"object {desired.object} holds {_listing(source.programs)}: name one with 'program'")
     elif state.source and desired.program is not None and desired.program not in source.programs:
         held = _listing(source.programs)
         faults.append(f"object {desired.object} has no XDP program {desired.program}; it holds {held}")
-    return faults
+    return [*faults, *extensions.faults(desired, state, program_name(desired, state))]
 
 
 def _listing(programs: Sequence[str]) -> str:
@@ -72,7 +75,7 @@ def _listing(programs: Sequence[str]) -> str:
 def _device_limits(desired: Desired, state: State) -> list[str]:
     """Return what keeps the device from running the program, or the program from seeing what arrives."""
     source = state.source or Source()
-    fragments = bool(source.programs) and (desired.program or source.programs[0]) in source.fragments
+    fragments = program_name(desired, state) in source.fragments
     # One that runs already proves that it can, not that it sees anything.
     runs = state.ours is not None and state.ours.mode == desired.mode
     found = device_obstacles(state.device, desired.mode, fragments)
@@ -83,8 +86,12 @@ def _lost_maps(desired: Desired, state: State) -> list[str]:
     """Return the pinned maps whose entries the new object would lose."""
     source = state.source or Source()
     lost = []
+    # To a release with policies, and back: what a killed upgrade left, the agent makes what is saved.
+    fleeting = _FLEETING if source.takes_policy or POLICY in state.maps else ()
     for name, requested in source.maps.items():
-        apart = differences(state.maps[name].layout, requested) if name in state.maps else []
+        if name not in state.maps or name in source.own_maps or name in fleeting:
+            continue
+        apart = differences(state.maps[name].layout, requested)
         if apart:
             lost.append(
                 f"map {name} does not fit the pinned one ({', '.join(apart)}), whose entries would be lost: save them "

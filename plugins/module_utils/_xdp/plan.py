@@ -7,18 +7,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from .._core.converge import Change
 from .._linux import bpf
 from .._linux.bpf import MapLayout
+from . import extensions
+from .called import BEFORE
+from .identity import JUDGE_PIN
 from .layout import differences, fits
 from .request import DIRECTORY_MODE, Desired
 from .state import Source, State
+from .variants import chosen
 
 ORPHAN = "saved for no guard"
-_MAP_MODE, _OBJECT_MODE = 0o660, 0o640
+# The group's, of pins: to read. Who holds the pin of a map for writing lets through what it likes. Maps that a service
+# of that group has to write are named here, and no other: the sockets of its workers.
+_PIN_MODE, _WRITTEN_MODE = 0o640, 0o660
+_WRITTEN_BY_GROUP: Collection[str] = ("xsks",)
 
 
 def plan(desired: Desired, state: State) -> list[Change]:
@@ -44,8 +51,9 @@ def _plan_attach(desired: Desired, state: State) -> list[Change]:
         before = None if ours is None else state.loaded_sha256 or f"unknown, program tag {ours.program.tag}"
         changes.append(Change((name, "object"), before, source.sha256))
     program = program_name(desired, state)
-    if ours is None or ours.program.name != program[: bpf.NAME_LIMIT]:
-        changes.append(Change((name, "program"), ours.program.name if ours else None, program))
+    if ours is None or ours.judge.name != program[: bpf.NAME_LIMIT]:
+        changes.append(Change((name, "program"), ours.judge.name if ours else None, program))
+    changes += extensions.plan(desired, state)
     if ours and f"{desired.pins}/prog" not in state.permissions:
         changes.append(Change((name, "pins", "prog"), None, "pinned"))
     changes += [Change((name, "pins", pin), before, after) for pin, (before, after) in state.strays.items()]
@@ -57,7 +65,15 @@ def _plan_attach(desired: Desired, state: State) -> list[Change]:
         requested = state_file_body(desired, state)
         if held != requested:
             changes.append(Change((name, "state file"), held or None, requested))
-    return changes + _plan_orphans(desired, state)
+    return changes + _plan_former_entries(desired, state) + _plan_orphans(desired, state)
+
+
+def _plan_former_entries(desired: Desired, state: State) -> list[Change]:
+    """Return the removal of release 1's state file, which a run that was killed after taking it over left."""
+    _program, policy, former = desired.state_files
+    if not {policy, former} <= set(state.policy):
+        return []
+    return [Change((desired.interface, "policy", os.path.basename(former)), former, None)]
 
 
 def _plan_orphans(desired: Desired, state: State) -> list[Change]:
@@ -110,14 +126,16 @@ def _plan_detach(desired: Desired, state: State) -> list[Change]:
         changes.append(Change((name, "pins"), desired.pins, None))
     if state.state_file is not None:
         changes.append(Change((name, "state file"), desired.state_files[0], None))
-    if state.policy:
-        changes.append(Change((name, "policy"), desired.state_files[1], None))
+    changes += [Change((name, "policy", os.path.basename(path)), path, None) for path in state.policy]
     return changes + _plan_orphans(desired, state)
 
 
 def program_name(desired: Desired, state: State) -> str:
-    """Return the program's name in the object."""
-    return desired.program or (state.source or Source()).programs[0]
+    """Return the program's name in the object; "" where the request has to name one."""
+    if desired.program:
+        return desired.program
+    running = state.ours.judge.name if state.ours else None
+    return chosen(state.source or Source(), state.device, desired.mode, running) or ""
 
 
 def stale_maps(desired: Desired, state: State) -> list[str]:
@@ -129,11 +147,13 @@ def stale_maps(desired: Desired, state: State) -> list[str]:
 def desired_permissions(desired: Desired, state: State) -> dict[str, tuple[int, int]]:
     """Return group id and mode of every pin and directory, by path."""
     modes = {desired.pin_root: DIRECTORY_MODE, desired.pins: DIRECTORY_MODE, f"{desired.pins}/maps": DIRECTORY_MODE}
-    modes[f"{desired.pins}/prog"] = _OBJECT_MODE
+    modes[f"{desired.pins}/prog"] = _PIN_MODE
+    if BEFORE in desired.extensions:
+        modes[f"{desired.pins}/{JUDGE_PIN}"] = _PIN_MODE
     if f"{desired.pins}/link" in state.permissions:
-        modes[f"{desired.pins}/link"] = _OBJECT_MODE
+        modes[f"{desired.pins}/link"] = _PIN_MODE
     for name in (state.source or Source()).maps:
-        modes[f"{desired.pins}/maps/{name}"] = _MAP_MODE
+        modes[f"{desired.pins}/maps/{name}"] = _WRITTEN_MODE if name in _WRITTEN_BY_GROUP else _PIN_MODE
     return {path: (desired.pin_group, mode) for path, mode in modes.items()}
 
 
@@ -154,6 +174,7 @@ def state_file_body(desired: Desired, state: State) -> dict[str, Any]:
         "pin_root": desired.pin_root,
         "pin_group": desired.pin_group,
         "state_dir": desired.state_directory,
+        **extensions.body(desired, state),
     }
 
 

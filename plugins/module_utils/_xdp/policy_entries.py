@@ -6,22 +6,26 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.converge import Findings, Invalid
-from .._core.errors import reason
-from .._core.names import absolute_path
-from .prefix import Prefix, parse_prefix
+from .._policy.prefix import Prefix, parse_prefix
+from .._policy.schema import ACTIONS
+from .policy_lists import read_text
 
-# enum tripod_action in files/bpf/tripod_xdp.h
-ACTIONS: Mapping[str, int] = {"pass": 1, "drop": 2}
 DEFAULT_ACTION = "drop"
-# Both maps full, every line as long as one may be, twice over.
-FILE_BYTES = 64 << 20
 _REASONS_SHOWN = 20
+
+# The option of the modules that take entries.
+ENTRIES: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "prefix": {"type": "str", "required": True},
+        "action": {"type": "str", "choices": sorted(ACTIONS), "default": DEFAULT_ACTION},
+    },
+}
 
 # Place, prefix, action.
 Given = tuple[str, str, str]
@@ -70,18 +74,8 @@ def read_file(path: str, named: str = "src") -> list[Given]:
     Raises:
         Invalid: It cannot be read, or a line has more than two words; each line is named.
     """
-    absolute_path(path, named)
     try:
-        # A device or a pipe would hold up whoever reads it.
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise Invalid(f"{named}: {path} is not a file")
-            if status.st_size > FILE_BYTES:
-                raise Invalid(f"{named}: {path} has {status.st_size} bytes > the limit {FILE_BYTES}")
-            text = file.read().decode("utf-8")
-    except OSError as error:
-        raise Invalid(f"{named}: {path} cannot be read: {reason(error)}") from error
+        text = read_text(path, named).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Invalid(f"{named}: {path} is no text in UTF-8: byte {error.start} is wrong") from error
     findings = Findings()

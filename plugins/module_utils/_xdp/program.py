@@ -20,20 +20,25 @@ from .._core.converge import ApplyFailed, Change, CoreError, Impossible, Invalid
 from .._core.errors import in_words
 from .._core.system import Host
 from .._core.versions import kernel_version
-from .._linux import bpf, libbpf, netlink
+from .._linux import libbpf, netlink
 from .._linux.bpf import Map, Program
 from .._linux.bpf_object import BpfObject
 from .._linux.capabilities import missing
 from .._linux.ethtool import read_settings
 from .._linux.netlink import Link
-from . import limits, plan, saved
-from .attach import Undo, attach, clear_pins, detach
+from . import extensions, limits, plan, policy_assignment, policy_takeover, request, saved
+from .attach import Attached, attach, clear_pins, detach
 from .bpffs import mount_over, on_bpffs
+from .called import EXTENSIONS, as_the_kernel_cuts, maps_of
 from .drivers import Around, Device
-from .identity import Identity, identify, maps_of, read_pins
+from .identity import Identity, identify, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
-from .request import CAPABILITIES, CAPABILITIES_WORDS, KIND, Desired
+from .policy_in_force import takes_policy
+from .policy_requested import Requested
+from .policy_takeover import Saved
+from .request import CAPABILITIES, CAPABILITIES_WORDS, KIND, Desired, Extension
 from .state import Source, State
+from .undo import Undo
 
 __all__ = ["KIND", "XdpProgram", "reapply"]
 
@@ -47,10 +52,11 @@ class XdpProgram:
 
     Args:
         desired: What is requested; reading needs the names and paths in it.
+        policy: What the program is to judge by; what is saved for the interface where this is None.
     """
 
-    def __init__(self, desired: Desired) -> None:
-        self._desired = desired
+    def __init__(self, desired: Desired, policy: Requested | None = None) -> None:
+        self._desired, self._policy = desired, policy
 
     def read(self, host: Host) -> State:
         """Read interface, pins, state file and object file."""
@@ -64,12 +70,14 @@ class XdpProgram:
         link = netlink.link(desired.interface)
         table = netlink.links()
         interfaces = {one.index: one.name for one in table}
-        state_file, policy = _read_state_file(host, desired), host.exists(desired.state_files[1])
+        state_file = _read_state_file(host, desired)
+        policy = policy_assignment.files(host, desired.interface, desired.state_directory)
         desired, other_pins = _place(host, desired, state_file)
         obstacles = _obstacles(host, desired)
         if libbpf.missing_library():
             return State(link, interfaces, state_file=state_file, policy=policy, obstacles=obstacles)
-        source = _read_source(host, desired.object) if desired.present else None
+        others = {slot: _read_source(host, one.object) for slot, one in desired.extensions.items() if desired.present}
+        source = extensions.joined(_read_source(host, desired.object), others) if desired.present else None
         found = identify(host, desired.interface, desired.pin_root)
         return State(
             link=link,
@@ -88,6 +96,7 @@ class XdpProgram:
             state_file=state_file,
             policy=policy,
             source=source,
+            extensions=others,
             device=_read_device(host, link, table) if link else Device(desired.interface),
             obstacles=obstacles,
         )
@@ -129,18 +138,29 @@ class XdpProgram:
     def _attach_or_adjust(
         self, host: Host, state: State, changes: Sequence[Change], undo: Undo, held: ExitStack
     ) -> None:
-        desired = self._desired
+        desired, saved_policy = self._desired, None
         if touches_traffic(changes):
-            program = attach(desired, state, undo, held)
+            saved_policy = self._saved_policy(host, state)
+            policy = saved_policy.requested if saved_policy else None
+            attached = attach(desired, state, undo, held, policy)
             state = replace(state, permissions=_permissions(desired, read_pins(desired.pins)[0]))
         else:
             if state.ours is None:
                 raise AssertionError("no attachment is planned, so there has to be one")
-            program = state.ours.program
+            attached = Attached(state.ours.program)
         for path, (group, mode) in desired_permissions(desired, state).items():
             os.chown(path, 0, group)
             os.chmod(path, mode)
-        _write_state_file(host, desired, state, program)
+        _write_state_file(host, desired, state, attached.program)
+        if saved_policy and attached.assignment:
+            saved_policy.store(host, attached.assignment)
+        policy_takeover.clear(host, desired)
+
+    def _saved_policy(self, host: Host, state: State) -> Saved | None:
+        """Return what the program is to judge by; None where it takes no policy."""
+        if state.source is None or not state.source.takes_policy:
+            return None
+        return Saved(self._policy) if self._policy else policy_takeover.saved(host, self._desired, state.maps)
 
 
 def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Collection[str] | None = None) -> Outcome:
@@ -167,8 +187,33 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
             f"the NIC at {body['bus_address']}, {name} when its XDP program was requested, is now {link.name}: run the "
             f"playbook with that name, or let systemd.link(5) keep the old one"
         )
-    desired = Desired(
-        interface=name,
+    desired = _requested(body)
+    return converge(XdpProgram(desired), desired, host, check)
+
+
+def reload(host: Host, policy: Requested) -> None:
+    """Load an interface's program anew, and the policy with it, as the one that runs has no room for that.
+
+    Raises:
+        Impossible: It is not known which object runs.
+        CoreError: As ``XdpProgram`` does; the program that ran goes on by its policy.
+    """
+    interface, directory = policy.assignment.interface, policy.assignment.state_directory
+    state_file = state_store.load(host, request.state_file(interface), directory)
+    if state_file is None or state_file.kind != KIND:
+        raise Impossible(
+            f"{interface}: the policy has outgrown the program that runs, and no state file in {directory} says which "
+            "object to load anew: attach it by xdp_program again"
+        )
+    desired = _requested(state_file.body)
+    resource = XdpProgram(desired, policy)
+    resource.validate(desired, resource.read(host))
+    resource.apply(host, [Change((interface, "program"), "room for a smaller policy", "room for this policy")])
+
+
+def _requested(body: Mapping[str, Any]) -> Desired:
+    return Desired(
+        interface=body["interface"],
         object=body["object"],
         sha256=body["sha256"],
         program=body["program"],
@@ -176,8 +221,8 @@ def reapply(body: Mapping[str, Any], host: Host, check: bool = False, only: Coll
         pin_root=body["pin_root"],
         pin_group=body["pin_group"],
         state_directory=body["state_dir"],
+        extensions={slot: Extension(**one) for slot, one in body.get(EXTENSIONS, {}).items()},
     )
-    return converge(XdpProgram(desired), desired, host, check)
 
 
 def _find(body: Mapping[str, Any], table: Sequence[Link]) -> Link | None:
@@ -239,7 +284,8 @@ def _read_source(host: Host, path: str) -> Source:
                 opened.maps(),
                 content,
                 fragments=opened.takes_fragments(),
-                program_arrays=opened.program_arrays(),
+                own_maps=opened.own_maps(),
+                takes_policy=takes_policy(opened),
             )
     except Invalid as error:
         return Source(sha256, error=f"{error}; {len(content)} bytes, SHA-256 {sha256}: copy it again or rebuild it")
@@ -260,11 +306,15 @@ def _maps(found: Identity, state_file: Mapping[str, Any] | None, names: Collecti
         return pinned  # the pinned program is not the one that was loaded last
     used = list(maps_of(program))
     right = {
-        name: one for name, one in pinned.items() if (one.id, name[: bpf.NAME_LIMIT]) in {(u.id, u.name) for u in used}
+        name: one
+        for name, one in pinned.items()
+        if (one.id, as_the_kernel_cuts(name)) in {(u.id, u.name) for u in used}
     }
     left = {one.name: one for one in used if one.id not in {held.id for held in right.values()}}
     claimed = {
-        name: left.pop(name[: bpf.NAME_LIMIT], None) for name in {**pinned, **dict.fromkeys(names)} if name not in right
+        name: left.pop(as_the_kernel_cuts(name), None)
+        for name in {**pinned, **dict.fromkeys(names)}
+        if name not in right
     }
     return {**pinned, **{name: one for name, one in claimed.items() if one}, **left}
 
@@ -305,5 +355,6 @@ def _read_device(host: Host, link: Link, table: Sequence[Link]) -> Device:
 
 
 def _write_state_file(host: Host, desired: Desired, state: State, program: Program) -> None:
-    body = {**state_file_body(desired, state), "loaded": {"id": program.id, "tag": program.tag}}
+    known = {"id": program.id, "tag": program.tag, **extensions.loaded(desired, state, program)}
+    body = {**state_file_body(desired, state), "loaded": known}
     state_store.store(host, state_store.StateFile(desired.state_file, KIND, body), desired.state_directory)

@@ -48,7 +48,7 @@ def reattach(body: Mapping[str, Any], host: Host) -> bool:
             return False  # It can be all that keeps a program on a NIC that moved elsewhere: never unpinned first.
         with bpf.pinned(f"{pins}/prog") as program:
             found = bpf.program_info(program)
-            if {"id": found.id, "tag": found.tag} != body["loaded"]:
+            if (found.id, found.tag) != (body["loaded"]["id"], body["loaded"]["tag"]):
                 return False
             descriptor = bpf.create_xdp_link(program, link.index, body["mode"])
         try:

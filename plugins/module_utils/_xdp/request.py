@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from .._core import state_store
 from .._core.names import absolute_path, interface_name
@@ -19,6 +21,15 @@ DIRECTORY_MODE = 0o750
 # BPF and PERFMON would load a program; to open one, a map or a link by its number takes SYS_ADMIN.
 CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "CHOWN")
 CAPABILITIES_WORDS = "root with the capabilities SYS_ADMIN, NET_ADMIN and, for pin_group, CHOWN"
+# Entries of ``xdp_interfaces``, for modules that are given the whole list.
+INTERFACE: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "mode": {"type": "str", "choices": list(MODES), "default": "native"},
+    "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
+    "policy": {"type": "str", "default": ""},
+    "before": {"type": "dict"},
+    "after": {"type": "dict"},
+}
 
 
 def pin_directory(pin_root: str, interface: str) -> str:
@@ -32,8 +43,28 @@ def state_file(interface: str) -> str:
 
 
 def policy_state_file(interface: str) -> str:
-    """Return the name of the state file that holds the entries of an interface's maps."""
+    """Return the name of the state file that says which policy judges an interface."""
+    return f"xdp_policy-{interface}"
+
+
+def former_state_file(interface: str) -> str:
+    """Return the name of the state file in which release 1 keeps the entries of an interface."""
     return f"xdp_map-{interface}"
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Somebody else's program that ours calls.
+
+    Attributes:
+        object: Path of the BPF ELF object.
+        sha256: What its digest must be; None accepts any.
+        program: Its name; None where the object has one XDP program only.
+    """
+
+    object: str
+    sha256: str | None = None
+    program: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +76,10 @@ class Desired:
         object: Path of the BPF ELF object.
         sha256: What its digest must be; None accepts any.
         program: Name of the program; None where the object has one XDP program only.
-        pin_group: Group id that may read the pins and write the maps.
+        pin_group: Group id that may read the pins.
         recreate_maps: Whether maps of another layout are made anew, losing their entries.
         replace_foreign: Whether another owner's program is detached.
+        extensions: Programs of others ``before`` and ``after`` ours.
     """
 
     interface: str
@@ -61,6 +93,7 @@ class Desired:
     recreate_maps: bool = False
     replace_foreign: bool = False
     state_directory: str = STATE_DIRECTORY
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse names that reach further than one interface's pins and files.
@@ -73,6 +106,8 @@ class Desired:
         absolute_path(self.state_directory, "state_dir")
         if self.object:
             absolute_path(self.object, "object")
+        for slot, one in self.extensions.items():
+            absolute_path(one.object, f"{slot}.object")
 
     @property
     def pins(self) -> str:
@@ -86,10 +121,11 @@ class Desired:
 
     @property
     def policy(self) -> str:
-        """Name of the state file that holds the entries of the maps, which go with them."""
+        """Name of the state file that says which policy judges the interface."""
         return policy_state_file(self.interface)
 
     @property
     def state_files(self) -> list[str]:
-        """Paths of both state files."""
-        return [state_store.path(name, self.state_directory) for name in (self.state_file, self.policy)]
+        """Paths of the state files, with that of the entries of release 1 last."""
+        names = (self.state_file, self.policy, former_state_file(self.interface))
+        return [state_store.path(name, self.state_directory) for name in names]

@@ -26,11 +26,12 @@ from .._core.system import Host
 from .._guard.arm import Guard, protect
 from .._guard.record import Restore, records
 from .._linux import bpf, netlink
-from .attach import step
+from . import policy_takeover
 from .identity import link_holders
 from .plan import touches_traffic
 from .request import DIRECTORY_MODE, KIND, MODES, Desired
 from .state import State
+from .undo import step
 
 _MIRROR = "pins"  # beside the programs, which are named after their mode
 _NAME_BYTES = 4  # by which directories of saved pins are told apart
@@ -86,12 +87,18 @@ class Protection:
                 [Restore(KIND, saved.body)],
                 self._mode,
                 self._timeout,
-                desired.state_files,
+                self.state_files(state),
                 saved.paths,
             )
         finally:
             if self.guard is None:
                 saved.drop()
+
+    def state_files(self, state: State) -> list[str]:
+        """Return the paths of the state files that the change can write."""
+        desired = state.in_force(self._desired)
+        paths = (*desired.state_files, *state.policy, *policy_takeover.documents(self._host, desired))
+        return list(dict.fromkeys(paths))
 
     @property
     def facts(self) -> dict[str, Any] | None:

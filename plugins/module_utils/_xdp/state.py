@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._linux.bpf import Map, MapLayout, XdpLink
+from .._linux.bpf import Map, MapLayout, Program, XdpLink
 from .._linux.netlink import Link
 from .drivers import Device
 from .identity import HALF, MAPS, Attachment, Pin
@@ -26,7 +26,8 @@ class Source:
     Attributes:
         error: Why it cannot be used; the rest is empty then.
         fragments: Its programs that take packets in several buffers (``xdp.frags``).
-        program_arrays: Its maps that it fills with its programs itself, for tail calls.
+        takes_policy: Whether its program judges by a compiled policy.
+        own_maps: Its maps that it fills itself, with programs for tail calls and with constants.
     """
 
     sha256: str = ""
@@ -35,7 +36,8 @@ class Source:
     content: bytes = b""
     error: str | None = None
     fragments: Sequence[str] = ()
-    program_arrays: Sequence[str] = ()
+    own_maps: Sequence[str] = ()
+    takes_policy: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class State:
         orphans: Directories of saved pins that no guard speaks of.
         permissions: Group id and mode of every pin and directory, by path.
         state_file: Body of the state file; empty for one that cannot be understood.
-        policy: Whether a state file holds entries for our maps.
-        source: The object file; None where none is requested.
+        policy: Paths of the state files that say how the interface is judged, and go with it.
+        source: The object file, with the maps of others' programs; None where none is requested.
+        extensions: Object files of others' programs, by slot.
         device: What decides whether the interface runs a program.
         obstacles: What keeps this host from XDP at all, each with its remedy.
     """
@@ -77,8 +80,9 @@ class State:
     orphans: Sequence[str] = ()
     permissions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     state_file: Mapping[str, Any] | None = None
-    policy: bool = False
+    policy: Sequence[str] = ()
     source: Source | None = None
+    extensions: Mapping[str, Source] = field(default_factory=dict)
     device: Device = field(default_factory=lambda: Device(""))
     obstacles: Sequence[str] = ()
 
@@ -125,10 +129,11 @@ def facts(state: State) -> dict[str, Any]:
     """Return what a module reports of our attachment; empty values where there is none."""
     ours = state.ours
     if ours is None:
-        return {"mode": None, "program": None, "maps": [], "sha256": None}
+        return {"mode": None, "program": None, "maps": [], "sha256": None, "extensions": {}}
     return {
         "mode": ours.mode,
-        "program": {"id": ours.program.id, "name": ours.program.name, "tag": ours.program.tag},
+        "program": _described(ours.program),
+        "extensions": {slot: _described(one) for slot, one in sorted(ours.calls.items())},
         "maps": [
             {
                 "name": name,
@@ -142,3 +147,7 @@ def facts(state: State) -> dict[str, Any]:
         ],
         "sha256": state.loaded_sha256,
     }
+
+
+def _described(program: Program) -> dict[str, Any]:
+    return {"id": program.id, "name": program.name, "tag": program.tag}
