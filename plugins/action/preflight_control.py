@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,21 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
 from ..module_utils._core.converge import CoreError
+from ..module_utils._preflight import clients, gateway, published
 from ..module_utils._preflight.arguments import faults
+from ..module_utils._preflight.policies import check_tests, compiled, unassigned
+from ..module_utils._preflight.workers import malformed
 from ..module_utils._xdp.policy_entries import parse_entries, read_file
+from ..module_utils._xdp.policy_lists import read_text
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # before ansible-core 2.19 every text may be a template
+
+    def trust_as_template(value: str) -> str:
+        """Return the text as it is."""
+        return value
+
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 LOCALHOST = "localhost"
@@ -28,6 +42,23 @@ def _options() -> Iterator[tuple[str, Mapping[str, Any]]]:
     for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
         entry = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
         yield from entry["options"].items()
+
+
+def _defaults(role: str) -> dict[str, Any]:
+    text = (ROLES / role / "defaults" / "main.yml").read_text(encoding="utf-8")
+    return {name: _as_template(value) for name, value in yaml.safe_load(text).items()}
+
+
+def _as_template(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_template(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _as_template(one) for key, one in value.items()}
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def _readable(path: str) -> bool:
+    return os.access(os.path.expanduser(path), os.R_OK)
 
 
 class ActionModule(ActionBase):
@@ -103,6 +134,47 @@ class ActionModule(ActionBase):
                 yield f"{variable} cannot be worked out: {said}"
         if not {"xdp_acl", "xdp_acl_file", "xdp_acl_remote_src"}.intersection([*wrong, *unknown]):
             yield from self._of_policy(given)
+        policies = {"xdp_policies", "xdp_policy_remote_src", "xdp_policy_tests", "xdp_interfaces"}
+        if not policies.intersection([*wrong, *unknown]):
+            yield from self._of_policies(given)
+        if "go_backend_workers" not in (*wrong, *unknown):
+            workers = self._value("go_backend_workers", given, None) or ()
+            yield from (f"go_backend_workers: {reason}" for reason in malformed(workers))
+        if not {*published.PLAIN, published.CONSENT}.intersection([*wrong, *unknown]):
+            addresses = {name: str(self._value(name, given, "")) for name in published.PLAIN if name in given}
+            yield from published.refusals(addresses, boolean(self._value(published.CONSENT, given, False)))
+        if not {clients.CLIENTS, clients.SERVICES}.intersection([*wrong, *unknown]):
+            yield from self._of_clients(given)
+        if not any(name.startswith(("marchproxy_", "tripod_")) for name in (*wrong, *unknown)):
+            yield from self._of_gateway(given)
+
+    def _of_gateway(self, given: Mapping[str, Any]) -> Iterator[str]:
+        # Its play comes last, with the role that has the defaults: too late to refuse anything.
+        known = {**_defaults("common"), **_defaults("marchproxy"), **given}
+        templar = self._templar.copy_with_new_env(available_variables=known)
+
+        def value(name: str) -> Any:
+            variable = f"marchproxy_{name}"
+            return templar.template(known[variable]) if variable in known else None
+
+        host = given.get("inventory_hostname", "")
+        reached = str(templar.template(given.get("ansible_host") or host))
+        try:
+            yield from gateway.refusals(host, reached, value, os.environ, _readable)
+        except AnsibleError as error:
+            yield f"what the gateway is to get cannot be worked out: {error}"
+
+    def _of_clients(self, given: Mapping[str, Any]) -> Iterator[str]:
+        known = {**_defaults("common"), **_defaults("pki"), **_defaults("go_backend"), **given}
+        templar = self._templar.copy_with_new_env(available_variables=known)
+        try:
+            named, served = (
+                [one["service"] for one in templar.template(known[variable]) or ()]
+                for variable in (clients.CLIENTS, clients.SERVICES)
+            )
+        except AnsibleError:
+            return  # made from a variable that is refused itself
+        yield from clients.refusals(named, served)
 
     def _of_policy(self, given: Mapping[str, Any]) -> Iterator[str]:
         acl = self._value("xdp_acl", given, None) or ()
@@ -117,6 +189,34 @@ class ActionModule(ActionBase):
                 yield said.replace("entries[", "xdp_acl[")
         except AnsibleError as error:
             yield f"xdp_acl_file: {error}"
+
+    def _of_policies(self, given: Mapping[str, Any]) -> Iterator[str]:
+        policies = self._value("xdp_policies", given, None) or {}
+        short = bool(self._value("xdp_acl", given, None) or self._value("xdp_acl_file", given, ""))
+        yield from unassigned(self._value("xdp_interfaces", given, None) or (), policies, short)
+        remote = boolean(self._value("xdp_policy_remote_src", given, False))
+        tests = self._value("xdp_policy_tests", given, None) or ()
+        yield from check_tests(tests, policies, None if remote else self._place)
+
+        def read(path: str) -> bytes:
+            return b"" if remote else read_text(self._find_needle("files", path), "file")
+
+        for name, document in policies.items():
+            try:
+                warnings = compiled(name, {} if document is None else document, read).warnings
+            except CoreError as error:
+                yield from (f"xdp_policies.{name}: {said}" for said in error.facts.get("reasons") or [str(error)])
+            except AnsibleError as error:
+                yield f"xdp_policies.{name}: {error}"
+            else:
+                for said in () if remote else warnings:
+                    self._display.warning(f"xdp_policies.{name}: {said}")
+
+    def _place(self, path: str) -> str:
+        try:
+            return str(self._find_needle("files", path))
+        except AnsibleError:
+            return path  # whoever reads it says so
 
     def _value(self, variable: str, given: Mapping[str, Any], otherwise: Any) -> Any:
         return self._templar.template(given[variable]) if variable in given else otherwise

@@ -14,8 +14,8 @@ short_description: The images to build for a list of services
 version_added: 1.0.0
 author: Tripod contributors (@tripod)
 description:
-  - Lists, in the order to build them, the build base with this site's certificates, the services, and the XDP object,
-    as M(tripod.baremetal.image_build) takes them.
+  - Lists, in the order to build them, the base that images run on, the build base with this site's certificates, the
+    services, and the XDP object, as M(tripod.baremetal.image_build) takes them.
 positional: app, files, workdir, ca_bundle, base, uids
 options:
   _input:
@@ -32,7 +32,7 @@ options:
     type: path
     required: true
   workdir:
-    description: Where the XDP object goes on the builder.
+    description: Where the XDP object and the services' bills of materials go on the builder.
     type: path
     required: true
   ca_bundle:
@@ -73,25 +73,33 @@ def image_builds(
     base: Mapping[str, Any],
     uids: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the builds in order: build base, services, XDP object."""
+    """Return the builds in order: runtime base, build base, services, XDP object."""
     uids = uids or {}
     # The base's ID, not the certificates, decides whether an image is stale: certificates do not outlive the build.
-    common: dict[str, Any] = {"inputs": [base["image_id"]], "args": {"BASE": base["name"]}}
+    common: dict[str, Any] = {"inputs": [base["image_id"]]}
+    of_base = {"args": {"BASE": base["name"]}, **common}
+    runtime_base = {"name": f"{app}/runtime-base", "context": f"{files}/services/base", **of_base}
     build_base = {
         "name": f"{app}/build-base",
         "context": f"{files}/services/build-base",
         "extra_files": {"ca-certificates.crt": ca_bundle},
-        **common,
+        **of_base,
     }
     from_build_base = {"args_from": {"BUILD_BASE": build_base["name"]}, **common}
+    from_both = {
+        "args_from": {"BASE": runtime_base["name"], "BUILD_BASE": build_base["name"]},
+        "inputs_from": [runtime_base["name"]],
+        **common,
+    }
     built = [
         # Each service's tests are stages behind this one: whoever deploys does not run them.
         {
             "name": f"{app}/{service}",
             "context": f"{files}/services/{service}",
             "target": "runtime",
-            **from_build_base,
-            "args": {**common["args"], **({"SERVICE_UID": str(uids[service])} if service in uids else {})},
+            "sbom_to": f"{workdir}/{service}-{{tag}}.spdx.json",
+            "args": {"SERVICE_UID": str(uids[service])} if service in uids else {},
+            **from_both,
         }
         for service in services
     ]
@@ -102,7 +110,7 @@ def image_builds(
         "export_to": f"{workdir}/tripod_xdp-{{tag}}.bpf.o",
         **from_build_base,
     }
-    return [build_base, *built, xdp_object]
+    return [runtime_base, build_base, *built, xdp_object]
 
 
 class FilterModule:

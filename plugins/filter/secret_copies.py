@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..module_utils._deploy.secret_files import copies_of
+
 DOCUMENTATION = r"""
 name: secret_copies
 short_description: Where the copies of a secret go
@@ -49,10 +51,7 @@ _value:
 
 def secret_copies(services: Sequence[Mapping[str, Any]], config_dir: str, name: str) -> list[dict[str, Any]]:
     """Return one copy per service, readable by its user alone."""
-    return [
-        {"path": f"{config_dir}/secrets/{item['service']}/{name}", "owner": int(item["uid"]), "group": int(item["uid"])}
-        for item in services
-    ]
+    return copies_of(services, config_dir, name)
 
 
 class FilterModule:

@@ -12,9 +12,9 @@ version_added: 1.0.0
 description:
   - A guard is a rollback timer on the host. Unless it is confirmed over a new connection before it runs out, the host
     itself restores what was before. It outlives the playbook, the connection, a killed agent and a reboot.
-  - M(tripod.baremetal.nic), M(tripod.baremetal.xdp_program) and M(tripod.baremetal.xdp_map) arm one by themselves where
-    they change an interface that carries the connection. This module confirms it, arms one for tasks of your own, and
-    cleans up after a run that never ended.
+  - M(tripod.baremetal.nic), M(tripod.baremetal.xdp_program), M(tripod.baremetal.xdp_policy) and
+    M(tripod.baremetal.xdp_map) arm one by themselves where they change an interface that carries the connection. This
+    module confirms it, arms one for tasks of your own, and cleans up after a run that never ended.
   - What is restored are the state files below C(/etc/tripod/host.d) with what they request of the host, and of the
     links their administrative state, MTU, master, addresses and routes. What was added meanwhile stays.
 author:
@@ -58,7 +58,7 @@ options:
     default: 60
 seealso:
   - module: tripod.baremetal.nic
-  - module: tripod.baremetal.xdp_map
+  - module: tripod.baremetal.xdp_policy
   - module: tripod.baremetal.xdp_program
 """
 

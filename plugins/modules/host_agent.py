@@ -14,9 +14,12 @@ description:
   - Packs the collection's core into C(tripod-host), one executable file, and runs its services.
   - C(tripod-apply) reapplies at boot what is requested of the host, before the network and the containers come up.
     C(tripod-watch) does so for a link that comes up or whose driver was reloaded, and reverts guarded changes that
-    nobody confirms. C(tripod-keep), the container supervisor, starts containers again that died without
+    nobody confirms. C(tripod-policy) changes policies and bans for those who may ask it on its Unix socket,
+    C(<run_dir>/tripod-policy/policy.sock). C(tripod-export) writes what each list, rule, limit and service of the data
+    plane's policies has met as metrics, and sends flows of what they drop, or would drop, to a collector of IPFIX.
+    C(tripod-keep), the container supervisor, starts containers again that died without
       anybody requesting it.
-  - They are units of systemd. Where systemd does not run, C(tripod-watch) and C(tripod-keep) are processes detached
+  - They are units of systemd. Where systemd does not run, those that stay are processes detached
     from the connection, and C(tripod-host apply) is for the host's own start.
   - A service that runs other sources or other arguments than are requested is restarted. That is computed from the live
     state, so a restart that a failed run owed still happens.
@@ -65,11 +68,44 @@ options:
     description: Where the services append their output if systemd does not run; its journal has it otherwise.
     type: path
     default: /var/log
+  policy_uid:
+    description:
+      - Number of the user who may change policies and ban addresses on the socket of C(tripod-policy), beside root; the
+        socket belongs to the group of the same number.
+      - Where it is not given, root alone may.
+    type: int
+    version_added: 2.0.0
+  sample_rate:
+    description:
+      - How many dropped packets, or such as would be, C(tripod-export) takes from each NIC in a second, at most.
+      - The kernel keeps to it; counters count the others too.
+    type: int
+    default: 100
+    version_added: 2.0.0
+  ipfix_collector:
+    description: IPv4 or IPv6 address of the collector that flows are sent to; empty for none.
+    type: str
+    default: ""
+    version_added: 2.0.0
+  ipfix_port:
+    description: UDP port of the collector.
+    type: int
+    default: 4739
+    version_added: 2.0.0
+  ipfix_domain:
+    description: Observation domain that this host is to the collector; V(0) for none.
+    type: int
+    default: 0
+    version_added: 2.0.0
 """
 
 EXAMPLES = r"""
 - name: Install the agent
   tripod.baremetal.host_agent:
+
+- name: Have it send what policies drop to a collector, too
+  tripod.baremetal.host_agent:
+    ipfix_collector: 192.0.2.20
 
 - name: Remove it
   tripod.baremetal.host_agent:

@@ -39,6 +39,12 @@ options:
         type: list
         elements: str
         default: []
+      inputs_from:
+        description: Earlier images of this list whose content decides the result too.
+        type: list
+        elements: str
+        default: []
+        version_added: 1.1.0
       target:
         description:
           - Stage to end with; the last one if not given.
@@ -62,6 +68,12 @@ options:
       export_to:
         description: Where that file goes on the builder; C({tag}) stands for the image's tag.
         type: str
+      sbom_to:
+        description:
+          - Where a list of all that the image is made of goes on the builder; C({tag}) stands for the image's tag.
+          - SPDX 2.3 in JSON, from the records of C(dpkg), C(pip), C(npm)'s bundles and Go that are in the image.
+        type: str
+        version_added: 1.1.0
   only:
     description: Repositories to build; all of O(images) where empty. The others are still named.
     type: list
@@ -90,7 +102,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What was, or would be, built and exported.
+  description: What was, or would be, built and written.
   returned: always
   type: list
   elements: str
@@ -109,8 +121,11 @@ images:
     export_to:
       description: Path of the exported file; empty where there is none.
       type: str
+    sbom_to:
+      description: Path of the bill of materials; empty where there is none.
+      type: str
 missing:
-  description: Repositories of which the image or the export was missing when the module started.
+  description: Repositories of which the image, the export or the bill of materials was missing when the module started.
   returned: always
   type: list
   elements: str
@@ -128,12 +143,14 @@ IMAGE = {
     "name": {"type": "str", "required": True},
     "context": {"type": "path", "required": True},
     "inputs": {"type": "list", "elements": "str", "default": []},
+    "inputs_from": {"type": "list", "elements": "str", "default": []},
     "target": {"type": "str"},
     "args": {"type": "dict", "default": {}},
     "args_from": {"type": "dict", "default": {}},
     "extra_files": {"type": "dict", "default": {}},
     "export_from": {"type": "path"},
     "export_to": {"type": "str"},
+    "sbom_to": {"type": "str"},
 }
 
 
@@ -156,6 +173,7 @@ def main() -> None:
                 "reference": item.reference,
                 "image_id": outcome.state.ids[item.reference] or "",
                 "export_to": item.export_to or "",
+                "sbom_to": item.sbom_to or "",
             }
             for name, item in named.items()
         }

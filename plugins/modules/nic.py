@@ -106,6 +106,31 @@ options:
       private_flags:
         description: The driver's own switches, each on or off.
         type: dict
+      napi:
+        description:
+          - How the kernel polls the queues (NAPI), the same for all of them. On a bond these are set on its members.
+          - A socket of AF_XDP that busy-polls wants O(nics[].napi.defer_hard_irqs) and
+            O(nics[].napi.gro_flush_timeout), so that interrupts stay off while it polls. How long other sockets
+            busy-poll is a sysctl of the whole host, C(net.core.busy_poll) and C(net.core.busy_read); see
+            M(tripod.baremetal.sysctl).
+        type: dict
+        suboptions:
+          defer_hard_irqs:
+            description:
+              - Polls that find nothing before interrupts are switched on again, at most 2147483647. Without
+                O(nics[].napi.gro_flush_timeout) it has no effect, of which there is a warning.
+            type: int
+          gro_flush_timeout:
+            description:
+              - Nanoseconds after which the kernel polls a queue by itself while its interrupts are off, and flushes
+                what GRO holds; V(0) for neither, at most 1000000000. Packets wait that long where nobody polls.
+            type: int
+          threaded:
+            description:
+              - Whether each queue is polled by a thread of its own, C(napi/NAME-ID), which can be placed and ranked as
+                any other, instead of in the softirq of the CPU that was interrupted. Linux 5.12 or newer.
+              - It takes a queue that is polled. A veth has some while it is up with GRO or with an XDP program.
+            type: bool
       rss:
         description: How received packets are spread over the queues.
         type: dict
@@ -232,6 +257,12 @@ EXAMPLES = r"""
         flow_rules:
           - {flow_type: udp4, match: {dst_port: 53}, queue: 3}
         irq: {placement: ["2", "3", "4", "5"]}
+
+- name: Leave the NIC's interrupts to sockets that busy-poll, which the kernel helps out after 200 microseconds
+  tripod.baremetal.nic:
+    nics:
+      - name: ens1f0
+        napi: {defer_hard_irqs: 2, gro_flush_timeout: 200000}
 
 - name: Restore the original values
   tripod.baremetal.nic:

@@ -37,9 +37,9 @@ options:
     elements: str
     default: [x86_64, aarch64]
   kernel:
-    description: Oldest kernel release.
+    description: Oldest kernel release. By default the oldest that the XDP program was tried on.
     type: str
-    default: "5.18"
+    default: "6.1"
   memory_bytes:
     description: Total memory needed, in bytes.
     type: int
@@ -138,6 +138,15 @@ options:
         type: str
         choices: [drop, pass]
         default: drop
+  policies:
+    description:
+      - Policies by name that XDP programs are to be given, as the option C(policy) of M(tripod.baremetal.xdp_policy)
+        takes them. Their limits are held against the host's clock.
+      - It is a warning where the address that the connection comes from is in no trusted prefix and no trusted flow.
+      - Files that lists name are not looked at.
+    type: dict
+    default: {}
+    version_added: 2.0.0
   xdp:
     description:
       - Programs that are to be attached.
@@ -161,6 +170,19 @@ options:
         type: str
         choices: [attached, detached]
         default: attached
+      policy:
+        description: Name of the policy that is to judge its packets; looked at for services that workers serve.
+        type: str
+        default: ""
+        version_added: 2.0.0
+      before:
+        description: Program of others that has each packet first; not looked at here.
+        type: dict
+        version_added: 2.0.0
+      after:
+        description: Program of others that has each packet that passed; not looked at here.
+        type: dict
+        version_added: 2.0.0
   pin_root:
     description: Where our programs are pinned, by which they are told from those of others.
     type: path
@@ -337,6 +359,22 @@ options:
     elements: str
     default: []
     version_added: 1.1.0
+  workers:
+    description:
+      - Workers of AF_XDP, as M(tripod.baremetal.afxdp_workers) takes them. They are held against NICs, huge pages and
+        policies as O(nics), O(hugepages), O(xdp) and O(policies) declare them to become.
+      - The mode that each of their NICs can give - zero-copy, native copy or generic - is reported, and what a kernel
+        lacks.
+    type: list
+    elements: dict
+    default: []
+    version_added: 2.0.0
+  worker_capabilities:
+    description: Capabilities that their container is given instead of those that it needs; empty for those.
+    type: list
+    elements: str
+    default: []
+    version_added: 2.0.0
   container_label:
     description: Label of the containers that are ours, as C(key=value).
     type: str

@@ -38,6 +38,11 @@ options:
           - A value of your own, 8 to 4096 characters without control characters. It replaces what is there.
           - Where it is not given, or empty, a value is generated once, and stays.
         type: str
+      multiline:
+        description: O(secrets[].value) is a text of several lines, such as PEM, of up to 65536 characters.
+        type: bool
+        default: false
+        version_added: 1.1.0
       copies:
         description: The files that hold it.
         type: list
@@ -125,6 +130,7 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "length": {"type": "int", "default": 32},
                     "value": {"type": "str", "no_log": True},
+                    "multiline": {"type": "bool", "default": False},
                     "copies": {
                         "type": "list",
                         "elements": "dict",
@@ -148,6 +154,7 @@ def main() -> None:
                 copies=tuple(Copy(**copy) for copy in option["copies"]),
                 length=option["length"],
                 value=option["value"] or None,
+                multiline=option["multiline"],
             )
             for option in module.params["secrets"]
         ]

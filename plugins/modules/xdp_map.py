@@ -10,12 +10,20 @@ module: xdp_map
 short_description: Declare the source prefixes that the XDP program passes or drops
 version_added: 1.0.0
 description:
-  - Writes policy entries into the pinned maps C(acl_v4) and C(acl_v6) of an attached program. The longest prefix that
-    holds a packet's source address decides.
+  - The short form of a policy, as M(tripod.baremetal.xdp_policy) takes it as well. The variable C(xdp_acl) of the role
+    C(tripod.baremetal.xdp) stays.
+  - Entries are two lists of the policy C(nic-<interface>), C(acl) and C(acl-pass), which is
+    put in force as by M(tripod.baremetal.xdp_policy). The longest prefix that holds a packet's source address decides.
   - Each entry has an owner. This module compares and changes only the entries of the owner C(inventory); those written
     through the API stay, and a prefix that is theirs is refused.
-  - The whole list is one call and is written in batches, thousands of entries in a fraction of a second.
+  - The whole list is one call and comes into force in one step.
   - A guard that nobody confirms restores the entries before. A program's guard that is armed is extended.
+deprecated:
+  removed_in: 3.0.0
+  why: A list of prefixes is one policy of many, and one module declares them all.
+  alternative: >-
+    Use M(tripod.baremetal.xdp_policy) with O(tripod.baremetal.xdp_policy#module:entries), which makes the same policy
+    of the same entries.
 author:
   - Tripod contributors (@tripod)
 extends_documentation_fragment:
@@ -32,8 +40,7 @@ options:
     required: true
   entries:
     description:
-      - Policy entries, each prefix once, together with those of O(src). At most 131072 of each IP version with all
-        owners together.
+      - Policy entries, each prefix once, together with those of O(src). At most 1,000,000 with all owners together.
       - Required unless O(src) is given; an empty list requests no entries.
     type: list
     elements: dict
@@ -58,7 +65,7 @@ options:
     version_added: 1.1.0
   state:
     description:
-      - V(exact) makes O(entries) the whole of this owner's entries.
+      - V(exact) makes O(entries) the whole of this owner's entries, and the policy the one that judges the interface.
       - V(present) adds or changes O(entries) and leaves the owner's others.
       - V(absent) removes O(entries), whatever their action.
     type: str
@@ -70,12 +77,13 @@ options:
     default: /sys/fs/bpf/tripod
   state_dir:
     description:
-      - Directory of the state file C(xdp_map-<interface>.json), from which the host agent fills the maps again after a
-        reboot.
+      - Directory of the state files C(policy-nic-<interface>-inventory.json) and C(xdp_policy-<interface>.json), from
+        which the host agent puts the policy in force again after a reboot.
     type: path
     default: /etc/tripod/host.d
 seealso:
   - module: tripod.baremetal.change_guard
+  - module: tripod.baremetal.xdp_policy
   - module: tripod.baremetal.xdp_program
 """
 
@@ -170,21 +178,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import Change, CoreError, converge
 from ..module_utils._core.lock import changing
 from ..module_utils._core.module import answering
-from ..module_utils._core.state_store import DIRECTORY, path
+from ..module_utils._core.state_store import DIRECTORY
 from ..module_utils._core.system import Host
 from ..module_utils._guard import arm
-from ..module_utils._guard.record import Restore
-from ..module_utils._xdp.policy_entries import ACTIONS, parse_entries, read_file
-from ..module_utils._xdp.policy_map import (
-    KIND,
-    Policy,
-    Tables,
-    XdpMap,
-    counts,
-    entry_changes,
-    own_entries,
-    request_body,
-)
+from ..module_utils._xdp.policy_entries import ENTRIES, parse_entries, read_file
+from ..module_utils._xdp.policy_map import Policy, Tables, XdpMap, counts, own_entries
 from ..module_utils._xdp.request import KIND as PROGRAM
 from ..module_utils._xdp.request import PIN_ROOT
 
@@ -193,14 +191,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "interface": {"type": "str", "required": True},
-            "entries": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "prefix": {"type": "str", "required": True},
-                    "action": {"type": "str", "choices": sorted(ACTIONS), "default": "drop"},
-                },
-            },
+            "entries": ENTRIES,
             "src": {"type": "path"},
             "state": {"type": "str", "choices": ["exact", "present", "absent"], "default": "exact"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
@@ -216,13 +207,11 @@ def main() -> None:
 
         def protect(changes: Sequence[Change], state: Tables) -> None:
             nonlocal guard
-            if entry_changes(changes):
-                restores = [Restore(KIND, request_body(policy, own_entries(policy, state)))]
-                state_files = [path(policy.state_file, options["state_dir"])]
-                # One guard with the program's: both are confirmed, or reverted, together.
-                guard = arm.protect(
-                    host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], state_files
-                )
+            restores, files = resource.restores(state)
+            # One guard with the program's: both are confirmed, or reverted, together.
+            guard = arm.protect(
+                host, PROGRAM, [policy.interface], restores, options["guard"], options["guard_timeout"], files
+            )
 
         try:
             policy = Policy(
@@ -232,8 +221,9 @@ def main() -> None:
                 pin_root=options["pin_root"],
                 state_directory=options["state_dir"],
             )
+            resource = XdpMap(policy)
             with changing(Host(), module.check_mode) as host:
-                outcome = converge(XdpMap(policy), policy, host, module.check_mode, protect)
+                outcome = converge(resource, policy, host, module.check_mode, protect)
         except CoreError as error:
             module.fail_json(msg=str(error), **{"guard": guard and guard.facts, **error.facts})
         # One line per entry would be megabytes for a full map, so they are reported only to those who request the diff.

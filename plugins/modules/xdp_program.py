@@ -16,8 +16,13 @@ description:
     whose layout is unchanged stay with their entries.
   - Everything that stands in the way is reported at once, each with its remedy, before anything is changed. Where a
     step fails later, what was before is restored.
+  - A program of this collection has the policy that is saved for the interface before its first packet.
   - Program, link and maps are pinned below O(pin_root)C(/<interface>) as C(prog), C(link) and C(maps/<name>). A dot in
     the interface's name becomes a colon there.
+  - A program of this collection calls one of somebody else's before it judges a packet, O(before), and one for what
+    it passes, O(after). Both are loaded with it and stay over policies, replacements and boots. Their maps are pinned
+    as C(maps/before:<name>) and C(maps/after:<name>) and go on as ours do. Where there is one before, C(prog) is what
+    calls it, and the program that judges is pinned as C(judge).
   - A guard that nobody confirms restores what was attached before with its maps and entries, another owner's
     program too.
 author:
@@ -54,8 +59,36 @@ options:
       - Any object is accepted where this is not given.
     type: str
   program:
-    description: Name of the program in the object. Needed only where the object has several XDP programs.
+    description:
+      - Name of the program in the object. Needed only where the object has several XDP programs.
+      - Of this collection's, the one for frames in several buffers is taken where the MTU needs it, else the plain one.
     type: str
+  before:
+    description:
+      - Somebody else's program that has each packet first. It drops it, or whatever it likes, or hands it on by a tail
+        call of slot 1 (C(EXTENSION_OURS)) of a map C(extensions), which its object declares as C(tripod_xdp.h) does.
+      - It is of the kind of ours, C(SEC("xdp")), or C(SEC("xdp.frags")) where ours takes packets in several buffers.
+      - Left out, there is none, and one that was there is taken out.
+    type: dict
+    suboptions: &extension
+      object:
+        description: Path on the host of its BPF ELF object.
+        type: path
+        required: true
+      sha256:
+        description: SHA-256 that the object must have, in lower-case hexadecimal. Without it, any is accepted.
+        type: str
+      program:
+        description: Name of the program. Needed only where the object has several XDP programs.
+        type: str
+  after:
+    description:
+      - Somebody else's program that has each packet that ours passes. Its verdict holds. What ours counts and samples
+        is its own verdict.
+      - Its kind is as for O(before). It needs no map C(extensions).
+      - Left out, there is none, and one that was there is taken out.
+    type: dict
+    suboptions: *extension
   mode:
     description:
       - Where the program runs, V(native) in the driver, V(generic) in the stack behind it, V(offload) on the NIC.
@@ -72,8 +105,8 @@ options:
     default: /sys/fs/bpf/tripod
   pin_group:
     description:
-      - Group, by name or number, that may list the pins (directories 0750), read the program (0640) and read and write
-        the maps (0660). The owner is always root.
+      - Group, by name or number, that may list the pins (directories 0750) and read program and maps (0640). The owner
+        is always root, and nobody else writes a map.
     type: str
     default: "0"
   incompatible_maps:
@@ -95,7 +128,7 @@ options:
     default: /etc/tripod/host.d
 seealso:
   - module: tripod.baremetal.change_guard
-  - module: tripod.baremetal.xdp_map
+  - module: tripod.baremetal.xdp_policy
 """
 
 EXAMPLES = r"""
@@ -111,6 +144,13 @@ EXAMPLES = r"""
     interface: ens2
     object: /var/lib/tripod/bpf/tripod_xdp.bpf.o
     mode: generic
+
+- name: Have the site's own programs see each packet first, and what the filter passes
+  tripod.baremetal.xdp_program:
+    interface: ens1
+    object: /var/lib/tripod/bpf/tripod_xdp.bpf.o
+    before: {object: /opt/site/mark.bpf.o}
+    after: {object: /opt/site/measure.bpf.o, program: latency}
 
 - name: Take it off
   tripod.baremetal.xdp_program:
@@ -151,8 +191,15 @@ program:
       description: Hash of the instructions. It says nothing about maps.
       type: str
       sample: dd8d1e5a2bf82f3a
+extensions:
+  description: Programs that it calls, by C(before), C(ours) and C(after), each as C(program).
+  type: dict
+  returned: success
+  sample: {"after": {"id": 430, "name": "latency", "tag": "0f3a1c5b2bf82f3a"}}
 maps:
-  description: The program's maps, without those for its global data.
+  description:
+    - The program's maps; C(rodata) is that of its constants.
+    - Variables of a section C(.data.NAME) are the map C(NAME), other variables are none.
   type: list
   elements: dict
   returned: success
@@ -160,7 +207,7 @@ maps:
     name:
       description: Name, also of the pin.
       type: str
-      sample: acl_v4
+      sample: counters
     id:
       description: Map id.
       type: int
@@ -168,19 +215,19 @@ maps:
     type:
       description: Map type.
       type: str
-      sample: lpm_trie
+      sample: percpu_array
     key_size:
       description: Size of a key in bytes.
       type: int
-      sample: 8
+      sample: 4
     value_size:
       description: Size of a value in bytes.
       type: int
-      sample: 4
+      sample: 16
     max_entries:
       description: Most entries it can hold.
       type: int
-      sample: 131072
+      sample: 128
 sha256:
   description: SHA-256 of the object behind the attached program; none where it is unknown.
   type: str
@@ -241,10 +288,17 @@ from ..module_utils._core.lock import changing
 from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._guard.arm import OPTIONS as GUARD_OPTIONS
+from ..module_utils._xdp.called import OTHERS
 from ..module_utils._xdp.program import XdpProgram
-from ..module_utils._xdp.request import MODES, PIN_ROOT, STATE_DIRECTORY, Desired
+from ..module_utils._xdp.request import MODES, PIN_ROOT, STATE_DIRECTORY, Desired, Extension
 from ..module_utils._xdp.saved import Protection
 from ..module_utils._xdp.state import facts
+
+_EXTENSION = {
+    "object": {"type": "path", "required": True},
+    "sha256": {"type": "str"},
+    "program": {"type": "str"},
+}
 
 
 def main() -> None:
@@ -255,6 +309,7 @@ def main() -> None:
             "object": {"type": "path"},
             "sha256": {"type": "str"},
             "program": {"type": "str"},
+            **{slot: {"type": "dict", "options": _EXTENSION} for slot in OTHERS},
             "mode": {"type": "str", "choices": list(MODES), "default": "native"},
             "pin_root": {"type": "path", "default": PIN_ROOT},
             "pin_group": {"type": "str", "default": "0"},
@@ -297,6 +352,7 @@ def _desired(options: Mapping[str, Any]) -> Desired:
         recreate_maps=options["incompatible_maps"] == "recreate",
         replace_foreign=options["replace_foreign"],
         state_directory=options["state_dir"],
+        extensions={slot: Extension(**options[slot]) for slot in OTHERS if options[slot]},
     )
 
 
