@@ -17,26 +17,36 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 
 	"tripod/go-backend/gen/tripodv1"
+	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/config"
 	"tripod/go-backend/internal/control"
 	"tripod/go-backend/internal/dataplane"
+	"tripod/go-backend/internal/identity"
 	"tripod/go-backend/internal/metrics"
 	"tripod/go-backend/internal/object"
 	"tripod/go-backend/internal/privilege"
 	"tripod/go-backend/internal/rescue"
 	"tripod/go-backend/internal/tracer"
+	"tripod/go-backend/internal/workers"
 )
 
 const (
 	// refreshEvery is how late a watcher of the health, or the release of a gone interface's twin, may be.
 	refreshEvery = 2 * time.Second
-	// shutdownTimeout is below the 10 s after which Docker kills.
+	// drainTimeout and shutdownTimeout are together below the 10 s after which Docker kills.
+	drainTimeout    = 3 * time.Second
 	shutdownTimeout = 5 * time.Second
-	// maxMessage leaves room for any frame that a test run takes, with an error of ours for one that is too long.
-	maxMessage = 128 << 10
+	// maxMessage leaves room for a policy's part, and for any frame that a test run takes, with an error of ours for one that
+	// is too long.
+	maxMessage = 256 << 10
+	// maxConnectionAge is after how long a client connects anew, and shows its certificate.
+	maxConnectionAge = time.Hour
 )
 
 // version is set by the linker.
@@ -46,8 +56,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if err := privilege.Drop(); err != nil {
-		log.Error("no traces or counters without privileges", "error", err)
+	if err := privilege.Drop(os.Getenv("WORKERS_FILE") != ""); err != nil {
+		log.Error("not everything can be done without privileges", "error", err)
 	}
 	if err := run(ctx, os.Getenv); err != nil {
 		log.Error("go-backend cannot go on", "error", err)
@@ -57,11 +67,15 @@ func main() {
 
 // run serves until the context ends or a listener fails.
 func run(ctx context.Context, getenv func(string) string) error {
+	// Before anything that somebody could see and send one for: until here a SIGHUP ends the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	cfg, err := config.Load(getenv)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	log := slog.New(control.RequestIDs{Handler: slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel})})
 	slog.SetDefault(log)
 
 	httpListener, err := listen("HTTP_ADDRESS", cfg.HTTPAddress)
@@ -78,25 +92,40 @@ func run(ctx context.Context, getenv func(string) string) error {
 	root, file := dataplane.NewRoot(cfg.PinRoot), object.Open(cfg.ObjectPath)
 	traces := tracer.New(root, file)
 	defer traces.Close()
-	health := control.NewHealth(control.SurveyCheck(root, file), log)
+	host := agent.New(cfg.PolicySocket)
+	names := agent.NewNames(host)
+	manager := workers.New(root, cfg.WorkersPath, log)
+	health := control.NewHealth(control.AllChecks(control.SurveyCheck(root, file), control.WorkersCheck(manager)), log)
 	rpcMetrics := grpcprometheus.NewServerMetrics(grpcprometheus.WithServerHandlingTimeHistogram())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewCollector(root, file, log), rpcMetrics)
+		metrics.NewCollector(root, file, names, manager, log), metrics.NewWorkers(manager, log), rpcMetrics)
 
+	listening, err := grpcCredentials(cfg, registry, log)
+	if err != nil {
+		return err
+	}
+	secret := control.NewSecret(cfg.PolicySecret)
 	grpcServer := grpc.NewServer(
+		grpc.Creds(listening),
+		// A certificate that ends, or is trusted no more, is not good for ever to whom it connected. Calls under way go on.
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: maxConnectionAge}),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(128),
 		grpc.ConnectionTimeout(5*time.Second),
 		// What is caught is counted: a call that panicked is an internal error like others.
-		grpc.ChainUnaryInterceptor(rpcMetrics.UnaryServerInterceptor(), control.RecoverUnary()),
-		grpc.ChainStreamInterceptor(rpcMetrics.StreamServerInterceptor(), control.RecoverStream()),
+		grpc.ChainUnaryInterceptor(
+			rpcMetrics.UnaryServerInterceptor(), control.NameUnary(log), control.RecoverUnary(), secret.Unary()),
+		grpc.ChainStreamInterceptor(
+			rpcMetrics.StreamServerInterceptor(), control.NameStream(log), control.RecoverStream(), secret.Stream()),
 	)
-	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, log))
+	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, names, log))
+	tripodv1.RegisterPolicyServiceServer(grpcServer, control.NewPolicyServer(host, log))
+	tripodv1.RegisterDataPlaneServiceServer(grpcServer, control.NewDataPlaneServer(manager, log))
 	grpc_health_v1.RegisterHealthServer(grpcServer, health)
 	rpcMetrics.InitializeMetrics(grpcServer)
 	httpServer := &http.Server{
-		Handler:           control.HTTPHandler(health, metrics.Handler(registry, log)),
+		Handler:           control.HTTPHandler(health, metrics.Handler(registry, log), control.WorkersPage(manager)),
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -106,21 +135,48 @@ func run(ctx context.Context, getenv func(string) string) error {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	running := make(chan struct{})
+	go func() {
+		defer close(running)
+		manager.Run(ctx, refreshEvery)
+	}()
+	go reloadOn(ctx, hangups, manager)
 	go health.Run(ctx, refreshEvery)
 	go releaseTwins(ctx, root, traces)
 	failed := make(chan error, 2)
 	go func() { failed <- fmt.Errorf("serve gRPC on %s: %w", cfg.GRPCAddress, grpcServer.Serve(grpcListener)) }()
 	go func() { failed <- fmt.Errorf("serve HTTP on %s: %w", cfg.HTTPAddress, httpServer.Serve(httpListener)) }()
 	log.Info("serving", "version", version, "http", cfg.HTTPAddress, "grpc", cfg.GRPCAddress,
-		"pin_root", cfg.PinRoot, "object", cfg.ObjectPath)
+		"pin_root", cfg.PinRoot, "object", cfg.ObjectPath, "policies", cfg.PolicySecret != "", "certificates", cfg.TLSDirectory, "workers", cfg.WorkersPath)
 
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 		log.Info("stopping")
 	}
+	cancel()
 	health.Shutdown()
+	// The packets of workers go to the network stack first, and what they have is handled, while metrics can still be read.
+	<-running
+	closeWorkers(manager, log)
 	return errors.Join(err, shutdown(grpcServer, httpServer))
+}
+
+// grpcCredentials are what gRPC listens with: certificates of both sides, where the environment names a directory of them.
+func grpcCredentials(
+	cfg config.Config, registry *prometheus.Registry, log *slog.Logger,
+) (credentials.TransportCredentials, error) {
+	if cfg.TLSDirectory == "" {
+		return insecure.NewCredentials(), nil
+	}
+	who, err := identity.Open(cfg.TLSDirectory, log)
+	if err != nil {
+		return nil, fmt.Errorf("TLS_DIRECTORY: %w", err)
+	}
+	// Its own name is that of the health check.
+	used := who.Credentials(append(cfg.GRPCClients, who.Name())...)
+	registry.MustRegister(metrics.NewCertificates(used))
+	return used, nil
 }
 
 // listen fails early and says which variable to change: a taken port must not show as a missing service later.
@@ -134,22 +190,40 @@ func listen(variable, address string) (net.Listener, error) {
 
 // releaseTwins lets go of the twins of interfaces that have lost their pins.
 func releaseTwins(ctx context.Context, root dataplane.Root, traces *tracer.Tracer) {
-	ticker := time.NewTicker(refreshEvery)
-	defer ticker.Stop()
+	rescue.Every(ctx, refreshEvery, "release of twins", func() error {
+		names, err := root.Interfaces()
+		// Where the root cannot be read, health says so; the twins stay for when it can.
+		if err == nil {
+			traces.Keep(names)
+		}
+		return err
+	})
+}
+
+// reloadOn reads the file of workers again with each SIGHUP. What is wrong with it, health and the log say.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, manager *workers.Manager) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			_ = rescue.Do("release of twins", func() error {
-				names, err := root.Interfaces()
-				// Where the root cannot be read, health says so; the twins stay for when it can.
-				if err == nil {
-					traces.Keep(names)
-				}
-				return err
-			})
+		case <-hangups:
+			_ = rescue.Do("reload of workers", func() error { return manager.Reload(ctx) })
 		}
+	}
+}
+
+// closeWorkers lets workers drain, but not for ever: one whose handler does not return has no packets any more, as its watchdog
+// sees to that, and the kernel takes its sockets with the process.
+func closeWorkers(manager *workers.Manager, log *slog.Logger) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		manager.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(drainTimeout):
+		log.Error("workers do not end, going on without")
 	}
 }
 

@@ -5,14 +5,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"tripod/go-backend/gen/tripodv1"
 	"tripod/go-backend/internal/bpftest"
@@ -137,6 +141,28 @@ func TestLivesWithoutPinsAndObjectAndStopsInTime(t *testing.T) {
 	}
 	if _, err := watch.Recv(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestPoliciesTakeTheSecretOfTheEnvironment(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	env := environment(t)
+	env["POLICY_SOCKET"], env["POLICY_SECRET_FILE"] = filepath.Join(t.TempDir(), "absent.sock"), filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(env["POLICY_SECRET_FILE"], []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	connection, stop := start(t, env)
+	defer stop()
+	client := tripodv1.NewPolicyServiceClient(connection)
+	_, err := client.ListPolicies(t.Context(), &tripodv1.ListPoliciesRequest{}, grpc.WaitForReady(true))
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("without the secret: %v", err)
+	}
+	// With it the agent is asked, and there is none.
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+secret)
+	_, err = client.ListPolicies(ctx, &tripodv1.ListPoliciesRequest{})
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), env["POLICY_SOCKET"]) {
+		t.Errorf("with the secret: %v", err)
 	}
 }
 

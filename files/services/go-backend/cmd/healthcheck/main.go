@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"tripod/go-backend/internal/config"
+	"tripod/go-backend/internal/identity"
 )
 
 // timeout is for both questions together; Docker's own is set longer, so that the reason gets printed.
@@ -40,7 +43,11 @@ func run(getenv func(string) string) error {
 	if err := checkHTTP(ctx, address, "/healthz"); err != nil {
 		return err
 	}
-	err = checkGRPC(ctx, config.DialAddress(cfg.GRPCAddress))
+	with, err := clientCredentials(cfg.TLSDirectory)
+	if err != nil {
+		return err
+	}
+	err = checkGRPC(ctx, config.DialAddress(cfg.GRPCAddress), with)
 	if errors.Is(err, errNotServing) {
 		// The engine keeps what is printed here, so the reason belongs into it.
 		return errors.Join(err, checkHTTP(ctx, address, "/readyz"))
@@ -71,10 +78,22 @@ func checkHTTP(ctx context.Context, address, path string) error {
 	return nil
 }
 
-func checkGRPC(ctx context.Context, address string) error {
+// clientCredentials are the service's own, which it takes calls from, too.
+func clientCredentials(directory string) (credentials.TransportCredentials, error) {
+	if directory == "" {
+		return insecure.NewCredentials(), nil
+	}
+	who, err := identity.Open(directory, slog.Default())
+	if err != nil {
+		return nil, fmt.Errorf("TLS_DIRECTORY: %w", err)
+	}
+	return credentials.NewTLS(who.Client(who.Name())), nil
+}
+
+func checkGRPC(ctx context.Context, address string, with credentials.TransportCredentials) error {
 	// passthrough and no proxy, for the same reason as above.
 	connection, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+		grpc.WithTransportCredentials(with), grpc.WithNoProxy())
 	if err != nil {
 		return fmt.Errorf("gRPC %s: %w", address, err)
 	}

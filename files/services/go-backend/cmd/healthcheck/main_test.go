@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,10 +12,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"tripod/go-backend/internal/identity"
+	"tripod/go-backend/internal/identity/identitytest"
 )
 
 // service runs both listeners on loopback and returns the environment that names them.
-func service(t *testing.T, web http.HandlerFunc, status grpc_health_v1.HealthCheckResponse_ServingStatus) map[string]string {
+func service(
+	t *testing.T, web http.HandlerFunc, status grpc_health_v1.HealthCheckResponse_ServingStatus, options ...grpc.ServerOption,
+) map[string]string {
 	t.Helper()
 	webServer := httptest.NewServer(web)
 	t.Cleanup(webServer.Close)
@@ -22,7 +28,7 @@ func service(t *testing.T, web http.HandlerFunc, status grpc_health_v1.HealthChe
 	if err != nil {
 		t.Fatal(err)
 	}
-	grpcServer, answers := grpc.NewServer(), health.NewServer()
+	grpcServer, answers := grpc.NewServer(options...), health.NewServer()
 	answers.SetServingStatus("", status)
 	grpc_health_v1.RegisterHealthServer(grpcServer, answers)
 	go func() { _ = grpcServer.Serve(listener) }()
@@ -68,6 +74,24 @@ func TestHealthcheck(t *testing.T) {
 				t.Errorf("got %v, want it to say %q", err, test.says)
 			}
 		})
+	}
+}
+
+func TestItIsAClientWithTheServicesOwnCertificate(t *testing.T) {
+	authority := identitytest.NewAuthority(t)
+	directory := authority.Directory(t, "go-backend")
+	who, err := identity.Open(directory, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := service(t, alive, grpc_health_v1.HealthCheckResponse_SERVING, grpc.Creds(who.Credentials("go-backend")))
+	env["TLS_DIRECTORY"] = directory
+	if err := run(func(name string) string { return env[name] }); err != nil {
+		t.Error(err)
+	}
+	env["TLS_DIRECTORY"] = t.TempDir()
+	if err := run(func(name string) string { return env[name] }); err == nil || !strings.Contains(err.Error(), "TLS_DIRECTORY") {
+		t.Errorf("without certificates: %v", err)
 	}
 }
 

@@ -142,14 +142,23 @@ type DataResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Interface string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
 	Verdict   Verdict                `protobuf:"varint,2,opt,name=verdict,proto3,enum=tripod.v1.Verdict" json:"verdict,omitempty"`
-	// Why, as the object's enum tripod_reason in lower case without its prefix, e.g. "acl_drop".
+	// Why, as the object's enum tripod_reason in lower case without its prefix, e.g. "list_drop".
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The entry that decided; absent where none matched.
+	// The entry that decided, in releases whose policy was one access list; not set any more, see path.
+	//
+	// Deprecated: Marked as deprecated in tripod/v1/backend.proto.
 	Rule *Rule `protobuf:"bytes,4,opt,name=rule,proto3,oneof" json:"rule,omitempty"`
 	// The program that answered for.
 	Program *Program `protobuf:"bytes,5,opt,name=program,proto3" json:"program,omitempty"`
 	// Run time of the program on this frame as the kernel measured it, in nanoseconds.
-	DurationNs    uint64 `protobuf:"varint,6,opt,name=duration_ns,json=durationNs,proto3" json:"duration_ns,omitempty"`
+	DurationNs uint64 `protobuf:"varint,6,opt,name=duration_ns,json=durationNs,proto3" json:"duration_ns,omitempty"`
+	// What the first part in observe mode that had a say would have made of it, and why; not set where none had.
+	Would       Verdict `protobuf:"varint,7,opt,name=would,proto3,enum=tripod.v1.Verdict" json:"would,omitempty"`
+	WouldReason string  `protobuf:"bytes,8,opt,name=would_reason,json=wouldReason,proto3" json:"would_reason,omitempty"`
+	// Who was asked and said something, in the order of the questions.
+	Path []*Step `protobuf:"bytes,9,rep,name=path,proto3" json:"path,omitempty"`
+	// Somebody else's program is asked after ours, and may drop yet what ours passes.
+	Extended      bool `protobuf:"varint,10,opt,name=extended,proto3" json:"extended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +214,7 @@ func (x *DataResponse) GetReason() string {
 	return ""
 }
 
+// Deprecated: Marked as deprecated in tripod/v1/backend.proto.
 func (x *DataResponse) GetRule() *Rule {
 	if x != nil {
 		return x.Rule
@@ -226,12 +236,114 @@ func (x *DataResponse) GetDurationNs() uint64 {
 	return 0
 }
 
+func (x *DataResponse) GetWould() Verdict {
+	if x != nil {
+		return x.Would
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *DataResponse) GetWouldReason() string {
+	if x != nil {
+		return x.WouldReason
+	}
+	return ""
+}
+
+func (x *DataResponse) GetPath() []*Step {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *DataResponse) GetExtended() bool {
+	if x != nil {
+		return x.Extended
+	}
+	return false
+}
+
+// Step is what one part of the policy said of a frame.
+type Step struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "trusted", "ban", "list", "rule", "limit", "service" or "default".
+	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	// Its name in the policy; "slot 17" where the agent has not told it. Empty for those that there is one of.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// "pass", "drop" or "redirect" where it decided the verdict, or would have in observe mode. Of a limit "conformed" or "exceeded".
+	// "matched" where others had the last word.
+	Says string `protobuf:"bytes,3,opt,name=says,proto3" json:"says,omitempty"`
+	// It is in observe mode, so it changed nothing.
+	Observed      bool `protobuf:"varint,4,opt,name=observed,proto3" json:"observed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Step) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Step) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Step) GetSays() string {
+	if x != nil {
+		return x.Says
+	}
+	return ""
+}
+
+func (x *Step) GetObserved() bool {
+	if x != nil {
+		return x.Observed
+	}
+	return false
+}
+
 // Rule is one entry of an access list.
 type Rule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// CIDR notation, e.g. "192.0.2.0/24" or "2001:db8::/32".
 	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// enum tripod_action in lower case without its prefix: "pass" or "drop".
+	// What becomes of a packet from there: "pass" or "drop".
 	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
 	// enum tripod_owner in lower case without its prefix: "inventory" or "api".
 	Owner         string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
@@ -241,7 +353,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[2]
+	mi := &file_tripod_v1_backend_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -253,7 +365,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[2]
+	mi := &file_tripod_v1_backend_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -266,7 +378,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{2}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Rule) GetPrefix() string {
@@ -306,7 +418,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[3]
+	mi := &file_tripod_v1_backend_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +430,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[3]
+	mi := &file_tripod_v1_backend_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +443,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{3}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Program) GetId() uint32 {
@@ -363,14 +475,16 @@ func (x *Program) GetMode() string {
 }
 
 type StatsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also what each list, rule, limit and service has met.
+	Parts         bool `protobuf:"varint,1,opt,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[4]
+	mi := &file_tripod_v1_backend_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +496,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[4]
+	mi := &file_tripod_v1_backend_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +509,14 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{4}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StatsRequest) GetParts() bool {
+	if x != nil {
+		return x.Parts
+	}
+	return false
 }
 
 type StatsResponse struct {
@@ -412,7 +533,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[5]
+	mi := &file_tripod_v1_backend_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +545,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[5]
+	mi := &file_tripod_v1_backend_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +558,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{5}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StatsResponse) GetTimestamp() *timestamppb.Timestamp {
@@ -468,10 +589,11 @@ type Problem struct {
 	Interface string `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
 	// Of an interface:
 	//
-	//	"absent": it is not there, e.g. unplugged; the only state in which the service counts as healthy all the same;
+	//	"absent": it is not there, e.g. unplugged; the service counts as healthy all the same;
 	//	"detached": it runs no XDP program; "foreign": it runs another one than the pinned;
 	//	"unpinned": it runs one, and none is pinned to compare it with;
 	//	"damaged": it runs the pinned program, but a pin of a map is missing or is not that program's;
+	//	"outdated": it runs the program of an earlier release, which filters and counts and cannot be traced; healthy all the same;
 	//	"unreadable": a pin or the kernel gave no answer.
 	//
 	// Of no interface:
@@ -488,7 +610,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[6]
+	mi := &file_tripod_v1_backend_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +622,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[6]
+	mi := &file_tripod_v1_backend_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +635,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{6}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Problem) GetInterface() string {
@@ -544,14 +666,16 @@ type InterfaceStats struct {
 	Mode    string   `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
 	Program *Program `protobuf:"bytes,3,opt,name=program,proto3" json:"program,omitempty"`
 	// One for each pair of verdict and reason that has counted a packet.
-	Counters      []*Counter `protobuf:"bytes,4,rep,name=counters,proto3" json:"counters,omitempty"`
+	Counters []*Counter `protobuf:"bytes,4,rep,name=counters,proto3" json:"counters,omitempty"`
+	// Where they were asked for: each list, rule, limit and service of the policy, those that met nothing yet too.
+	Parts         []*PartCounter `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InterfaceStats) Reset() {
 	*x = InterfaceStats{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[7]
+	mi := &file_tripod_v1_backend_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +687,7 @@ func (x *InterfaceStats) String() string {
 func (*InterfaceStats) ProtoMessage() {}
 
 func (x *InterfaceStats) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[7]
+	mi := &file_tripod_v1_backend_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +700,7 @@ func (x *InterfaceStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceStats.ProtoReflect.Descriptor instead.
 func (*InterfaceStats) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{7}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *InterfaceStats) GetName() string {
@@ -607,6 +731,13 @@ func (x *InterfaceStats) GetCounters() []*Counter {
 	return nil
 }
 
+func (x *InterfaceStats) GetParts() []*PartCounter {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
 // Counter counts since the maps were made; a replaced program goes on with its predecessor's.
 type Counter struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -621,7 +752,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_tripod_v1_backend_proto_msgTypes[8]
+	mi := &file_tripod_v1_backend_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +764,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_tripod_v1_backend_proto_msgTypes[8]
+	mi := &file_tripod_v1_backend_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +777,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{8}
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Counter) GetVerdict() Verdict {
@@ -677,6 +808,104 @@ func (x *Counter) GetBytes() uint64 {
 	return 0
 }
 
+// PartCounter is what one part of a policy has met. It lives on by the part's name over every change of the policy.
+type PartCounter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "list", "rule", "limit" or "service"; "unknown" where the agent has not told what the slot counts.
+	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	// Its name in the policy; the number of its slot where the part is unknown.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// What a list, rule or service matched, and what exceeded a limit.
+	Packets uint64 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes   uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The same in observe mode, where it changed nothing.
+	ObservedPackets uint64 `protobuf:"varint,5,opt,name=observed_packets,json=observedPackets,proto3" json:"observed_packets,omitempty"`
+	ObservedBytes   uint64 `protobuf:"varint,6,opt,name=observed_bytes,json=observedBytes,proto3" json:"observed_bytes,omitempty"`
+	// Of the last packet, to the second; absent where there was none.
+	Last          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartCounter) Reset() {
+	*x = PartCounter{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartCounter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartCounter) ProtoMessage() {}
+
+func (x *PartCounter) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartCounter.ProtoReflect.Descriptor instead.
+func (*PartCounter) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PartCounter) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *PartCounter) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PartCounter) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *PartCounter) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PartCounter) GetObservedPackets() uint64 {
+	if x != nil {
+		return x.ObservedPackets
+	}
+	return 0
+}
+
+func (x *PartCounter) GetObservedBytes() uint64 {
+	if x != nil {
+		return x.ObservedBytes
+	}
+	return 0
+}
+
+func (x *PartCounter) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
 var File_tripod_v1_backend_proto protoreflect.FileDescriptor
 
 const file_tripod_v1_backend_proto_rawDesc = "" +
@@ -684,16 +913,26 @@ const file_tripod_v1_backend_proto_rawDesc = "" +
 	"\x17tripod/v1/backend.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n" +
 	"\vDataRequest\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1c\n" +
-	"\tinterface\x18\x02 \x01(\tR\tinterface\"\xf4\x01\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\"\x86\x03\n" +
 	"\fDataResponse\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12,\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x12.tripod.v1.VerdictR\averdict\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12(\n" +
-	"\x04rule\x18\x04 \x01(\v2\x0f.tripod.v1.RuleH\x00R\x04rule\x88\x01\x01\x12,\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12,\n" +
+	"\x04rule\x18\x04 \x01(\v2\x0f.tripod.v1.RuleB\x02\x18\x01H\x00R\x04rule\x88\x01\x01\x12,\n" +
 	"\aprogram\x18\x05 \x01(\v2\x12.tripod.v1.ProgramR\aprogram\x12\x1f\n" +
 	"\vduration_ns\x18\x06 \x01(\x04R\n" +
-	"durationNsB\a\n" +
-	"\x05_rule\"L\n" +
+	"durationNs\x12(\n" +
+	"\x05would\x18\a \x01(\x0e2\x12.tripod.v1.VerdictR\x05would\x12!\n" +
+	"\fwould_reason\x18\b \x01(\tR\vwouldReason\x12#\n" +
+	"\x04path\x18\t \x03(\v2\x0f.tripod.v1.StepR\x04path\x12\x1a\n" +
+	"\bextended\x18\n" +
+	" \x01(\bR\bextendedB\a\n" +
+	"\x05_rule\"Z\n" +
+	"\x04Step\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04says\x18\x03 \x01(\tR\x04says\x12\x1a\n" +
+	"\bobserved\x18\x04 \x01(\bR\bobserved\"L\n" +
 	"\x04Rule\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x14\n" +
@@ -702,8 +941,9 @@ const file_tripod_v1_backend_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03tag\x18\x03 \x01(\tR\x03tag\x12\x12\n" +
-	"\x04mode\x18\x04 \x01(\tR\x04mode\"\x0e\n" +
-	"\fStatsRequest\"\xb4\x01\n" +
+	"\x04mode\x18\x04 \x01(\tR\x04mode\"$\n" +
+	"\fStatsRequest\x12\x14\n" +
+	"\x05parts\x18\x01 \x01(\bR\x05parts\"\xb4\x01\n" +
 	"\rStatsResponse\x128\n" +
 	"\ttimestamp\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x129\n" +
 	"\n" +
@@ -713,17 +953,26 @@ const file_tripod_v1_backend_proto_rawDesc = "" +
 	"\aProblem\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x96\x01\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xc4\x01\n" +
 	"\x0eInterfaceStats\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12,\n" +
 	"\aprogram\x18\x03 \x01(\v2\x12.tripod.v1.ProgramR\aprogram\x12.\n" +
-	"\bcounters\x18\x04 \x03(\v2\x12.tripod.v1.CounterR\bcounters\"\x7f\n" +
+	"\bcounters\x18\x04 \x03(\v2\x12.tripod.v1.CounterR\bcounters\x12,\n" +
+	"\x05parts\x18\x05 \x03(\v2\x16.tripod.v1.PartCounterR\x05parts\"\x7f\n" +
 	"\aCounter\x12,\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x12.tripod.v1.VerdictR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x14\n" +
-	"\x05bytes\x18\x04 \x01(\x04R\x05bytes*\x81\x01\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\"\xe3\x01\n" +
+	"\vPartCounter\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12)\n" +
+	"\x10observed_packets\x18\x05 \x01(\x04R\x0fobservedPackets\x12%\n" +
+	"\x0eobserved_bytes\x18\x06 \x01(\x04R\robservedBytes\x12.\n" +
+	"\x04last\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04last*\x81\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fVERDICT_ABORTED\x10\x01\x12\x10\n" +
@@ -749,39 +998,45 @@ func file_tripod_v1_backend_proto_rawDescGZIP() []byte {
 }
 
 var file_tripod_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tripod_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_tripod_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_tripod_v1_backend_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: tripod.v1.Verdict
 	(*DataRequest)(nil),           // 1: tripod.v1.DataRequest
 	(*DataResponse)(nil),          // 2: tripod.v1.DataResponse
-	(*Rule)(nil),                  // 3: tripod.v1.Rule
-	(*Program)(nil),               // 4: tripod.v1.Program
-	(*StatsRequest)(nil),          // 5: tripod.v1.StatsRequest
-	(*StatsResponse)(nil),         // 6: tripod.v1.StatsResponse
-	(*Problem)(nil),               // 7: tripod.v1.Problem
-	(*InterfaceStats)(nil),        // 8: tripod.v1.InterfaceStats
-	(*Counter)(nil),               // 9: tripod.v1.Counter
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Step)(nil),                  // 3: tripod.v1.Step
+	(*Rule)(nil),                  // 4: tripod.v1.Rule
+	(*Program)(nil),               // 5: tripod.v1.Program
+	(*StatsRequest)(nil),          // 6: tripod.v1.StatsRequest
+	(*StatsResponse)(nil),         // 7: tripod.v1.StatsResponse
+	(*Problem)(nil),               // 8: tripod.v1.Problem
+	(*InterfaceStats)(nil),        // 9: tripod.v1.InterfaceStats
+	(*Counter)(nil),               // 10: tripod.v1.Counter
+	(*PartCounter)(nil),           // 11: tripod.v1.PartCounter
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_tripod_v1_backend_proto_depIdxs = []int32{
 	0,  // 0: tripod.v1.DataResponse.verdict:type_name -> tripod.v1.Verdict
-	3,  // 1: tripod.v1.DataResponse.rule:type_name -> tripod.v1.Rule
-	4,  // 2: tripod.v1.DataResponse.program:type_name -> tripod.v1.Program
-	10, // 3: tripod.v1.StatsResponse.timestamp:type_name -> google.protobuf.Timestamp
-	8,  // 4: tripod.v1.StatsResponse.interfaces:type_name -> tripod.v1.InterfaceStats
-	7,  // 5: tripod.v1.StatsResponse.problems:type_name -> tripod.v1.Problem
-	4,  // 6: tripod.v1.InterfaceStats.program:type_name -> tripod.v1.Program
-	9,  // 7: tripod.v1.InterfaceStats.counters:type_name -> tripod.v1.Counter
-	0,  // 8: tripod.v1.Counter.verdict:type_name -> tripod.v1.Verdict
-	1,  // 9: tripod.v1.BackendService.ProcessData:input_type -> tripod.v1.DataRequest
-	5,  // 10: tripod.v1.BackendService.GetStats:input_type -> tripod.v1.StatsRequest
-	2,  // 11: tripod.v1.BackendService.ProcessData:output_type -> tripod.v1.DataResponse
-	6,  // 12: tripod.v1.BackendService.GetStats:output_type -> tripod.v1.StatsResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	4,  // 1: tripod.v1.DataResponse.rule:type_name -> tripod.v1.Rule
+	5,  // 2: tripod.v1.DataResponse.program:type_name -> tripod.v1.Program
+	0,  // 3: tripod.v1.DataResponse.would:type_name -> tripod.v1.Verdict
+	3,  // 4: tripod.v1.DataResponse.path:type_name -> tripod.v1.Step
+	12, // 5: tripod.v1.StatsResponse.timestamp:type_name -> google.protobuf.Timestamp
+	9,  // 6: tripod.v1.StatsResponse.interfaces:type_name -> tripod.v1.InterfaceStats
+	8,  // 7: tripod.v1.StatsResponse.problems:type_name -> tripod.v1.Problem
+	5,  // 8: tripod.v1.InterfaceStats.program:type_name -> tripod.v1.Program
+	10, // 9: tripod.v1.InterfaceStats.counters:type_name -> tripod.v1.Counter
+	11, // 10: tripod.v1.InterfaceStats.parts:type_name -> tripod.v1.PartCounter
+	0,  // 11: tripod.v1.Counter.verdict:type_name -> tripod.v1.Verdict
+	12, // 12: tripod.v1.PartCounter.last:type_name -> google.protobuf.Timestamp
+	1,  // 13: tripod.v1.BackendService.ProcessData:input_type -> tripod.v1.DataRequest
+	6,  // 14: tripod.v1.BackendService.GetStats:input_type -> tripod.v1.StatsRequest
+	2,  // 15: tripod.v1.BackendService.ProcessData:output_type -> tripod.v1.DataResponse
+	7,  // 16: tripod.v1.BackendService.GetStats:output_type -> tripod.v1.StatsResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_tripod_v1_backend_proto_init() }
@@ -796,7 +1051,7 @@ func file_tripod_v1_backend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tripod_v1_backend_proto_rawDesc), len(file_tripod_v1_backend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

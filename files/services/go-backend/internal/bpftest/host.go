@@ -1,9 +1,9 @@
 package bpftest
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"net/netip"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,14 +16,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-)
 
-// Enumerators of the object, written out so that a test notices when they move.
-const (
-	ActionPass     = 1
-	ActionDrop     = 2
-	OwnerInventory = 1
-	OwnerAPI       = 2
+	"tripod/go-backend/internal/object"
 )
 
 var sequence atomic.Uint32
@@ -32,16 +26,18 @@ var sequence atomic.Uint32
 type Host struct {
 	// Root is the pin root.
 	Root string
-	t    testing.TB
+	// Program is which of the object's programs is loaded.
+	Program string
+	t       testing.TB
 }
 
 // NewHost returns a host without interfaces. It skips or fails the test where the kernel is out of reach.
 func NewHost(t testing.TB) *Host {
 	t.Helper()
 	if missing != nil {
-		unavailable(t, missing)
+		Unavailable(t, missing)
 	}
-	h := &Host{Root: filepath.Join(bpffs, fmt.Sprintf("root%d", sequence.Add(1))), t: t}
+	h := &Host{Root: filepath.Join(bpffs, fmt.Sprintf("root%d", sequence.Add(1))), Program: "tripod_xdp", t: t}
 	h.must(os.Mkdir(h.Root, 0o755))
 	t.Cleanup(func() { h.must(os.RemoveAll(h.Root)) })
 	return h
@@ -50,8 +46,14 @@ func NewHost(t testing.TB) *Host {
 // AddInterface makes a veth pair, both ends up and silent, and returns the near end's name.
 func (h *Host) AddInterface() string {
 	h.t.Helper()
+	return h.AddNIC(1, 1500)
+}
+
+// AddNIC is AddInterface with so many queues at both ends, and an MTU.
+func (h *Host) AddNIC(queues, mtu int) string {
+	h.t.Helper()
 	name := fmt.Sprintf("tv%d", sequence.Add(1))
-	h.addInterface(name)
+	h.addInterface(name, queues, mtu)
 	return name
 }
 
@@ -59,13 +61,17 @@ func (h *Host) AddInterface() string {
 func (h *Host) AddVLANInterface() string {
 	h.t.Helper()
 	name := fmt.Sprintf("tv%d.7", sequence.Add(1))
-	h.addInterface(name)
+	h.addInterface(name, 1, 1500)
 	return name
 }
 
-func (h *Host) addInterface(name string) {
+func (h *Host) addInterface(name string, queues, mtu int) {
 	h.t.Helper()
-	h.must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: peer(name)}))
+	h.must(netlink.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu, NumRxQueues: queues, NumTxQueues: queues},
+		PeerName:  peer(name), PeerMTU: uint32(mtu),
+		PeerNumRxQueues: uint32(queues), PeerNumTxQueues: uint32(queues),
+	}))
 	h.t.Cleanup(func() { h.RemoveInterface(name) })
 	for _, end := range []string{name, peer(name)} {
 		// Neighbour discovery would be counted among the test's own packets.
@@ -78,22 +84,28 @@ func (h *Host) addInterface(name string) {
 func (h *Host) RemoveInterface(name string) {
 	h.t.Helper()
 	if found, err := netlink.LinkByName(name); err == nil {
-		h.must(netlink.LinkDel(found))
+		// With the namespace of its far end it goes of itself, in the kernel's own time.
+		if err := netlink.LinkDel(found); !errors.Is(err, unix.ENODEV) {
+			h.must(err)
+		}
 	}
 }
 
-// Load loads the object as the host does: not tracing, and with the maps that the interface has pinned already.
-// Change, where given, edits the collection first.
+// Load loads the program of the object as the host does: not tracing, with the maps that the interface has pinned already, and
+// fit for the policies of NewPolicy. Change, where given, edits the collection first.
 func (h *Host) Load(name string, change func(*ebpf.CollectionSpec)) *ebpf.Collection {
 	h.t.Helper()
 	spec, err := ebpf.LoadCollectionSpec(Object(h.t))
 	h.must(err)
+	maps.DeleteFunc(spec.Programs, func(other string, _ *ebpf.ProgramSpec) bool { return other != h.Program })
+	spec.Programs[h.Program].Instructions = object.Link(spec.Programs[h.Program].Instructions)
+	fit(spec)
 	if change != nil {
 		change(spec)
 	}
 	pinned := make(map[string]*ebpf.Map)
 	for key := range spec.Maps {
-		if m, err := ebpf.LoadPinnedMap(h.Map(name, key), nil); err == nil {
+		if m, err := ebpf.LoadPinnedMap(h.Map(name, object.Pin(key)), nil); err == nil {
 			pinned[key] = m
 		}
 	}
@@ -117,15 +129,40 @@ func (h *Host) AttachLoaded(name string, collection *ebpf.Collection) *ebpf.Prog
 	h.t.Helper()
 	h.must(os.MkdirAll(filepath.Join(h.Pins(name), "maps"), 0o755))
 	for key, m := range collection.Maps {
-		path := h.Map(name, key)
-		if _, err := os.Stat(path); err != nil && key[0] != '.' {
-			h.must(m.Pin(path))
+		path := h.Map(name, object.Pin(key))
+		// The constants are each program's own.
+		if key == object.ConstantsName {
+			_ = os.Remove(path)
+		}
+		if _, err := os.Stat(path); err != nil {
+			clone, err := m.Clone()
+			h.must(err)
+			h.must(clone.Pin(path))
+			h.must(clone.Close())
 		}
 	}
-	program := collection.Programs["tripod_xdp"]
+	program := collection.Programs[h.Program]
 	h.AttachProgram(name, program, link.XDPDriverMode)
 	h.PinProgram(name, program)
 	return program
+}
+
+// HandOn attaches what comes in front of a program that judges, where somebody else's program does before it.
+func (h *Host) HandOn(name string, judge *ebpf.Program) {
+	h.t.Helper()
+	former := h.Program
+	h.Program = object.EntryName
+	collection := h.Load(name, nil)
+	h.Program = former
+	array := collection.Maps[object.ExtensionsName]
+	h.must(array.Put(uint32(1), judge))
+	entry := collection.Programs[object.EntryName]
+	h.AttachProgram(name, entry, link.XDPDriverMode)
+	h.PinProgram(name, entry)
+	clone, err := judge.Clone()
+	h.must(err)
+	h.must(clone.Pin(filepath.Join(h.Pins(name), "judge")))
+	h.must(clone.Close())
 }
 
 // AttachProgram makes an interface run a program, atomically where it runs one already, and leaves the program pin alone.
@@ -195,6 +232,43 @@ func (h *Host) Foreign() *ebpf.Program {
 	return program
 }
 
+// AttachEarlier attaches a program with the maps of release 1.0.0, which drops everything and counts it as that release did.
+func (h *Host) AttachEarlier(name string) {
+	h.t.Helper()
+	collection := &ebpf.Collection{Maps: make(map[string]*ebpf.Map), Programs: make(map[string]*ebpf.Program)}
+	instructions := asm.Instructions{}
+	for key, spec := range map[string]*ebpf.MapSpec{
+		"acl_v4":   {Type: ebpf.LPMTrie, KeySize: 8, ValueSize: 4, MaxEntries: 131072, Flags: unix.BPF_F_NO_PREALLOC},
+		"acl_v6":   {Type: ebpf.LPMTrie, KeySize: 20, ValueSize: 4, MaxEntries: 131072, Flags: unix.BPF_F_NO_PREALLOC},
+		"counters": {Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: 128},
+		"trace":    {Type: ebpf.Array, KeySize: 4, ValueSize: 48, MaxEntries: 1},
+	} {
+		m, err := ebpf.NewMap(spec)
+		h.must(err)
+		h.t.Cleanup(func() { m.Close() })
+		collection.Maps[key] = m
+		// The program has what it names, whether or not it looks into it.
+		instructions = append(instructions, asm.LoadMapPtr(asm.R1, m.FD()))
+	}
+	// Verdict 1, drop, for reason 2.
+	instructions = append(instructions,
+		asm.StoreImm(asm.R10, -4, 1*16+2, asm.Word),
+		asm.LoadMapPtr(asm.R1, collection.Maps["counters"].FD()),
+		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -4),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "out"),
+		asm.Mov.Imm(asm.R1, 1),
+		asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R0, 1).WithSymbol("out"), asm.Return())
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "tripod_xdp", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: instructions,
+	})
+	h.must(err)
+	h.t.Cleanup(func() { program.Close() })
+	collection.Programs["tripod_xdp"] = program
+	h.AttachLoaded(name, collection)
+}
+
 // Pins returns the directory of an interface's pins, which cannot have a dot in its name.
 func (h *Host) Pins(name string) string {
 	return filepath.Join(h.Root, strings.ReplaceAll(name, ".", ":"))
@@ -203,22 +277,6 @@ func (h *Host) Pins(name string) string {
 // Map returns the path of a map's pin.
 func (h *Host) Map(name, key string) string {
 	return filepath.Join(h.Pins(name), "maps", key)
-}
-
-// Rule puts an entry into an interface's access list.
-func (h *Host) Rule(name, prefix string, action, owner uint8) {
-	h.t.Helper()
-	parsed := netip.MustParsePrefix(prefix)
-	trie := "acl_v4"
-	if parsed.Addr().Is6() {
-		trie = "acl_v6"
-	}
-	m, err := ebpf.LoadPinnedMap(h.Map(name, trie), nil)
-	h.must(err)
-	defer m.Close()
-	key := binary.NativeEndian.AppendUint32(nil, uint32(parsed.Bits()))
-	key = append(key, parsed.Addr().AsSlice()...)
-	h.must(m.Put(key, []byte{action, owner, uint8(parsed.Bits()), 0}))
 }
 
 // Send lets an interface receive a frame n times.
@@ -246,6 +304,9 @@ func (h *Host) must(err error) {
 		h.t.Fatal(err)
 	}
 }
+
+// Peer is the name of an interface's far end.
+func (*Host) Peer(name string) string { return peer(name) }
 
 func peer(name string) string {
 	return name + "p"

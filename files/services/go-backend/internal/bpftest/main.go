@@ -40,13 +40,13 @@ func Object(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv(objectVariable)
 	if path == "" {
-		unavailable(t, fmt.Errorf("%s does not name the XDP object", objectVariable))
+		Unavailable(t, fmt.Errorf("%s does not name the XDP object", objectVariable))
 	}
 	return path
 }
 
-// unavailable skips the test with the reason, or fails it where the run is meant to prove the kernel part.
-func unavailable(t testing.TB, reason error) {
+// Unavailable skips the test with the reason, or fails it where the run is meant to prove the kernel part.
+func Unavailable(t testing.TB, reason error) {
 	t.Helper()
 	if os.Getenv(requireVariable) == "1" {
 		t.Fatal(reason)
@@ -93,6 +93,10 @@ func prepare() error {
 	// A container shows /proc/sys read-only, where interfaces are told to be silent.
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount proc: %w", err)
+	}
+	// The one from outside shows the interfaces of outside, and a container's is read-only, where huge pages are reserved.
+	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
+		return fmt.Errorf("mount sysfs: %w", err)
 	}
 	// A directory of the file system root, as /tmp of the host must not keep an empty leftover.
 	if err := unix.Mount("tmpfs", "/mnt", "tmpfs", 0, ""); err != nil {

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // Config is the service's environment, validated.
@@ -19,12 +21,22 @@ type Config struct {
 	PinRoot string
 	// ObjectPath is the ELF object that the attached programs were loaded from.
 	ObjectPath string
-	LogLevel   slog.Level
+	// PolicySocket is where the host's agent listens for changes of policies.
+	PolicySocket string
+	// PolicySecret is what a caller brings who may see and change policies; empty where nobody may.
+	PolicySecret string
+	// TLSDirectory holds the certificates by which gRPC's clients and this service know each other; empty where it is plain.
+	TLSDirectory string
+	// GRPCClients are the names that may call, beside this service's own.
+	GRPCClients []string
+	// WorkersPath is the file that says what AF_XDP workers there are; empty where there are none.
+	WorkersPath string
+	LogLevel    slog.Level
 }
 
 // Load reads the configuration through getenv, usually os.Getenv, and reports every mistake at once.
 //
-// Neither listener authenticates its clients, so both stay on loopback unless told otherwise.
+// Without certificates gRPC does not know its clients, so it stays on loopback unless told otherwise, and so does HTTP.
 func Load(getenv func(string) string) (Config, error) {
 	var mistakes []error
 	read := func(name, fallback string, check func(string) error) string {
@@ -42,6 +54,23 @@ func Load(getenv func(string) string) (Config, error) {
 	c.GRPCAddress = read("GRPC_ADDRESS", "127.0.0.1:50051", checkAddress)
 	c.PinRoot = read("XDP_PIN_ROOT", "/sys/fs/bpf/tripod", checkAbsolute)
 	c.ObjectPath = read("XDP_OBJECT", "/var/lib/tripod/bpf/tripod_xdp.bpf.o", checkAbsolute)
+	c.PolicySocket = read("POLICY_SOCKET", "/run/tripod-policy/policy.sock", checkAbsolute)
+	read("POLICY_SECRET_FILE", "", func(path string) (err error) {
+		c.PolicySecret, err = readSecret(path)
+		return err
+	})
+	c.TLSDirectory = read("TLS_DIRECTORY", "", checkAbsoluteIfAny)
+	c.GRPCClients = strings.Split(read("GRPC_CLIENTS", "flask-backend", checkNames), ",")
+	read("GRPC_PLAIN", "", func(word string) error {
+		if word != "" && word != "yes" {
+			return errors.New("neither empty nor yes")
+		}
+		if word == "" && c.TLSDirectory == "" && !isLoopback(c.GRPCAddress) {
+			return fmt.Errorf("gRPC on %s would be open to whoever reaches it: name the directory of certificates in TLS_DIRECTORY, or set GRPC_PLAIN=yes", c.GRPCAddress)
+		}
+		return nil
+	})
+	c.WorkersPath = read("WORKERS_FILE", "", checkAbsoluteIfAny)
 	read("LOG_LEVEL", "info", func(text string) error {
 		if c.LogLevel.UnmarshalText([]byte(text)) != nil {
 			return errors.New("not a level: use debug, info, warn or error")
@@ -67,6 +96,51 @@ func checkAbsolute(path string) error {
 		return errors.New("not an absolute path")
 	}
 	return nil
+}
+
+func checkAbsoluteIfAny(path string) error {
+	if path == "" {
+		return nil
+	}
+	return checkAbsolute(path)
+}
+
+func checkNames(list string) error {
+	for _, name := range strings.Split(list, ",") {
+		if name == "" || strings.ContainsAny(name, " \t") {
+			return errors.New("not names with a comma between them, such as flask-backend,connector")
+		}
+	}
+	return nil
+}
+
+// isLoopback tells whether only this machine reaches an address to listen on.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // which is refused as no address
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// minSecret is what nobody guesses (bytes).
+const minSecret = 32
+
+// readSecret returns the content of a file, without the newline at its end; nothing where no file is named.
+func readSecret(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSuffix(string(content), "\n")
+	if len(secret) < minSecret {
+		return "", fmt.Errorf("the file holds %d bytes, at least %d are needed", len(secret), minSecret)
+	}
+	return secret, nil
 }
 
 // DialAddress turns an address to listen on into one to connect to from the same host.

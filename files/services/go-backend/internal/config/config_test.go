@@ -2,6 +2,9 @@ package config
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -16,13 +19,15 @@ func TestDefaultsStayOnLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		HTTPAddress: "127.0.0.1:8080",
-		GRPCAddress: "127.0.0.1:50051",
-		PinRoot:     "/sys/fs/bpf/tripod",
-		ObjectPath:  "/var/lib/tripod/bpf/tripod_xdp.bpf.o",
-		LogLevel:    slog.LevelInfo,
+		HTTPAddress:  "127.0.0.1:8080",
+		GRPCAddress:  "127.0.0.1:50051",
+		PinRoot:      "/sys/fs/bpf/tripod",
+		ObjectPath:   "/var/lib/tripod/bpf/tripod_xdp.bpf.o",
+		PolicySocket: "/run/tripod-policy/policy.sock",
+		GRPCClients:  []string{"flask-backend"},
+		LogLevel:     slog.LevelInfo,
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -34,13 +39,69 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 		"XDP_PIN_ROOT": "pins",
 		"XDP_OBJECT":   "./x.o",
 		"LOG_LEVEL":    "loud",
+
+		"POLICY_SOCKET":      "policy.sock",
+		"POLICY_SECRET_FILE": "/nonexistent/secret",
+		"WORKERS_FILE":       "workers.json",
+		"TLS_DIRECTORY":      "certificates",
+		"GRPC_CLIENTS":       "a,,b",
+		"GRPC_PLAIN":         "no",
 	}))
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"HTTP_ADDRESS", "GRPC_ADDRESS", "65535", "XDP_PIN_ROOT", "XDP_OBJECT", "LOG_LEVEL"} {
+	for _, part := range []string{"HTTP_ADDRESS", "GRPC_ADDRESS", "65535", "XDP_PIN_ROOT", "XDP_OBJECT", "LOG_LEVEL", "POLICY_SOCKET", "POLICY_SECRET_FILE", "WORKERS_FILE",
+		"TLS_DIRECTORY", "GRPC_CLIENTS", "GRPC_PLAIN"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q lacks %q", err, part)
+		}
+	}
+}
+
+func TestTheSecretIsAFileOfEnough(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	variables := env(map[string]string{"POLICY_SECRET_FILE": path})
+	for content, want := range map[string]string{
+		strings.Repeat("s", 31):          "",
+		strings.Repeat("s", 31) + "\n":   "",
+		strings.Repeat("s", 32):          strings.Repeat("s", 32),
+		strings.Repeat("s", 32) + "\n":   strings.Repeat("s", 32),
+		strings.Repeat("s", 31) + "\n\n": strings.Repeat("s", 31) + "\n",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(variables)
+		if (err == nil) != (want != "") || err == nil && got.PolicySecret != want {
+			t.Errorf("%q: got %q, %v", content, got.PolicySecret, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "sss") {
+			t.Errorf("the secret is told: %v", err)
+		}
+	}
+}
+
+func TestPlainGRPCStaysOnLoopbackUnlessItIsSaidToBe(t *testing.T) {
+	for _, test := range []struct {
+		address, directory, plain string
+		ok                        bool
+	}{
+		{"127.0.0.1:50051", "", "", true},
+		{"[::1]:50051", "", "", true},
+		{"172.18.0.1:50051", "", "", false},
+		{":50051", "", "", false},
+		{"[::]:50051", "", "", false},
+		{"172.18.0.1:50051", "/run/secrets", "", true},
+		{"172.18.0.1:50051", "", "yes", true},
+	} {
+		_, err := Load(env(map[string]string{
+			"GRPC_ADDRESS": test.address, "TLS_DIRECTORY": test.directory, "GRPC_PLAIN": test.plain,
+		}))
+		if (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test, err)
+		}
+		if !test.ok && err != nil && !strings.Contains(err.Error(), "TLS_DIRECTORY") {
+			t.Errorf("%v does not tell the way out", err)
 		}
 	}
 }

@@ -2,16 +2,12 @@ package control_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tripod/go-backend/gen/tripodv1"
+	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/bpftest"
 	"tripod/go-backend/internal/control"
 	"tripod/go-backend/internal/dataplane"
@@ -54,13 +51,22 @@ func serve(t *testing.T, register func(*grpc.Server), options ...grpc.ServerOpti
 	return connection
 }
 
+// slot is where the only list of these tests is counted.
+const slot = 7
+
+// backend serves what lies under root, without an agent.
 func backend(t *testing.T, root, objectPath string) tripodv1.BackendServiceClient {
+	t.Helper()
+	return backendOf(t, root, objectPath, agent.New("/nonexistent/policy.sock"))
+}
+
+func backendOf(t *testing.T, root, objectPath string, host *agent.Client) tripodv1.BackendServiceClient {
 	t.Helper()
 	pins, file := dataplane.NewRoot(root), object.Open(objectPath)
 	traces := tracer.New(pins, file)
 	t.Cleanup(traces.Close)
 	return tripodv1.NewBackendServiceClient(serve(t, func(server *grpc.Server) {
-		tripodv1.RegisterBackendServiceServer(server, control.NewServer(pins, file, traces, silent))
+		tripodv1.RegisterBackendServiceServer(server, control.NewServer(pins, file, traces, agent.NewNames(host), silent))
 	}))
 }
 
@@ -69,7 +75,7 @@ func TestProcessData(t *testing.T) {
 	client := backend(t, h.Root, bpftest.Object(t))
 	first := h.AddInterface()
 	h.Attach(first, nil)
-	h.Rule(first, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerAPI)
+	h.SetPolicy(first, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 
 	got, err := client.ProcessData(t.Context(), &tripodv1.DataRequest{Data: bpftest.UDP("192.0.2.77", 0)})
 	if err != nil {
@@ -81,8 +87,8 @@ func TestProcessData(t *testing.T) {
 	want := &tripodv1.DataResponse{
 		Interface:  first,
 		Verdict:    tripodv1.Verdict_VERDICT_DROP,
-		Reason:     "acl_drop",
-		Rule:       &tripodv1.Rule{Prefix: "192.0.2.0/24", Action: "drop", Owner: "api"},
+		Reason:     "list_drop",
+		Path:       []*tripodv1.Step{{Part: "list", Id: "slot 7", Says: "drop"}},
 		Program:    &tripodv1.Program{Id: got.GetProgram().GetId(), Name: "tripod_xdp", Tag: got.GetProgram().GetTag(), Mode: "native"},
 		DurationNs: got.GetDurationNs(),
 	}
@@ -93,7 +99,7 @@ func TestProcessData(t *testing.T) {
 	second := h.AddInterface()
 	h.Attach(second, nil)
 	got, err = client.ProcessData(t.Context(), &tripodv1.DataRequest{Data: bpftest.UDP("192.0.2.77", 0), Interface: second})
-	if err != nil || got.GetVerdict() != tripodv1.Verdict_VERDICT_PASS || got.Rule != nil {
+	if err != nil || got.GetVerdict() != tripodv1.Verdict_VERDICT_PASS || len(got.GetPath()) != 1 {
 		t.Errorf("an interface without this rule: %v, %v", got, err)
 	}
 }
@@ -141,7 +147,7 @@ func TestGetStats(t *testing.T) {
 		h.Attach(name, nil)
 	}
 	h.RemoveInterface(gone)
-	h.Rule(first, "2001:db8::/64", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(first, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "2001:c00::/22"))
 	frame := bpftest.UDP("2001:db8::5", 10)
 	h.Send(first, frame, 21)
 
@@ -155,13 +161,64 @@ func TestGetStats(t *testing.T) {
 	if p := got.GetProblems()[0]; p.GetInterface() != gone || p.GetState() != "absent" || !strings.Contains(p.GetProblem(), gone) {
 		t.Errorf("got %v", p)
 	}
-	want := &tripodv1.Counter{Verdict: tripodv1.Verdict_VERDICT_DROP, Reason: "acl_drop", Packets: 21, Bytes: 21 * uint64(len(frame))}
+	want := &tripodv1.Counter{Verdict: tripodv1.Verdict_VERDICT_DROP, Reason: "list_drop", Packets: 21, Bytes: 21 * uint64(len(frame))}
 	busy, idle := got.GetInterfaces()[0], got.GetInterfaces()[1]
 	if busy.GetName() != first || busy.GetMode() != "native" || len(busy.GetCounters()) != 1 || !proto.Equal(busy.GetCounters()[0], want) {
 		t.Errorf("got %v, want one counter %v", busy, want)
 	}
 	if idle.GetName() != second || len(idle.GetCounters()) != 0 || idle.GetProgram().GetId() == busy.GetProgram().GetId() {
 		t.Errorf("got %v", idle)
+	}
+}
+
+func TestPartsHaveTheNamesThatTheAgentTells(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name := h.AddInterface()
+	h.Attach(name, nil)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16").Rule(8, bpftest.ActionDrop, true))
+	frame := bpftest.UDP("192.0.2.1", 0)
+	h.Send(name, frame, 3)
+	h.Send(name, bpftest.UDP("203.0.113.1", 0), 2)
+	host := answering(t, `{"interfaces": {"`+name+`": [{"slot": 7, "part": "list", "id": "bogons"},
+		{"slot": 8, "part": "rule", "id": "no-udp"}, {"slot": 9, "part": "service", "id": "web"}]}}`)
+	client := backendOf(t, h.Root, bpftest.Object(t), host)
+
+	stats, err := client.GetStats(t.Context(), &tripodv1.StatsRequest{})
+	if err != nil || len(stats.GetInterfaces()) != 1 || stats.GetInterfaces()[0].GetParts() != nil {
+		t.Errorf("nobody asked for parts: %v, %v", stats, err)
+	}
+	stats, err = client.GetStats(t.Context(), &tripodv1.StatsRequest{Parts: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := stats.GetInterfaces()[0].GetParts()
+	want := []*tripodv1.PartCounter{
+		{Part: "list", Id: "bogons", Packets: 3, Bytes: 3 * uint64(len(frame))},
+		{Part: "rule", Id: "no-udp", ObservedPackets: 2, ObservedBytes: 2 * uint64(len(frame))},
+		{Part: "service", Id: "web"},
+	}
+	if len(got) != len(want) {
+		t.Fatalf("got %v", got)
+	}
+	for i, one := range got {
+		if met := i < 2; met != (one.GetLast() != nil) || met && time.Since(one.GetLast().AsTime()).Abs() > 10*time.Second {
+			t.Errorf("%s: last %v", one.GetId(), one.GetLast())
+		}
+		one.Last = nil
+		if !proto.Equal(one, want[i]) {
+			t.Errorf("got %v, want %v", one, want[i])
+		}
+	}
+
+	traced, err := client.ProcessData(t.Context(), &tripodv1.DataRequest{Data: bpftest.UDP("203.0.113.1", 0)})
+	if err != nil || traced.GetWould() != tripodv1.Verdict_VERDICT_DROP || traced.GetWouldReason() != "rule_drop" {
+		t.Fatalf("got %v, %v", traced, err)
+	}
+	steps := []*tripodv1.Step{{Part: "rule", Id: "no-udp", Says: "drop", Observed: true}, {Part: "default", Says: "pass"}}
+	for i, step := range traced.GetPath() {
+		if len(traced.GetPath()) != len(steps) || !proto.Equal(step, steps[i]) {
+			t.Errorf("got %v", traced.GetPath())
+		}
 	}
 }
 
@@ -188,7 +245,7 @@ func TestCountersOutliveTheObject(t *testing.T) {
 	h := bpftest.NewHost(t)
 	name := h.AddInterface()
 	h.Attach(name, nil)
-	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerAPI)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	h.Send(name, bpftest.UDP("192.0.2.1", 0), 4)
 	path := filepath.Join(t.TempDir(), "object.o")
 	client := backend(t, h.Root, path)
@@ -206,11 +263,11 @@ func TestCountersOutliveTheObject(t *testing.T) {
 	if err := os.Symlink(bpftest.Object(t), path); err != nil {
 		t.Fatal(err)
 	}
-	expect("acl_drop", true)
+	expect("list_drop", true)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	expect("acl_drop", false)
+	expect("list_drop", false)
 }
 
 func TestOneBrokenInterfaceDoesNotSilenceTheOthers(t *testing.T) {
@@ -220,7 +277,7 @@ func TestOneBrokenInterfaceDoesNotSilenceTheOthers(t *testing.T) {
 		h.Attach(name, nil)
 		h.Send(name, bpftest.UDP("192.0.2.1", 0), 2)
 	}
-	for _, path := range []string{h.Map(blind, object.CountersName), h.Map(half, "acl_v6")} {
+	for _, path := range []string{h.Map(blind, object.CountersName), h.Map(half, "bans")} {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
@@ -236,12 +293,12 @@ func TestOneBrokenInterfaceDoesNotSilenceTheOthers(t *testing.T) {
 		}
 	}
 	if len(counts) != 2 || len(problems) != 3 || !strings.Contains(problems[" unexpected"], `"\xff\xfe"`) ||
-		!strings.Contains(problems[blind+" damaged"], object.CountersName) || !strings.Contains(problems[half+" damaged"], "acl_v6") {
+		!strings.Contains(problems[blind+" damaged"], object.CountersName) || !strings.Contains(problems[half+" damaged"], "bans") {
 		t.Errorf("got %v, %q", counts, problems)
 	}
 	// What is broken is refused with words of its own: an internal error would count against the service as a whole.
 	_, err := client.ProcessData(t.Context(), &tripodv1.DataRequest{Data: bpftest.UDP("192.0.2.1", 0), Interface: half})
-	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "acl_v6") {
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "bans") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -272,125 +329,6 @@ func TestAnArmedGuardLeavesTheOnlyInterfaceTheOnlyOne(t *testing.T) {
 	}
 	if _, problems := stats(t, client); len(problems) > 0 {
 		t.Errorf("got %v", problems)
-	}
-}
-
-func TestHealthIsLookedUpAndNotRemembered(t *testing.T) {
-	var broken atomic.Bool
-	health := control.NewHealth(func(context.Context) (string, error) {
-		if broken.Load() {
-			return "", errors.New("pins are gone")
-		}
-		return "", nil
-	}, silent)
-	connection := serve(t, func(server *grpc.Server) { grpc_health_v1.RegisterHealthServer(server, health) })
-	client := grpc_health_v1.NewHealthClient(connection)
-	web := httptest.NewServer(control.HTTPHandler(health, http.NotFoundHandler()))
-	defer web.Close()
-	watch, err := client.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		broken bool
-		want   grpc_health_v1.HealthCheckResponse_ServingStatus
-		ready  int
-	}{
-		{false, grpc_health_v1.HealthCheckResponse_SERVING, http.StatusOK},
-		{true, grpc_health_v1.HealthCheckResponse_NOT_SERVING, http.StatusServiceUnavailable},
-		{false, grpc_health_v1.HealthCheckResponse_SERVING, http.StatusOK},
-	} {
-		broken.Store(test.broken)
-		for _, service := range []string{"", "tripod.v1.BackendService"} {
-			got, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: service})
-			if err != nil || got.GetStatus() != test.want {
-				t.Errorf("%q: got %v, %v, want %v", service, got, err, test.want)
-			}
-		}
-		if got, err := watch.Recv(); err != nil || got.GetStatus() != test.want {
-			t.Errorf("watch: got %v, %v, want %v", got, err, test.want)
-		}
-		for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": test.ready} {
-			response, err := http.Get(web.URL + path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, _ := io.ReadAll(response.Body)
-			response.Body.Close()
-			if response.StatusCode != want {
-				t.Errorf("%s: %s %s, want %d", path, response.Status, body, want)
-			}
-		}
-	}
-	if _, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: "absent"}); status.Code(err) != codes.NotFound {
-		t.Errorf("unknown service: %v", err)
-	}
-}
-
-func TestHealthFollowsPinsAndObject(t *testing.T) {
-	h := bpftest.NewHost(t)
-	path := filepath.Join(t.TempDir(), "object.o")
-	health := control.NewHealth(control.SurveyCheck(dataplane.NewRoot(h.Root), object.Open(path)), silent)
-	if err := health.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("without an object: %v", err)
-	}
-	if err := os.Symlink(bpftest.Object(t), path); err != nil {
-		t.Fatal(err)
-	}
-	if err := health.Refresh(t.Context()); err != nil {
-		t.Errorf("nothing managed yet: %v", err)
-	}
-	name := h.AddInterface()
-	h.Attach(name, nil)
-	if err := health.Refresh(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := os.Remove(h.Map(name, object.CountersName)); err != nil {
-		t.Fatal(err)
-	}
-	if err := health.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), object.CountersName) {
-		t.Errorf("without a pin of the counters: %v", err)
-	}
-}
-
-func TestOneWhoHangsUpDoesNotChangeTheStatus(t *testing.T) {
-	// As a check does that waits for a replacement to settle.
-	health := control.NewHealth(func(ctx context.Context) (string, error) { return "", ctx.Err() }, silent)
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := health.Refresh(gone); err != nil {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestOddEntriesAreLoggedOnceAndKeepNobodyFromWork(t *testing.T) {
-	h := bpftest.NewHost(t)
-	name := h.AddInterface()
-	h.Attach(name, nil)
-	h.RemoveInterface(name)
-	if err := os.Mkdir(filepath.Join(h.Root, "\xff\xfe"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	var logged strings.Builder
-	check := control.SurveyCheck(dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
-	health := control.NewHealth(check, slog.New(slog.NewJSONHandler(&logged, nil)))
-	for range 3 {
-		if err := health.Refresh(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-	text := logged.String()
-	if strings.Count(text, "\n") != 1 || !strings.Contains(text, `\\xff\\xfe`) || !strings.Contains(text, name) {
-		t.Errorf("logged:\n%s", text)
-	}
-}
-
-func TestAPanicInTheCheckIsABadStateAndNoCrash(t *testing.T) {
-	health := control.NewHealth(func(context.Context) (string, error) { panic("defect") }, silent)
-	client := grpc_health_v1.NewHealthClient(serve(t, func(server *grpc.Server) { grpc_health_v1.RegisterHealthServer(server, health) }))
-	got, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
-	if err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
-		t.Errorf("got %v, %v", got, err)
 	}
 }
 

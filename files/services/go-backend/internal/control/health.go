@@ -2,7 +2,9 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/object"
 	"tripod/go-backend/internal/rescue"
+	"tripod/go-backend/internal/workers"
 )
 
 // Health is grpc.health.v1 with a status that is looked up, not remembered: SERVING means that what this service exists for
@@ -35,6 +38,27 @@ func SurveyCheck(root dataplane.Root, file *object.File) Check {
 	return func(ctx context.Context) (string, error) {
 		survey := dataplane.Take(ctx, root, file)
 		return survey.Notes(), survey.Err()
+	}
+}
+
+// WorkersCheck is the Check of AF_XDP workers: they live, their rings move, no frame is lost, and packets come to them.
+func WorkersCheck(manager *workers.Manager) Check {
+	return func(context.Context) (string, error) { return "", manager.Err() }
+}
+
+// AllChecks is several as one.
+func AllChecks(checks ...Check) Check {
+	return func(ctx context.Context) (string, error) {
+		var notes []string
+		var faults []error
+		for _, check := range checks {
+			note, err := check(ctx)
+			if note != "" {
+				notes = append(notes, note)
+			}
+			faults = append(faults, err)
+		}
+		return strings.Join(notes, "; "), errors.Join(faults...)
 	}
 }
 
@@ -73,7 +97,9 @@ func (h *Health) Refresh(ctx context.Context) error {
 		h.notes = notes
 		h.log.WarnContext(ctx, "notes changed; none is a reason to be unhealthy", "notes", notes)
 	}
-	for _, service := range []string{"", tripodv1.BackendService_ServiceDesc.ServiceName} {
+	for _, service := range []string{
+		"", tripodv1.BackendService_ServiceDesc.ServiceName, tripodv1.DataPlaneService_ServiceDesc.ServiceName,
+	} {
 		h.SetServingStatus(service, state)
 	}
 	return err

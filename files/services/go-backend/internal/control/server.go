@@ -4,6 +4,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -13,8 +14,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tripod/go-backend/gen/tripodv1"
+	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/object"
+	"tripod/go-backend/internal/parts"
 	"tripod/go-backend/internal/tracer"
 )
 
@@ -25,12 +28,15 @@ type Server struct {
 	root   dataplane.Root
 	file   *object.File
 	tracer *tracer.Tracer
+	names  *agent.Names
 	log    *slog.Logger
 }
 
-// NewServer returns a server that reads the pins under root and names what it finds after the object file.
-func NewServer(root dataplane.Root, file *object.File, tracer *tracer.Tracer, log *slog.Logger) *Server {
-	return &Server{root: root, file: file, tracer: tracer, log: log}
+// NewServer returns a server that reads the pins under root and names what it finds after the object file and the agent.
+func NewServer(
+	root dataplane.Root, file *object.File, tracer *tracer.Tracer, names *agent.Names, log *slog.Logger,
+) *Server {
+	return &Server{root: root, file: file, tracer: tracer, names: names, log: log}
 }
 
 // ProcessData traces one frame. The interface may be left out where exactly one is managed.
@@ -39,7 +45,7 @@ func (s *Server) ProcessData(ctx context.Context, request *tripodv1.DataRequest)
 	if name == "" {
 		names, err := s.root.Interfaces()
 		if err != nil {
-			return nil, s.fail("ProcessData", err)
+			return nil, s.fail(ctx, "ProcessData", err)
 		}
 		switch len(names) {
 		case 0:
@@ -52,29 +58,61 @@ func (s *Server) ProcessData(ctx context.Context, request *tripodv1.DataRequest)
 	}
 	result, err := s.tracer.Trace(ctx, name, request.GetData())
 	if err != nil {
-		return nil, s.fail("ProcessData", err)
+		return nil, s.fail(ctx, "ProcessData", err)
 	}
 	response := &tripodv1.DataResponse{
-		Interface:  result.Interface,
-		Verdict:    verdict(result.Verdict),
-		Reason:     result.Reason,
-		Program:    program(result.Program),
-		DurationNs: uint64(result.Duration.Nanoseconds()),
+		Interface:   result.Interface,
+		Verdict:     verdict(result.Verdict),
+		Reason:      result.Reason,
+		WouldReason: result.WouldReason,
+		Extended:    result.Extended,
+		Program:     program(result.Program),
+		DurationNs:  uint64(result.Duration.Nanoseconds()),
 	}
-	if rule := result.Rule; rule != nil {
-		response.Rule = &tripodv1.Rule{Prefix: rule.Prefix.String(), Action: rule.Action, Owner: rule.Owner}
+	if result.Would != 0 {
+		response.Would = verdict(result.Would)
+	}
+	names := s.names.Of(ctx, name)
+	for _, step := range result.Path {
+		response.Path = append(response.Path, &tripodv1.Step{
+			Part: step.Part, Id: partID(step.Slot, names), Says: step.Says, Observed: step.Observed,
+		})
 	}
 	return response, nil
 }
 
+// partID returns the name of what a slot counts.
+func partID(slot uint32, names map[uint32]agent.Slot) string {
+	if slot == 0 {
+		return ""
+	}
+	if named, ok := names[slot]; ok {
+		return named.ID
+	}
+	return fmt.Sprintf("slot %d", slot)
+}
+
 // GetStats returns the counters of every interface that carries a program of ours, and what is wrong with the others.
-func (s *Server) GetStats(ctx context.Context, _ *tripodv1.StatsRequest) (*tripodv1.StatsResponse, error) {
+func (s *Server) GetStats(ctx context.Context, request *tripodv1.StatsRequest) (*tripodv1.StatsResponse, error) {
 	response := &tripodv1.StatsResponse{Timestamp: timestamppb.New(time.Now())}
-	survey := dataplane.Take(ctx, s.root, s.file)
+	take := dataplane.Take
+	if request.GetParts() {
+		take = dataplane.TakeWithHits
+	}
+	survey := take(ctx, s.root, s.file)
+	clock, err := dataplane.NewClock()
+	if err != nil {
+		return nil, s.fail(ctx, "GetStats", err)
+	}
 	for _, report := range survey.Interfaces {
-		if report.Runs() && report.Counted {
-			response.Interfaces = append(response.Interfaces, interfaceStats(report, survey.Names))
+		if !report.Runs() || !report.Counted {
+			continue
 		}
+		stats := interfaceStats(report, survey.Names)
+		if request.GetParts() {
+			stats.Parts = partCounters(parts.Of(report.Hits, s.names.Of(ctx, report.Name)), clock)
+		}
+		response.Interfaces = append(response.Interfaces, stats)
 	}
 	for _, problem := range survey.Problems {
 		response.Problems = append(response.Problems, &tripodv1.Problem{
@@ -97,8 +135,22 @@ func interfaceStats(report dataplane.Report, names object.Names) *tripodv1.Inter
 	return stats
 }
 
+func partCounters(found []parts.Part, clock dataplane.Clock) []*tripodv1.PartCounter {
+	counters := make([]*tripodv1.PartCounter, len(found))
+	for i, one := range found {
+		counters[i] = &tripodv1.PartCounter{
+			Part: one.Part, Id: one.ID, Packets: one.Packets, Bytes: one.Bytes,
+			ObservedPackets: one.ObservedPackets, ObservedBytes: one.ObservedBytes,
+		}
+		if one.Last > 0 {
+			counters[i].Last = timestamppb.New(clock.Time(one.Last))
+		}
+	}
+	return counters
+}
+
 // fail turns an error into a status, and logs what is the host's fault rather than the caller's.
-func (s *Server) fail(method string, err error) error {
+func (s *Server) fail(ctx context.Context, method string, err error) error {
 	code := codes.Internal
 	switch {
 	case errors.Is(err, tracer.ErrFrame):
@@ -109,7 +161,7 @@ func (s *Server) fail(method string, err error) error {
 		code = codes.FailedPrecondition
 	}
 	if code == codes.Internal || code == codes.FailedPrecondition {
-		s.log.Warn("request failed", "method", method, "code", code.String(), "error", err)
+		s.log.WarnContext(ctx, "request failed", "method", method, "code", code.String(), "error", err)
 	}
 	return status.Error(code, err.Error())
 }

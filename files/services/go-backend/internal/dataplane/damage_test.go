@@ -58,9 +58,19 @@ var damages = []struct {
 	{"counters of another program", func(t *testing.T, h *bpftest.Host, name string) {
 		pinAnothers(t, h, name, object.CountersName)
 	}, dataplane.Damaged, "does not use", false},
-	{"pin of a list lost", func(t *testing.T, h *bpftest.Host, name string) { must(t, os.Remove(h.Map(name, "acl_v4"))) },
-		dataplane.Damaged, "acl_v4", true},
-	{"a list of another program", func(t *testing.T, h *bpftest.Host, name string) { pinAnothers(t, h, name, "acl_v6") },
+	{"pin of the policy lost", func(t *testing.T, h *bpftest.Host, name string) { must(t, os.Remove(h.Map(name, "policy"))) },
+		dataplane.Damaged, "maps/policy", true},
+	{"pin of the constants lost", func(t *testing.T, h *bpftest.Host, name string) {
+		must(t, os.Remove(h.Map(name, object.ConstantsPin)))
+	}, dataplane.Damaged, object.ConstantsPin, true},
+	{"pin of the hits lost", func(t *testing.T, h *bpftest.Host, name string) { must(t, os.Remove(h.Map(name, object.HitsName))) },
+		dataplane.Damaged, object.HitsName, true},
+	{"hits of another layout", func(t *testing.T, h *bpftest.Host, name string) {
+		h.Detach(name)
+		h.Attach(name, func(spec *ebpf.CollectionSpec) { spec.Maps[object.HitsName].MaxEntries = 1 << 14 })
+		h.Send(name, bpftest.UDP("192.0.2.1", 0), 2)
+	}, dataplane.Damaged, "16384 entries", true},
+	{"bans of another program", func(t *testing.T, h *bpftest.Host, name string) { pinAnothers(t, h, name, "bans") },
 		dataplane.Damaged, "does not use", true},
 	{"a map of nobody", func(t *testing.T, h *bpftest.Host, name string) { pinNew(t, h.Map(name, "stray")) },
 		dataplane.Damaged, "stray", true},
@@ -79,7 +89,7 @@ var damages = []struct {
 		must(t, os.RemoveAll(h.Pins(name)+"/maps"))
 		pinNew(t, h.Pins(name)+"/maps")
 	}, dataplane.Damaged, "maps", false},
-	{"the other half of a replacement", func(t *testing.T, h *bpftest.Host, name string) { pinNew(t, h.Map(name, "acl_v4~")) },
+	{"the other half of a replacement", func(t *testing.T, h *bpftest.Host, name string) { pinNew(t, h.Map(name, "bans~")) },
 		dataplane.Running, "", true},
 	{"counters of another layout", func(t *testing.T, h *bpftest.Host, name string) {
 		h.Detach(name)
@@ -190,12 +200,35 @@ func TestAllReasonsAreGivenAtOnce(t *testing.T) {
 	}
 	h.DropLink(detached)
 	h.AttachProgram(foreign, h.Foreign(), 0)
-	must(t, os.Remove(h.Map(damaged, "acl_v4")))
+	must(t, os.Remove(h.Map(damaged, "policy")))
 	err := dataplane.Take(t.Context(), dataplane.NewRoot(h.Root), object.Open("/nonexistent/object.o")).Err()
 	for _, says := range []string{"/nonexistent/object.o", detached, foreign, damaged} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want it to name %s", err, says)
 		}
+	}
+}
+
+func TestAnEarlierReleaseIsShownAsWhatItIs(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name := h.AddInterface()
+	h.AttachEarlier(name)
+	h.Send(name, bpftest.UDP("192.0.2.1", 0), 3)
+	root, file := dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t))
+	survey := dataplane.TakeWithHits(t.Context(), root, file)
+	must(t, survey.Err())
+	got := survey.Interfaces[0]
+	if got.State != dataplane.Outdated || !got.Runs() || len(got.Counts) != 1 || got.Counts[0].Packets != 3 || got.Hits != nil {
+		t.Errorf("got %+v", got)
+	}
+	if len(survey.Problems) != 1 || !strings.Contains(survey.Notes(), "earlier release") {
+		t.Errorf("got %+v", survey.Problems)
+	}
+	// One list that is lost is worth an alarm in any release.
+	must(t, os.Remove(h.Map(name, "acl_v6")))
+	survey = dataplane.Take(t.Context(), root, file)
+	if got := survey.Interfaces[0]; got.State != dataplane.Damaged || !strings.Contains(survey.Err().Error(), "acl_v6") {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -257,15 +290,12 @@ func TestAReplacementUnderWayIsNoProblem(t *testing.T) {
 	name := h.AddInterface()
 	h.Attach(name, nil)
 	next := h.Load(name, nil)
-	program := next.Programs[object.ProgramName]
 	// As the host does it: first the maps, then the program, then its pin.
 	must(t, os.Remove(h.Map(name, object.CountersName)))
 	pinNew(t, h.Map(name, object.CountersName))
 	ctx := &meanwhile{t.Context(), func() {
 		must(t, os.Remove(h.Map(name, object.CountersName)))
-		must(t, next.Maps[object.CountersName].Pin(h.Map(name, object.CountersName)))
-		h.AttachProgram(name, program, 0)
-		h.PinProgram(name, program)
+		h.AttachLoaded(name, next)
 	}}
 	survey := dataplane.Take(ctx, dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
 	if ctx.happens != nil || len(survey.Problems) > 0 || survey.Interfaces[0].State != dataplane.Running {
@@ -310,7 +340,7 @@ func TestWhatIsNoInterfaceIsNotTakenForOne(t *testing.T) {
 
 // The readers must survive whatever lies below the pin root.
 func FuzzEntries(f *testing.F) {
-	f.Add("eth0", "maps", "acl_v4", uint8(0))
+	f.Add("eth0", "maps", "policy", uint8(0))
 	f.Add("\xff", "prog", "\xfe", uint8(1))
 	f.Add("eth0~0badcafe", "pins", "x", uint8(2))
 	f.Add("lo", "prog", "", uint8(3))

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -20,7 +21,10 @@ import (
 
 func TestMain(m *testing.M) { bpftest.Main(m) }
 
-func slot(verdict, reason uint32) uint32 { return verdict*object.ReasonSlots + reason }
+// slot is where the only list of these tests is counted.
+const slot = 7
+
+func counterSlot(verdict, reason uint32) uint32 { return verdict*object.ReasonSlots + reason }
 
 // check is what health and readiness ask.
 func check(t testing.TB, root dataplane.Root) error {
@@ -160,7 +164,7 @@ func TestCountersAreSummedOverCPUs(t *testing.T) {
 			sum.Packets += values[cpu].Packets
 			sum.Bytes += values[cpu].Bytes
 		}
-		if err := m.Put(slot(at.verdict, at.reason), values); err != nil {
+		if err := m.Put(counterSlot(at.verdict, at.reason), values); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, sum)
@@ -182,7 +186,7 @@ func TestReceivedPacketsAreCounted(t *testing.T) {
 	h := bpftest.NewHost(t)
 	name := h.AddInterface()
 	h.Attach(name, nil)
-	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	drop, pass := bpftest.UDP("192.0.2.1", 100), bpftest.UDP("198.51.100.7", 50)
 	h.Send(name, drop, 30)
 	h.Send(name, pass, 12)
@@ -200,6 +204,45 @@ func TestReceivedPacketsAreCounted(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestWhatPartsHaveMetIsCountedBySlot(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name := h.AddInterface()
+	h.Attach(name, nil)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16").
+		ObservedList(4095, bpftest.ActionDrop, "198.51.0.0/16"))
+	drop, pass := bpftest.UDP("192.0.2.1", 100), bpftest.UDP("198.51.100.7", 50)
+	before := time.Now()
+	h.Send(name, drop, 30)
+	h.Send(name, pass, 12)
+	h.Send(name, bpftest.UDP("203.0.113.1", 0), 5)
+	found, err := dataplane.NewRoot(h.Root).Interface(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits, err := found.Hits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock, err := dataplane.NewClock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range hits {
+		// A second is what is promised.
+		if at := clock.Time(hits[i].Last); at.Before(before.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+			t.Errorf("slot %d was last hit at %s, and it is %s", hits[i].Slot, at, before)
+		}
+		hits[i].Last = 0
+	}
+	want := []dataplane.Hit{
+		{Slot: slot, Hit: object.Hit{Packets: 30, Bytes: uint64(30 * len(drop))}},
+		{Slot: 4095, Hit: object.Hit{ObservedPackets: 12, ObservedBytes: uint64(12 * len(pass))}},
+	}
+	if !reflect.DeepEqual(hits, want) {
+		t.Errorf("got  %+v\nwant %+v", hits, want)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -33,12 +32,6 @@ type Program struct {
 	Tag string
 	// Mode is "native", "generic" or "offload"; empty where the program does not run.
 	Mode string
-}
-
-// Count is one counter, summed over CPUs.
-type Count struct {
-	Verdict, Reason uint32
-	object.Counter
 }
 
 // open reads what is pinned for an interface, and compares it with what the interface runs.
@@ -66,8 +59,27 @@ func open(dir, name string) (*Interface, error) {
 		return found, unsettled(Foreign, "%w on interface %s: it runs program %d, the pin %s is program %d: attach the program again",
 			ErrNotAttached, name, attached.ProgramID, path, found.Program.ID)
 	}
+	if judge, err := judging(dir, found); err != nil {
+		return nil, err
+	} else if judge != nil {
+		judge.Name, judge.dir = name, dir
+		found = judge
+	}
 	found.Program.Mode = attached.Mode
 	return found, nil
+}
+
+// judging returns the program that judges, where what is attached only hands packets on to it; nil where that judges.
+func judging(dir string, attached *Interface) (*Interface, error) {
+	if !strings.HasPrefix(attached.Program.Name, object.EntryName) {
+		return nil, nil
+	}
+	found, err := pinned(filepath.Join(dir, "judge"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, refuse(Damaged, "%w: program %d on interface %s hands packets on, and no pin says to which program: attach it again",
+			ErrDamaged, attached.Program.ID, attached.Name)
+	}
+	return found, err
 }
 
 // pinned reads a program's pin.
@@ -89,8 +101,29 @@ func pinned(path string) (*Interface, error) {
 // OpenMap opens a pinned map for reading. It refuses one that the attached program does not use,
 // since its content would be somebody else's. The caller closes it.
 func (i *Interface) OpenMap(name string) (*ebpf.Map, error) {
+	return i.openMap(name, &ebpf.LoadPinOptions{ReadOnly: true})
+}
+
+// OpenSockets is OpenMap for the map of AF_XDP sockets by queue, which is the one that this service writes to.
+func (i *Interface) OpenSockets() (*ebpf.Map, error) {
+	m, err := i.openMap(object.SocketsName, nil)
+	if err != nil {
+		return nil, err
+	}
+	if kind := m.Type(); kind != ebpf.XSKMap {
+		m.Close()
+		return nil, fmt.Errorf("%w: pin %s is a map of type %s: attach the program again", ErrDamaged,
+			filepath.Join(i.dir, "maps", object.SocketsName), kind)
+	}
+	return m, nil
+}
+
+// Uses tells whether a map is the program's.
+func (i *Interface) Uses(id ebpf.MapID) bool { return slices.Contains(i.maps, id) }
+
+func (i *Interface) openMap(name string, options *ebpf.LoadPinOptions) (*ebpf.Map, error) {
 	path := filepath.Join(i.dir, "maps", name)
-	m, err := ebpf.LoadPinnedMap(path, &ebpf.LoadPinOptions{ReadOnly: true})
+	m, err := ebpf.LoadPinnedMap(path, options)
 	if err != nil {
 		return nil, pinError(path, err)
 	}
@@ -99,12 +132,27 @@ func (i *Interface) OpenMap(name string) (*ebpf.Map, error) {
 		m.Close()
 		return nil, fmt.Errorf("%w: read map pinned at %s: %w", ErrDamaged, path, err)
 	}
-	if id, _ := info.ID(); !slices.Contains(i.maps, id) {
+	if id, _ := info.ID(); !i.Uses(id) {
 		m.Close()
 		return nil, fmt.Errorf("%w: pin %s is map %d, which program %d on %s does not use (it uses %v): attach the program again",
 			ErrDamaged, path, id, i.Program.ID, i.Name, i.maps)
 	}
 	return m, nil
+}
+
+// IsEarlier tells whether the program is of release 1.0.0, by the maps that it uses.
+func (i *Interface) IsEarlier() bool {
+	return !i.uses(object.PolicyName) && slices.ContainsFunc(object.EarlierPolicyNames(), i.uses)
+}
+
+// uses tells whether a map is pinned and the program's.
+func (i *Interface) uses(name string) bool {
+	m, err := i.OpenMap(name)
+	if err != nil {
+		return false
+	}
+	m.Close()
+	return true
 }
 
 // checkMaps returns every pin below maps/ that is missing, or is no map of the program: a rule that is written there
@@ -114,9 +162,14 @@ func (i *Interface) checkMaps() error {
 	if err != nil {
 		return fmt.Errorf("%w: pins of %s: %w", ErrDamaged, i.Name, err)
 	}
-	needed := append([]string{object.CountersName}, object.PolicyNames()...)
+	needed := append([]string{object.CountersName, object.HitsName}, object.PolicyNames()...)
+	if i.IsEarlier() {
+		needed = append([]string{object.CountersName}, object.EarlierPolicyNames()...)
+	}
 	for _, entry := range entries {
-		if name := entry.Name(); !strings.HasSuffix(name, halfSuffix) && !slices.Contains(needed, name) {
+		name := entry.Name()
+		theirs := strings.Contains(name, ":") // a map of a program before or after ours
+		if !theirs && !strings.HasSuffix(name, halfSuffix) && !slices.Contains(needed, name) {
 			needed = append(needed, name)
 		}
 	}
@@ -132,49 +185,6 @@ func (i *Interface) checkMaps() error {
 	return errors.Join(wrong...)
 }
 
-// Counters returns the counters that have counted a packet, ordered by verdict and reason.
-func (i *Interface) Counters() ([]Count, error) {
-	m, err := i.OpenMap(object.CountersName)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	// What is read next is sized by the map, so the map must have the size of ours.
-	const slots, size = object.VerdictSlots * object.ReasonSlots, uint32(unsafe.Sizeof(object.Counter{}))
-	if m.Type() != ebpf.PerCPUArray || m.KeySize() != 4 || m.ValueSize() != size || m.MaxEntries() != slots {
-		return nil, fmt.Errorf("%w: map %s of %s is %s with %d entries of %d bytes, not %s with %d of %d: "+
-			"attach the program of this release", ErrDamaged, object.CountersName, i.Name,
-			m.Type(), m.MaxEntries(), m.ValueSize(), ebpf.PerCPUArray, slots, size)
-	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return nil, fmt.Errorf("count CPUs: %w", err)
-	}
-	// One system call for all slots, so that one reading is as close to one moment as it can be.
-	keys := make([]uint32, slots)
-	values := make([]object.Counter, slots*cpus)
-	var cursor ebpf.MapBatchCursor
-	read, err := m.BatchLookup(&cursor, keys, values, nil)
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return nil, fmt.Errorf("read map %s of %s: %w", object.CountersName, i.Name, err)
-	}
-	if read != slots {
-		return nil, fmt.Errorf("read map %s of %s: the kernel returned %d of %d slots", object.CountersName, i.Name, read, slots)
-	}
-	var counts []Count
-	for slot, key := range keys {
-		count := Count{Verdict: key / object.ReasonSlots, Reason: key % object.ReasonSlots}
-		for _, value := range values[slot*cpus : (slot+1)*cpus] {
-			count.Packets += value.Packets
-			count.Bytes += value.Bytes
-		}
-		if count.Packets > 0 {
-			counts = append(counts, count)
-		}
-	}
-	return counts, nil
-}
-
 // pinError says what permission a refused pin lacks.
 func pinError(path string, err error) error {
 	hint := ""
@@ -182,7 +192,8 @@ func pinError(path string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		hint = ": attach the program again"
 	case errors.Is(err, unix.EACCES):
-		hint = fmt.Sprintf(" (uid %d needs read permission on the pin and search permission on its directories)", os.Getuid())
+		hint = fmt.Sprintf(" (uid %d needs read permission on the pin, on %s write permission too, and search permission on its directories)",
+			os.Getuid(), object.SocketsName)
 	case errors.Is(err, unix.EPERM):
 		hint = " (CAP_BPF is missing, or the engine's seccomp profile forbids bpf)"
 	}

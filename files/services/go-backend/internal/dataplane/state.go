@@ -21,6 +21,8 @@ const (
 	Unpinned State = "unpinned"
 	// Damaged: the interface runs the pinned program, but pins of maps are missing, or are not that program's.
 	Damaged State = "damaged"
+	// Outdated: the interface runs the program of an earlier release, whose pins are all as they were then.
+	Outdated State = "outdated"
 	// Unreadable: the kernel or a pin gave no answer.
 	Unreadable State = "unreadable"
 
@@ -32,7 +34,7 @@ const (
 
 // States are those that an interface can have.
 func States() []State {
-	return []State{Running, Absent, Detached, Foreign, Unpinned, Damaged, Unreadable}
+	return []State{Running, Absent, Detached, Foreign, Unpinned, Damaged, Outdated, Unreadable}
 }
 
 // stateError says which state an interface is in, and why.

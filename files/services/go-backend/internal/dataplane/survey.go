@@ -23,13 +23,21 @@ type Report struct {
 	// they could not be read.
 	Counts  []Count
 	Counted bool
+	// Hits are what the parts of its policy have met, where they were asked for.
+	Hits []Hit
 	// Err says what is wrong, and nil means nothing.
 	Err error
 }
 
 // Runs tells whether the interface runs the pinned program.
 func (r Report) Runs() bool {
-	return r.State == Running || r.State == Damaged
+	return r.State == Running || r.State == Damaged || r.State == Outdated
+}
+
+// fails tells whether what this service exists for does not work on the interface: one that is unplugged is nobody's failure,
+// and one of an earlier release filters and counts.
+func (r Report) fails() bool {
+	return r.Err != nil && r.State != Absent && r.State != Outdated
 }
 
 // Problem is one thing that is not as it should be.
@@ -60,14 +68,23 @@ type Survey struct {
 	Problems []Problem
 }
 
-// Take reads everything once. It returns all it could read, whatever else could not be.
+// Take reads everything once but for the hits. It returns all it could read, whatever else could not be.
 func Take(ctx context.Context, root Root, file *object.File) Survey {
+	return take(ctx, root, file, false)
+}
+
+// TakeWithHits is Take with the hits, which are far more than all else.
+func TakeWithHits(ctx context.Context, root Root, file *object.File) Survey {
+	return take(ctx, root, file, true)
+}
+
+func take(ctx context.Context, root Root, file *object.File, hits bool) Survey {
 	var s Survey
 	err := rescue.Do("pin root", func() (err error) {
 		found, err := root.list()
 		s.Unexpected = found.unexpected
 		if err == nil {
-			s.Interfaces, s.Listed = root.reports(ctx, found.interfaces), true
+			s.Interfaces, s.Listed = root.reports(ctx, found.interfaces, hits), true
 		}
 		return err
 	})
@@ -87,7 +104,7 @@ func Take(ctx context.Context, root Root, file *object.File) Survey {
 	}
 	for _, report := range s.Interfaces {
 		if report.Err != nil {
-			s.add(report.Name, report.State, report.Err, report.State != Absent)
+			s.add(report.Name, report.State, report.Err, report.fails())
 		}
 	}
 	return s
@@ -133,7 +150,7 @@ func unexpectedError(root Root, entries []string) error {
 
 // reports reads interfaces. Those in the middle of a replacement wait together: many that are broken must not take longer
 // than one, as those who ask have little patience.
-func (r Root) reports(ctx context.Context, names []string) []Report {
+func (r Root) reports(ctx context.Context, names []string, hits bool) []Report {
 	reports := make([]Report, len(names))
 	pending := make([]int, len(names))
 	for i := range pending {
@@ -142,7 +159,7 @@ func (r Root) reports(ctx context.Context, names []string) []Report {
 	settle(ctx, func() bool {
 		pending = slices.DeleteFunc(pending, func(i int) bool {
 			var done bool
-			reports[i], done = r.report(names[i])
+			reports[i], done = r.report(names[i], hits)
 			return done
 		})
 		return len(pending) == 0
@@ -158,7 +175,7 @@ func (r Root) reports(ctx context.Context, names []string) []Report {
 }
 
 // report reads one interface, and tells whether that is the last word.
-func (r Root) report(name string) (Report, bool) {
+func (r Root) report(name string, hits bool) (Report, bool) {
 	report, done := Report{Name: name}, false
 	err := rescue.Do("interface "+name, func() error {
 		found, err := open(r.directory(name), name)
@@ -167,14 +184,23 @@ func (r Root) report(name string) (Report, bool) {
 			return nil
 		}
 		report.Program = found.Program
-		counts, countErr := found.Counters()
-		report.Counts, report.Counted = counts, countErr == nil
+		earlier := found.IsEarlier()
+		counts, wrong := found.Counters()
+		report.Counts, report.Counted = counts, wrong == nil
+		if !earlier {
+			wrong = errors.Join(wrong, report.readHits(found, hits))
+		}
 		if err != nil {
 			// It does not run: what its pins hold is of no consequence until it does.
 			return nil
 		}
-		if wrong := errors.Join(found.checkMaps(), countErr); wrong != nil {
+		wrong = errors.Join(found.checkMaps(), wrong)
+		switch {
+		case wrong != nil:
 			report.State, report.Err, done = Damaged, wrong, false
+		case earlier:
+			report.State, report.Err = Outdated, fmt.Errorf("interface %s runs the program of an earlier release, which filters by its "+
+				"list and counts, and knows no other part of a policy: attach the program of this release", name)
 		}
 		return nil
 	})
@@ -183,4 +209,13 @@ func (r Root) report(name string) (Report, bool) {
 		done = true
 	}
 	return report, done
+}
+
+// readHits reads the hits where they are asked for, and else tells whether they could be.
+func (r *Report) readHits(found *Interface, asked bool) (err error) {
+	if !asked {
+		return found.checkHits()
+	}
+	r.Hits, err = found.Hits()
+	return err
 }

@@ -13,19 +13,35 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/object"
+	"tripod/go-backend/internal/parts"
 	"tripod/go-backend/internal/rescue"
+	"tripod/go-backend/internal/workers"
 )
 
 // scrapeTimeout bounds the wait for programs that are being replaced.
 const scrapeTimeout = time.Second
+
+// partLabels name one list, rule, limit or service.
+var partLabels = []string{"interface", "part", "id"}
 
 var (
 	packets = prometheus.NewDesc("tripod_xdp_packets_total",
 		"Packets by what the XDP program did with them and why.", []string{"interface", "verdict", "reason"}, nil)
 	bytes = prometheus.NewDesc("tripod_xdp_bytes_total",
 		"Bytes of these packets, Ethernet header included.", []string{"interface", "verdict", "reason"}, nil)
+	partPackets = prometheus.NewDesc("tripod_policy_packets_total",
+		"Packets that a list, rule or service matched, or that exceeded a limit.", partLabels, nil)
+	partBytes = prometheus.NewDesc("tripod_policy_bytes_total",
+		"Bytes of these packets, Ethernet header included.", partLabels, nil)
+	partObserved = prometheus.NewDesc("tripod_policy_observed_packets_total",
+		"Packets that a part in observe mode would have met.", partLabels, nil)
+	partObservedBytes = prometheus.NewDesc("tripod_policy_observed_bytes_total",
+		"Bytes of these packets, Ethernet header included.", partLabels, nil)
+	partLast = prometheus.NewDesc("tripod_policy_last_hit_timestamp_seconds",
+		"When a part last met a packet, in observe mode or not; absent where it never did.", partLabels, nil)
 	program = prometheus.NewDesc("tripod_xdp_program_info",
 		"The attached XDP program; always 1.", []string{"interface", "id", "name", "tag", "mode"}, nil)
 	attached = prometheus.NewDesc("tripod_xdp_attached",
@@ -43,23 +59,28 @@ var (
 	panics = prometheus.NewDesc("tripod_panics_total",
 		"Panics that were caught; each is a defect, and the log has its stack.", nil, nil)
 
-	all = []*prometheus.Desc{packets, bytes, program, attached, state, failures, unexpected, usable, ready, panics}
+	all = []*prometheus.Desc{packets, bytes, partPackets, partBytes, partObserved, partObservedBytes, partLast, program, attached, state, failures, unexpected, usable, ready, panics}
 )
 
 // Collector reads programs and counters under one pin root.
 type Collector struct {
-	root dataplane.Root
-	file *object.File
-	log  *slog.Logger
+	root    dataplane.Root
+	file    *object.File
+	names   *agent.Names
+	manager *workers.Manager
+	log     *slog.Logger
 
 	mu sync.Mutex
 	// seen are the interfaces of the last pin root that could be listed.
 	seen []string
 }
 
-// NewCollector returns a collector that names what it finds under root after the object file.
-func NewCollector(root dataplane.Root, file *object.File, log *slog.Logger) *Collector {
-	return &Collector{root: root, file: file, log: log}
+// NewCollector returns a collector that names what it finds under root after the object file and the agent. The manager's
+// workers are part of whether the service is ready.
+func NewCollector(
+	root dataplane.Root, file *object.File, names *agent.Names, manager *workers.Manager, log *slog.Logger,
+) *Collector {
+	return &Collector{root: root, file: file, names: names, manager: manager, log: log}
 }
 
 // Describe implements prometheus.Collector.
@@ -86,9 +107,15 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 func (c *Collector) collect(scrape *scrape) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	survey := dataplane.Take(ctx, c.root, c.file)
+	survey := dataplane.TakeWithHits(ctx, c.root, c.file)
+	clock, err := dataplane.NewClock()
+	if err != nil {
+		scrape.failed++
+		c.log.Error("scrape", "error", err)
+		return
+	}
 	c.complete(&survey)
-	scrape.gauge(ready, number(survey.Err() == nil))
+	scrape.gauge(ready, number(survey.Err() == nil && c.manager.Err() == nil))
 	scrape.gauge(usable, number(survey.ObjectUsable))
 	scrape.gauge(unexpected, float64(len(survey.Unexpected)))
 	for _, problem := range survey.Problems {
@@ -100,6 +127,9 @@ func (c *Collector) collect(scrape *scrape) {
 	}
 	for _, report := range survey.Interfaces {
 		scrape.report(report, survey.Names)
+		if len(report.Hits) > 0 || report.Runs() {
+			scrape.parts(report.Name, parts.Of(report.Hits, c.names.Of(ctx, report.Name)), clock)
+		}
 	}
 }
 
@@ -148,6 +178,20 @@ func (s *scrape) report(report dataplane.Report, names object.Names) {
 		verdict, reason := names.Verdicts.Name(count.Verdict), names.Reasons.Name(count.Reason)
 		s.emit(packets, prometheus.CounterValue, float64(count.Packets), report.Name, verdict, reason)
 		s.emit(bytes, prometheus.CounterValue, float64(count.Bytes), report.Name, verdict, reason)
+	}
+}
+
+func (s *scrape) parts(ifname string, found []parts.Part, clock dataplane.Clock) {
+	for _, one := range found {
+		for description, value := range map[*prometheus.Desc]uint64{
+			partPackets: one.Packets, partBytes: one.Bytes,
+			partObserved: one.ObservedPackets, partObservedBytes: one.ObservedBytes,
+		} {
+			s.emit(description, prometheus.CounterValue, float64(value), ifname, one.Part, one.ID)
+		}
+		if one.Last > 0 {
+			s.gauge(partLast, float64(clock.Time(one.Last).Unix()), ifname, one.Part, one.ID)
+		}
 	}
 }
 

@@ -12,22 +12,30 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/bpftest"
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/metrics"
 	"tripod/go-backend/internal/object"
+	"tripod/go-backend/internal/workers"
 )
 
 func TestMain(m *testing.M) { bpftest.Main(m) }
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
+// slot is where the only list of these tests is counted.
+const slot = 7
+
 func collector(root, path string) prometheus.Collector {
-	return metrics.NewCollector(dataplane.NewRoot(root), object.Open(path), silent)
+	// An agent that is away: slots are told by their numbers.
+	names := agent.NewNames(agent.New("/nonexistent/policy.sock"))
+	return metrics.NewCollector(dataplane.NewRoot(root), object.Open(path), names, workers.New(dataplane.NewRoot(root), "", silent), silent)
 }
 
 // series returns what a scrape of the collector gives, by name and labels as in the text format.
@@ -71,22 +79,23 @@ func TestScrapeReadsTheMaps(t *testing.T) {
 	name, gone := h.AddInterface(), h.AddInterface()
 	h.Attach(name, nil)
 	h.Attach(gone, nil)
-	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	frame := bpftest.UDP("192.0.2.1", 0)
 	h.Send(gone, frame, 2)
 	h.RemoveInterface(gone)
 	c := collector(h.Root, bpftest.Object(t))
 	for sent := 3; sent <= 6; sent += 3 {
 		h.Send(name, frame, 3)
+		sentAt := time.Now()
 		found, err := dataplane.NewRoot(h.Root).Interface(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := map[string]float64{
-			fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, name):                                       1,
-			fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, gone):                                       0,
-			fmt.Sprintf(`tripod_xdp_packets_total{interface=%q,reason="acl_drop",verdict="drop"}`, name): float64(sent),
-			fmt.Sprintf(`tripod_xdp_bytes_total{interface=%q,reason="acl_drop",verdict="drop"}`, name):   float64(sent * len(frame)),
+			fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, name):                                        1,
+			fmt.Sprintf(`tripod_xdp_attached{interface=%q}`, gone):                                        0,
+			fmt.Sprintf(`tripod_xdp_packets_total{interface=%q,reason="list_drop",verdict="drop"}`, name): float64(sent),
+			fmt.Sprintf(`tripod_xdp_bytes_total{interface=%q,reason="list_drop",verdict="drop"}`, name):   float64(sent * len(frame)),
 			// What was counted before the interface went stays counted.
 			fmt.Sprintf(`tripod_xdp_packets_total{interface=%q,reason="no_rule",verdict="pass"}`, gone): 2,
 			fmt.Sprintf(`tripod_xdp_bytes_total{interface=%q,reason="no_rule",verdict="pass"}`, gone):   float64(2 * len(frame)),
@@ -107,7 +116,19 @@ func TestScrapeReadsTheMaps(t *testing.T) {
 				}
 			}
 		}
-		if got := series(t, c); !reflect.DeepEqual(got, want) {
+		for series, value := range map[string]float64{
+			"packets_total": float64(sent), "bytes_total": float64(sent * len(frame)),
+			"observed_packets_total": 0, "observed_bytes_total": 0,
+		} {
+			want[fmt.Sprintf(`tripod_policy_%s{id="%d",interface=%q,part="unknown"}`, series, slot, name)] = value
+		}
+		got := series(t, c)
+		last := fmt.Sprintf(`tripod_policy_last_hit_timestamp_seconds{id="%d",interface=%q,part="unknown"}`, slot, name)
+		if late := float64(sentAt.Unix()) - got[last]; late < -2 || late > 2 {
+			t.Errorf("the last hit is %v s off", late)
+		}
+		delete(got, last)
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %v\nwant %v", got, want)
 		}
 	}

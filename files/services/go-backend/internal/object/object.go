@@ -22,14 +22,46 @@ import (
 
 // Names inside the object that user space refers to.
 const (
-	ProgramName  = "tripod_xdp"
-	TracingName  = "tracing"
+	ProgramName = "tripod_xdp"
+	// FragmentsProgramName is the same for frames that lie in several buffers.
+	FragmentsProgramName = "tripod_xdp_frags"
+	// EntryName is how the names of the programs begin that only hand packets on: to one of somebody else, then to ours.
+	EntryName = "tripod_entry"
+
+	PolicyName   = "policy"
 	CountersName = "counters"
+	HitsName     = "hits"
 	TraceName    = "trace"
+	// SocketsName is the map of AF_XDP sockets by queue.
+	SocketsName = "xsks"
+	// ExtensionsName holds programs of others.
+	ExtensionsName = "extensions"
+	// ScratchesName is where the program keeps what does not fit on its stack.
+	ScratchesName = "scratches"
+
+	// ConstantsName is the map of the constants, and ConstantsPin what the host calls it: a pin takes no dot in its name.
+	ConstantsName = ".rodata"
+	ConstantsPin  = "rodata"
+	// TracingName writes a record of each packet.
+	TracingName = "tracing"
+	// ChargingName lets limits, hits and bans count; a twin only looks.
+	ChargingName = "charging"
+	// ExtendedName asks somebody else's program after ours.
+	ExtendedName = "extended"
 )
 
-// PolicyNames returns the names of the maps that hold the policy.
+// Pin returns what the host calls the pin of a map: the constants by ConstantsPin, the variables of a section .data.NAME by NAME.
+func Pin(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(name, ".data"), ".")
+}
+
+// PolicyNames returns what the host calls the pins of the maps that the program judges by.
 func PolicyNames() []string {
+	return []string{PolicyName, "bans", "buckets", "control", ConstantsPin}
+}
+
+// EarlierPolicyNames returns those of release 1.0.0, whose policy was one access list.
+func EarlierPolicyNames() []string {
 	return []string{"acl_v4", "acl_v6"}
 }
 
@@ -43,6 +75,7 @@ var digestName = regexp.MustCompile(`^([0-9a-f]{64})\.bpf\.o$`)
 const (
 	VerdictSlots = 8
 	ReasonSlots  = 16
+	HitSlots     = 4096
 )
 
 // Counter is struct counter.
@@ -51,20 +84,81 @@ type Counter struct {
 	Bytes   uint64 `btf:"bytes"`
 }
 
-// TraceRecord is struct trace_record: what became of the last packet.
+// Add adds what another CPU counted.
+func (c *Counter) Add(other Counter) {
+	c.Packets += other.Packets
+	c.Bytes += other.Bytes
+}
+
+// Hit is struct hit: what one part of the policy has met.
+type Hit struct {
+	Packets         uint64 `btf:"packets"`
+	Bytes           uint64 `btf:"bytes"`
+	ObservedPackets uint64 `btf:"observed_packets"`
+	ObservedBytes   uint64 `btf:"observed_bytes"`
+	Last            uint64 `btf:"last"` // jiffies64
+}
+
+// Add adds what another CPU has met.
+func (h *Hit) Add(other Hit) {
+	h.Packets += other.Packets
+	h.Bytes += other.Bytes
+	h.ObservedPackets += other.ObservedPackets
+	h.ObservedBytes += other.ObservedBytes
+	h.Last = max(h.Last, other.Last)
+}
+
+// AskedLimit is struct asked_limit.
+type AskedLimit struct {
+	Slot     uint16 `btf:"slot"`
+	Outcome  uint8  `btf:"outcome"`
+	Reserved uint8  `btf:"reserved"`
+}
+
+// Values of enum limit_outcome.
+const (
+	Conformed = 1
+	Exceeded  = 2
+	Observed  = 3
+)
+
+// ServiceLimits is from which place on the limits of a TraceRecord are its service's.
+const ServiceLimits = 12
+
+// TraceRecord is struct trace_record: what became of the last packet, and by whose word. Parts are named by their slot of the
+// map of hits, and 0 is none.
 type TraceRecord struct {
-	Verdict         uint32    `btf:"verdict"`
-	Reason          uint32    `btf:"reason"`
-	Action          uint32    `btf:"action"` // 0 where no rule matched, like Owner
-	Owner           uint32    `btf:"owner"`
-	PrefixLen       uint32    `btf:"prefix_len"`
-	NetworkOffset   uint16    `btf:"network_offset"`
-	TransportOffset uint16    `btf:"transport_offset"`
-	Family          uint8     `btf:"family"` // 4, 6, or 0 where the source address is unknown
-	Protocol        uint8     `btf:"protocol"`
-	VLANTags        uint8     `btf:"vlan_tags"`
-	Reserved        uint8     `btf:"reserved"`
-	Source          [16]uint8 `btf:"source"`
+	Verdict         uint32         `btf:"verdict"`
+	Reason          uint32         `btf:"reason"`
+	Would           uint32         `btf:"would"` // 0 where no part in observe mode had a say, like WouldReason
+	WouldReason     uint32         `btf:"would_reason"`
+	Now             uint64         `btf:"now"`  // jiffies64
+	Time            uint64         `btf:"time"` // ns of CLOCK_BOOTTIME
+	Length          uint32         `btf:"length"`
+	Slot            uint16         `btf:"slot"`
+	WouldSlot       uint16         `btf:"would_slot"`
+	List            uint16         `btf:"list"`
+	ObservedList    uint16         `btf:"observed_list"`
+	Rule            uint16         `btf:"rule"`
+	ObservedRule    uint16         `btf:"observed_rule"`
+	Service         uint16         `btf:"service"`
+	Trusted         uint8          `btf:"trusted"`
+	Banned          uint8          `btf:"banned"`
+	NetworkOffset   uint16         `btf:"network_offset"`
+	TransportOffset uint16         `btf:"transport_offset"`
+	SourcePort      uint16         `btf:"source_port"`
+	DestinationPort uint16         `btf:"destination_port"`
+	VLAN            uint16         `btf:"vlan"`
+	VLANTags        uint8          `btf:"vlan_tags"`
+	Family          uint8          `btf:"family"`
+	Protocol        uint8          `btf:"protocol"`
+	Fragment        uint8          `btf:"fragment"`
+	TCPFlags        uint8          `btf:"tcp_flags"`
+	ICMPType        uint8          `btf:"icmp_type"`
+	Source          [16]uint8      `btf:"source"`
+	Destination     [16]uint8      `btf:"destination"`
+	Limits          [14]AskedLimit `btf:"limits"` // in the order in which they were asked, with gaps
+	LastOutcome     uint32         `btf:"last_outcome"`
 }
 
 // Enum names the values of one enumeration as every wire does: lower case, without the common prefix.
@@ -93,7 +187,6 @@ var ErrUnusable = errors.New("unusable XDP object")
 type Object struct {
 	Path string
 	Names
-	Actions, Owners Enum
 
 	spec *ebpf.CollectionSpec
 }
@@ -162,18 +255,26 @@ func parse(path string, content []byte) (*Object, error) {
 
 // Spec returns a copy of the collection, for the caller to change and load.
 func (o *Object) Spec() *ebpf.CollectionSpec {
-	return o.spec.Copy()
+	spec := o.spec.Copy()
+	for _, program := range spec.Programs {
+		program.Instructions = Link(program.Instructions)
+	}
+	return spec
 }
 
 func (o *Object) read() error {
 	if o.spec.Types == nil {
 		return errors.New("it carries no BTF")
 	}
-	if _, ok := o.spec.Programs[ProgramName]; !ok {
-		return fmt.Errorf("no program %s", ProgramName)
+	for _, name := range []string{ProgramName, FragmentsProgramName} {
+		if _, ok := o.spec.Programs[name]; !ok {
+			return fmt.Errorf("no program %s", name)
+		}
 	}
-	if _, ok := o.spec.Variables[TracingName]; !ok {
-		return fmt.Errorf("no variable %s", TracingName)
+	for _, name := range []string{TracingName, ChargingName, ExtendedName} {
+		if variable, ok := o.spec.Variables[name]; !ok || variable.SectionName != ConstantsName {
+			return fmt.Errorf("no constant %s", name)
+		}
 	}
 	for _, enum := range []struct {
 		to           *Enum
@@ -182,8 +283,6 @@ func (o *Object) read() error {
 	}{
 		{&o.Verdicts, "xdp_action", "XDP_", VerdictSlots},
 		{&o.Reasons, "tripod_reason", "REASON_", ReasonSlots},
-		{&o.Actions, "tripod_action", "ACTION_", 1 << 8},
-		{&o.Owners, "tripod_owner", "OWNER_", 1 << 8},
 	} {
 		names, err := readEnum(o.spec.Types, enum.name, enum.prefix, enum.slots)
 		if err != nil {
@@ -193,13 +292,15 @@ func (o *Object) read() error {
 	}
 	for name, layout := range map[string]reflect.Type{
 		"counter":      reflect.TypeFor[Counter](),
+		"hit":          reflect.TypeFor[Hit](),
+		"asked_limit":  reflect.TypeFor[AskedLimit](),
 		"trace_record": reflect.TypeFor[TraceRecord](),
 	} {
 		if err := checkStruct(o.spec.Types, name, layout); err != nil {
 			return err
 		}
 	}
-	for name, want := range map[string]uint32{CountersName: VerdictSlots * ReasonSlots, TraceName: 1} {
+	for name, want := range map[string]uint32{CountersName: VerdictSlots * ReasonSlots, HitsName: HitSlots, TraceName: 1} {
 		m, ok := o.spec.Maps[name]
 		if !ok {
 			return fmt.Errorf("no map %s", name)

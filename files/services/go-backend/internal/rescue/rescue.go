@@ -2,10 +2,12 @@
 package rescue
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 var caught atomic.Uint64
@@ -23,6 +25,20 @@ func Do(what string, f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// Every calls f again and again until the context ends. What went wrong is f's to say; the rest goes on.
+func Every(ctx context.Context, interval time.Duration, what string, f func() error) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			_ = Do(what, f)
+		}
+	}
 }
 
 // Panicked logs and counts a panic that was recovered, and returns it as an error. It must be called while the stack is

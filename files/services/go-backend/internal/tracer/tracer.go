@@ -1,15 +1,14 @@
-// Package tracer runs frames through a twin of the attached XDP program: the same instructions on the same policy maps,
-// with counters of its own and with tracing switched on.
+// Package tracer runs frames through a twin of the attached XDP program: the same instructions and constants on the same maps,
+// with counters of its own, with tracing switched on and with all that would leave a mark switched off.
 package tracer
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,9 +30,14 @@ var (
 	ErrStale = errors.New("the attached program cannot be traced")
 )
 
-// privateMaps are those that a twin has for itself. A map that is neither one of them nor of the policy is refused: tracing
-// with an empty one would be a guess.
-var privateMaps = []string{object.CountersName, object.TraceName}
+// maxFrame is beyond what any kernel hands to a program in a test (bytes).
+const maxFrame = 1<<16 - 1
+
+// privateMaps are those that a twin has for itself. It shares all others: tracing with an empty one would be a guess. Programs
+// of others are not asked.
+var privateMaps = []string{
+	object.CountersName, object.TraceName, object.ConstantsName, object.ExtensionsName, object.ScratchesName,
+}
 
 // Result is what the program did with one frame.
 type Result struct {
@@ -43,16 +47,16 @@ type Result struct {
 	Verdict uint32
 	// Reason names an enum tripod_reason.
 	Reason string
-	// Rule is the entry that decided, nil where none did.
-	Rule *Rule
+	// Would is what the first part in observe mode that had a say would have made of it, and WouldReason why; 0 and empty
+	// where none had.
+	Would       uint32
+	WouldReason string
+	// Path is who was asked and said something, in the order of the questions.
+	Path []Step
+	// Extended: somebody else's program is asked after ours.
+	Extended bool
 	// Duration is the program's run time as the kernel measured it.
 	Duration time.Duration
-}
-
-// Rule is one entry of an access list.
-type Rule struct {
-	Prefix        netip.Prefix
-	Action, Owner string
 }
 
 // Tracer keeps one twin per interface and makes it anew when the attached program or the object file changes.
@@ -150,6 +154,8 @@ type twin struct {
 	collection *ebpf.Collection
 	program    *ebpf.Program
 	trace      *ebpf.Map
+	// extended: somebody else's program is asked after the one whose twin this is.
+	extended bool
 	// maxFrame is the longest frame, in bytes, that the program sees whole in a test run.
 	maxFrame int
 	// stale says why there is no twin of this program and object; nothing is loaded then.
@@ -157,31 +163,36 @@ type twin struct {
 }
 
 func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
+	if iface.IsEarlier() {
+		return nil, fmt.Errorf("%w: program %d on %s is of an earlier release: attach that of this release",
+			ErrStale, iface.Program.ID, iface.Name)
+	}
 	spec := file.Spec()
-	replacements := make(map[string]*ebpf.Map, len(object.PolicyNames()))
+	name := programName(iface.Program.Name)
+	maps.DeleteFunc(spec.Programs, func(other string, _ *ebpf.ProgramSpec) bool { return other != name })
+	extended, err := adopt(iface, spec)
+	if err != nil {
+		return nil, err
+	}
+	shared := make(map[string]*ebpf.Map, len(spec.Maps))
 	defer func() {
-		for _, m := range replacements {
+		for _, m := range shared {
 			m.Close()
 		}
 	}()
 	for name, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone
-		switch {
-		case slices.Contains(object.PolicyNames(), name):
-			policy, err := iface.OpenMap(name)
-			if err != nil {
-				return nil, err
-			}
-			replacements[name] = policy
-		case !slices.Contains(privateMaps, name) && !strings.HasPrefix(name, "."):
-			return nil, fmt.Errorf("%w: object %s has a map %s that this go-backend does not know; use both from one release",
-				ErrStale, file.Path, name)
+		if slices.Contains(privateMaps, name) {
+			continue
+		}
+		if shared[name], err = iface.OpenMap(object.Pin(name)); err != nil {
+			delete(shared, name)
+			return nil, err
 		}
 	}
-	if err := spec.Variables[object.TracingName].Set(true); err != nil {
-		return nil, fmt.Errorf("set %s in %s: %w", object.TracingName, file.Path, err)
-	}
-	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replacements})
+	// The library would map them for writing, which a twin may not.
+	maps.DeleteFunc(spec.Variables, func(_ string, one *ebpf.VariableSpec) bool { return shared[one.SectionName] != nil })
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		return nil, fmt.Errorf("%w: the maps of program %d on %s are laid out otherwise than in %s: "+
 			"attach the program of that object, or restore the object: %w", ErrStale, iface.Program.ID, iface.Name, file.Path, err)
@@ -198,14 +209,58 @@ func load(iface *dataplane.Interface, file *object.Object) (*twin, error) {
 		iface:      iface,
 		object:     file,
 		collection: collection,
-		program:    collection.Programs[object.ProgramName],
+		program:    collection.Programs[name],
 		trace:      collection.Maps[object.TraceName],
+		extended:   extended,
 	}
 	if err := t.verify(); err != nil {
 		t.close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// programName returns which of the object's programs the kernel knows under a name.
+func programName(known string) string {
+	// Whole where its types are at hand, else cut to 15 bytes.
+	if known == object.FragmentsProgramName || known == object.FragmentsProgramName[:unix.BPF_OBJ_NAME_LEN-1] {
+		return object.FragmentsProgramName
+	}
+	return object.ProgramName
+}
+
+// adopt gives a collection the constants of the program on an interface, such as where in the policy its tables lie, and tells
+// whether somebody else's program is asked after it. What would leave a mark is switched off.
+func adopt(iface *dataplane.Interface, spec *ebpf.CollectionSpec) (extended bool, err error) {
+	constants, err := iface.OpenMap(object.ConstantsPin)
+	if err != nil {
+		return false, err
+	}
+	defer constants.Close()
+	value, err := constants.LookupBytes(uint32(0))
+	if err != nil {
+		return false, fmt.Errorf("read the constants of program %d on %s: %w", iface.Program.ID, iface.Name, err)
+	}
+	if want := spec.Maps[object.ConstantsName].ValueSize; len(value) != int(want) {
+		return false, fmt.Errorf("%w: program %d on %s has %d bytes of constants, the object has %d: "+
+			"attach the program of that object, or restore the object", ErrStale, iface.Program.ID, iface.Name, len(value), want)
+	}
+	for _, variable := range spec.Variables {
+		if variable.SectionName == object.ConstantsName {
+			variable.Value = slices.Clone(value[variable.Offset:][:variable.Size()])
+		}
+	}
+	if err := spec.Variables[object.ExtendedName].Get(&extended); err != nil {
+		return false, fmt.Errorf("constant %s: %w", object.ExtendedName, err)
+	}
+	for name, on := range map[string]bool{
+		object.TracingName: true, object.ChargingName: false, object.ExtendedName: false,
+	} {
+		if err := spec.Variables[name].Set(on); err != nil {
+			return false, fmt.Errorf("set constant %s: %w", name, err)
+		}
+	}
+	return extended, nil
 }
 
 func (t *twin) close() {
@@ -225,70 +280,51 @@ func (t *twin) verify() error {
 			"attach that object's program, or put back the object that the program was loaded from",
 			ErrStale, t.iface.Program.ID, t.iface.Name, t.iface.Program.Tag, t.object.Path, info.Tag)
 	}
-	// A frame beyond one buffer is spread over fragments, of which the program sees the first only and judges the packet
-	// truncated. How much fits depends on page size and kernel, so ask: the twin counts the bytes it sees.
-	if _, _, err := t.program.Benchmark(make([]byte, os.Getpagesize()), 1, nil); err != nil {
-		return fmt.Errorf("test-run the twin of program %d on %s: %w", t.iface.Program.ID, t.iface.Name, err)
-	}
-	bytes, err := t.countedBytes()
+	// A frame beyond one buffer is spread over fragments, of which a program that knows none sees the first only and judges the
+	// packet truncated. How much fits depends on page size and kernel, so ask: the record has the length that it sees.
+	_, _, record, err := t.test(make([]byte, maxFrame))
 	if err != nil {
-		return fmt.Errorf("read counters of the twin of program %d on %s: %w", t.iface.Program.ID, t.iface.Name, err)
+		_, _, record, err = t.test(make([]byte, os.Getpagesize()))
 	}
-	t.maxFrame = int(bytes)
+	if err != nil {
+		return err
+	}
+	t.maxFrame = int(record.Length)
 	return nil
 }
 
-func (t *twin) countedBytes() (uint64, error) {
-	var (
-		sum    uint64
-		slot   uint32
-		values []object.Counter
-	)
-	entries := t.collection.Maps[object.CountersName].Iterate()
-	for entries.Next(&slot, &values) {
-		for _, value := range values {
-			sum += value.Bytes
-		}
+// test runs a frame, and returns the verdict, how long that took, and the record of it.
+func (t *twin) test(frame []byte) (verdict uint32, duration time.Duration, record object.TraceRecord, err error) {
+	if verdict, duration, err = t.program.Benchmark(frame, 1, nil); err != nil {
+		return 0, 0, record, fmt.Errorf("test-run the twin of program %d on %s: %w", t.iface.Program.ID, t.iface.Name, err)
 	}
-	return sum, entries.Err()
+	if err := t.trace.Lookup(uint32(0), &record); err != nil {
+		return 0, 0, record, fmt.Errorf("read trace of the twin of program %d on %s: %w", t.iface.Program.ID, t.iface.Name, err)
+	}
+	return verdict, duration, record, nil
 }
 
 func (t *twin) run(frame []byte) (Result, error) {
-	verdict, duration, err := t.program.Benchmark(frame, 1, nil)
+	verdict, duration, record, err := t.test(frame)
 	if err != nil {
-		return Result{}, fmt.Errorf("test-run the twin of program %d on %s: %w", t.iface.Program.ID, t.iface.Name, err)
-	}
-	var record object.TraceRecord
-	if err := t.trace.Lookup(uint32(0), &record); err != nil {
-		return Result{}, fmt.Errorf("read trace of the twin of program %d on %s: %w", t.iface.Program.ID, t.iface.Name, err)
+		return Result{}, err
 	}
 	if record.Verdict != verdict {
 		return Result{}, fmt.Errorf("twin of program %d on %s returned verdict %d but recorded %d",
 			t.iface.Program.ID, t.iface.Name, verdict, record.Verdict)
 	}
-	return Result{
+	result := Result{
 		Interface: t.iface.Name,
 		Program:   t.iface.Program,
 		Verdict:   verdict,
 		Reason:    t.object.Reasons.Name(record.Reason),
-		Rule:      t.rule(&record),
+		Would:     record.Would,
+		Path:      path(&record, t.object.Names),
+		Extended:  t.extended,
 		Duration:  duration,
-	}, nil
-}
-
-// rule returns the entry that decided. A pass rule that matched a malformed packet did not: the reason then is not its own.
-func (t *twin) rule(record *object.TraceRecord) *Rule {
-	action := t.object.Actions.Name(record.Action)
-	if t.object.Reasons.Name(record.Reason) != "acl_"+action {
-		return nil
 	}
-	source := netip.AddrFrom16(record.Source)
-	if record.Family == 4 {
-		source = netip.AddrFrom4([4]byte(record.Source[:4]))
+	if record.Would != 0 {
+		result.WouldReason = t.object.Reasons.Name(record.WouldReason)
 	}
-	return &Rule{
-		Prefix: netip.PrefixFrom(source, int(record.PrefixLen)).Masked(),
-		Action: action,
-		Owner:  t.object.Owners.Name(record.Owner),
-	}
+	return result, nil
 }

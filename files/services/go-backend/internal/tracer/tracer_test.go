@@ -55,63 +55,14 @@ func liveCounters(t testing.TB, h *bpftest.Host, name string) []dataplane.Count 
 
 func cut(frame []byte, length int) []byte { return frame[:length] }
 
-func TestTrace(t *testing.T) {
-	h, name, traces := setUp(t)
-	h.Rule(name, "10.0.0.0/8", bpftest.ActionDrop, bpftest.OwnerInventory)
-	h.Rule(name, "10.1.0.0/16", bpftest.ActionPass, bpftest.OwnerAPI)
-	h.Rule(name, "10.1.2.3/32", bpftest.ActionDrop, bpftest.OwnerAPI)
-	h.Rule(name, "2001:db8::/32", bpftest.ActionDrop, bpftest.OwnerInventory)
-	h.Rule(name, "2001:db8:1::/48", bpftest.ActionPass, bpftest.OwnerInventory)
-	none := ""
-	for _, test := range []struct {
-		what    string
-		frame   []byte
-		verdict uint32
-		reason  string
-		rule    string
-	}{
-		{"IPv4 without a rule", bpftest.UDP("192.0.2.1", 0), pass, "no_rule", none},
-		{"IPv4 drop", bpftest.UDP("10.200.0.1", 0), drop, "acl_drop", "10.0.0.0/8 drop inventory"},
-		{"IPv4 longer prefix passes", bpftest.UDP("10.1.2.4", 0), pass, "acl_pass", "10.1.0.0/16 pass api"},
-		{"IPv4 longest prefix drops", bpftest.UDP("10.1.2.3", 0), drop, "acl_drop", "10.1.2.3/32 drop api"},
-		{"IPv6 without a rule", bpftest.UDP("2001:db9::1", 0), pass, "no_rule", none},
-		{"IPv6 drop", bpftest.UDP("2001:db8:2::1", 0), drop, "acl_drop", "2001:db8::/32 drop inventory"},
-		{"IPv6 longer prefix passes", bpftest.UDP("2001:db8:1::1", 0), pass, "acl_pass", "2001:db8:1::/48 pass inventory"},
-		{"VLAN", bpftest.Tag(bpftest.UDP("10.2.0.1", 0), bpftest.TypeVLAN, 7), drop, "acl_drop", "10.0.0.0/8 drop inventory"},
-		{"two VLANs", bpftest.Tag(bpftest.Tag(bpftest.UDP("2001:db8::1", 0), bpftest.TypeVLAN, 7), bpftest.TypeQinQ, 8),
-			drop, "acl_drop", "2001:db8::/32 drop inventory"},
-		{"ARP", bpftest.Ethernet(bpftest.TypeARP, make([]byte, 28)), pass, "not_ip", none},
-		{"bare Ethernet header", bpftest.Ethernet(bpftest.TypeARP, nil), pass, "not_ip", none},
-		{"IPv4 cut in its header", cut(bpftest.UDP("10.2.0.1", 0), 30), pass, "malformed", none},
-		{"IPv4 of a dropped source, cut behind it", cut(bpftest.UDP("10.2.0.1", 64), 40), drop, "acl_drop",
-			"10.0.0.0/8 drop inventory"},
-		{"IPv4 of a passed source, cut behind it", cut(bpftest.UDP("10.1.0.1", 64), 40), pass, "malformed", none},
-		{"IPv4 header and nothing more", bpftest.Ethernet(bpftest.TypeIPv4, nil), pass, "malformed", none},
-	} {
-		t.Run(test.what, func(t *testing.T) {
-			got, err := traces.Trace(t.Context(), name, test.frame)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rule := none
-			if got.Rule != nil {
-				rule = fmt.Sprint(got.Rule.Prefix, " ", got.Rule.Action, " ", got.Rule.Owner)
-			}
-			if got.Verdict != test.verdict || got.Reason != test.reason || rule != test.rule {
-				t.Errorf("got %d %s %q, want %d %s %q", got.Verdict, got.Reason, rule, test.verdict, test.reason, test.rule)
-			}
-			if got.Interface != name || got.Program.Name != object.ProgramName || got.Program.Mode != "native" {
-				t.Errorf("answered for %+v", got)
-			}
-		})
-	}
-}
+// slot is where the only list of most tests is counted.
+const slot = 7
 
 func TestATraceTellsWhatHappensToThePacketItself(t *testing.T) {
 	h, name, traces := setUp(t)
-	h.Rule(name, "192.0.2.0/25", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	for i, frame := range [][]byte{
-		bpftest.UDP("192.0.2.127", 9), bpftest.UDP("192.0.2.128", 9), bpftest.Ethernet(bpftest.TypeARP, make([]byte, 28)),
+		bpftest.UDP("192.0.2.127", 9), bpftest.UDP("192.1.2.128", 9), bpftest.Ethernet(bpftest.TypeARP, make([]byte, 28)),
 	} {
 		traced, err := traces.Trace(t.Context(), name, frame)
 		if err != nil {
@@ -138,7 +89,7 @@ func TestATraceTellsWhatHappensToThePacketItself(t *testing.T) {
 
 func TestLiveCountersStayAsTheyWere(t *testing.T) {
 	h, name, traces := setUp(t)
-	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	h.Send(name, bpftest.UDP("192.0.2.1", 0), 7)
 	h.Send(name, bpftest.UDP("198.51.100.1", 0), 3)
 	before := liveCounters(t, h, name)
@@ -165,7 +116,7 @@ func TestAPolicyChangeIsSeenAtOnce(t *testing.T) {
 		if err != nil || got.Verdict != want {
 			t.Errorf("got %d, %v, want %d", got.Verdict, err, want)
 		}
-		h.Rule(name, "203.0.113.0/24", bpftest.ActionDrop, bpftest.OwnerAPI)
+		h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "203.0.0.0/16"))
 	}
 }
 
@@ -206,6 +157,19 @@ func TestFrameLimits(t *testing.T) {
 	}
 }
 
+func TestAProgramForSeveralBuffersHasATwinThatSeesThemAll(t *testing.T) {
+	h := bpftest.NewHost(t)
+	h.Program = object.FragmentsProgramName
+	name := h.AddInterface()
+	h.Attach(name, nil)
+	traces := tracer.New(dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
+	defer traces.Close()
+	got, err := traces.Trace(t.Context(), name, bpftest.UDP("192.0.2.1", 9000-42))
+	if err != nil || got.Verdict != pass || got.Reason != "no_rule" || !strings.HasPrefix(got.Program.Name, "tripod_xdp_frag") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // other changes the instructions, as another release of the program would.
 func other(spec *ebpf.CollectionSpec) {
 	program := spec.Programs[object.ProgramName]
@@ -235,7 +199,7 @@ func TestAProgramOfAnotherObjectIsRefused(t *testing.T) {
 func TestMapsOfAnotherLayoutAreRefused(t *testing.T) {
 	h := bpftest.NewHost(t)
 	name := h.AddInterface()
-	h.Attach(name, func(spec *ebpf.CollectionSpec) { spec.Maps["acl_v4"].MaxEntries = 10 })
+	h.Attach(name, func(spec *ebpf.CollectionSpec) { spec.Maps["bans"].MaxEntries = 10 })
 	traces := tracer.New(dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
 	defer traces.Close()
 	if _, err := traces.Trace(t.Context(), name, bpftest.UDP("192.0.2.1", 0)); !errors.Is(err, tracer.ErrStale) {
@@ -243,9 +207,21 @@ func TestMapsOfAnotherLayoutAreRefused(t *testing.T) {
 	}
 }
 
+func TestAProgramOfAnEarlierReleaseIsRefused(t *testing.T) {
+	h := bpftest.NewHost(t)
+	name := h.AddInterface()
+	h.AttachEarlier(name)
+	traces := tracer.New(dataplane.NewRoot(h.Root), object.Open(bpftest.Object(t)))
+	defer traces.Close()
+	_, err := traces.Trace(t.Context(), name, bpftest.UDP("192.0.2.1", 0))
+	if !errors.Is(err, tracer.ErrStale) || !strings.Contains(err.Error(), "earlier release") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAReplacedProgramIsFollowed(t *testing.T) {
 	h, name, traces := setUp(t)
-	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	frame := bpftest.UDP("192.0.2.1", 0)
 	seen := make(map[uint32]bool)
 	for range 3 {
@@ -329,27 +305,27 @@ func TestConcurrentTracesKeepTheirAnswersApart(t *testing.T) {
 	h, first, traces := setUp(t)
 	second := h.AddInterface()
 	h.Attach(second, nil)
-	h.Rule(first, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
-	h.Rule(second, "2001:db8::/32", bpftest.ActionDrop, bpftest.OwnerAPI)
+	h.SetPolicy(first, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
+	h.SetPolicy(second, bpftest.NewPolicy().List(8, bpftest.ActionDrop, "2001:c00::/22"))
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			name, source, prefix := first, "192.0.2.1", "192.0.2.0/24"
+			name, source, path := first, "192.0.2.1", "list 7 drop"
 			if worker%2 == 1 {
-				name, source, prefix = second, "2001:db8::1", "2001:db8::/32"
+				name, source, path = second, "2001:db8::1", "list 8 drop"
 			}
 			for i := range 200 {
 				if worker == 0 && i%50 == 0 {
 					traces.Keep([]string{second})
 				}
 				got, err := traces.Trace(t.Context(), name, bpftest.UDP(source, worker))
-				if err != nil || got.Interface != name || got.Rule == nil || got.Rule.Prefix.String() != prefix {
+				if err != nil || got.Interface != name || words(got.Path) != path {
 					t.Errorf("worker %d: %+v, %v", worker, got, err)
 					return
 				}
-				if got, err = traces.Trace(t.Context(), name, bpftest.UDP("198.51.100.1", worker)); err != nil || got.Rule != nil {
+				if got, err = traces.Trace(t.Context(), name, bpftest.UDP("198.51.100.1", worker)); err != nil || words(got.Path) != "default pass" {
 					t.Errorf("worker %d: %+v, %v", worker, got, err)
 					return
 				}
@@ -368,13 +344,11 @@ func TestTwinsLeakNoDescriptors(t *testing.T) {
 			t.Fatalf("got %v, want %v", err, want)
 		}
 	}
-	right, wrong := h.Load(name, nil).Programs[object.ProgramName], h.Load(name, other).Programs[object.ProgramName]
+	right, wrong := h.Load(name, nil), h.Load(name, other)
 	round := func() {
-		h.AttachProgram(name, wrong, 0)
-		h.PinProgram(name, wrong)
+		h.AttachLoaded(name, wrong)
 		trace(tracer.ErrStale)
-		h.AttachProgram(name, right, 0)
-		h.PinProgram(name, right)
+		h.AttachLoaded(name, right)
 		trace(nil)
 		traces.Keep(nil)
 		trace(nil)
@@ -391,7 +365,7 @@ func TestTwinsLeakNoDescriptors(t *testing.T) {
 
 func BenchmarkTrace(b *testing.B) {
 	h, name, traces := setUp(b)
-	h.Rule(name, "192.0.2.0/24", bpftest.ActionDrop, bpftest.OwnerInventory)
+	h.SetPolicy(name, bpftest.NewPolicy().List(slot, bpftest.ActionDrop, "192.0.0.0/16"))
 	frame := bpftest.UDP("192.0.2.1", 0)
 	for b.Loop() {
 		if got, err := traces.Trace(b.Context(), name, frame); err != nil || got.Verdict != drop {
