@@ -62,6 +62,10 @@ check() {
     [ -n "${DB_PASSWORD_FILE:-}" ] || fail "DB_PASSWORD_FILE is not set; it names the file that holds $DB_USER's password"
     [ -r "$DB_PASSWORD_FILE" ] || fail "DB_PASSWORD_FILE: cannot read $DB_PASSWORD_FILE as uid $uid"
     [ "$(wc -c <"$DB_PASSWORD_FILE")" -ge 12 ] || fail "DB_PASSWORD_FILE: $DB_PASSWORD_FILE holds less than 12 bytes"
+    for part in tls.crt tls.key; do
+        [ -z "${TLS_DIRECTORY:-}" ] || [ -r "$TLS_DIRECTORY/$part" ] ||
+            fail "TLS_DIRECTORY: cannot read $TLS_DIRECTORY/$part as uid $uid"
+    done
     usable "$PGDATA"
     [ -d "$PGDATA" ] || fail "PGDATA: $PGDATA is no directory"
     [ -w "$socket" ] || fail "$socket is not writable by uid $uid; mount a tmpfs there"
@@ -143,9 +147,16 @@ check
 lock
 create
 provide
+hba=$settings/pg_hba.conf
+# With certificates nobody is let in over the network without TLS.
+if [ -n "${TLS_DIRECTORY:-}" ]; then
+    hba=$settings/pg_hba_tls.conf
+    set -- -c ssl=on -c ssl_min_protocol_version=TLSv1.3 \
+        -c ssl_cert_file="$TLS_DIRECTORY/tls.crt" -c ssl_key_file="$TLS_DIRECTORY/tls.key" "$@"
+fi
 exec postgres -D "$cluster" \
     -c listen_addresses='*' \
-    -c hba_file="$settings/pg_hba.conf" \
+    -c hba_file="$hba" \
     -c password_encryption=scram-sha-256 \
     -c unix_socket_directories="$socket" \
     "$@"

@@ -1,135 +1,29 @@
-"""A real PostgreSQL for the tests, and an application on it; the same on SQLite."""
+"""An application for the tests, on each kind of database that it may have."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import psycopg2
 import pytest
+from contract import ConformingClient
 from flask import Flask
 from flask.testing import FlaskClient
-from service import ADMIN, Service, free_port
+from servers import Cluster, Maria, cluster, maria, own_cluster
+from service import ADMIN, Service
 
-from tripod_api.__main__ import prepare
 from tripod_api.app import create_app
 from tripod_api.config import Database, Settings
 from tripod_api.context import EXTENSION, Services
+from tripod_api.migrate import prepare
+
+# Fixtures of the servers, which pytest finds here.
+__all__ = ["cluster", "maria", "own_cluster"]
 
 PASSWORD = "correct horse battery"
 JWT_SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
-
-# Every character that has a meaning in an address.
-ROLE_PASSWORD = "p@ss/w:rd %41?#é'\\"
-
-
-@dataclass
-class Cluster:
-    """A PostgreSQL server and an account on it that may create databases."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    home: Path | None = None
-    binaries: Path | None = None
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    def execute(self, statement: str, database: str = "postgres") -> Any:
-        connection = psycopg2.connect(
-            host=self.host, port=self.port, user=self.user, password=self.password, dbname=database
-        )
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else None
-        finally:
-            connection.close()
-
-    def create_database(self) -> Database:
-        name = f"tripod_{os.getpid()}_{next(self.numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
-        return Database("postgres", name, self.host, self.port, self.user, self.password)
-
-    def drop_database(self, address: Database) -> None:
-        self.execute(f"DROP DATABASE {address.name} WITH (FORCE)")
-
-    def control(self, *arguments: str) -> None:
-        """Start or stop the server; only where it is ours."""
-        assert self.binaries
-        assert self.home
-        self.run("pg_ctl", "--wait", "--pgdata", str(self.home / "data"), *arguments)
-
-    def start(self) -> None:
-        assert self.home
-        options = f"-p {self.port} -k {self.home} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100"
-        self.control("--log", str(self.home / "log"), "--options", options, "start")
-
-    def run(self, program: str, *arguments: str) -> None:
-        assert self.binaries
-        assert self.home
-        # PostgreSQL refuses to be root.
-        account: dict[str, Any] = {}
-        if os.getuid() == 0:
-            account = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
-        # A file, as a server started by pg_ctl keeps it open: a pipe would never end.
-        with (self.home / "out").open("ab") as out:
-            command = [self.binaries / program, *arguments]
-            done = subprocess.run(command, cwd=self.home, stdout=out, stderr=out, check=False, **account)
-        assert done.returncode == 0, (self.home / "out").read_text()
-
-
-@pytest.fixture(scope="session")
-def own_cluster() -> Iterator[Cluster]:
-    """A server of the tests' own, which they may stop."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    if not found:
-        pytest.skip("no PostgreSQL server is installed under /usr/lib/postgresql")
-    home = Path(tempfile.mkdtemp(prefix="tripod-postgres-"))
-    cluster = Cluster("127.0.0.1", free_port(), "tripod", ROLE_PASSWORD, home, found[-1])
-    secret = home / "password"
-    secret.write_text(ROLE_PASSWORD)
-    if os.getuid() == 0:
-        for path in (home, secret):
-            shutil.chown(path, "nobody", pwd.getpwnam("nobody").pw_gid)
-    try:
-        cluster.run(
-            "initdb",
-            "--no-sync",
-            "--encoding=UTF8",
-            "--auth=scram-sha-256",
-            f"--username={cluster.user}",
-            f"--pwfile={secret}",
-            f"--pgdata={home / 'data'}",
-        )
-        cluster.start()
-        yield cluster
-        cluster.control("--mode=immediate", "stop")
-    finally:
-        shutil.rmtree(home)
-
-
-@pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """The server named by TRIPOD_TEST_DATABASE, or the tests' own."""
-    given = os.environ.get("TRIPOD_TEST_DATABASE")
-    if not given:
-        own: Cluster = request.getfixturevalue("own_cluster")
-        return own
-    parts = urlsplit(given)
-    assert parts.hostname
-    assert parts.username
-    return Cluster(parts.hostname, parts.port or 5432, unquote(parts.username), unquote(parts.password or ""))
 
 
 @pytest.fixture
@@ -140,11 +34,18 @@ def postgres(cluster: Cluster) -> Iterator[Database]:
 
 
 @pytest.fixture
+def mysql(maria: Maria) -> Iterator[Database]:
+    address = maria.create_database()
+    yield address
+    maria.drop_database(address)
+
+
+@pytest.fixture
 def sqlite(tmp_path: Path) -> Database:
     return Database("sqlite", str(tmp_path / "tripod.db"))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
 def address(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(request.param)
     return found
@@ -167,9 +68,10 @@ def settings(address: Database) -> Settings:
 def app(settings: Settings) -> Iterator[Flask]:
     prepare(settings)
     app = create_app(settings)
+    app.test_client_class = ConformingClient
     yield app
     services: Services = app.extensions[EXTENSION]
-    services.dataplane.close()
+    services.channel.close()
 
 
 @pytest.fixture

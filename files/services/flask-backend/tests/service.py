@@ -34,15 +34,15 @@ def children(process: int) -> list[int]:
 
 
 class Service:
-    """A running `python -m tripod_api`."""
+    """A running `python -m tripod_api`, on a database that is prepared for it unless told otherwise."""
 
-    def __init__(self, address: Database, home: Path, **extra: str) -> None:
+    def __init__(self, address: Database, home: Path, prepared: bool = True, **extra: str) -> None:
         secrets = {**SECRETS, "DB_PASSWORD": address.password}
         for name, value in secrets.items():
             (home / name).write_text(value)
         self.port = free_port()
         self.log = home / "log"
-        environ = {
+        self.environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "TMPDIR": str(home),
@@ -57,8 +57,17 @@ class Service:
             **{f"{name}_FILE": str(home / name) for name in secrets},
             **extra,
         }
+        if prepared:
+            self.first = self.migrate()
+            assert self.first.returncode == 0, self.first.stderr
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "tripod_api"], env=environ, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tripod_api"], env=self.environ, stdout=log, stderr=log
+            )
+
+    def migrate(self) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tripod_api.migrate"]
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False)
 
     def __call__(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)

@@ -33,11 +33,12 @@ def test_the_contracts_variables_suffice(environ: dict[str, str]) -> None:
     [
         ({"HTTP_PORT": "70000"}, "HTTP_PORT is '70000', expected a whole number from 1 to 65535"),
         ({"DB_PORT": "x"}, "DB_PORT is 'x'"),
-        ({"DB_TYPE": "mysql"}, "DB_TYPE is 'mysql', expected one of postgres, sqlite"),
+        ({"DB_TYPE": "oracle"}, "DB_TYPE is 'oracle', expected one of postgres, mysql, sqlite"),
         ({"DB_TYPE": "sqlite"}, "SQLite needs the absolute path"),
         ({"DB_HOST": ""}, "DB_HOST is not set"),
         ({"TRUSTED_PROXIES": "1"}, "TRUSTED_PROXIES: '1' is no address and no network; expected"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8,nginx"}, "TRUSTED_PROXIES: 'nginx' is no address and no network"),
+        ({"TLS_DIRECTORY": "secrets"}, "TLS_DIRECTORY is 'secrets', expected an absolute path"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
         ({"JWT_SECRET_FILE": ""}, "JWT_SECRET_FILE is not set"),
         ({"JWT_SECRET_FILE": "/nonexistent"}, "JWT_SECRET_FILE: /nonexistent does not exist"),
@@ -48,6 +49,11 @@ def test_bad_variables_are_refused(environ: dict[str, str], changes: dict[str, s
     with pytest.raises(ConfigError) as caught:
         load(environ | changes)
     assert message in str(caught.value)
+
+
+def test_with_certificates_the_database_needs_one_of_theirs(environ: dict[str, str]) -> None:
+    assert load(environ).database.authority == ""
+    assert load(environ | {"TLS_DIRECTORY": "/run/secrets"}).database.authority == "/run/secrets/ca.crt"
 
 
 @pytest.mark.parametrize("name", ["DB_PASSWORD_FILE", "JWT_SECRET_FILE", "ADMIN_PASSWORD_FILE"])

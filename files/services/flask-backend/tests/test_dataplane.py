@@ -11,11 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import Caller, enrol, free_port, sign_in
+from conftest import Caller, enrol, sign_in
 from flask import Flask
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from service import free_port
 
-from tripod_api import dataplane
+from tripod_api import channel
 from tripod_api.config import Database, Settings
 from tripod_api.gen import backend_pb2 as pb
 from tripod_api.gen import backend_pb2_grpc
@@ -37,13 +38,21 @@ class Peer(backend_pb2_grpc.BackendServiceServicer):
         if request.interface in refusals:
             context.abort(refusals[request.interface], f"{request.interface}: refused")
         if request.interface == "slow0":
-            time.sleep(3 * dataplane.DEADLINE)
+            time.sleep(3 * channel.DEADLINE)
         dropped = request.data[:6] == b"\xff" * 6
         return pb.DataResponse(
             interface=request.interface,
             verdict=pb.VERDICT_DROP if dropped else pb.VERDICT_PASS,
-            reason="acl_drop" if dropped else "no_rule",
-            rule=pb.Rule(prefix="192.0.2.0/24", action="drop", owner="inventory") if dropped else None,
+            reason="list_drop" if dropped else "no_rule",
+            would=pb.VERDICT_UNSPECIFIED if dropped else pb.VERDICT_DROP,
+            would_reason="" if dropped else "limit",
+            path=[
+                pb.Step(part="list", id="bogons", says="drop")
+                if dropped
+                else pb.Step(part="limit", id="syn", says="exceeded", observed=True),
+                *([] if dropped else [pb.Step(part="default", says="pass")]),
+            ],
+            extended=dropped,
             program=PROGRAM,
             duration_ns=41,
         )
@@ -51,10 +60,14 @@ class Peer(backend_pb2_grpc.BackendServiceServicer):
     def GetStats(self, request: pb.StatsRequest, context: grpc.ServicerContext) -> pb.StatsResponse:  # noqa: N802, ARG002
         answer = pb.StatsResponse()
         answer.timestamp.FromJsonString("2026-01-02T03:04:05Z")
-        counter = pb.Counter(verdict=pb.VERDICT_REDIRECT, reason="acl_pass", packets=(1 << 63) + 1, bytes=9)
+        counter = pb.Counter(verdict=pb.VERDICT_REDIRECT, reason="afxdp", packets=(1 << 63) + 1, bytes=9)
         # The kernel's program may count what this release has no name for.
         unnamed = pb.Counter(verdict=8, reason="unknown_15", packets=2, bytes=120)  # type: ignore[arg-type]
         answer.interfaces.add(name="ens1", mode="native", program=PROGRAM, counters=[counter, unnamed])
+        if request.parts:
+            met = answer.interfaces[0].parts.add(part="list", id="bogons", packets=1, bytes=60, observed_packets=2)
+            met.last.FromJsonString("2026-01-02T03:04:00Z")
+            answer.interfaces[0].parts.add(part="rule", id="no-snmp")
         answer.problems.add(interface="ens2", state="damaged", problem="pin counters of ens2 is gone: attach again")
         answer.problems.add(state="object_unusable", problem="no object")
         return answer
@@ -115,7 +128,7 @@ def test_status_and_stats_speak_the_contract(admin: Caller) -> None:
         "interfaces": [{"name": "ens1", "mode": "native", "program": program}],
         "problems": problems,
     }
-    counter = {"verdict": "redirect", "reason": "acl_pass", "packets": (1 << 63) + 1, "bytes": 9}
+    counter = {"verdict": "redirect", "reason": "afxdp", "packets": (1 << 63) + 1, "bytes": 9}
     unnamed = {"verdict": "unknown_7", "reason": "unknown_15", "packets": 2, "bytes": 120}
     assert admin("GET", "/dataplane/stats").json == {
         "timestamp": "2026-01-02T03:04:05Z",
@@ -128,7 +141,7 @@ def test_a_go_backend_that_cannot_serve_is_not_taken_for_one_that_is_away(admin:
     port = int(settings.go_backend_target.rpartition(":")[2])
     server = serve(port, Blind(), health_pb2.HealthCheckResponse.NOT_SERVING)
     try:
-        for _ in range(2 * dataplane.FAILURES_TO_OPEN):
+        for _ in range(2 * channel.FAILURES_TO_OPEN):
             assert admin("GET", "/dataplane/stats").status_code == 503
             status = admin("GET", "/dataplane/status").json
             assert status == {"reachable": True, "status": "not_serving", "interfaces": [], "problems": []}
@@ -137,16 +150,46 @@ def test_a_go_backend_that_cannot_serve_is_not_taken_for_one_that_is_away(admin:
 
 
 @pytest.mark.usefixtures("peer")
-def test_trace_tells_verdict_reason_and_rule(admin: Caller, app: Flask) -> None:
+def test_every_part_is_told_with_what_it_met(admin: Caller, app: Flask) -> None:
+    nothing = {"packets": 0, "bytes": 0, "observed_packets": 0, "observed_bytes": 0, "last": None}
+    met = {**nothing, "packets": 1, "bytes": 60, "observed_packets": 2, "last": "2026-01-02T03:04:00Z"}
+    viewer = sign_in(app, enrol(admin, "viewer")["email"])
+    assert viewer("GET", "/dataplane/parts").json == {
+        "timestamp": "2026-01-02T03:04:05Z",
+        "interfaces": [
+            {
+                "name": "ens1",
+                "parts": [{"part": "list", "id": "bogons", **met}, {"part": "rule", "id": "no-snmp", **nothing}],
+            }
+        ],
+    }
+
+
+@pytest.mark.usefixtures("peer")
+def test_trace_tells_verdict_reason_and_the_whole_path(admin: Caller, app: Flask) -> None:
     program = {"id": 7, "name": "tripod_xdp", "tag": "0011223344556677"}
-    rule = {"prefix": "192.0.2.0/24", "action": "drop", "owner": "inventory"}
     maintainer = sign_in(app, enrol(admin, "maintainer")["email"])
     assert trace(maintainer).json == {
-        "interface": "ens1", "verdict": "drop", "reason": "acl_drop", "rule": rule, "program": program,
-    }  # fmt: skip
+        "interface": "ens1",
+        "verdict": "drop",
+        "reason": "list_drop",
+        "would": None,
+        "path": [{"part": "list", "id": "bogons", "says": "drop", "observed": False}],
+        "extended": True,
+        "program": program,
+    }
     assert trace(maintainer, frame="00" * 60).json == {
-        "interface": "ens1", "verdict": "pass", "reason": "no_rule", "rule": None, "program": program,
-    }  # fmt: skip
+        "interface": "ens1",
+        "verdict": "pass",
+        "reason": "no_rule",
+        "would": {"verdict": "drop", "reason": "limit"},
+        "path": [
+            {"part": "limit", "id": "syn", "says": "exceeded", "observed": True},
+            {"part": "default", "id": None, "says": "pass", "observed": False},
+        ],
+        "extended": False,
+        "program": program,
+    }
 
 
 @pytest.mark.usefixtures("peer")
@@ -163,12 +206,12 @@ def test_refusals_of_go_backend_reach_the_caller(admin: Caller, interface: str, 
     answer = trace(admin, interface)
     assert (answer.status_code, answer.json["code"]) == (status, code)
     if status != 503:
-        assert answer.json["error"] == f"{interface}: refused"
+        assert answer.json["detail"] == f"{interface}: refused"
 
 
 @pytest.mark.usefixtures("peer")
 def test_a_callers_mistakes_do_not_open_the_breaker(admin: Caller) -> None:
-    for _ in range(3 * dataplane.FAILURES_TO_OPEN):
+    for _ in range(3 * channel.FAILURES_TO_OPEN):
         assert trace(admin, "none0").status_code == 404
     assert trace(admin).status_code == 200
 
@@ -222,17 +265,17 @@ def test_a_silent_go_backend_costs_one_deadline_then_nothing(app: Flask, admin: 
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(ask, range(4))) == [503] * 4
         # In turn they would take four deadlines.
-        assert time.monotonic() - began < 2 * dataplane.DEADLINE
+        assert time.monotonic() - began < 2 * channel.DEADLINE
         began = time.monotonic()
         assert ask(0) == 503
-        assert time.monotonic() - began < dataplane.DEADLINE / 2
+        assert time.monotonic() - began < channel.DEADLINE / 2
 
 
 def test_the_breaker_closes_once_go_backend_is_back(
     admin: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataplane, "OPEN_SECONDS", 0.5)
-    for _ in range(dataplane.FAILURES_TO_OPEN + 1):
+    monkeypatch.setattr(channel, "OPEN_SECONDS", 0.5)
+    for _ in range(channel.FAILURES_TO_OPEN + 1):
         assert admin("GET", "/dataplane/stats").status_code == 503
     server = serve(int(settings.go_backend_target.rpartition(":")[2]))
     try:

@@ -7,9 +7,11 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import ADMIN, PASSWORD, Caller, Cluster, sign_in
+from conftest import ADMIN, PASSWORD, Caller, sign_in
 from flask import Flask
 from flask.testing import FlaskClient
+from servers import Cluster
+from wire import PROBLEM
 
 from tripod_api.config import Settings
 
@@ -19,6 +21,8 @@ from tripod_api.config import Settings
     [
         ("GET", "/nowhere", {}, 404, "not_found"),
         ("GET", "/api/v1/users/", {}, 404, "not_found"),
+        ("GET", "/api/v1//hello", {}, 404, "not_found"),
+        ("GET", "/api/v1/policies/%2F/history", {}, 404, "not_found"),
         ("PATCH", "/api/v1/auth/login", {}, 405, "method_not_allowed"),
         ("POST", "/api/v1/auth/login", {"data": "a=b"}, 415, "unsupported_media_type"),
         ("POST", "/api/v1/auth/login", {"data": "{}", "content_type": "text/plain"}, 415, "unsupported_media_type"),
@@ -37,7 +41,10 @@ def test_errors_have_one_shape(
     client: FlaskClient, method: str, path: str, options: dict[str, Any], status: int, code: str
 ) -> None:
     answer = client.open(path, method=method, **options)
-    assert (answer.status_code, answer.json.keys(), answer.json["code"]) == (status, {"error", "code"}, code)
+    assert (answer.status_code, answer.json.keys(), answer.json["code"]) == (status, PROBLEM, code)
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["status"] == status
+    assert answer.json["request_id"] == answer.headers["X-Request-ID"]
     if status == 405:
         assert "POST" in answer.headers["Allow"]
 
@@ -111,7 +118,7 @@ def test_the_service_survives_its_database(
     def in_threads(expected: int) -> None:
         statuses: list[int] = []
         threads = [
-            threading.Thread(target=lambda: statuses.append(admin("GET", "/auth/me").status_code)) for _ in range(4)
+            threading.Thread(target=lambda: statuses.append(admin("GET", "/users").status_code)) for _ in range(4)
         ]
         for thread in threads:
             thread.start()
@@ -124,7 +131,7 @@ def test_the_service_survives_its_database(
     try:
         for _ in range(2):
             in_threads(503)
-            assert admin("GET", "/auth/me").json["code"] == "database_unavailable"
+            assert admin("GET", "/users").json["code"] == "database_unavailable"
             assert app.test_client().get("/readyz").status_code == 503
             assert app.test_client().get("/healthz").status_code == 200
     finally:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import grpc
-from conftest import Caller, enrol, free_port, sign_in
+from conftest import Caller, enrol, sign_in
 from flask import Flask
-from service import Service
+from service import Service, free_port
 from test_dataplane import Peer, serve
 
+from tripod_api.channel import Channel
 from tripod_api.config import Database
 from tripod_api.dataplane import Dataplane
 from tripod_api.gen import backend_pb2 as pb
@@ -27,7 +28,7 @@ class Counting(Peer):
         answer.timestamp.FromSeconds(self.asked)
         counters = [
             pb.Counter(verdict=pb.VERDICT_PASS, reason="no_rule", packets=10 * self.asked, bytes=0),
-            pb.Counter(verdict=pb.VERDICT_DROP, reason="acl_drop", packets=0, bytes=0),
+            pb.Counter(verdict=pb.VERDICT_DROP, reason="list_drop", packets=0, bytes=0),
         ]
         answer.interfaces.add(name="ens1", mode="native", counters=counters)
         return answer
@@ -36,24 +37,24 @@ class Counting(Peer):
 def test_the_last_minutes_are_kept_and_no_more() -> None:
     port = free_port()
     server = serve(port, Counting())
-    dataplane = Dataplane(f"127.0.0.1:{port}")
+    channel = Channel(f"127.0.0.1:{port}")
     try:
-        history = History(dataplane, every=WINDOW_SECONDS / 3)
+        history = History(Dataplane(channel), every=WINDOW_SECONDS / 3)
         for _ in range(5):
             history.read()
         kept = [reading["interfaces"][0]["counters"] for reading in history.readings()]
         assert [[counter["packets"] for counter in counters] for counters in kept] == [[30], [40], [50]]
     finally:
-        dataplane.close()
+        channel.close()
         server.stop(0)
 
 
 def test_an_absent_go_backend_leaves_a_gap_and_no_error() -> None:
-    dataplane = Dataplane("127.0.0.1:1")
-    history = History(dataplane)
+    channel = Channel("127.0.0.1:1")
+    history = History(Dataplane(channel))
     for _ in range(5):
         history.read()
-    dataplane.close()
+    channel.close()
     assert history.readings() == []
 
 

@@ -15,9 +15,9 @@ from conftest import ADMIN, PASSWORD, Caller, enrol, sign_in
 from flask import Flask
 
 from tripod_api import reset_password
-from tripod_api.__main__ import prepare
 from tripod_api.config import ConfigError, Settings
 from tripod_api.hasher import NICE, Hasher
+from tripod_api.migrate import prepare
 from tripod_api.passwords import Passwords, judge
 
 GOOD = "gravel tuba sixteen"
@@ -68,7 +68,7 @@ def test_what_is_soon_guessed_is_refused(app: Flask, admin: Caller, weak: str) -
     who = {"email": "new.person@example.com", "full_name": "Nora Lindqvist", "role": "viewer"}
     answer = admin("POST", "/users", json=who | {"password": weak})
     assert (answer.status_code, answer.json["code"]) == (422, "weak_password")
-    assert answer.json["error"].startswith("password: ")
+    assert answer.json["detail"].startswith("password: ")
     assert weak not in answer.text
     user = admin("POST", "/users", json=who | {"password": GOOD}).json
     assert admin("PUT", f"/users/{user['id']}", json={"password": weak}).json["code"] == "weak_password"

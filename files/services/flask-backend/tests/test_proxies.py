@@ -39,6 +39,23 @@ def test_the_client_is_read_from_the_right(peer: str, forwarded: list[str], clie
     assert TRUST.client(peer, forwarded) == client
 
 
+@pytest.mark.parametrize(
+    ("peer", "age", "connected"),
+    [
+        ("172.18.0.9", None, 1000),
+        ("172.18.0.9", "12.5", 987.5),
+        ("::ffff:172.18.0.9", "0", 1000),
+        ("172.18.0.1", "12.5", 1000),
+        ("192.0.2.1", "12.5", 1000),
+        ("", "12.5", 1000),
+        # Of no use to make a connection younger, or the service fail.
+        *[("172.18.0.9", age, 1000) for age in ("-5", "nan", "inf", "-inf", "1e999", "", "x", "1, 2", "1" * 5000)],
+    ],
+)
+def test_only_a_trusted_proxy_says_how_old_a_connection_is(peer: str, age: str | None, connected: float) -> None:
+    assert TRUST.connected(peer, 1000.0, age) == connected
+
+
 @pytest.mark.parametrize("text", ["1", "8", "!", "nginx", "10.0.0.0/33", "10.0.0.1-9", "10.0.0.0/8,x"])
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

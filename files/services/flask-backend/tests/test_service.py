@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cluster, free_port
-from service import LOGIN, SECRETS, Service
+from servers import Cluster
+from service import LOGIN, SECRETS, Service, free_port
 from wire import connect, parse, receive
 
 from tripod_api.config import Database
@@ -77,39 +79,49 @@ def test_a_killed_worker_is_replaced_and_sessions_go_on(start: Callable[..., Ser
     assert service("GET", "/metrics")[0] == 200
 
 
-def test_a_start_waits_for_the_database(own_cluster: Cluster, cluster: Cluster, start: Callable[..., Service]) -> None:
+def test_a_service_starts_without_its_database_and_serves_once_it_is_there(
+    own_cluster: Cluster, cluster: Cluster, start: Callable[..., Service]
+) -> None:
     if own_cluster is not cluster:
         pytest.skip("TRIPOD_TEST_DATABASE names a server that is not ours to stop")
+    start().kill()
     own_cluster.control("--mode=immediate", "stop")
     try:
-        service = start()
-        service.wait(lambda: "waiting for the database" in service.log.read_text())
-        assert not service.ready()
+        service = start(prepared=False)
+        service.wait(lambda: "Listening at" in service.log.read_text())
+        assert service("GET", "/healthz")[0] == 200
+        status, answer = service("GET", "/readyz")
+        assert (status, answer["code"]) == (503, "database_unavailable")
     finally:
         own_cluster.start()
     service.wait(service.ready)
 
 
-def test_a_start_without_database_ends_with_the_reason(start: Callable[..., Service]) -> None:
-    service = start(DB_PORT=str(free_port()), DB_WAIT_SECONDS="0")
-    assert service.process.wait(20) == 1
-    last = json.loads(service.log.read_text().splitlines()[-1])
-    assert last["level"] == "critical"
-    assert "cannot start: PostgreSQL 127.0.0.1:" in last["message"]
+@pytest.mark.parametrize("seconds", ["0", "5"])
+def test_a_migration_waits_for_the_database_and_then_gives_the_reason(
+    start: Callable[..., Service], seconds: str
+) -> None:
+    service = start(prepared=False, DB_PORT=str(free_port()), DB_WAIT_SECONDS=seconds)
+    done = service.migrate()
+    assert done.returncode == 1
+    assert done.stderr.startswith("cannot prepare the database: PostgreSQL 127.0.0.1:")
+    assert "waiting for the database" in done.stdout or seconds == "0"
 
 
-def test_a_stop_is_heard_while_waiting(start: Callable[..., Service]) -> None:
-    service = start(DB_PORT=str(free_port()), DB_WAIT_SECONDS="600")
-    service.wait(lambda: "waiting for the database" in service.log.read_text())
-    began = time.monotonic()
-    assert service.stop() == 0
-    assert time.monotonic() - began < 20
+def test_a_stop_is_heard_while_a_migration_waits(start: Callable[..., Service]) -> None:
+    service = start(prepared=False, DB_PORT=str(free_port()), DB_WAIT_SECONDS="600")
+    command = [sys.executable, "-m", "tripod_api.migrate"]
+    with subprocess.Popen(command, env=service.environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert "waiting for the database" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(20) == 1
 
 
 def test_a_placeholder_secret_is_refused(start: Callable[..., Service], tmp_path: Path) -> None:
     weak = tmp_path / "weak"
     weak.write_text("dev-secret-key-change-in-production!!")
-    service = start(JWT_SECRET_FILE=str(weak))
+    service = start(prepared=False, JWT_SECRET_FILE=str(weak))
     assert service.process.wait(20) == 1
     assert "holds a placeholder" in service.log.read_text()
     assert "production!!" not in service.log.read_text()

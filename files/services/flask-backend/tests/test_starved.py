@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import statistics
 import struct
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from typing import Any
 
 import guesser
 import pytest
-from conftest import Cluster
 from service import LOGIN, Service, children
 from wire import connect, error_code, parse, percentile
 
@@ -255,95 +253,6 @@ def test_200_logins_of_one_account_all_get_an_answer_soon(service: Service) -> N
     assert sum(status == 200 for status, _ in answers) >= 2
     assert max(seconds for _, seconds in answers) < 30
     assert service("GET", "/healthz")[0] == 200
-
-
-def processes(cluster: Cluster) -> list[int]:
-    assert cluster.home
-    postmaster = int((cluster.home / "data" / "postmaster.pid").read_text().split()[0])
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    return [postmaster, *map(int, children)]
-
-
-@pytest.fixture
-def ours(own_cluster: Cluster, cluster: Cluster) -> Cluster:
-    """The server that the tests use, where it is one that they may stop."""
-    if own_cluster is not cluster:
-        pytest.skip("TRIPOD_TEST_DATABASE names a server that is not ours to stop")
-    return own_cluster
-
-
-@contextmanager
-def frozen(cluster: Cluster) -> Iterator[None]:
-    """Stop the server as `docker pause` does; its kernel goes on to acknowledge."""
-    stopped: list[int] = []
-    try:
-        for _ in range(2):
-            for process in set(processes(cluster)) - set(stopped):
-                os.kill(process, signal.SIGSTOP)
-                stopped.append(process)
-        yield
-    finally:
-        for process in reversed(stopped):
-            os.kill(process, signal.SIGCONT)
-
-
-def test_a_frozen_database_is_an_answer(ours: Cluster, service: Service) -> None:
-    token = service.login()[1]["access_token"]
-    health: Ask = lambda: service("GET", "/healthz")  # noqa: E731
-
-    def ask(_: int = 0) -> tuple[int, float]:
-        return timed(service, "/api/v1/auth/me", token)
-
-    @contextmanager
-    def trouble() -> Iterator[None]:
-        def work(over: threading.Event) -> None:
-            while not over.is_set():
-                ask()
-                over.wait(0.2)
-
-        with frozen(ours), background(work, 8):
-            yield
-        service.wait(lambda: ask()[0] == 200)
-
-    # A turn takes as long as a deadline of the database.
-    assert ratio(health, trouble, turns=3) < RATIO
-    with frozen(ours):
-        with ThreadPoolExecutor(40) as pool:
-            answers = list(pool.map(ask, range(80)))
-        assert {status for status, _ in answers} == {503}
-        assert max(seconds for _, seconds in answers) < 15
-        # Once each worker knows, one of its requests asks the server, and nobody else waits.
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(ask, range(80)))
-        assert {status for status, _ in answers} == {503}
-        assert statistics.median(seconds for _, seconds in answers) < 2
-        # That one may have stood in line already.
-        for _ in range(3):
-            assert ask()[1] < 5
-            time.sleep(1.5)
-        status, answer = service("GET", "/readyz")
-        assert (status, answer["code"]) == (503, "database_unavailable")
-    # Each worker finds out for itself.
-    service.wait(lambda: {ask()[0] for _ in range(16)} == {200}, 20)
-    service.wait(lambda: service.login()[0] == 200, 20)
-
-
-def test_workers_that_never_saw_the_database_answer_too(ours: Cluster, service: Service) -> None:
-    def lives() -> bool:
-        try:
-            return {service("GET", "/healthz")[0] for _ in range(8)} == {200}
-        except OSError:
-            return False
-
-    with frozen(ours):
-        for process in service.children():
-            os.kill(process, signal.SIGKILL)
-        service.wait(lives)
-        with ThreadPoolExecutor(40) as pool:
-            answers = list(pool.map(lambda _: timed(service, "/readyz"), range(80)))
-        assert {status for status, _ in answers} == {503}
-        assert max(seconds for _, seconds in answers) < 15
-    service.wait(lambda: {service("GET", "/readyz")[0] for _ in range(16)} == {200})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system takes root")

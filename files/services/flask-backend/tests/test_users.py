@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import ADMIN, PASSWORD, Caller, enrol, sign_in
 from flask import Flask
+from wire import PROBLEM
 
 NEW = {"email": "new@example.com", "password": PASSWORD, "full_name": "New", "role": "viewer"}
 FRAME = "00" * 14
@@ -107,7 +108,7 @@ def test_malformed_bodies_are_the_callers_fault(admin: Caller, target: str) -> N
     for body in MALFORMED:
         answer = admin(method, path, data=body, content_type="application/json")
         assert answer.status_code in {400, 422}, (body, answer.text)
-        assert answer.json.keys() == {"error", "code"}
+        assert answer.json.keys() == PROBLEM
     assert admin("GET", "/auth/me").status_code == 200
 
 
@@ -133,7 +134,7 @@ def test_malformed_bodies_are_the_callers_fault(admin: Caller, target: str) -> N
 def test_fields_are_checked_and_named_and_never_repeated(admin: Caller, fields: dict[str, Any], where: str) -> None:
     for answer in (admin("POST", "/users", json=NEW | fields), admin("PUT", "/users/1", json=fields)):
         assert (answer.status_code, answer.json["code"]) == (422, "invalid_input")
-        assert where in answer.json["error"]
+        assert where in answer.json["detail"]
         assert "x" * 73 not in answer.text
     assert admin("GET", "/users").json["pagination"]["total"] == 1
 

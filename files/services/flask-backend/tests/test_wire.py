@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cluster
+from servers import Cluster
 from service import Service
 from wire import chunked, connect, error_code, parse, receive, say
 

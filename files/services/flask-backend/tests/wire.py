@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+# Every error has these members, and no other.
+PROBLEM = {"type", "title", "status", "detail", "code", "request_id", "error"}
+
 
 def connect(port: int) -> socket.socket:
     found = socket.create_connection(("127.0.0.1", port), timeout=40)
@@ -51,9 +54,12 @@ def parse(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 def error_code(answer: tuple[int, dict[str, str], bytes]) -> Any:
     """Return the code of an answer, which has to be of the one form that errors have."""
     _, headers, body = answer
-    assert headers["Content-Type"] == "application/json", answer
+    assert headers["Content-Type"] == "application/problem+json", answer
     told = json.loads(body)
-    assert told.keys() == {"error", "code"}
+    assert told.keys() == PROBLEM
+    assert told["status"] == answer[0]
+    assert told["error"] == told["detail"]
+    assert told["request_id"] == headers["X-Request-ID"]
     return told["code"]
 
 

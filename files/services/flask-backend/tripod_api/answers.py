@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from typing import Any
+
+from .requestid import HEADER
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -11,15 +14,38 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+PROBLEM = "application/problem+json"
 
 
-def refusal(status: int, code: str, message: str, **headers: str) -> bytes:
+def problem(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """Return an error as RFC 9457 has it.
+
+    Args:
+        status: HTTP status.
+        code: For programs, snake_case; it stays the same where the words for persons change.
+        detail: For persons: what is wrong, and the way out.
+        request_id: By which the log's lines are found.
+    """
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        # For pages that a browser had opened before the upgrade from release 1.0.0; the next release leaves it out.
+        "error": detail,
+    }
+
+
+def refusal(status: int, code: str, detail: str, request_id: str, **headers: str) -> bytes:
     """Return a whole HTTP answer, after which the connection closes."""
-    body = json.dumps({"error": message, "code": code}).encode() + b"\n"
+    body = json.dumps(problem(status, code, detail, request_id)).encode() + b"\n"
     fields = {
         "Connection": "close",
-        "Content-Type": "application/json",
+        "Content-Type": PROBLEM,
         "Content-Length": str(len(body)),
+        HEADER: request_id,
         **HEADERS,
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }

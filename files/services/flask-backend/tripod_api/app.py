@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, jsonify
+from flask import Blueprint, Flask, Response, current_app, jsonify
 
-from . import __version__, auth, config, errors, metrics, observe, users
-from .context import EXTENSION, Services, principal, services, signed_in
+from . import (
+    __version__,
+    audit,
+    auth,
+    config,
+    credentials,
+    errors,
+    metrics,
+    observe,
+    openapi,
+    packets,
+    policies,
+    shapes,
+    users,
+)
+from .agent import Agent
+from .api_tokens import ApiTokens
+from .channel import Channel
+from .context import EXTENSION, Services, principal, services
 from .database import Database
 from .dataplane import Dataplane
 from .history import History
+from .identity import Identity
+from .operations import Row, operation
 from .passwords import Passwords
 from .proxies import ClientAddress
-from .schemas import Trace, body
+from .scopes import Access
 from .sessions import Sessions
 from .throttle import Throttle
+from .watch import Watch
+
+DOCUMENT = "openapi"
 
 blueprint = Blueprint("api", __name__)
 
@@ -29,40 +51,65 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     settings = settings or config.load()
     app = Flask("tripod_api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.BODY_BYTES
+    # A name in a path that is a slash would be sent elsewhere, by a page in HTML.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.wsgi_app = ClientAddress(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     database = Database(settings.database)
-    dataplane = Dataplane(settings.go_backend_target)
+    identity = Identity(settings.tls_directory) if settings.tls_directory else None
+    circuits = metrics.Circuits(metrics.Place.slot)
+    channel = Channel(settings.go_backend_target, identity, circuits)
+    dataplane = Dataplane(channel)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
+        watch=Watch(database),
         passwords=Passwords(settings.bcrypt_rounds),
         sessions=Sessions(database, settings),
+        api_tokens=ApiTokens(database),
         throttle=Throttle(settings.jwt_secret),
+        channel=channel,
         dataplane=dataplane,
+        agent=Agent(channel, settings.go_backend_secret),
         history=History(dataplane),
     )
     errors.install(app)
-    for part in (blueprint, auth.blueprint, users.blueprint):
+    app.url_map.converters["row"] = Row
+    for part in (
+        blueprint,
+        auth.blueprint,
+        credentials.blueprint,
+        audit.blueprint,
+        users.blueprint,
+        policies.blueprint,
+        packets.blueprint,
+    ):
         app.register_blueprint(part)
-    observe.install(app, metrics.Place.slot)
+    app.extensions[DOCUMENT] = openapi.text(app)
+    observe.install(app, metrics.Place.slot, circuits, *([identity] if identity else []))
     return app
 
 
-@blueprint.get("/healthz")
+@operation(blueprint, "GET", "/healthz", Access.ANYONE, gives=shapes.Health)
 def healthz() -> Response:
     """Tell that the process lives; the database is /readyz's business, as a restart would not mend it."""
     return jsonify(status="healthy")
 
 
-@blueprint.get("/readyz")
+@operation(blueprint, "GET", "/readyz", Access.ANYONE, gives=shapes.Health, refusals=(503,))
 def readyz() -> Response:
-    """Tell that requests can be served: the database answers."""
-    services().database.ping()
+    """Tell that requests can be served: the database answers, and its schema is this release's."""
+    services().watch.check()
     return jsonify(status="ready")
 
 
-@blueprint.get("/api/v1/status")
+@operation(blueprint, "GET", "/api/v1/openapi.json", Access.ANYONE, gives=dict[str, Any])
+def describe() -> Response:
+    """Return this document."""
+    return Response(current_app.extensions[DOCUMENT], mimetype="application/json")
+
+
+@operation(blueprint, "GET", "/api/v1/status", Access.ANYONE, gives=shapes.Release)
 def status() -> Response:
     """Tell which release this is."""
     answer: dict[str, Any] = {"status": "ok", "version": __version__}
@@ -71,38 +118,8 @@ def status() -> Response:
     return jsonify(answer)
 
 
-@blueprint.get("/api/v1/hello")
-@signed_in()
+@operation(blueprint, "GET", "/api/v1/hello", Access.SIGNED_IN, gives=shapes.Greeting)
 def hello() -> Response:
     """Greet whoever is signed in."""
     user = principal().user
     return jsonify(message=f"Hello, {user.full_name}!", role=user.role)
-
-
-@blueprint.get("/api/v1/dataplane/status")
-@signed_in()
-def dataplane_status() -> Response:
-    """Tell whether go-backend serves, and what is attached where."""
-    return jsonify(services().dataplane.status())
-
-
-@blueprint.get("/api/v1/dataplane/stats")
-@signed_in()
-def dataplane_stats() -> Response:
-    """Return packet counters."""
-    return jsonify(services().dataplane.stats())
-
-
-@blueprint.get("/api/v1/dataplane/history")
-@signed_in()
-def dataplane_history() -> Response:
-    """Return the counters of the last minutes."""
-    return jsonify(readings=services().history.readings())
-
-
-@blueprint.post("/api/v1/dataplane/trace")
-@signed_in("maintainer", "admin")
-def dataplane_trace() -> Response:
-    """Tell what the program on an interface would do with a frame."""
-    wanted = body(Trace)
-    return jsonify(services().dataplane.trace(wanted.interface, bytes.fromhex(wanted.frame)))

@@ -6,12 +6,19 @@ import logging
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from pydal import DAL
 
-from .context import principal, services, signed_in
+from . import audit, shapes
+from .api_tokens import revoke_tokens
+from .context import principal, services, session_id
+from .database import ACCOUNTS_LOCK
 from .errors import ApiError
+from .operations import operation
 from .passwords import judge
-from .schemas import Login, NewPassword, Refresh, body, sign_in_address
-from .sessions import Grant, revoke_others, unauthorized
+from .schemas import Login, NewPassword, Refresh, sign_in_address
+from .scopes import Access
+from .sessions import Grant, end_own, revoke_others, unauthorized
+from .standing import changed
 from .throttle import Attempt, network
 from .users import public
 
@@ -33,14 +40,26 @@ def _granted(grant: Grant) -> Response:
     )
 
 
+def _signed_in(db: DAL, user: Any) -> None:
+    audit.record(db, f"user {user.id}", None, None, user=user)
+
+
 def _address() -> str:
     return request.remote_addr or ""
 
 
-@blueprint.post("/login")
-def login() -> Response:
+@operation(
+    blueprint,
+    "POST",
+    "/login",
+    Access.ANYONE,
+    takes=Login,
+    gives=shapes.Grant,
+    refusals=(401, 429, 503),
+    writes="signed in",
+)
+def login(wanted: Login) -> Response:
     """Start a session; whatever is wrong, the answer and its time are the same."""
-    wanted = body(Login)
     parts = services()
     email = sign_in_address(wanted.email)
     # What is no address may be a password in the wrong field, so it is counted, and not shown.
@@ -56,7 +75,7 @@ def login() -> Response:
         with parts.passwords.admission(network(_address()), account):
             # No connection is held meanwhile: bcrypt takes a quarter of a second.
             right = parts.passwords.check(wanted.password, user.password_hash if user else None)
-            grant = parts.sessions.start(user.id, user.password_hash) if user and right else None
+            grant = parts.sessions.start(user.id, user.password_hash, _signed_in) if user and right else None
             if grant is None:
                 _count(attempt)
     except ApiError as error:
@@ -70,33 +89,33 @@ def login() -> Response:
     return _granted(grant)
 
 
-@blueprint.post("/refresh")
-def refresh() -> Response:
+@operation(blueprint, "POST", "/refresh", Access.ANYONE, takes=Refresh, gives=shapes.Grant, refusals=(401, 503))
+def refresh(wanted: Refresh) -> Response:
     """Continue a session with a new pair of tokens."""
-    given = body(Refresh).refresh_token
-    return _granted(services().sessions.rotate(given, _address(), request.headers.get("User-Agent", "")))
+    return _granted(services().sessions.rotate(wanted.refresh_token, _address(), request.headers.get("User-Agent", "")))
 
 
-@blueprint.post("/logout")
-@signed_in()
+@operation(blueprint, "POST", "/logout", Access.SESSION, writes="signed out")
 def logout() -> tuple[str, int]:
     """End the session this request belongs to."""
-    services().sessions.end(principal().session_id)
+    with services().database.transaction() as db:
+        end_own(db, principal().user.id, session_id())
+        audit.record(db, f"session {session_id()}", None, None)
+    changed()
     return "", 204
 
 
-@blueprint.get("/me")
-@signed_in()
+@operation(blueprint, "GET", "/me", Access.SIGNED_IN, gives=shapes.User)
 def me() -> Response:
     """Show the account signed in."""
     return jsonify(public(principal().user))
 
 
-@blueprint.put("/me/password")
-@signed_in()
-def change_password() -> tuple[str, int]:
-    """Change one's own password; this session goes on, and all others end."""
-    wanted = body(NewPassword)
+@operation(
+    blueprint, "PUT", "/me/password", Access.SESSION, takes=NewPassword, refusals=(409, 429), writes="password changed"
+)
+def change_password(wanted: NewPassword) -> tuple[str, int]:
+    """Change one's own password; this session goes on, and all others and the API tokens end."""
     parts, user = services(), principal().user
     with parts.database.transaction() as db:
         attempt = parts.throttle.admit(db, _address(), user.email, user.id)
@@ -109,11 +128,15 @@ def change_password() -> tuple[str, int]:
             raise ApiError(403, "wrong_password", "The current password is wrong.")
         judge(wanted.new_password, [user.email, user.full_name])
         password_hash = parts.passwords.hash(wanted.new_password)
-    with parts.database.transaction() as db:
+    # The lock is what API tokens are made under.
+    with parts.database.transaction(lock=ACCOUNTS_LOCK) as db:
         same = (db.users.id == user.id) & (db.users.password_hash == user.password_hash)
         if not db(same).update(password_hash=password_hash):
             raise ApiError(409, "conflict", "The password was changed meanwhile; sign in again.")
-        revoke_others(db, user.id, principal().session_id)
+        revoke_others(db, user.id, session_id())
+        revoke_tokens(db, user.id)
+        audit.record(db, f"user {user.id}", None, None)
+    changed()
     logger.info("password changed", extra={"account": user.email, "user_id": user.id, "client": _address()})
     return "", 204
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote
 
+from .identity import AUTHORITY
 from .proxies import Trust
 
 T = TypeVar("T")
@@ -16,6 +17,7 @@ T = TypeVar("T")
 # Words that mark a secret as copied from an example rather than generated.
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
+GO_BACKEND_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
 # The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
 BODY_BYTES = 160 * 1024
@@ -37,8 +39,10 @@ class Settings:
         bcrypt_rounds: Binary logarithm of bcrypt's iterations.
         admin_password: First admin's password; None once the file is gone.
         go_backend_target: gRPC target of go-backend.
+        go_backend_secret: What it takes for policies; None where nobody may change any from here.
+        tls_directory: Has the certificates by which services know each other; None without any.
         trusted_proxies: Addresses of the proxies in front whose X-Forwarded-For is believed.
-        database_wait: How long a start waits for the database (seconds).
+        database_wait: How long the migration waits for the database (seconds).
     """
 
     database: Database
@@ -46,6 +50,8 @@ class Settings:
     admin_email: str
     admin_password: str | None = field(default=None, repr=False)
     go_backend_target: str = "go-backend:50051"
+    go_backend_secret: str | None = field(default=None, repr=False)
+    tls_directory: Path | None = None
     http_port: int = 5000
     access_ttl: int = 900
     session_ttl: int = 7 * 86400
@@ -62,14 +68,16 @@ class Database:
 
     Attributes:
         name: Database on the server, or the file's absolute path for SQLite.
+        authority: File of the certificates that the server's must be issued by, for the host's name; empty without TLS.
     """
 
-    type: Literal["postgres", "sqlite"]
+    type: Literal["postgres", "mysql", "sqlite"]
     name: str
     host: str = ""
     port: int = 5432
     user: str = ""
     password: str = field(default="", repr=False)
+    authority: str = ""
 
     @property
     def uri(self) -> str:
@@ -77,13 +85,17 @@ class Database:
         if self.type == "sqlite":
             return f"sqlite://{self.name}"
         account = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        return f"postgres3:psycopg2://{account}@{self.host}:{self.port}/{self.name}"
+        place = f"{account}@{self.host}:{self.port}/{self.name}"
+        if self.type == "mysql":
+            return f"mysql:pymysql://{place}?set_encoding=utf8mb4"
+        return f"postgres3:psycopg2://{place}"
 
     def __str__(self) -> str:
         """Name the place for messages, without the password."""
         if self.type == "sqlite":
             return f"SQLite {self.name}"
-        return f"PostgreSQL {self.host}:{self.port}, database {self.name}, user {self.user}"
+        server = "MySQL" if self.type == "mysql" else "PostgreSQL"
+        return f"{server} {self.host}:{self.port}, database {self.name}, user {self.user}"
 
 
 class _Reader:
@@ -112,6 +124,12 @@ class _Reader:
             self.faults.append(f"{name} is {value!r}, expected one of {', '.join(map(str, choices))}")
             return choices[0]
         return choices[choices.index(value)]
+
+    def path(self, name: str) -> Path | None:
+        value = self.environ.get(name)
+        if value and not value.startswith("/"):
+            self.faults.append(f"{name} is {value!r}, expected an absolute path")
+        return Path(value) if value else None
 
     def networks(self, name: str) -> Trust:
         try:
@@ -152,7 +170,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         ConfigError: A variable is missing or out of range, or a secret is absent, short or a placeholder.
     """
     read = _Reader(environ)
-    kind: Literal["postgres", "sqlite"] = read.choice("DB_TYPE", "postgres", ("postgres", "sqlite"))
+    tls_directory = read.path("TLS_DIRECTORY")
+    kind: Literal["postgres", "mysql", "sqlite"] = read.choice("DB_TYPE", "postgres", ("postgres", "mysql", "sqlite"))
     if kind == "sqlite":
         name = read.text("DB_NAME")
         if name and not name.startswith("/"):
@@ -163,9 +182,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             kind,
             name=read.text("DB_NAME"),
             host=read.text("DB_HOST"),
-            port=read.number("DB_PORT", 5432, 1, 65535),
+            port=read.number("DB_PORT", 3306 if kind == "mysql" else 5432, 1, 65535),
             user=read.text("DB_USER"),
             password=read.secret("DB_PASSWORD_FILE", PASSWORD_LENGTH) or "",
+            authority=str(tls_directory / AUTHORITY) if tls_directory else "",
         )
     settings = Settings(
         database=database,
@@ -173,6 +193,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         admin_email=read.text("ADMIN_EMAIL"),
         admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
         go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
+        go_backend_secret=read.secret("GO_BACKEND_SECRET_FILE", GO_BACKEND_SECRET_BYTES, required=False),
+        tls_directory=tls_directory,
         http_port=read.number("HTTP_PORT", Settings.http_port, 1, 65535),
         access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
         session_ttl=read.number("SESSION_SECONDS", Settings.session_ttl, 3600, 90 * 86400),

@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar, cast
+from typing import cast
 
 from flask import current_app, g, request
 
+from .agent import Agent
+from .api_tokens import PREFIX, ApiTokens
+from .channel import Channel
 from .config import Settings
 from .database import Database
 from .dataplane import Dataplane
 from .errors import ApiError
 from .history import History
 from .passwords import Passwords
+from .scopes import OF_ROLE, Access, Need, Scope, roles_with
 from .sessions import Principal, Sessions, unauthorized
 from .throttle import Throttle
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from .watch import Watch
 
 EXTENSION = "tripod"
 
@@ -31,10 +32,14 @@ class Services:
 
     settings: Settings
     database: Database
+    watch: Watch
     passwords: Passwords
     sessions: Sessions
+    api_tokens: ApiTokens
     throttle: Throttle
+    channel: Channel
     dataplane: Dataplane
+    agent: Agent
     history: History
     pause: Callable[[float], None] = time.sleep
 
@@ -45,28 +50,37 @@ def services() -> Services:
 
 
 def principal() -> Principal:
-    """Return who is signed in; only within a view that ``signed_in`` guards."""
+    """Return who is signed in; only within an operation that asks for it."""
     return cast(Principal, g.principal)
 
 
-def signed_in(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Guard a view: a valid access token is needed, and one of the roles where any is named.
+def session_id() -> int:
+    """Return the session this request belongs to; only within an operation that asks for one."""
+    return cast(int, principal().session_id)
 
-    The role is the database's, not the token's, so a demotion holds from the next request on.
+
+def authorize(needs: Need) -> None:
+    """Find out who asks, and refuse whoever may not.
+
+    The role is the database's, not the token's, so a demotion holds from the next request on, and within a second
+    where another process made it.
+
+    Raises:
+        ApiError: 401 without a valid token, 403 where what it stands for is not enough.
     """
-
-    def decorate(view: Callable[P, R]) -> Callable[P, R]:
-        @wraps(view)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise unauthorized("not_signed_in", "Sign in first: an `Authorization: Bearer` header is needed.")
-            g.principal = services().sessions.authenticate(token.strip())
-            role = g.principal.user.role
-            if roles and role not in roles:
-                raise ApiError(403, "forbidden", f"This needs the role {' or '.join(roles)}; yours is {role}.")
-            return view(*args, **kwargs)
-
-        return guarded
-
-    return decorate
+    if needs is Access.ANYONE:
+        return
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise unauthorized("not_signed_in", "Sign in first: an `Authorization: Bearer` header is needed.")
+    token = token.strip()
+    found = services().api_tokens if token.startswith(PREFIX) else services().sessions
+    g.principal = found.authenticate(token)
+    if needs is Access.SESSION and principal().session_id is None:
+        raise ApiError(403, "session_needed", "An API token is not enough for this: sign in.")
+    if isinstance(needs, Scope) and needs not in principal().scopes:
+        role = principal().user.role
+        if needs in OF_ROLE[role]:
+            raise ApiError(403, "forbidden", f"This needs the scope {needs}, which the API token was not made for.")
+        having = " or ".join(roles_with(needs))
+        raise ApiError(403, "forbidden", f"This needs the scope {needs}, so the role {having}; yours is {role}.")

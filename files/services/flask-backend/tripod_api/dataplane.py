@@ -1,23 +1,14 @@
-"""go-backend over gRPC, behind a circuit breaker: while it is away, nobody waits for it."""
+"""What go-backend tells of the data plane, as the REST API words it."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
 
-from .errors import ApiError
+from .channel import DEADLINE, Channel, Circuit, Unavailable
 from .gen import backend_pb2, backend_pb2_grpc
-
-T = TypeVar("T")
-
-DEADLINE = 2.0
-FAILURES_TO_OPEN = 3
-OPEN_SECONDS = 5.0
 
 # go-backend answered; what it refused was the question.
 ANSWERS = {
@@ -25,49 +16,28 @@ ANSWERS = {
     grpc.StatusCode.NOT_FOUND: (404, "interface_not_found"),
     grpc.StatusCode.FAILED_PRECONDITION: (409, "program_mismatch"),
 }
-
-CHANNEL_OPTIONS = (
-    # gRPC's own back-off grows to two minutes; go-backend restarts within seconds, possibly at another address.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
-)
-
-
-class Unavailable(ApiError):
-    """go-backend does not answer, or the breaker is open as it did not of late."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "dataplane_unavailable", "The data plane's control service does not answer; try again shortly."
-        )
+AWAY = ("dataplane_unavailable", "The data plane's control service does not answer; try again shortly.")
 
 
 class Dataplane:
-    """go-backend's questions and answers, as the REST API words them.
-
-    The channel is made at first use, which is after gunicorn's fork: gRPC's threads do not survive one.
+    """go-backend's questions and answers.
 
     Args:
-        target: gRPC target, e.g. ``go-backend:50051``.
+        channel: The way to it.
     """
 
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._channel: grpc.Channel | None = None
-        self._lock = threading.Lock()
+    def __init__(self, channel: Channel) -> None:
         # Apart, or a go-backend that says it can't serve would be taken for one that is away.
-        self._health = _Circuit()
-        self._backend = _Circuit()
+        self._health = Circuit("health", channel, {}, *AWAY)
+        self._backend = Circuit("dataplane", channel, ANSWERS, *AWAY)
 
     def status(self) -> dict[str, Any]:
         """Return whether go-backend serves, and the programs attached; it being away is an answer, too."""
         try:
-            health = self._call(
-                self._health,
+            health = self._health.call(
                 lambda channel: health_pb2_grpc.HealthStub(channel).Check(
                     health_pb2.HealthCheckRequest(), timeout=DEADLINE
-                ),
+                )
             )
         except Unavailable:
             return {"reachable": False, "status": "unreachable", "interfaces": [], "problems": []}
@@ -110,74 +80,44 @@ class Dataplane:
             "problems": _problems(stats),
         }
 
+    def parts(self) -> dict[str, Any]:
+        """Return what each list, rule, limit and service has met, by interface."""
+        stats = self._stats(parts=True)
+        return {
+            "timestamp": stats.timestamp.ToJsonString(),
+            "interfaces": [
+                {"name": entry.name, "parts": [_part(part) for part in entry.parts]} for entry in stats.interfaces
+            ],
+        }
+
     def trace(self, interface: str, frame: bytes) -> dict[str, Any]:
-        """Return what the program on an interface does with a frame, and why."""
+        """Return what the program on an interface does with a frame, why, and by whose word."""
         request = backend_pb2.DataRequest(interface=interface, data=frame)
-        answer: backend_pb2.DataResponse = self._call(
-            self._backend, lambda channel: _stub(channel).ProcessData(request, timeout=DEADLINE)
+        answer: backend_pb2.DataResponse = self._backend.call(
+            lambda channel: _stub(channel).ProcessData(request, timeout=DEADLINE)
         )
-        rule = answer.rule
+        would = None
+        if answer.would != backend_pb2.VERDICT_UNSPECIFIED:
+            would = {"verdict": _verdict(answer.would), "reason": answer.would_reason}
         return {
             "interface": answer.interface,
             "verdict": _verdict(answer.verdict),
             "reason": answer.reason,
-            "rule": {"prefix": rule.prefix, "action": rule.action, "owner": rule.owner}
-            if answer.HasField("rule")
-            else None,
+            "would": would,
+            "path": [
+                {"part": step.part, "id": step.id or None, "says": step.says, "observed": step.observed}
+                for step in answer.path
+            ],
+            "extended": answer.extended,
             "program": _program(answer.program),
         }
 
-    def close(self) -> None:
-        """Drop the channel; the next call makes another."""
-        with self._lock:
-            if self._channel is not None:
-                self._channel.close()
-                self._channel = None
-
-    def _stats(self) -> backend_pb2.StatsResponse:
-        stats: backend_pb2.StatsResponse = self._call(
-            self._backend, lambda channel: _stub(channel).GetStats(backend_pb2.StatsRequest(), timeout=DEADLINE)
+    def _stats(self, parts: bool = False) -> backend_pb2.StatsResponse:
+        request = backend_pb2.StatsRequest(parts=parts)
+        stats: backend_pb2.StatsResponse = self._backend.call(
+            lambda channel: _stub(channel).GetStats(request, timeout=DEADLINE)
         )
         return stats
-
-    def _call(self, circuit: _Circuit, ask: Callable[[grpc.Channel], T]) -> T:
-        try:
-            return circuit.breaker.call(ask, self._connect())
-        except CircuitBreakerError:
-            raise Unavailable from None
-        except grpc.RpcError as error:
-            if error.code() not in ANSWERS:
-                raise Unavailable from error
-            status, code = ANSWERS[error.code()]
-            raise ApiError(status, code, error.details() or code) from None
-
-    def _connect(self) -> grpc.Channel:
-        with self._lock:
-            if self._channel is None:
-                self._channel = grpc.insecure_channel(self._target, CHANNEL_OPTIONS)
-            return self._channel
-
-
-class _Circuit:
-    """A circuit breaker for many threads.
-
-    pybreaker holds a lock while it calls. One breaker a thread, over one common state, keeps the calls parallel.
-    """
-
-    def __init__(self) -> None:
-        self._state = CircuitMemoryStorage(STATE_CLOSED)
-        self._local = threading.local()
-
-    @property
-    def breaker(self) -> CircuitBreaker:
-        if not hasattr(self._local, "breaker"):
-            self._local.breaker = CircuitBreaker(
-                fail_max=FAILURES_TO_OPEN,
-                reset_timeout=OPEN_SECONDS,
-                exclude=[lambda error: isinstance(error, grpc.RpcError) and error.code() in ANSWERS],
-                state_storage=self._state,
-            )
-        return self._local.breaker  # type: ignore[no-any-return]
 
 
 def _stub(channel: grpc.Channel) -> backend_pb2_grpc.BackendServiceStub:
@@ -186,6 +126,18 @@ def _stub(channel: grpc.Channel) -> backend_pb2_grpc.BackendServiceStub:
 
 def _program(program: backend_pb2.Program) -> dict[str, Any]:
     return {"id": program.id, "name": program.name, "tag": program.tag}
+
+
+def _part(part: backend_pb2.PartCounter) -> dict[str, Any]:
+    return {
+        "part": part.part,
+        "id": part.id,
+        "packets": part.packets,
+        "bytes": part.bytes,
+        "observed_packets": part.observed_packets,
+        "observed_bytes": part.observed_bytes,
+        "last": part.last.ToJsonString() if part.HasField("last") else None,
+    }
 
 
 def _problems(stats: backend_pb2.StatsResponse) -> list[dict[str, Any]]:

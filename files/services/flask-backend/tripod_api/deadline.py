@@ -1,7 +1,7 @@
-"""Deadlines for PostgreSQL that hold without its help.
+"""Deadlines for a database server that hold without its help.
 
-`statement_timeout` is the server's, and the kernel of a frozen one still acknowledges what is sent, so that no setting
-of the socket ends the wait either. psycopg2 calls this module whenever it would wait.
+A server's own limits are the server's, and the kernel of a frozen one still acknowledges what is sent, so that no
+setting of the socket ends the wait either. psycopg2 calls this module whenever it would wait; `mariadb` asks it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from psycopg2 import extensions
 
 _this = threading.local()
 
-
-class Late(psycopg2.OperationalError):
-    """The server did not answer in time; psycopg2 closes the connection."""
+MESSAGE = "no answer within the deadline"
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def left() -> float | None:
 
 
 def install() -> None:
-    """Have every connection of this process wait here."""
+    """Have every connection of psycopg2's in this process wait here."""
     extensions.set_wait_callback(_wait)
 
 
@@ -56,4 +54,5 @@ def _wait(connection: Any) -> None:
         poll.register(connection.fileno(), events[state])
         seconds = left()
         if seconds == 0 or not poll.poll(None if seconds is None else seconds * 1000):
-            raise Late("no answer within the deadline")
+            # psycopg2 closes the connection.
+            raise psycopg2.OperationalError(MESSAGE)

@@ -1,18 +1,19 @@
-"""Every failure leaves as ``{"error": a sentence, "code": snake_case}``, whoever raised it."""
+"""Every failure leaves as `application/problem+json` (RFC 9457), whoever raised it."""
 
 from __future__ import annotations
 
 import logging
 import re
-import sqlite3
 from typing import Any
 
-import psycopg2
 from flask import Flask, Response, jsonify
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from .database import DatabaseUnavailable
+from . import requestid
+from .answers import PROBLEM, problem
+from .database import Conflict, DatabaseUnavailable
+from .migrations import SchemaMismatch
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +38,14 @@ class ApiError(Exception):
 
 def reply(status: int, code: str, message: str) -> Response:
     """Return the one error shape there is."""
-    response = jsonify(error=message, code=code)
+    response = jsonify(problem(status, code, message, requestid.current() or requestid.adopt("")))
     response.status_code = status
+    response.mimetype = PROBLEM
     return response
 
 
 def install(app: Flask) -> None:
-    """Make the application answer every exception in JSON."""
+    """Make the application answer every exception in the one form."""
 
     @app.errorhandler(ApiError)
     def refused(error: ApiError) -> Response:
@@ -62,10 +64,13 @@ def install(app: Flask) -> None:
         logger.error("database unavailable", extra={"reason": str(error)})
         return reply(503, "database_unavailable", "The database does not answer; try again shortly.")
 
-    @app.errorhandler(psycopg2.IntegrityError)
-    @app.errorhandler(sqlite3.IntegrityError)
-    def conflict(_error: Exception) -> Response:
-        # Two requests met: what this one relied on was changed by the other.
+    @app.errorhandler(SchemaMismatch)
+    def schema_away(error: SchemaMismatch) -> Response:
+        logger.error("schema of another release", extra={"reason": str(error)})
+        return reply(503, "schema_mismatch", str(error))
+
+    @app.errorhandler(Conflict)
+    def conflict(_error: Conflict) -> Response:
         return reply(409, "conflict", "Another change got there first; read the current state and try again.")
 
     @app.errorhandler(HTTPException)

@@ -7,6 +7,7 @@ from typing import Any
 # Every public name here is taken for a setting.
 from tripod_api import metrics as _metrics
 from tripod_api import passwords as _passwords  # noqa: F401  (its lanes are shared by the workers)
+from tripod_api import standing as _standing  # noqa: F401  (so is its number)
 from tripod_api import worker as _worker
 from tripod_api.config import load as _load
 from tripod_api.context import EXTENSION as _EXTENSION
@@ -42,4 +43,6 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Begin what runs beside the requests."""
-    worker.wsgi.extensions[_EXTENSION].history.start()
+    services = worker.wsgi.extensions[_EXTENSION]
+    services.watch.start()
+    services.history.start()

@@ -13,19 +13,26 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 SLOTS = 8
-ROUTES = 32
+ROUTES = 64
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 STATUSES = tuple(status.value for status in HTTPStatus)
+_METHOD_NUMBERS = {method: number for number, method in enumerate(METHODS)}
+_STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, float("inf"))
 
 # Of each method and route: a count for each status, one for each bound, and the seconds in all.
 CELL = len(STATUSES) + len(BOUNDS) + 1
 SLOT = CELL * len(METHODS) * ROUTES
 SHARED = memoryview(mmap.mmap(-1, SLOTS * SLOT * 8)).cast("d")
+
+# Circuit breakers of a worker, by what they are asked; of each one the number of its state, from 1, as 0 is no worker.
+CIRCUITS = ("health", "dataplane", "policy")
+STATES = ("closed", "half-open", "open")
+SHARED_CIRCUITS = memoryview(mmap.mmap(-1, SLOTS * len(CIRCUITS)))
 
 
 class Place:
@@ -52,10 +59,10 @@ class Requests(Collector):
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; what has no place of its own goes to the last of its kind."""
-        method_number = METHODS.index(method) if method in METHODS else len(METHODS) - 1
+        method_number = _METHOD_NUMBERS.get(method, len(METHODS) - 1)
         route_number = self._routes.get(route, len(self._routes) - 1)
         cell = self._mine + (method_number * ROUTES + route_number) * CELL
-        status_number = STATUSES.index(status) if status in STATUSES else STATUSES.index(500)
+        status_number = _STATUS_NUMBERS.get(status, _STATUS_NUMBERS[500])
         bound = cell + len(STATUSES) + bisect_left(BOUNDS, seconds)
         with self._lock:
             self._table[cell + status_number] += 1
@@ -89,3 +96,34 @@ class Requests(Collector):
                 cell = [sum(values) for values in zip(*slots, strict=True)]
                 if any(cell):
                     yield method, route, cell
+
+
+class Circuits(Collector):
+    """What state the circuit breakers of one worker are in, and of all.
+
+    Args:
+        slot: The worker's own; None for states apart from the others'.
+    """
+
+    def __init__(self, slot: int | None) -> None:
+        self._table = SHARED_CIRCUITS if slot is not None else memoryview(bytearray(len(CIRCUITS)))
+        self._mine = (slot or 0) * len(CIRCUITS)
+        for circuit in CIRCUITS:
+            self.tell(circuit, "closed")
+
+    def tell(self, circuit: str, state: str) -> None:
+        """Note the state of one."""
+        self._table[self._mine + CIRCUITS.index(circuit)] = STATES.index(state) + 1
+
+    def collect(self) -> Iterable[Metric]:
+        """Give Prometheus' client the number of workers in each state."""
+        workers = GaugeMetricFamily(
+            "tripod_api_circuit_workers",
+            "Workers whose circuit breaker to go-backend is in a state; where it is open nobody is asked.",
+            labels=["circuit", "state"],
+        )
+        for number, circuit in enumerate(CIRCUITS):
+            found = list(self._table[number :: len(CIRCUITS)])
+            for value, state in enumerate(STATES, 1):
+                workers.add_metric([circuit, state], found.count(value))
+        return (workers,)

@@ -3,54 +3,51 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-import uuid
 
 from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
+from . import logs, requestid
 from .answers import HEADERS
 from .metrics import Requests
 
-logger = logging.getLogger("tripod_api.request")
-
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
-def install(app: Flask, slot: int | None = None) -> None:
+def install(app: Flask, slot: int | None, *collectors: Collector) -> None:
     """Watch every request of the application, which has all its routes by now.
 
     Args:
         app: The application.
         slot: Where this worker counts; None where it has no others beside it.
+        collectors: What else there is to tell.
     """
     routes = sorted({rule.rule for rule in app.url_map.iter_rules()})
     requests = Requests([*routes, "/metrics", "none"], slot)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(requests)
+    for collector in (requests, *collectors):
+        registry.register(collector)
 
     @app.before_request
     def begin() -> None:
         g.began = time.perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        requestid.adopt(request.headers.get(requestid.HEADER, ""))
 
     @app.after_request
     def finish(response: Response) -> Response:
         response.headers.update(HEADERS)
-        response.headers["X-Request-ID"] = g.request_id
+        response.headers[requestid.HEADER] = requestid.current()
         seconds = time.perf_counter() - g.began
         # Labels come from the routes, never from the caller, or a scanner would fill the memory with series.
         route = request.url_rule.rule if request.url_rule else "none"
         requests.observe(request.method, route, response.status_code, seconds)
         principal = g.get("principal")
-        logger.log(
+        logs.of_request(
             logging.DEBUG if request.path in QUIET else logging.INFO,
-            "request",
-            extra={
-                "request_id": g.request_id,
+            {
+                "request_id": requestid.current(),
                 "client": request.remote_addr,
                 "method": request.method,
                 "path": request.path,
@@ -60,6 +57,10 @@ def install(app: Flask, slot: int | None = None) -> None:
             },
         )
         return response
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        requestid.leave()
 
     @app.get("/metrics")
     def metrics() -> Response:

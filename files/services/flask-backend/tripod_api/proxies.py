@@ -1,19 +1,29 @@
-"""Who the client is, where a proxy in front says so.
+"""Who the client is, and how long it has been connected, where a proxy in front says so.
 
 `X-Forwarded-For` is believed of the peer only where its address is a trusted proxy's, and of each further hop likewise,
-read from the right: what a client wrote itself stands to the left of what the trusted ones added.
+read from the right: what a client wrote itself stands to the left of what the trusted ones added. `X-Connection-Age`,
+the seconds since the client's connection was made, is believed of a trusted peer.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# When the server accepted the connection of a request (Unix time); one that does not say has one for each request.
+ACCEPTED: ContextVar[float | None] = ContextVar("accepted", default=None)
+# In a request's environ: when the client's connection was made (Unix time).
+CONNECTED = "tripod.connected"
 
 # With a port, as some proxies write it.
 WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+))(?::[0-9]+)?")
@@ -65,9 +75,26 @@ class Trust:
             address = further
         return str(address)
 
+    def connected(self, peer: str, accepted: float, age: str | None) -> float:
+        """Return when the client's connection was made (Unix time), later by what the proxy took to connect.
+
+        Args:
+            peer: Address of the connection's other end.
+            accepted: When that connection was accepted (Unix time).
+            age: The value of X-Connection-Age: how old the client's connection was when the proxy made this one (s).
+        """
+        address = _read(peer)
+        try:
+            seconds = float(age or 0)
+        except ValueError:
+            seconds = math.nan
+        if address is None or address not in self or not 0 <= seconds < math.inf:
+            return accepted
+        return accepted - seconds
+
 
 class ClientAddress:
-    """WSGI middleware: REMOTE_ADDR becomes the client's."""
+    """WSGI middleware: REMOTE_ADDR becomes the client's, and CONNECTED says since when it is there."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], trust: Trust) -> None:
         self._app = app
@@ -77,6 +104,8 @@ class ClientAddress:
         """Serve a request."""
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
         peer = environ.get("REMOTE_ADDR", "")
+        accepted = ACCEPTED.get() or time.time()
+        environ[CONNECTED] = self._trust.connected(peer, accepted, environ.get("HTTP_X_CONNECTION_AGE"))
         environ["REMOTE_ADDR"] = self._trust.client(peer, [forwarded] if forwarded else [])
         return self._app(environ, start_response)
 
@@ -85,6 +114,8 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
+# Most requests come from a few addresses.
+@lru_cache(maxsize=1024)
 def _read(text: str) -> Address | None:
     # A zone, as in fe80::1%eth0, is a name within the host that wrote it.
     text = text.strip().partition("%")[0]

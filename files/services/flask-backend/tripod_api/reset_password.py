@@ -1,7 +1,7 @@
 """Give an account a new password, for whoever may run commands in the container: a lost admin password is no lost site.
 
-The password is read from a file or from standard input, so that it is on no command line and in no log. Sessions of the
-account end, it is active afterwards, and failed sign-ins are forgotten.
+The password is read from a file or from standard input, so that it is on no command line and in no log. Sessions and
+API tokens of the account end, it is active afterwards, and failed sign-ins are forgotten.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from . import config
+from . import config, trail
+from .api_tokens import revoke_tokens
 from .database import ACCOUNTS_LOCK, Database, DatabaseUnavailable
 from .errors import ApiError, explain
+from .migrations import SchemaMismatch
 from .passwords import Passwords, judge
 from .schemas import Password, sign_in_address
 from .sessions import revoke_all
 from .throttle import Throttle
+from .trail import Entry
 
 
 class Refusal(Exception):
@@ -59,6 +62,8 @@ def reset(settings: config.Settings, address: str, password: str) -> str:
         if not db(db.users.id == user.id).update(password_hash=password_hash, is_active=True):
             raise Refusal(f"the account {address} was deleted meanwhile")
         revoke_all(db, user.id)
+        revoke_tokens(db, user.id)
+        trail.add(db, Entry("password reset", f"user {user.id}", "the command reset_password"))
         Throttle(settings.jwt_secret).forget(db, user.email)
     return str(user.email)
 
@@ -72,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         source = given.password_file.read_text(encoding="utf-8") if given.password_file else sys.stdin.read()
         email = reset(config.load(), given.address, source.removesuffix("\n"))
-    except (OSError, UnicodeDecodeError, config.ConfigError, DatabaseUnavailable, Refusal) as error:
+    except (OSError, UnicodeDecodeError, config.ConfigError, DatabaseUnavailable, SchemaMismatch, Refusal) as error:
         sys.stderr.write(f"cannot reset the password: {error}\n")
         return 1
-    sys.stdout.write(f"the password of {email} is reset, and its sessions have ended\n")
+    sys.stdout.write(f"the password of {email} is reset, and its sessions and API tokens have ended\n")
     return 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import request
@@ -12,16 +13,18 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from .config import PASSWORD_LENGTH
 from .passwords import PASSWORD_BYTES, normal
+from .scopes import Role, Scope
 
 ADDRESS_LENGTH = 254
 FRAME_BYTES = 65535
+# The database's BIGINT; a larger number in a path is simply nobody's.
+LARGEST_ID = (1 << 63) - 1
+BAN_SECONDS = 31 * 86400
 
 # Sites without public DNS have addresses like admin@lab.local.
 for _private in ("local", "localhost", "test"):
     if _private in SPECIAL_USE_DOMAIN_NAMES:
         SPECIAL_USE_DOMAIN_NAMES.remove(_private)
-
-Role = Literal["admin", "maintainer", "viewer"]
 
 
 def _printable(value: str) -> str:
@@ -69,11 +72,32 @@ def _frame(value: str) -> str:
     return value
 
 
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    # The parser takes NaN, and numbers that are too large for one.
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("a number is not finite, and JSON has no others") from None
+    return value
+
+
 Email = Annotated[str, Field(max_length=ADDRESS_LENGTH), AfterValidator(_address)]
 Password = Annotated[str, Field(min_length=PASSWORD_LENGTH), AfterValidator(_password)]
 FullName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Interface = Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[!-.0-9;-~]+$")]
 Frame = Annotated[str, Field(min_length=28, max_length=2 * FRAME_BYTES), AfterValidator(_frame)]
+
+
+# Revisions are the agent's 64-bit numbers.
+Number = Annotated[int, Field(ge=0, lt=1 << 63)]
+Comment = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Address = Annotated[str, Field(min_length=2, max_length=45)]
+# 0 is for a change that stays at once. The agent needs a moment, and nobody remembers a change for longer.
+ConfirmSeconds = Annotated[int, Field(ge=0, le=3600)]
+
+
+# Of a key that may be left out, and is no null where it is there.
+UNSET: Any = Field(default_factory=lambda: None)
 
 
 class Body(BaseModel):
@@ -102,6 +126,14 @@ class NewPassword(Body):
     new_password: Password
 
 
+class NewToken(Body):
+    """An API token to make."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+    scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))]
+    days: Annotated[int, Field(ge=1, le=366)]
+
+
 class NewUser(Body):
     """An account to create."""
 
@@ -114,19 +146,18 @@ class NewUser(Body):
 class UserChange(Body):
     """What to change of an account; at least one key."""
 
-    email: Email | None = None
-    password: Password | None = None
-    full_name: FullName | None = None
-    role: Role | None = None
-    is_active: bool | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    email: Email = UNSET
+    password: Password = UNSET
+    full_name: FullName = UNSET
+    role: Role = UNSET
+    is_active: bool = UNSET
 
     @model_validator(mode="after")
     def _something(self) -> UserChange:
         if not self.model_fields_set:
             raise ValueError("nothing to change: give one of email, password, full_name, role, is_active")
-        missing = sorted(name for name in self.model_fields_set if getattr(self, name) is None)
-        if missing:
-            raise ValueError(f"{', '.join(missing)}: null is not allowed; leave out what should stay")
         return self
 
 
@@ -137,8 +168,63 @@ class Trace(Body):
     frame: Frame
 
 
-class Page(BaseModel):
-    """A window on a long list, from the query string."""
+class Draft(Body):
+    """This API's part of a policy; the host's agent judges what is in it."""
+
+    document: Annotated[dict[str, Any], AfterValidator(_json)]
+    expected: Number | None = None
+    confirm_seconds: ConfirmSeconds = 0
+    name: Annotated[str, Field(max_length=64), AfterValidator(_printable)] = ""
+    why: Comment = ""
+
+
+class Confirmation(Body):
+    """The revision to keep."""
+
+    revision: Number
+
+
+class Return(Body):
+    """The revision to go back to; the one before where none is named."""
+
+    revision: Number | None = None
+    confirm_seconds: ConfirmSeconds = 0
+
+
+class NewBan(Body):
+    """An address to drop for a while."""
+
+    address: Address
+    seconds: Annotated[int, Field(ge=1, le=BAN_SECONDS)]
+    comment: Comment = ""
+
+
+class Query(BaseModel):
+    """What a query string holds."""
+
+
+class BanPage(Query):
+    """A window on the bans: those behind an address."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    after: Annotated[str, Field(max_length=45)] = ""
+
+
+class AuditPage(Query):
+    """A window on the audit trail: entries before one."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    before: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
+
+
+class AuditExport(Query):
+    """All entries of the audit trail after one."""
+
+    after: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
+
+
+class Page(Query):
+    """A window on a long list."""
 
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     per_page: Annotated[int, Field(ge=1, le=100)] = 20
@@ -159,7 +245,14 @@ def body(model: type[BodyType]) -> BodyType:
     return model.model_validate_json(request.get_data())
 
 
-def page() -> Page:
-    """Return the page asked for."""
-    known: dict[str, Any] = {name: request.args[name] for name in Page.model_fields if name in request.args}
-    return Page.model_validate(known)
+QueryType = TypeVar("QueryType", bound=Query)
+
+
+def query(model: type[QueryType]) -> QueryType:
+    """Return the request's query as the model; what it does not know is left alone.
+
+    Raises:
+        pydantic.ValidationError: It is not of this form.
+    """
+    known: dict[str, Any] = {name: request.args[name] for name in model.model_fields if name in request.args}
+    return model.model_validate(known)

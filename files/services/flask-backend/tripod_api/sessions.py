@@ -15,9 +15,13 @@ from typing import Any
 import jwt
 from pydal import DAL
 
+from . import requestid, trail
 from .config import Settings
 from .database import Database, now
 from .errors import ApiError
+from .scopes import OF_ROLE, Scope
+from .standing import Standing, changed
+from .trail import Entry, Record
 
 ISSUER = "tripod"
 AUDIENCE = "tripod-api"
@@ -31,10 +35,25 @@ CLAIMS = ["iss", "aud", "sub", "sid", "jti", "iat", "exp"]
 
 @dataclass(frozen=True)
 class Principal:
-    """Who makes the request, as the database says now; the token is only believed for the session's number."""
+    """Who makes the request, as the database says now; the token is only believed for the session's number.
+
+    Attributes:
+        user: The account's row.
+        session_id: None of an API token.
+        granted: What an API token is for; None of a session, which is for all that its account may do.
+        token_id: Of the API token; None of a session.
+    """
 
     user: Any
-    session_id: int
+    session_id: int | None
+    granted: frozenset[Scope] | None = None
+    token_id: int | None = None
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """What may be done: what the role has, and of an API token no more than it was made for."""
+        of_role = OF_ROLE[self.user.role]
+        return of_role if self.granted is None else of_role & self.granted
 
 
 @dataclass(frozen=True)
@@ -52,14 +71,37 @@ def unauthorized(code: str, message: str) -> ApiError:
 
 
 def revoke_all(db: DAL, user_id: int) -> None:
-    """End every session of a user, inside the caller's transaction."""
+    """End every session of a user, inside the caller's transaction; `standing.changed` is due after it."""
     db((db.sessions.user_id == user_id) & (db.sessions.revoked_at == None)).update(revoked_at=now())  # noqa: E711
 
 
 def revoke_others(db: DAL, user_id: int, session_id: int) -> None:
-    """End every session of a user but one, inside the caller's transaction."""
+    """End every session of a user but one, inside the caller's transaction; `standing.changed` is due after it."""
     others = (db.sessions.user_id == user_id) & (db.sessions.id != session_id)
     db(others & (db.sessions.revoked_at == None)).update(revoked_at=now())  # noqa: E711
+
+
+def end_own(db: DAL, user_id: int, session_id: int) -> bool:
+    """End a session of a user, inside the caller's transaction, and tell whether there was one.
+
+    `standing.changed` is due after it.
+    """
+    return bool(db(going_on(db, user_id) & (db.sessions.id == session_id)).update(revoked_at=now()))
+
+
+def _end_as_stolen(db: DAL, session_id: int, address: str) -> None:
+    both = db(db.sessions.id == session_id)(db.sessions.user_id == db.users.id).select().first()
+    if both is None or not end_own(db, both.users.id, session_id):
+        return
+    entry = Entry(
+        "session ended: its refresh token was used again",
+        f"session {session_id}",
+        both.users.email,
+        user_id=both.users.id,
+        client=address,
+        request_id=requestid.current() or "",
+    )
+    trail.add(db, entry)
 
 
 class Sessions:
@@ -70,13 +112,15 @@ class Sessions:
         self._secret = settings.jwt_secret
         self._access_ttl = settings.access_ttl
         self._session_ttl = timedelta(seconds=settings.session_ttl)
+        self._standing: Standing[Principal] = Standing()
 
-    def start(self, user_id: int, password_hash: str) -> Grant | None:
+    def start(self, user_id: int, password_hash: str, record: Record) -> Grant | None:
         """Sign a user in.
 
         Args:
             user_id: Whose password was just found right.
             password_hash: The hash it was checked against.
+            record: Puts the user's row on record, within the same transaction.
 
         Returns:
             None where the account was closed, or its password changed, while bcrypt was at work.
@@ -92,6 +136,7 @@ class Sessions:
             session_id = db.sessions.insert(
                 user_id=user.id, created_at=moment, expires_at=moment + self._session_ttl, revoked_at=None
             )
+            record(db, user)
             return self._grant(db, user, int(session_id))
 
     def rotate(self, refresh_token: str, address: str, agent: str) -> Grant:
@@ -124,8 +169,9 @@ class Sessions:
                 if not _alive(both):
                     raise invalid
                 return self._grant(db, both.users, both.sessions.id)
-            db((db.sessions.id == held.session_id) & (db.sessions.revoked_at == None)).update(revoked_at=now())  # noqa: E711
+            _end_as_stolen(db, held.session_id, address)
         # Raised outside, where the revocation is already committed.
+        changed()
         raise unauthorized(
             "refresh_token_reused", "The refresh token was used before; the session is ended, sign in again."
         )
@@ -139,7 +185,15 @@ class Sessions:
         return bool(db(few).update(reuses=db.refresh_tokens.reuses + 1))
 
     def authenticate(self, access_token: str) -> Principal:
-        """Return who holds the token, or raise a 401."""
+        """Return who holds the token, as the database said within the last second, or raise a 401."""
+        principal = self._standing.get(access_token)
+        if principal is None:
+            asked = self._standing.asking()
+            principal = self._look_up(self._session_of(access_token))
+            self._standing.keep(access_token, principal, asked)
+        return principal
+
+    def _session_of(self, access_token: str) -> int:
         try:
             claims = jwt.decode(
                 access_token,
@@ -150,22 +204,24 @@ class Sessions:
                 leeway=5,
                 options={"require": CLAIMS},
             )
-            session_id = _session_number(claims["sid"])
+            return _session_number(claims["sid"])
         except jwt.ExpiredSignatureError:
             raise unauthorized("token_expired", "The access token has expired; refresh it.") from None
         except Exception as error:
             # Whatever else the library makes of a caller's bytes: a list where it expects a number is a TypeError.
             raise unauthorized("invalid_token", "The access token is not valid.") from error
+
+    def _look_up(self, session_id: int) -> Principal:
         with self._database.transaction() as db:
             both = db(db.sessions.id == session_id)(db.sessions.user_id == db.users.id).select().first()
         if not _alive(both):
             raise unauthorized("session_ended", "The session has ended; sign in again.")
         return Principal(both.users, session_id)
 
-    def end(self, session_id: int) -> None:
-        """Sign out: neither token of the session is good from now on."""
+    def of(self, user_id: int) -> list[Any]:
+        """Return the sessions of an account that go on, the oldest first."""
         with self._database.transaction() as db:
-            db((db.sessions.id == session_id) & (db.sessions.revoked_at == None)).update(revoked_at=now())  # noqa: E711
+            return list(db(going_on(db, user_id)).select(orderby=db.sessions.id))
 
     def _grant(self, db: DAL, user: Any, session_id: int) -> Grant:
         refresh_token = secrets.token_urlsafe(32)
@@ -181,6 +237,21 @@ class Sessions:
             "exp": issued + self._access_ttl,
         }
         return Grant(jwt.encode(claims, self._secret, ALGORITHM), refresh_token, user)
+
+
+def told(session: Any) -> dict[str, Any]:
+    """Return what the API tells of a session."""
+    return {
+        "id": session.id,
+        "created_at": f"{session.created_at.isoformat()}Z",
+        "expires_at": f"{session.expires_at.isoformat()}Z",
+    }
+
+
+def going_on(db: DAL, user_id: int) -> Any:
+    """Return the condition for the sessions of a user that go on."""
+    table = db.sessions
+    return (table.user_id == user_id) & (table.revoked_at == None) & (table.expires_at > now())  # noqa: E711
 
 
 def _session_number(claim: Any) -> int:

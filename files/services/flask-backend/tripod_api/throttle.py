@@ -16,6 +16,7 @@ from datetime import timedelta
 from pydal import DAL
 
 from .database import now
+from .dialects import upsert
 from .errors import ApiError
 
 PLACES = 1 << 16
@@ -92,22 +93,27 @@ class Throttle:
             moment, place = _milliseconds(), self._place(limit, value)
             next_one = f"CASE WHEN failed_logins.until > {moment} THEN failed_logins.until ELSE {moment} END"
             most = moment + limit.longest
+            later = f"{next_one} + {limit.every}"
             # Whole numbers of our own making, so there is nothing to quote.
-            db.executesql(
-                "INSERT INTO failed_logins (kind, place, until) "  # noqa: S608
-                f"VALUES ({limit.kind}, {place}, {moment + limit.every}) "
-                f"ON CONFLICT (kind, place) DO UPDATE SET until = "
-                f"CASE WHEN {next_one} + {limit.every} > {most} THEN {most} ELSE {next_one} + {limit.every} END"
+            upsert(
+                db,
+                "failed_logins",
+                {"kind": str(limit.kind), "place": str(place), "until": str(moment + limit.every)},
+                key=("kind", "place"),
+                update={"until": f"CASE WHEN {later} > {most} THEN {most} ELSE {later} END"},
             )
 
     def succeeded(self, db: DAL, user_id: int, address: str) -> None:
         """Remember where an account was signed in to from; the latest few places."""
         clients = db.known_clients
         # Two sign-ins at once from a new place must not be a conflict for one of them.
-        db.executesql(
-            "INSERT INTO known_clients (user_id, client, seen_at) "  # noqa: S608
-            f"VALUES ({int(user_id)}, '{self._digest('client', network(address))}', '{now()}') "
-            "ON CONFLICT (user_id, client) DO UPDATE SET seen_at = excluded.seen_at"
+        client, seen_at = f"'{self._digest('client', network(address))}'", f"'{now()}'"
+        upsert(
+            db,
+            "known_clients",
+            {"user_id": str(int(user_id)), "client": client, "seen_at": seen_at},
+            key=("user_id", "client"),
+            update={"seen_at": seen_at},
         )
         mine = db(clients.user_id == user_id).select(clients.id, orderby=~clients.seen_at)
         stale = [row.id for row in mine][KNOWN_CLIENTS:]

@@ -9,20 +9,24 @@ from flask import Blueprint, Response, jsonify, request
 from pydal import DAL
 from pydantic import ValidationError
 
+from . import audit, shapes, trail
+from .api_tokens import revoke_tokens
 from .config import ConfigError, Settings
-from .context import principal, services, signed_in
+from .context import principal, services
 from .database import ACCOUNTS_LOCK, Database, now
 from .errors import ApiError, explain
+from .operations import operation
 from .passwords import Passwords, judge
-from .schemas import NewUser, UserChange, body, page
+from .schemas import NewUser, Page, UserChange
+from .scopes import OF_ROLE, Role, Scope
 from .sessions import revoke_all
+from .standing import changed
 from .throttle import network
+from .trail import Entry
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/v1/users")
 
-# PostgreSQL's BIGINT; a larger number in the path is simply no user.
-LARGEST_ID = (1 << 63) - 1
-ONE = f"/<int(max={LARGEST_ID}):user_id>"
+ONE = "/<row:user_id>"
 
 
 def public(user: Any) -> dict[str, Any]:
@@ -56,7 +60,8 @@ def create_first_admin(database: Database, passwords: Passwords, settings: Setti
             raise ConfigError(
                 f"there is no active admin, and ADMIN_EMAIL {admin.email} is another account's; choose another"
             )
-        _insert(db, admin, password_hash)
+        user = _insert(db, admin, password_hash)
+        trail.add(db, Entry("user created", f"user {user.id}", "the deployment", became=public(user)))
     return True
 
 
@@ -74,11 +79,9 @@ def _first_admin(settings: Settings) -> NewUser:
     return admin
 
 
-@blueprint.get("")
-@signed_in("admin")
-def index() -> Response:
+@operation(blueprint, "GET", "", Scope.USERS_READ, window=Page, gives=shapes.UserPage)
+def list_users(window: Page) -> Response:
     """List accounts, oldest first."""
-    window = page()
     first = (window.page - 1) * window.per_page
     with services().database.transaction() as db:
         total = db(db.users).count()
@@ -94,62 +97,110 @@ def index() -> Response:
     )
 
 
-@blueprint.post("")
-@signed_in("admin")
-def create() -> tuple[Response, int]:
+@operation(
+    blueprint,
+    "POST",
+    "",
+    Scope.USERS_WRITE,
+    takes=NewUser,
+    gives=shapes.User,
+    status=201,
+    refusals=(409, 429),
+    writes="user created",
+)
+def create_user(wanted: NewUser) -> tuple[Response, int]:
     """Create an account."""
-    wanted = body(NewUser)
+    _require_session()
     judge(wanted.password, [wanted.email, wanted.full_name])
     password_hash = _hash(wanted.password)
     with services().database.transaction() as db:
         _claim(db, wanted.email)
         user = _insert(db, wanted, password_hash)
+        audit.record(db, f"user {user.id}", None, public(user))
     return jsonify(public(user)), 201
 
 
-@blueprint.get(ONE)
-@signed_in("admin")
-def show(user_id: int) -> Response:
+@operation(blueprint, "GET", ONE, Scope.USERS_READ, gives=shapes.User, refusals=(404,))
+def show_user(user_id: int) -> Response:
     """Show one account."""
     with services().database.transaction() as db:
         return jsonify(public(_find(db, user_id)))
 
 
-@blueprint.put(ONE)
-@signed_in("admin")
-def change(user_id: int) -> Response:
-    """Change an account; a new password or a deactivation ends its sessions."""
-    wanted = body(UserChange).model_dump(exclude_unset=True)
-    ends_sessions = "password" in wanted or wanted.get("is_active") is False
-    if "password" in wanted:
+@operation(
+    blueprint,
+    "PUT",
+    ONE,
+    Scope.USERS_WRITE,
+    takes=UserChange,
+    gives=shapes.User,
+    refusals=(404, 409, 429),
+    writes="user changed",
+)
+def change_user(user_id: int, wanted: UserChange) -> Response:
+    """Change an account; a new password or a deactivation ends its sessions and API tokens."""
+    changes = wanted.model_dump(exclude_unset=True)
+    new_password = "password" in changes
+    ends_sessions = new_password or changes.get("is_active") is False
+    if new_password:
+        _require_session()
         with services().database.transaction() as db:
             now_known = _find(db, user_id)
-        judge(wanted["password"], [wanted.get(name, now_known[name]) for name in ("email", "full_name")])
-        wanted["password_hash"] = _hash(wanted.pop("password"))
+        judge(changes["password"], [changes.get(name, now_known[name]) for name in ("email", "full_name")])
+        changes["password_hash"] = _hash(changes.pop("password"))
     with services().database.transaction(lock=ACCOUNTS_LOCK) as db:
         admins = _active_admins(db)
         user = _find(db, user_id)
-        if wanted.get("is_active") is False or wanted.get("role", "admin") != "admin":
+        _require_reach(user.role, changes.get("role", user.role))
+        if changes.get("is_active") is False or changes.get("role", "admin") != "admin":
             _keep_an_admin(admins, user_id)
-        if wanted.get("email", user.email) != user.email:
-            _claim(db, wanted["email"])
-        db(db.users.id == user_id).update(**wanted)
+        if changes.get("email", user.email) != user.email:
+            _claim(db, changes["email"])
+        db(db.users.id == user_id).update(**changes)
         if ends_sessions:
             revoke_all(db, user_id)
-        user = _find(db, user_id)
+            revoke_tokens(db, user_id)
+        was, user = public(user), _find(db, user_id)
+        audit.record(db, f"user {user_id}", was, public(user) | ({"password": "new"} if new_password else {}))
+    changed()
     return jsonify(public(user))
 
 
-@blueprint.delete(ONE)
-@signed_in("admin")
-def remove(user_id: int) -> tuple[str, int]:
+@operation(blueprint, "DELETE", ONE, Scope.USERS_WRITE, refusals=(404, 409), writes="user removed")
+def remove_user(user_id: int) -> tuple[str, int]:
     """Delete an account and its sessions."""
     with services().database.transaction(lock=ACCOUNTS_LOCK) as db:
         admins = _active_admins(db)
-        _find(db, user_id)
+        user = _find(db, user_id)
+        _require_reach(user.role)
         _keep_an_admin(admins, user_id)
         db(db.users.id == user_id).delete()
+        audit.record(db, f"user {user_id}", public(user), None)
+    changed()
     return "", 204
+
+
+def _require_session() -> None:
+    """Refuse an API token to set a password, as whoever knows one signs in and is bound to no scopes.
+
+    Raises:
+        ApiError: 403.
+    """
+    if principal().session_id is None:
+        raise ApiError(403, "session_needed", "An API token is not enough to set a password: sign in.")
+
+
+def _require_reach(*roles: Role) -> None:
+    """Refuse an API token to touch an account, or to make one, that may do more than the token.
+
+    Raises:
+        ApiError: 403, with the scopes that are missing.
+    """
+    who = principal()
+    beyond = set().union(*(OF_ROLE[role] for role in roles)) - who.scopes
+    if who.session_id is None and beyond:
+        missing = ", ".join(sorted(beyond))
+        raise ApiError(403, "forbidden", f"The account may do, or would, what the API token may not: {missing}.")
 
 
 def _hash(password: str) -> str:

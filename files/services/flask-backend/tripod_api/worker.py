@@ -1,8 +1,9 @@
 """gunicorn's threaded worker, with a front that gives a thread only to requests that are there in full.
 
 A thread that waits for a client's next byte is lost to all others, so no deadline is short enough: the event loop reads
-each request, and whoever is slow costs a socket and the bytes it sent. The loop also answers `/healthz`, on the port
-that everybody asks, so that health does not depend on a free thread; it says that this worker accepts, reads, answers.
+each request, and whoever is slow costs a socket and the bytes it sent. The loop also answers `/healthz` and `/readyz`,
+on the port that everybody asks, so that health does not depend on a free thread: the first says that this worker
+accepts, reads, answers, the second what the worker's watch of the database found.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from . import requestid
 from .answers import refusal
 from .chunks import Chunks
 from .config import BODY_BYTES
+from .proxies import ACCEPTED
 
 WORKERS = 2
 THREADS = 16
@@ -48,15 +51,18 @@ LOOP_SEND_SECONDS = 0.05
 LINGER_SECONDS = 2.0
 CHECK_SECONDS = 0.25
 
-HEALTH = "/healthz"
+# What the loop answers, as it never waits for anything.
+HEALTH = {"/healthz", "/readyz"}
 
 
 class Refused(Exception):
     """The request is answered before it is whole."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
-        self.answer = refusal(status, code, message)
+        self.status = status
+        self.code = code
+        self.headers = headers
 
 
 class Connection(TConn):  # type: ignore[misc]
@@ -64,6 +70,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.accepted = time.time()
         # The loop waits for data, and a thread never does.
         self.data_ready = True
         self.begin()
@@ -76,6 +83,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.missing: Callable[[bytes], int] | None = None
         self.expects = False
         self.health = False
+        self.named = ""
 
     def take(self, data: bytes) -> bool:
         """Add what came, and tell whether the request is whole, or so wrong that gunicorn's parser will say so.
@@ -100,9 +108,10 @@ class Connection(TConn):  # type: ignore[misc]
             except Exception:
                 return True
             data = parser.unreader.take_buffered()
+            self.named = _named(request)
             self.expects = request._expected_100_continue
             self.missing = _measure(request.body.reader)
-            self.health = request.path == HEALTH and request.method in {"GET", "HEAD"}
+            self.health = request.path in HEALTH and request.method in {"GET", "HEAD"}
             self.body_began = time.monotonic()
             self._paid = 0
         if len(self.received) > HEAD_BYTES + 2 * BODY_BYTES:
@@ -136,6 +145,12 @@ def _measure(reader: Any) -> Callable[[bytes], int]:
         return int(left)
 
     return more_bytes
+
+
+def _named(request: Any) -> str:
+    """Return what a request calls itself; empty where it does not, or nobody could read it."""
+    wanted = requestid.HEADER.upper()
+    return next((value for name, value in getattr(request, "headers", ()) if name == wanted), "")
 
 
 def _too_large() -> Refused:
@@ -190,7 +205,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             whole = conn.take(data)
         except Refused as refused:
-            self._refuse(conn, refused.answer)
+            self._refuse(conn, refused)
             return
         if not whole:
             if conn.expects:
@@ -198,8 +213,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
             return
         if self.in_threads >= THREADS + WAITING and not conn.health:
-            busy = refusal(503, "overloaded", "Too many requests are waiting; try again shortly.", Retry_After="1")
-            self._refuse(conn, busy)
+            busy = "Too many requests are waiting; try again shortly."
+            self._refuse(conn, Refused(503, "overloaded", busy, Retry_After="1"))
             return
         self._forget(conn)
         if conn.parser is None:
@@ -227,6 +242,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             req.body = io.BytesIO(req.body.read(BODY_BYTES + 1))
         except BlockingIOError:
             raise InvalidChunkSize(b"the chunks do not end where they say") from None
+        ACCEPTED.set(conn.accepted)
         conn.sock.settimeout(LOOP_SEND_SECONDS if conn.health else SEND_SECONDS)
         try:
             return super().handle_request(req, conn)
@@ -255,11 +271,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._drop(conn)
             elif moment > conn.deadline:
                 part = "body" if conn.missing else "headers"
-                self._refuse(conn, refusal(408, "request_timeout", f"The {part} of the request came too slowly."))
+                self._refuse(conn, Refused(408, "request_timeout", f"The {part} of the request came too slowly."))
 
-    def _refuse(self, conn: Connection, answer: bytes) -> None:
-        self.log.warning("refused a request of %s: %s", conn.client[0], answer.split(b"\r\n", 1)[0].decode())
-        self._send(conn, answer)
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Let gunicorn say what is wrong with a request that its parser does not take."""
+        requestid.adopt(_named(req))
+        try:
+            super().handle_error(req, client, addr, exc)
+        finally:
+            requestid.leave()
+
+    def _refuse(self, conn: Connection, why: Refused) -> None:
+        request_id = requestid.adopt(conn.named)
+        self.log.warning("refused a request of %s: %s %s", conn.client[0], why.status, why.code)
+        self._send(conn, refusal(why.status, why.code, str(why), request_id, **why.headers))
+        requestid.leave()
         self._forget(conn)
         self._linger(conn)
 
@@ -307,7 +333,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
     code = "_".join(reason.lower().split())
-    gunicorn.util.write_nonblock(sock, refusal(status, code, message or f"{reason}."))
+    request_id = requestid.current() or requestid.adopt("")
+    gunicorn.util.write_nonblock(sock, refusal(status, code, message or f"{reason}.", request_id))
 
 
 # gunicorn's own is HTML, and every error of its parser leaves through it.

@@ -51,8 +51,8 @@ class Server:
             self.process = subprocess.Popen([ENTRYPOINT], env=os.environ | given | environ, stdout=log, stderr=log)
         return self.process
 
-    def start(self) -> None:
-        process = self.launch()
+    def start(self, **environ: str) -> None:
+        process = self.launch(**environ)
         deadline = time.monotonic() + 60
         while subprocess.run(["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False).returncode:
             assert process.poll() is None, self.log.read_text()
@@ -99,10 +99,11 @@ class Server:
                     found.append(int(descriptor.parts[2]))
         return found
 
-    def query(self, statement: str, password: str = PASSWORD, user: str = "tripod_api") -> list[tuple[object, ...]]:
-        connection = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user=user, password=password, dbname="tripod", connect_timeout=30
-        )
+    def query(
+        self, statement: str, password: str = PASSWORD, user: str = "tripod_api", **words: str
+    ) -> list[tuple[object, ...]]:
+        where = {"host": "127.0.0.1", "port": self.port, "dbname": "tripod", "connect_timeout": 30} | words
+        connection = psycopg2.connect(user=user, password=password, **where)
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctripod_api/gen/backend.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\x0b\x44\x61taRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tinterface\x18\x02 \x01(\t\"\xbd\x01\n\x0c\x44\x61taResponse\x12\x11\n\tinterface\x18\x01 \x01(\t\x12#\n\x07verdict\x18\x02 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\"\n\x04rule\x18\x04 \x01(\x0b\x32\x0f.tripod.v1.RuleH\x00\x88\x01\x01\x12#\n\x07program\x18\x05 \x01(\x0b\x32\x12.tripod.v1.Program\x12\x13\n\x0b\x64uration_ns\x18\x06 \x01(\x04\x42\x07\n\x05_rule\"5\n\x04Rule\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\">\n\x07Program\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\"\x0e\n\x0cStatsRequest\"\x93\x01\n\rStatsResponse\x12-\n\ttimestamp\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ninterfaces\x18\x02 \x03(\x0b\x32\x19.tripod.v1.InterfaceStats\x12$\n\x08problems\x18\x03 \x03(\x0b\x32\x12.tripod.v1.Problem\"<\n\x07Problem\x12\x11\n\tinterface\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\"w\n\x0eInterfaceStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12#\n\x07program\x18\x03 \x01(\x0b\x32\x12.tripod.v1.Program\x12$\n\x08\x63ounters\x18\x04 \x03(\x0b\x32\x12.tripod.v1.Counter\"^\n\x07\x43ounter\x12#\n\x07verdict\x18\x01 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04*\x81\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_ABORTED\x10\x01\x12\x10\n\x0cVERDICT_DROP\x10\x02\x12\x10\n\x0cVERDICT_PASS\x10\x03\x12\x0e\n\nVERDICT_TX\x10\x04\x12\x14\n\x10VERDICT_REDIRECT\x10\x05\x32\x8f\x01\n\x0e\x42\x61\x63kendService\x12>\n\x0bProcessData\x12\x16.tripod.v1.DataRequest\x1a\x17.tripod.v1.DataResponse\x12=\n\x08GetStats\x12\x17.tripod.v1.StatsRequest\x1a\x18.tripod.v1.StatsResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctripod_api/gen/backend.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\x0b\x44\x61taRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tinterface\x18\x02 \x01(\t\"\xab\x02\n\x0c\x44\x61taResponse\x12\x11\n\tinterface\x18\x01 \x01(\t\x12#\n\x07verdict\x18\x02 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12&\n\x04rule\x18\x04 \x01(\x0b\x32\x0f.tripod.v1.RuleB\x02\x18\x01H\x00\x88\x01\x01\x12#\n\x07program\x18\x05 \x01(\x0b\x32\x12.tripod.v1.Program\x12\x13\n\x0b\x64uration_ns\x18\x06 \x01(\x04\x12!\n\x05would\x18\x07 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x14\n\x0cwould_reason\x18\x08 \x01(\t\x12\x1d\n\x04path\x18\t \x03(\x0b\x32\x0f.tripod.v1.Step\x12\x10\n\x08\x65xtended\x18\n \x01(\x08\x42\x07\n\x05_rule\"@\n\x04Step\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04says\x18\x03 \x01(\t\x12\x10\n\x08observed\x18\x04 \x01(\x08\"5\n\x04Rule\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\">\n\x07Program\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\"\x1d\n\x0cStatsRequest\x12\r\n\x05parts\x18\x01 \x01(\x08\"\x93\x01\n\rStatsResponse\x12-\n\ttimestamp\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ninterfaces\x18\x02 \x03(\x0b\x32\x19.tripod.v1.InterfaceStats\x12$\n\x08problems\x18\x03 \x03(\x0b\x32\x12.tripod.v1.Problem\"<\n\x07Problem\x12\x11\n\tinterface\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\"\x9e\x01\n\x0eInterfaceStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12#\n\x07program\x18\x03 \x01(\x0b\x32\x12.tripod.v1.Program\x12$\n\x08\x63ounters\x18\x04 \x03(\x0b\x32\x12.tripod.v1.Counter\x12%\n\x05parts\x18\x05 \x03(\x0b\x32\x16.tripod.v1.PartCounter\"^\n\x07\x43ounter\x12#\n\x07verdict\x18\x01 \x01(\x0e\x32\x12.tripod.v1.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\"\xa3\x01\n\x0bPartCounter\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x18\n\x10observed_packets\x18\x05 \x01(\x04\x12\x16\n\x0eobserved_bytes\x18\x06 \x01(\x04\x12(\n\x04last\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x81\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_ABORTED\x10\x01\x12\x10\n\x0cVERDICT_DROP\x10\x02\x12\x10\n\x0cVERDICT_PASS\x10\x03\x12\x0e\n\nVERDICT_TX\x10\x04\x12\x14\n\x10VERDICT_REDIRECT\x10\x05\x32\x8f\x01\n\x0e\x42\x61\x63kendService\x12>\n\x0bProcessData\x12\x16.tripod.v1.DataRequest\x1a\x17.tripod.v1.DataResponse\x12=\n\x08GetStats\x12\x17.tripod.v1.StatsRequest\x1a\x18.tripod.v1.StatsResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,26 +33,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tripod_api.gen.backend_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'tripod/go-backend/gen/tripodv1;tripodv1'
-  _globals['_VERDICT']._serialized_start=881
-  _globals['_VERDICT']._serialized_end=1010
+  _globals['_DATARESPONSE'].fields_by_name['rule']._loaded_options = None
+  _globals['_DATARESPONSE'].fields_by_name['rule']._serialized_options = b'\030\001'
+  _globals['_VERDICT']._serialized_start=1278
+  _globals['_VERDICT']._serialized_end=1407
   _globals['_DATAREQUEST']._serialized_start=76
   _globals['_DATAREQUEST']._serialized_end=122
   _globals['_DATARESPONSE']._serialized_start=125
-  _globals['_DATARESPONSE']._serialized_end=314
-  _globals['_RULE']._serialized_start=316
-  _globals['_RULE']._serialized_end=369
-  _globals['_PROGRAM']._serialized_start=371
-  _globals['_PROGRAM']._serialized_end=433
-  _globals['_STATSREQUEST']._serialized_start=435
-  _globals['_STATSREQUEST']._serialized_end=449
-  _globals['_STATSRESPONSE']._serialized_start=452
-  _globals['_STATSRESPONSE']._serialized_end=599
-  _globals['_PROBLEM']._serialized_start=601
-  _globals['_PROBLEM']._serialized_end=661
-  _globals['_INTERFACESTATS']._serialized_start=663
-  _globals['_INTERFACESTATS']._serialized_end=782
-  _globals['_COUNTER']._serialized_start=784
-  _globals['_COUNTER']._serialized_end=878
-  _globals['_BACKENDSERVICE']._serialized_start=1013
-  _globals['_BACKENDSERVICE']._serialized_end=1156
+  _globals['_DATARESPONSE']._serialized_end=424
+  _globals['_STEP']._serialized_start=426
+  _globals['_STEP']._serialized_end=490
+  _globals['_RULE']._serialized_start=492
+  _globals['_RULE']._serialized_end=545
+  _globals['_PROGRAM']._serialized_start=547
+  _globals['_PROGRAM']._serialized_end=609
+  _globals['_STATSREQUEST']._serialized_start=611
+  _globals['_STATSREQUEST']._serialized_end=640
+  _globals['_STATSRESPONSE']._serialized_start=643
+  _globals['_STATSRESPONSE']._serialized_end=790
+  _globals['_PROBLEM']._serialized_start=792
+  _globals['_PROBLEM']._serialized_end=852
+  _globals['_INTERFACESTATS']._serialized_start=855
+  _globals['_INTERFACESTATS']._serialized_end=1013
+  _globals['_COUNTER']._serialized_start=1015
+  _globals['_COUNTER']._serialized_end=1109
+  _globals['_PARTCOUNTER']._serialized_start=1112
+  _globals['_PARTCOUNTER']._serialized_end=1275
+  _globals['_BACKENDSERVICE']._serialized_start=1410
+  _globals['_BACKENDSERVICE']._serialized_end=1553
 # @@protoc_insertion_point(module_scope)

@@ -34,20 +34,40 @@ class DataRequest(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., interface: _Optional[str] = ...) -> None: ...
 
 class DataResponse(_message.Message):
-    __slots__ = ("interface", "verdict", "reason", "rule", "program", "duration_ns")
+    __slots__ = ("interface", "verdict", "reason", "rule", "program", "duration_ns", "would", "would_reason", "path", "extended")
     INTERFACE_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    WOULD_FIELD_NUMBER: _ClassVar[int]
+    WOULD_REASON_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    EXTENDED_FIELD_NUMBER: _ClassVar[int]
     interface: str
     verdict: Verdict
     reason: str
     rule: Rule
     program: Program
     duration_ns: int
-    def __init__(self, interface: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., reason: _Optional[str] = ..., rule: _Optional[_Union[Rule, _Mapping]] = ..., program: _Optional[_Union[Program, _Mapping]] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+    would: Verdict
+    would_reason: str
+    path: _containers.RepeatedCompositeFieldContainer[Step]
+    extended: bool
+    def __init__(self, interface: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., reason: _Optional[str] = ..., rule: _Optional[_Union[Rule, _Mapping]] = ..., program: _Optional[_Union[Program, _Mapping]] = ..., duration_ns: _Optional[int] = ..., would: _Optional[_Union[Verdict, str]] = ..., would_reason: _Optional[str] = ..., path: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., extended: _Optional[bool] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("part", "id", "says", "observed")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SAYS_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    part: str
+    id: str
+    says: str
+    observed: bool
+    def __init__(self, part: _Optional[str] = ..., id: _Optional[str] = ..., says: _Optional[str] = ..., observed: _Optional[bool] = ...) -> None: ...
 
 class Rule(_message.Message):
     __slots__ = ("prefix", "action", "owner")
@@ -72,8 +92,10 @@ class Program(_message.Message):
     def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., tag: _Optional[str] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class StatsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("parts",)
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    parts: bool
+    def __init__(self, parts: _Optional[bool] = ...) -> None: ...
 
 class StatsResponse(_message.Message):
     __slots__ = ("timestamp", "interfaces", "problems")
@@ -96,16 +118,18 @@ class Problem(_message.Message):
     def __init__(self, interface: _Optional[str] = ..., state: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class InterfaceStats(_message.Message):
-    __slots__ = ("name", "mode", "program", "counters")
+    __slots__ = ("name", "mode", "program", "counters", "parts")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     mode: str
     program: Program
     counters: _containers.RepeatedCompositeFieldContainer[Counter]
-    def __init__(self, name: _Optional[str] = ..., mode: _Optional[str] = ..., program: _Optional[_Union[Program, _Mapping]] = ..., counters: _Optional[_Iterable[_Union[Counter, _Mapping]]] = ...) -> None: ...
+    parts: _containers.RepeatedCompositeFieldContainer[PartCounter]
+    def __init__(self, name: _Optional[str] = ..., mode: _Optional[str] = ..., program: _Optional[_Union[Program, _Mapping]] = ..., counters: _Optional[_Iterable[_Union[Counter, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[PartCounter, _Mapping]]] = ...) -> None: ...
 
 class Counter(_message.Message):
     __slots__ = ("verdict", "reason", "packets", "bytes")
@@ -118,3 +142,21 @@ class Counter(_message.Message):
     packets: int
     bytes: int
     def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., reason: _Optional[str] = ..., packets: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class PartCounter(_message.Message):
+    __slots__ = ("part", "id", "packets", "bytes", "observed_packets", "observed_bytes", "last")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_PACKETS_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    part: str
+    id: str
+    packets: int
+    bytes: int
+    observed_packets: int
+    observed_bytes: int
+    last: _timestamp_pb2.Timestamp
+    def __init__(self, part: _Optional[str] = ..., id: _Optional[str] = ..., packets: _Optional[int] = ..., bytes: _Optional[int] = ..., observed_packets: _Optional[int] = ..., observed_bytes: _Optional[int] = ..., last: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

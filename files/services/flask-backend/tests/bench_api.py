@@ -1,0 +1,241 @@
+"""What a request of the API costs beside a plain Flask hello on the same gunicorn settings, in the same run.
+
+Usage: python tests/bench_api.py [--web-interface SERVER.CJS] [--rounds N] [--seconds S]
+
+Rounds of all sides take turns, and of each the best counts: whatever else the machine does makes a round slower, and
+never faster. PostgreSQL is one of its own, and go-backend's side is played by the tests' peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from servers import own_postgres
+from service import LOGIN, Service, children, free_port
+from test_policies import SECRET, Peer, serving
+
+from tripod_api.gen import policy_pb2 as pb
+
+HERE = Path(__file__).parent
+CONNECTIONS = (1, 16, 64)
+ENTRIES = 10_000
+GOAL, GOAL_OF_THE_PROXY, GOAL_BESIDE_LOGINS = 0.6, 0.8, 3.0
+LOGINS_PER_CPU = 10
+
+THROUGH = "through the web interface"
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those that are compared.
+
+    Attributes:
+        server: gunicorn's process behind it.
+    """
+
+    port: int
+    path: str
+    token: str
+    server: int
+
+    def round(self, connections: int, seconds: float) -> Figures:
+        before = cpu_seconds(self.server)
+        found = load(self.port, self.path, connections, seconds, self.token)
+        return {**found, "cpu": (cpu_seconds(self.server) - before) / found["statuses"]["200"]}
+
+
+class LargePeer(Peer):
+    """Has a policy of 10,000 entries."""
+
+    def GetPolicy(self, request: Any, context: Any) -> pb.GetPolicyResponse:  # noqa: N802
+        self._take(request, context)
+        entries = [f"10.{number >> 8}.{number & 255}.0/24" for number in range(ENTRIES)]
+        document = json.dumps({"lists": [{"name": "blocked", "owner": "api", "action": "drop", "entries": entries}]})
+        return pb.GetPolicyResponse(state=pb.PolicyState(name=request.policy, digest="ab"), document=document, own="{}")
+
+
+def load(port: int, path: str, connections: int, seconds: float, token: str = "") -> Figures:
+    """Return what the program `load` measured."""
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n{authorization}\r\n"
+    command = [sys.executable, str(HERE / "load.py"), str(port), str(connections), str(seconds)]
+    done = subprocess.run(command, input=request.encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{path} on port {port}: {done.stderr.decode()}")
+    found: Figures = json.loads(done.stdout)
+    if found["statuses"].keys() != {"200"}:
+        raise SystemExit(f"{path} on port {port}: answers {found['statuses']}")
+    return found
+
+
+@contextmanager
+def process(command: list[str], port: int, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the end of the block; it answers before that begins."""
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as running:
+        try:
+            while True:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                try:
+                    connection.request("GET", "/healthz")
+                    connection.getresponse().read()
+                    break
+                except OSError:
+                    if running.poll() is not None:
+                        raise SystemExit(f"{' '.join(command)} ended with {running.returncode}") from None
+                    time.sleep(0.1)
+                finally:
+                    connection.close()
+            yield running
+        finally:
+            running.terminate()
+
+
+@contextmanager
+def logins(service: Service, each_second: int, statuses: Counter[int]) -> Iterator[None]:
+    """Sign in so often, whatever becomes of it."""
+    over = threading.Event()
+
+    def one() -> None:
+        statuses[service("POST", "/api/v1/auth/login", LOGIN)[0]] += 1
+
+    def begin() -> None:
+        with ThreadPoolExecutor(4 * each_second) as pool:
+            while not over.wait(1 / each_second):
+                pool.submit(one)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def cpu_seconds(server: int) -> float:
+    """Return the CPU time of a server's workers, without the processes that hash for them."""
+    threads = [path for worker in children(server) for path in Path(f"/proc/{worker}/task").glob("*/schedstat")]
+    return sum(int(path.read_text().split()[0]) for path in threads) / 1e9
+
+
+def best(found: list[Figures]) -> Figures:
+    return max(found, key=lambda figures: float(figures["rate"]))
+
+
+def verdict(ratio: float, goal: float, least: bool = True) -> str:
+    met = ratio >= goal if least else ratio < goal
+    return f"{ratio:.2f} ({'at least' if least else 'below'} {goal}){'' if met else '  MISSED'}"
+
+
+def resident(pid: int) -> float:
+    """Return a process's share of memory (MiB)."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(pid)
+
+
+def compare(sides: dict[str, Side], connections: int, given: argparse.Namespace) -> None:
+    """Print what the sides do with so many connections, and the ratios."""
+    rounds: dict[str, list[Figures]] = {name: [] for name in sides}
+    for _ in range(given.rounds):
+        for name, side in sides.items():
+            rounds[name].append(side.round(connections, given.seconds))
+    found = {name: best(figures) for name, figures in rounds.items()}
+    cpu = {name: min(figures["cpu"] for figures in rounds[name]) for name in sides}
+    for name, figures in found.items():
+        took = "  ".join(f"{which} {1000 * figures[which]:6.2f} ms" for which in ("p50", "p99"))
+        print(
+            f"{connections:3} connections  {name:26} {figures['rate']:7.0f} a second  {took}"
+            f"  {1e6 * cpu[name]:5.0f} us of the workers' CPUs each"
+        )
+    ratio, of_cpu = found["hello"]["rate"] / found["plain"]["rate"], cpu["plain"] / cpu["hello"]
+    print(f"{connections:3} connections  hello to plain: {verdict(ratio, GOAL)}; by the CPU time of each {of_cpu:.2f}")
+    if THROUGH in found:
+        ratio = found[THROUGH]["rate"] / found["hello"]["rate"]
+        print(f"{connections:3} connections  {THROUGH} to direct: {verdict(ratio, GOAL_OF_THE_PROXY)}")
+
+
+def beside_logins(service: Service, token: str, given: argparse.Namespace) -> None:
+    """Print what sign-ins cost all others."""
+
+    def figures() -> list[Figures]:
+        return [load(service.port, "/api/v1/hello", 1, given.seconds, token) for _ in range(given.rounds)]
+
+    quiet = min(found["p99"] for found in figures())
+    statuses: Counter[int] = Counter()
+    each_second = LOGINS_PER_CPU * (os.cpu_count() or 1)
+    with logins(service, each_second, statuses):
+        beside = min(found["p99"] for found in figures())
+    print(
+        f"{each_second} sign-ins a second, of one account: answers {dict(sorted(statuses.items()))};"
+        f" others' p99 to quiet: {verdict(beside / quiet, GOAL_BESIDE_LOGINS, least=False)}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--web-interface", type=Path, help="its server as `npm run build` makes it")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each round")
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tripod-bench-")))
+        cluster = stack.enter_context(own_postgres())
+        secret = home / "secret"
+        secret.write_text(SECRET)
+        target = f"127.0.0.1:{free_port()}"
+        stack.enter_context(serving(LargePeer(), target))
+        told = {"LOG_LEVEL": "INFO", "GO_BACKEND_TARGET": target, "GO_BACKEND_SECRET_FILE": str(secret)}
+        service = Service(cluster.create_database(), home, **told)
+        stack.callback(service.kill)
+        service.wait(service.ready, 60)
+        token = service.login()[1]["access_token"]
+        plain = free_port()
+        environ = {**service.environ, "HTTP_PORT": str(plain)}
+        environ["PYTHONPATH"] += f":{HERE}"
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:plain"]
+        base = stack.enter_context(process(gunicorn, plain, environ))
+        sides = {
+            "plain": Side(plain, "/", "", base.pid),
+            "hello": Side(service.port, "/api/v1/hello", token, service.process.pid),
+        }
+        if given.web_interface:
+            web = free_port()
+            named = {"HTTP_PORT": str(web), "API_URL": f"http://127.0.0.1:{service.port}", "LOG_LEVEL": "error"}
+            node = ["node", str(given.web_interface)]
+            stack.enter_context(process(node, web, {"PATH": os.environ["PATH"], "NODE_ENV": "production", **named}))
+            sides[THROUGH] = Side(web, "/api/v1/hello", token, service.process.pid)
+
+        print(f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, {platform.python_version()}")
+        for connections in CONNECTIONS:
+            compare(sides, connections, given)
+        beside_logins(service, token, given)
+        large = load(service.port, "/api/v1/policies/edge", 1, given.seconds, token)
+        print(
+            f"GET of a policy of {ENTRIES} entries: p50 {1000 * large['p50']:.1f} ms, p99 {1000 * large['p99']:.1f} ms"
+        )
+        workers = ", ".join(f"{resident(pid):.0f}" for pid in children(service.process.pid))
+        print(f"memory of the workers (PSS): {workers} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The way to go-backend: gRPC behind circuit breakers, so that nobody waits for it while it is away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
+
+from . import requestid
+from .errors import ApiError
+from .identity import Held, Identity, Unusable
+from .metrics import Circuits
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEADLINE = 2.0
+FAILURES_TO_OPEN = 3
+OPEN_SECONDS = 5.0
+
+# What go-backend's answers are in HTTP: a status and a code for programs. All others mean that it is away.
+Answers = Mapping[grpc.StatusCode, tuple[int, str]]
+
+# What only reads may be asked again: gRPC waits for a random part of each back-off, and stays within the deadline.
+READS = (
+    *({"service": service} for service in ("tripod.v1.BackendService", "grpc.health.v1.Health")),
+    *(
+        {"service": "tripod.v1.PolicyService", "method": method}
+        for method in ("ListPolicies", "GetPolicy", "History", "ListBans")
+    ),
+)
+RETRIES = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "0.2s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+CHANNEL_OPTIONS = (
+    ("grpc.service_config", json.dumps({"methodConfig": [{"name": READS, "retryPolicy": RETRIES}]})),
+    # Channels of one address share their connections otherwise, and so the certificates of the first.
+    ("grpc.use_local_subchannel_pool", 1),
+    # gRPC's own back-off grows to two minutes; go-backend restarts within seconds, possibly at another address.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
+    # The longest answer of the host's agent.
+    ("grpc.max_receive_message_length", 16 << 20),
+)
+
+
+def in_words(details: str) -> str:
+    """Return what gRPC says of a failure, and what it means where that can't be seen."""
+    if "TSI_DATA_CORRUPTED" in details:
+        # An alert that comes after the handshake, as all of TLS 1.3 do that are about the client.
+        return f"{details}: go-backend refused this service's certificate, and its log says why"
+    return details
+
+
+class Unavailable(ApiError):
+    """Who was asked does not answer, or the breaker is open as it did not of late."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(503, code, message)
+
+
+class _RequestId(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Tells go-backend for which request it is asked."""
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(self._named(details), request)
+
+    def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(self._named(details), request)
+
+    def _named(self, details: Any) -> Any:
+        request_id = requestid.current()
+        if request_id is None:
+            return details
+        return details._replace(metadata=(*(details.metadata or ()), (requestid.METADATA, request_id)))
+
+
+class Channel:
+    """A connection to go-backend that all who ask share.
+
+    It is made at first use, which is after gunicorn's fork: gRPC's threads do not survive one. Where the certificates
+    change another takes its place, and the former is closed once all who use it have their answers.
+
+    Args:
+        target: gRPC target, e.g. ``go-backend:50051``; the server's certificate is for its name.
+        identity: By what both sides know each other; None for a plain connection.
+        circuits: Where the circuit breakers tell their states.
+    """
+
+    def __init__(self, target: str, identity: Identity | None = None, circuits: Circuits | None = None) -> None:
+        self._target = target
+        self._identity = identity
+        self.options: tuple[tuple[str, str | int], ...] = CHANNEL_OPTIONS
+        self.circuits = circuits or Circuits(None)
+        self._lock = threading.Lock()
+        self._line: _Line | None = None
+
+    @contextmanager
+    def borrowed(self) -> Iterator[grpc.Channel]:
+        """Give the connection to one question.
+
+        Raises:
+            Unusable: There are no certificates to connect with.
+        """
+        held = self._identity.held() if self._identity else None
+        with self._lock:
+            if self._line is None or self._line.held is not held:
+                self._retire()
+                self._line = _Line(self._open(held), held)
+            line = self._line
+            line.users += 1
+        try:
+            yield line.channel
+        finally:
+            with self._lock:
+                line.users -= 1
+                if line.retired and line.users == 0:
+                    line.channel.close()
+
+    def close(self) -> None:
+        """Drop the connection; the next question makes another."""
+        with self._lock:
+            self._retire()
+
+    def _open(self, held: Held | None) -> grpc.Channel:
+        if held is None:
+            channel = grpc.insecure_channel(self._target, self.options)
+        else:
+            channel = grpc.secure_channel(self._target, held.credentials(), self.options)
+        return grpc.intercept_channel(channel, _RequestId())
+
+    def _retire(self) -> None:
+        if self._line is not None:
+            self._line.retired = True
+            if self._line.users == 0:
+                self._line.channel.close()
+            self._line = None
+
+
+class _Line:
+    """A connection, what it was made with, and how many use it."""
+
+    def __init__(self, channel: grpc.Channel, held: Held | None) -> None:
+        self.channel = channel
+        self.held = held
+        self.users = 0
+        self.retired = False
+
+
+class Circuit:
+    """A circuit breaker for many threads, around one kind of questions.
+
+    pybreaker holds a lock while it calls. One breaker a thread, over one common state, keeps the calls parallel.
+
+    Args:
+        name: What its metric calls it, one of CIRCUITS.
+        channel: Whom to ask.
+        answers: What counts as an answer rather than as a failure.
+        code: Of the refusal where there is none.
+        message: Likewise, for persons.
+    """
+
+    def __init__(self, name: str, channel: Channel, answers: Answers, code: str, message: str) -> None:
+        self._name = name
+        self._channel = channel
+        self._answers = answers
+        self._away = (code, message)
+        self._said = ""
+        self._state = CircuitMemoryStorage(STATE_CLOSED)
+        self._local = threading.local()
+
+    def call(self, ask: Callable[[grpc.Channel], T]) -> T:
+        """Return what asking returns.
+
+        Raises:
+            ApiError: It was answered with one of the answers.
+            Unavailable: It was not.
+        """
+        try:
+            with self._channel.borrowed() as channel:
+                return self._breaker.call(ask, channel)
+        except CircuitBreakerError as error:
+            # The call that opens it brings its reason along.
+            self._log(error.__cause__ or error.__context__)
+            raise Unavailable(*self._away) from None
+        except Unusable as error:
+            self._log(error)
+            raise Unavailable(*self._away) from error
+        except grpc.RpcError as error:
+            if error.code() not in self._answers:
+                self._log(error)
+                raise Unavailable(*self._away) from error
+            status, code = self._answers[error.code()]
+            raise ApiError(status, code, error.details() or code) from None
+        finally:
+            self._channel.circuits.tell(self._name, self._state.state)
+
+    def _log(self, error: BaseException | None) -> None:
+        """Say why there was no answer, such as a refused certificate; once for as long as it stays the same."""
+        reason = in_words(error.details() or "") if isinstance(error, grpc.RpcError) else str(error or "")
+        if reason and reason != self._said:
+            self._said = reason
+            logger.warning("go-backend does not answer", extra={"circuit": self._name, "reason": reason})
+
+    @property
+    def _breaker(self) -> CircuitBreaker:
+        if not hasattr(self._local, "breaker"):
+            self._local.breaker = CircuitBreaker(
+                fail_max=FAILURES_TO_OPEN,
+                reset_timeout=OPEN_SECONDS,
+                exclude=[lambda error: isinstance(error, grpc.RpcError) and error.code() in self._answers],
+                state_storage=self._state,
+            )
+        return self._local.breaker  # type: ignore[no-any-return]

@@ -1,0 +1,203 @@
+"""Policies and bans of the host: their REST resources."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from . import audit, shapes
+from .context import principal, services
+from .database import Conflict, DatabaseUnavailable
+from .errors import ApiError
+from .migrations import SchemaMismatch
+from .operations import AGENT, operation
+from .proxies import CONNECTED
+from .schemas import BanPage, Confirmation, Draft, NewBan, Return
+from .scopes import Scope
+from .trail import State
+
+logger = logging.getLogger(__name__)
+
+blueprint = Blueprint("policies", __name__, url_prefix="/api/v1")
+
+
+@operation(blueprint, "GET", "/policies", Scope.POLICY_READ, gives=shapes.Policies, refusals=AGENT)
+def list_policies() -> Response:
+    """Tell which policies there are, and which interfaces they judge."""
+    return jsonify(services().agent.policies())
+
+
+@operation(blueprint, "GET", "/policies/<name>", Scope.POLICY_READ, gives=shapes.Policy, refusals=AGENT)
+def show_policy(name: str) -> Response:
+    """Show a policy in force, and the part of it that belongs to this API."""
+    return jsonify(services().agent.policy(name))
+
+
+@operation(
+    blueprint,
+    "PUT",
+    "/policies/<name>",
+    Scope.POLICY_WRITE,
+    takes=Draft,
+    gives=shapes.PolicyChange,
+    refusals=AGENT,
+    writes="policy changed",
+)
+def put_policy(name: str, wanted: Draft) -> Response:
+    """Replace the part of a policy that belongs to this API."""
+    was = services().agent.policy(name)
+    with _on_record(f"policy {name}", was["own"], wanted.document) as outcome:
+        made = services().agent.put(name, wanted, _by())
+        outcome.update(_outcome(made))
+    _log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
+    return jsonify(made)
+
+
+@operation(
+    blueprint,
+    "POST",
+    "/policies/<name>/preview",
+    Scope.POLICY_WRITE,
+    takes=Draft,
+    gives=shapes.PolicyChange,
+    refusals=AGENT,
+)
+def preview_policy(name: str, wanted: Draft) -> Response:
+    """Tell what would become of a policy, and change nothing."""
+    return jsonify(services().agent.put(name, wanted, _by(), dry_run=True))
+
+
+@operation(
+    blueprint,
+    "POST",
+    "/policies/<name>/confirm",
+    Scope.POLICY_WRITE,
+    takes=Confirmation,
+    gives=shapes.PolicyConfirmation,
+    refusals=(*AGENT, 421),
+    writes="policy confirmed",
+)
+def confirm_policy(name: str, wanted: Confirmation) -> Response:
+    """Keep a change that would be taken back otherwise, by somebody who got through since."""
+    _require_new_connection(name, wanted.revision)
+    with _on_record(f"policy {name}", None, {"revision": wanted.revision}) as outcome:
+        revision = services().agent.confirm(name, wanted.revision, _by())
+        outcome.update(revision=revision)
+    _log("policy confirmed", policy=name, revision=revision)
+    return jsonify(revision=revision)
+
+
+@operation(
+    blueprint,
+    "POST",
+    "/policies/<name>/revert",
+    Scope.POLICY_WRITE,
+    takes=Return,
+    gives=shapes.PolicyChange,
+    refusals=AGENT,
+    writes="policy reverted",
+)
+def revert_policy(name: str, wanted: Return) -> Response:
+    """Put this API's part of a policy back to what it was."""
+    was = services().agent.policy(name)
+    with _on_record(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
+        made = services().agent.revert(name, wanted, _by())
+        outcome.update(_outcome(made))
+    _log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
+    return jsonify(made)
+
+
+@operation(blueprint, "GET", "/policies/<name>/history", Scope.POLICY_READ, gives=shapes.PolicyHistory, refusals=AGENT)
+def policy_history(name: str) -> Response:
+    """Tell who changed a policy, when, and how; the newest first."""
+    return jsonify(revisions=services().agent.history(name))
+
+
+@operation(blueprint, "GET", "/bans", Scope.POLICY_READ, window=BanPage, gives=shapes.BanPage, refusals=AGENT)
+def list_bans(window: BanPage) -> Response:
+    """Page through the bans in force, by address."""
+    return jsonify(services().agent.bans(window))
+
+
+@operation(
+    blueprint,
+    "POST",
+    "/bans",
+    Scope.POLICY_WRITE,
+    takes=NewBan,
+    gives=shapes.Ban,
+    status=201,
+    refusals=AGENT,
+    writes="address banned",
+)
+def ban(wanted: NewBan) -> tuple[Response, int]:
+    """Drop everything from an address for a while."""
+    with _on_record(f"ban {wanted.address}", None, wanted.model_dump()) as outcome:
+        made = services().agent.ban(wanted, _by())
+        outcome.update(made)
+    _log("address banned", address=made["address"], until=made["until"])
+    return jsonify(made), 201
+
+
+@operation(blueprint, "DELETE", "/bans/<address>", Scope.POLICY_WRITE, refusals=AGENT, writes="ban taken back")
+def unban(address: str) -> tuple[str, int]:
+    """Take a ban back."""
+    with _on_record(f"ban {address}", {"address": address}, None):
+        services().agent.unban(address, _by())
+    _log("ban taken back", address=address)
+    return "", 204
+
+
+def _require_new_connection(name: str, revision: int) -> None:
+    """Refuse what comes by a connection from before a change: such a one may go on where no new one can be made."""
+    since = services().agent.in_force_since(name, revision)
+    if since is not None and request.environ[CONNECTED] <= since:
+        raise ApiError(
+            421,
+            "old_connection",
+            f"Revision {revision} came into force after this connection was made, which so does not prove that you can "
+            "still get here: close it, and confirm over a new one.",
+        )
+
+
+@contextmanager
+def _on_record(target: str, was: Any, asked: Any) -> Iterator[dict[str, Any]]:
+    """Put a change that the agent makes on record: what is asked, before it is, and what came of it.
+
+    Where the trail cannot be written, nothing is asked. The dictionary takes what came of it.
+    """
+    audit.note(target, was, asked, step="asked")
+    outcome: dict[str, Any] = {}
+    try:
+        yield outcome
+    except ApiError as error:
+        # Who did not answer, or failed on the way, may have done it all the same.
+        _follow(target, {"code": error.code}, "refused" if error.status < 500 else "unanswered")
+        raise
+    _follow(target, outcome, "done")
+
+
+def _follow(target: str, became: State, step: str) -> None:
+    """Put on record what came of a change; where that fails, the caller hears what the agent said all the same."""
+    try:
+        audit.note(target, None, became, step=step)
+    except (Conflict, DatabaseUnavailable, SchemaMismatch):
+        logger.exception("no trail of what came of it", extra={"target": target, "step": step})
+
+
+def _outcome(made: dict[str, Any]) -> dict[str, Any]:
+    return {key: made[key] for key in ("changed", "revision", "pending", "summary")}
+
+
+def _by() -> str:
+    email: str = principal().user.email
+    return email
+
+
+def _log(event: str, **what: Any) -> None:
+    user = principal().user
+    logger.info(event, extra={"account": user.email, "user_id": user.id, "client": request.remote_addr, **what})

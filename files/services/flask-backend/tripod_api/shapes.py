@@ -1,0 +1,399 @@
+"""What the API answers: the models of the OpenAPI document, to which the tests hold every answer.
+
+Words that a newer release may add to, such as verdicts, reasons and states, are plain strings here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .scopes import Role
+
+
+class Shape(BaseModel):
+    """An object of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Shape):
+    """An error, as RFC 9457 has it."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str = Field(description="For persons: what is wrong, and the way out.")
+    code: str = Field(description="For programs; stays the same where the words change.", pattern="^[a-z0-9_]+$")
+    request_id: str
+    error: str = Field(description="The same as `detail`, where release 1.0.0 had it.", deprecated=True)
+
+
+class Health(Shape):
+    """That it lives, or is ready."""
+
+    status: Literal["healthy", "ready"]
+
+
+class Release(Shape):
+    """Which release this is."""
+
+    status: Literal["ok"]
+    version: str
+    build_epoch: int | None = Field(default=None, description="Unix time of the build.")
+
+
+class Greeting(Shape):
+    """A greeting."""
+
+    message: str
+    role: Role
+
+
+class User(Shape):
+    """An account."""
+
+    id: int
+    email: str
+    full_name: str
+    role: str = Field(description="admin, maintainer or viewer; newer releases may have others.")
+    is_active: bool
+    created_at: datetime
+
+
+class Pagination(Shape):
+    """Where a page is in its list."""
+
+    page: int
+    per_page: int
+    total: int
+    pages: int
+
+
+class UserPage(Shape):
+    """A page of accounts."""
+
+    users: list[User]
+    pagination: Pagination
+
+
+class Grant(Shape):
+    """What a session is held by."""
+
+    success: Literal[True]
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int = Field(description="Life of the access token (seconds).")
+    user: User
+
+
+class Session(Shape):
+    """A session of one's own."""
+
+    id: int
+    created_at: datetime
+    expires_at: datetime
+    current: bool = Field(description="The one that asks.")
+
+
+class SessionList(Shape):
+    """One's own sessions, the oldest first."""
+
+    sessions: list[Session]
+
+
+class Token(Shape):
+    """An API token of one's own."""
+
+    id: int
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = Field(description="The last time, to the minute; null where there was none.")
+
+
+class CreatedToken(Token):
+    """A new API token."""
+
+    token: str = Field(description="What to send as `Authorization: Bearer`; no other answer has it.")
+
+
+class TokenList(Shape):
+    """One's own API tokens that are good, the oldest first."""
+
+    tokens: list[Token]
+
+
+class AuditEntry(Shape):
+    """A change that somebody made."""
+
+    id: int
+    time: datetime
+    request_id: str
+    user_id: int | None = Field(description="Null of a command on the host.")
+    account: str = Field(description="Who did it, or by which command on the host.")
+    token_id: int | None = Field(description="The API token it came by; null of a session.")
+    client: str = Field(description="The client's address.")
+    action: str
+    target: str
+    was: dict[str, Any] | None = Field(description="What it was; null where there was nothing, or it does not say.")
+    became: dict[str, Any] | None = Field(description="Likewise, afterwards.")
+
+
+class AuditPage(Shape):
+    """A page of the audit trail, the newest first."""
+
+    entries: list[AuditEntry]
+    next: int | None = Field(description="What to ask for `before` to go on; null at the end.")
+
+
+class Program(Shape):
+    """An XDP program, as the kernel knows it."""
+
+    id: int
+    name: str
+    tag: str = Field(description="The kernel's digest of the instructions (hex).")
+
+
+class Trouble(Shape):
+    """One thing that is not as it should be."""
+
+    interface: str | None = Field(description="Null where it is nobody's alone.")
+    state: str = Field(description='One word, e.g. "detached"; see the gRPC contract for all.')
+    problem: str = Field(description="What is wrong and what to do.")
+
+
+class Attachment(Shape):
+    """A program on an interface."""
+
+    name: str
+    mode: str
+    program: Program
+
+
+class DataplaneStatus(Shape):
+    """Whether go-backend serves, and what is attached where."""
+
+    reachable: bool
+    status: str
+    interfaces: list[Attachment]
+    problems: list[Trouble]
+
+
+class Counter(Shape):
+    """What has met one verdict for one reason."""
+
+    verdict: str
+    reason: str
+    packets: int
+    bytes: int
+
+
+class CountedInterface(Attachment):
+    """The counters of an interface."""
+
+    counters: list[Counter]
+
+
+class DataplaneStats(Shape):
+    """The counters of every interface that has any to give."""
+
+    timestamp: datetime
+    interfaces: list[CountedInterface]
+    problems: list[Trouble]
+
+
+class DataplaneHistory(Shape):
+    """What was read in the last minutes, the oldest first; counters that are 0 are left out."""
+
+    readings: list[DataplaneStats]
+
+
+class PartCounter(Shape):
+    """What a list, rule, limit or service has met."""
+
+    part: str
+    id: str
+    packets: int
+    bytes: int
+    observed_packets: int
+    observed_bytes: int
+    last: datetime | None = Field(description="Of the last packet; null where there was none.")
+
+
+class CountedParts(Shape):
+    """The parts of the policy of an interface."""
+
+    name: str
+    parts: list[PartCounter]
+
+
+class DataplaneParts(Shape):
+    """What each part of the policies has met."""
+
+    timestamp: datetime
+    interfaces: list[CountedParts]
+
+
+class Step(Shape):
+    """What one part of a policy said of a frame."""
+
+    part: str = Field(description='One word, e.g. "list"; see the gRPC contract for all.')
+    id: str | None = Field(description="Its name in the policy; null for those that there is one of.")
+    says: str = Field(description="A verdict where it decided, or would have; else what it was.")
+    observed: bool = Field(description="In observe mode: it changed nothing.")
+
+
+class Would(Shape):
+    """What the first part in observe mode that had a say would have made of a frame."""
+
+    verdict: str
+    reason: str
+
+
+class TraceResult(Shape):
+    """What a program does with a frame, why, and by whose word."""
+
+    interface: str
+    verdict: str
+    reason: str
+    would: Would | None
+    path: list[Step] = Field(description="Who said something, in the order of the questions.")
+    extended: bool = Field(description="Somebody else's program is asked after ours.")
+    program: Program
+
+
+class Pending(Shape):
+    """A change that is in force, and will be taken back unless it is confirmed."""
+
+    revision: int
+    deadline: datetime
+    seconds_left: float = Field(description="Until the deadline, by the host's clock (seconds).")
+    by: str | None
+
+
+class PolicyState(Shape):
+    """A policy of the host."""
+
+    name: str
+    digest: str = Field(description="SHA-256 of the whole policy (hex).")
+    interfaces: list[str]
+    revision: int
+    pending: Pending | None
+
+
+class Policies(Shape):
+    """Every policy of the host."""
+
+    policies: list[PolicyState]
+    bans: int = Field(description="How many are in force.")
+
+
+class Part(Shape):
+    """A part of a policy; the rest of it is the agent's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    action: str = ""
+    limit: str = ""
+    mode: str = "enforce"
+    owner: str = ""
+    comment: str = ""
+
+
+class NamedPart(Part):
+    """A list, limit or service."""
+
+    name: str
+
+
+class RulePart(Part):
+    """A rule."""
+
+    id: str
+
+
+class PolicyDocument(Shape):
+    """A policy, all owners' parts; long lists are shortened."""
+
+    model_config = ConfigDict(extra="allow")
+
+    lists: list[NamedPart] = []
+    rules: list[RulePart] = []
+    limits: list[NamedPart] = []
+    services: list[NamedPart] = []
+    default: str = "pass"
+
+
+class Policy(PolicyState):
+    """A policy in force."""
+
+    document: PolicyDocument
+    own: dict[str, Any] = Field(description="The part that belongs to the API, whole.")
+
+
+class Flip(Shape):
+    """A frame that is judged differently."""
+
+    frame: str
+    before: str
+    after: str
+
+
+class PolicyChange(Shape):
+    """What became, or would become, of a policy."""
+
+    changed: bool
+    revision: int
+    pending: Pending | None
+    summary: list[str] = Field(description="What is different, a sentence for each part.")
+    warnings: list[str] = Field(description="What whoever wrote the document may not expect of it.")
+    flips: list[Flip] = Field(description="The frames that are judged differently.")
+
+
+class PolicyConfirmation(Shape):
+    """The revision that stays."""
+
+    revision: int
+
+
+class Revision(Shape):
+    """Who changed a policy, when and how."""
+
+    revision: int
+    time: datetime
+    owner: str
+    by: str | None
+    name: str
+    why: str
+    digest: str
+    summary: list[str]
+    state: str
+
+
+class PolicyHistory(Shape):
+    """The last revisions, the newest first."""
+
+    revisions: list[Revision]
+
+
+class Ban(Shape):
+    """An address that is dropped for a while."""
+
+    address: str
+    until: datetime
+    owner: str
+    by: str | None
+    comment: str
+    packets: int
+
+
+class BanPage(Shape):
+    """A page of the bans in force, by address."""
+
+    bans: list[Ban]
+    total: int
