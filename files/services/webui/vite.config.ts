@@ -1,10 +1,11 @@
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { packages } from "./packages.config";
 
 export default defineConfig({
   root: "src/client",
-  plugins: [react(), tailwindcss()],
+  plugins: [react(), tailwindcss(), packages("dist/modules.json", "dist/packages.json")],
   build: {
     outDir: "../../dist/client",
     emptyOutDir: true,

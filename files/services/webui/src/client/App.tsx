@@ -13,6 +13,7 @@ import { mayManageUsers, mayTrace, useAccount, useSessionState, useUser } from "
 import { RequireSession } from "./session/RequireSession";
 
 const DashboardPage = lazyPage(() => import("./pages/DashboardPage"));
+const PolicyPage = lazyPage(() => import("./pages/PolicyPage"));
 const TracerPage = lazyPage(() => import("./pages/TracerPage"));
 const UsersPage = lazyPage(() => import("./pages/UsersPage"));
 const ProfilePage = lazyPage(() => import("./pages/ProfilePage"));
@@ -57,6 +58,7 @@ function Signed() {
       <Routes>
         <Route element={<Shell />}>
           <Route index element={page(<DashboardPage recorder={recorder} />)} />
+          <Route path={PAGES.policy} element={page(<PolicyPage />)} />
           <Route path={PAGES.tracer} element={page(<Only when={mayTrace}><TracerPage /></Only>)} />
           <Route path={PAGES.users} element={page(<Only when={mayManageUsers}><UsersPage /></Only>)} />
           <Route path={PAGES.profile} element={page(<ProfilePage />)} />

@@ -1,4 +1,6 @@
+import { STATUS_CODES } from "node:http";
 import type { Request, RequestHandler, Response } from "express";
+import { requestId } from "./requests";
 
 /** How long a client may go on with a body that nobody waits for any more (milliseconds). */
 const LINGER = 2_000;
@@ -15,8 +17,24 @@ export class Refusal extends Error {
   }
 }
 
-export function refuse(response: Response, { status, code, message, headers }: Refusal): void {
-  response.status(status).set(headers).json({ error: message, code });
+export const PROBLEM = "application/problem+json";
+
+/** An error as the API has it (RFC 9457). */
+export function problem({ status, code, message }: Pick<Refusal, "status" | "code" | "message">, request: string): string {
+  return JSON.stringify({
+    type: "about:blank",
+    title: STATUS_CODES[status] ?? "",
+    status,
+    detail: message,
+    code,
+    request_id: request,
+    // For pages that were opened before the upgrade from release 1.0.0, as the API has it.
+    error: message,
+  });
+}
+
+export function refuse(response: Response, refusal: Refusal): void {
+  response.status(refusal.status).set(refusal.headers).set("content-type", PROBLEM).send(Buffer.from(problem(refusal, requestId(response.req))));
 }
 
 /**

@@ -7,6 +7,7 @@ import { PAGES } from "../shared/pages";
 import { linger, Refusal, refuse } from "./answers";
 import type { Config } from "./config";
 import { apiProxy } from "./proxy";
+import { HEADER, requestId } from "./requests";
 import { plain } from "./trust";
 
 export interface Options {
@@ -34,11 +35,13 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
 
   app.use((request, response, next) => {
     const start = performance.now();
+    response.set(HEADER, requestId(request));
     response.on("close", () => {
       const probe = request.path === "/healthz" || request.path === "/readyz";
       // The path alone: neither query, headers nor body, so that no token can reach the log.
       log[probe ? "debug" : "info"](
         {
+          request_id: requestId(request),
           method: request.method,
           path: request.path,
           status: response.statusCode,
@@ -114,7 +117,7 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
       return;
     }
     const known = error.status !== undefined && error.status < 500;
-    if (!known) log.error({ path: request.path, reason: error.message }, "request failed");
+    if (!known) log.error({ request_id: requestId(request), path: request.path, reason: error.message }, "request failed");
     refuse(response, known ? BAD_REQUEST : FAILED);
   };
   app.use(failed);

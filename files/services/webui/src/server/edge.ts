@@ -1,4 +1,7 @@
 import { createServer, type RequestListener, type Server, STATUS_CODES } from "node:http";
+import { PROBLEM, problem } from "./answers";
+import { accept } from "./connections";
+import { HEADER, newRequestId } from "./requests";
 
 /** For the head of a request (milliseconds, as all below). */
 const HEAD = 10_000;
@@ -29,13 +32,14 @@ export function createEdge(listener: RequestListener, connections = CONNECTIONS)
       requestTimeout: REQUEST,
       keepAliveTimeout: KEPT,
       connectionsCheckingInterval: CHECK,
-      // The application says so itself, in JSON.
+      // The application says so itself, in its own form.
       requireHostHeader: false,
     },
     listener,
   );
   server.timeout = SILENCE;
   server.maxConnections = connections;
+  server.on("connection", accept);
   // Those that wait between two requests make room; their clients connect again.
   server.on("drop", () => server.closeIdleConnections());
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
@@ -44,13 +48,16 @@ export function createEdge(listener: RequestListener, connections = CONNECTIONS)
       return;
     }
     const [status, code, message] = FAULTS[error.code ?? ""] ?? MALFORMED;
-    const body = JSON.stringify({ error: message, code });
+    // Nobody could read what the request calls itself.
+    const request = newRequestId();
+    const body = problem({ status, code, message }, request);
     socket.end(
       [
         `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
         "Connection: close",
-        "Content-Type: application/json; charset=utf-8",
+        `Content-Type: ${PROBLEM}`,
         `Content-Length: ${Buffer.byteLength(body)}`,
+        `${HEADER}: ${request}`,
         "X-Content-Type-Options: nosniff",
         "",
         body,

@@ -5,6 +5,8 @@ import type { Request, RequestHandler, Response } from "express";
 import type { Logger } from "pino";
 import { Refusal, refuse } from "./answers";
 import { Bodies } from "./body";
+import { connectionAge } from "./connections";
+import { HEADER, requestId } from "./requests";
 import { plain } from "./trust";
 
 /** How long the API may stay silent, connecting included (milliseconds). */
@@ -16,11 +18,14 @@ const POOLED = 3_000;
 /** Methods that change nothing: they may share connections, and be sent again over a new one. */
 const SAFE = new Set(["GET", "HEAD"]);
 
+/** The API wants to be asked over another connection (RFC 9110, section 15.5.20). */
+const MISDIRECTED = 421;
+
 /** Of one connection only (RFC 9110, section 7.6.1); `expect` was answered by Node, and the body is here. */
 const HOP_BY_HOP = ["connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /** What this server says itself, of its own connection and of the client. */
-const OWN = ["host", "content-length", "forwarded", "x-forwarded-host"];
+const OWN = ["host", "content-length", "forwarded", "x-forwarded-host", HEADER.toLowerCase()];
 
 const isApi = (path: string) => path === "/api" || path.startsWith("/api/");
 
@@ -70,6 +75,8 @@ export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): Reque
     outgoing.on("response", (incoming) => {
       silence.refresh();
       incoming.on("data", () => silence.refresh());
+      // The client's next try comes over another one, once this one is closed.
+      if (incoming.statusCode === MISDIRECTED) response.set("connection", "close");
       response.writeHead(incoming.statusCode ?? 502, endToEnd(incoming.headers));
       // Where the API breaks off, so does this server: only a broken connection tells the client so.
       pipeline(incoming, response, (error) => {
@@ -95,7 +102,7 @@ export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): Reque
   }
 
   function report(request: Request, error: Error): void {
-    log.error({ method: request.method, path: request.path, reason: error.message }, "API request failed");
+    log.error({ request_id: requestId(request), method: request.method, path: request.path, reason: error.message }, "API request failed");
   }
 }
 
@@ -111,6 +118,8 @@ function toApi(request: Request, body: Buffer): OutgoingHttpHeaders {
     ...(body.length > 0 || !SAFE.has(request.method) ? { "content-length": body.length } : {}),
     "x-forwarded-for": plain(request.ip ?? ""),
     "x-forwarded-proto": request.protocol,
+    [HEADER.toLowerCase()]: requestId(request),
+    "x-connection-age": connectionAge(request).toFixed(3),
     // HTTP/1.0 may do without.
     ...(request.host ? { "x-forwarded-host": request.host } : {}),
   };

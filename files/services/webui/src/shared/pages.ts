@@ -3,6 +3,7 @@ export const PAGES = {
   dashboard: "/",
   login: "/login",
   tracer: "/tracer",
+  policy: "/policy",
   users: "/users",
   profile: "/profile",
 } as const;

@@ -21,7 +21,24 @@ const answers = {
   "/dataplane/status": { reachable: true, status: "serving", interfaces: [attachment], problems: [] },
   "/dataplane/stats": reading("2026-01-01T00:00:03Z"),
   "/dataplane/history": { readings: [reading("2026-01-01T00:00:00Z")] },
-  "/dataplane/trace": { interface: "lab0", verdict: "unknown_7", reason: "new", rule: null, program },
+  "/dataplane/trace": {
+    interface: "lab0",
+    verdict: "unknown_7",
+    reason: "new",
+    would: { verdict: "drop", reason: "limit" },
+    path: [
+      { part: "list", id: "bogons", says: "matched", observed: false },
+      { part: "limit", id: "syn", says: "exceeded", observed: true },
+      { part: "new_part", id: null, says: "new_word", observed: false },
+    ],
+    extended: true,
+    program,
+  },
+  "/dataplane/parts": { timestamp: "2026-01-01T00:00:03Z", interfaces: [{ name: "lab0", parts: [] }] },
+  "/policies": { policies: [{ name: "edge", digest: "ab", interfaces: ["lab0"], revision: 7, pending: null }], bans: 0 },
+  "/policies/edge": { name: "edge", digest: "ab", interfaces: ["lab0"], revision: 7, pending: null, document: {}, own: {} },
+  "/policies/edge/history": { revisions: [] },
+  "/bans": { bans: [], total: 0 },
   "/users?page=1&per_page=20": { users: [{ ...USER, role: "auditor" }], pagination: { page: 1, per_page: 20, total: 1, pages: 1 } },
 };
 
@@ -45,7 +62,7 @@ it.each(STRANGE)("shows every page with words where the API's answers are %s", a
   expect(await screen.findByRole("alert")).toHaveTextContent(/The server (gave an answer that this page cannot read|answered with status 502)/);
   expect(document.body).not.toHaveTextContent(/Cannot read properties/);
   view.unmount();
-  for (const [address, heading] of [["/", "Dashboard"], ["/users", "Users"]] as const) {
+  for (const [address, heading] of [["/", "Dashboard"], ["/users", "Users"], ["/policy", "Policy"]] as const) {
     const page = await show(<App />, address, {}, strange);
     expect(await screen.findByRole("heading", { name: heading })).toBeInTheDocument();
     expect(document.body).not.toHaveTextContent(/Cannot read properties/);
@@ -62,6 +79,16 @@ it("shows verdicts and roles that this release does not know", async () => {
   await user.click(link("Packet tracer"));
   await user.click(await screen.findByRole("button", { name: "Trace" }));
   expect(await screen.findByTestId("trace-verdict")).toHaveTextContent("unknown_7");
+});
+
+it("tells who said what of a frame, in order, and what only observes", async () => {
+  const user = userEvent.setup();
+  await show(<QueryClientProvider client={new QueryClient()}><TracerPage /></QueryClientProvider>, "/tracer", {}, answers);
+  await user.click(await screen.findByRole("button", { name: "Trace" }));
+  const steps = within(await screen.findByTestId("trace-path")).getAllByRole("listitem");
+  expect(steps.map((step) => step.textContent)).toEqual(["list bogons matched", "limit syn exceeded (observe mode)", "new_part  new_word"]);
+  expect(screen.getByTestId("trace-would")).toHaveTextContent("would be drop: beyond a limit");
+  expect(screen.getByTestId("trace-result")).toHaveTextContent("Another program is asked after this one");
 });
 
 it.each([
@@ -119,7 +146,7 @@ it("takes the menu along with a role that was taken away", async () => {
 it("says who does not answer, and calls nothing well that it does not know", async () => {
   const { api } = await show(<App />, "/", {}, answers);
   expect(await screen.findByText("serving")).toBeInTheDocument();
-  const away = Response.json({ error: "The database does not answer; try again shortly.", code: "database_unavailable" }, { status: 503 });
+  const away = Response.json({ detail: "The database does not answer; try again shortly.", code: "database_unavailable" }, { status: 503 });
   api.answers = { ...answers, "/dataplane/stats": away, "/dataplane/status": away };
   await waitFor(() => expect(screen.getByTestId("dataplane-status")).toHaveTextContent("not known"), { timeout: 10_000 });
   expect(screen.getByText("No figures while the database does not answer.")).toBeInTheDocument();
@@ -128,7 +155,7 @@ it("says who does not answer, and calls nothing well that it does not know", asy
 
 it("changes one's own password, and says what the API says", async () => {
   const user = userEvent.setup();
-  const { api } = await show(<App />, "/profile", {}, { ...answers, "/auth/me/password": Response.json({ error: "The current password is wrong.", code: "wrong_password" }, { status: 403 }) });
+  const { api } = await show(<App />, "/profile", {}, { ...answers, "/auth/me/password": Response.json({ detail: "The current password is wrong.", code: "wrong_password" }, { status: 403 }) });
   await user.type(await screen.findByLabelText("Current password"), "right");
   await user.type(screen.getByLabelText("New password"), "long enough 1");
   await user.click(screen.getByRole("button", { name: "Change password" }));

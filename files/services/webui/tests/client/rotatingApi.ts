@@ -21,6 +21,8 @@ export class RotatingApi {
   /** Whether the last moments were long enough ago that a token must not come again. */
   graceOver = false;
   calls: string[] = [];
+  /** The last body of each path. */
+  bodies: Record<string, unknown> = {};
   /** Status of every answer while set, as of a server that is down. */
   down: number | null = null;
   expiresIn = 900;
@@ -28,7 +30,7 @@ export class RotatingApi {
   delay: Promise<void> | undefined;
   /** How many refreshes are carried out, with an answer that gets lost. */
   lose = 0;
-  /** What to answer to those signed in, by path; elsewhere the path itself. */
+  /** What to answer to those signed in, by path or by method and path ("POST /bans"); elsewhere the path itself. */
   answers: Record<string, unknown> = {};
 
   constructor() {
@@ -75,8 +77,10 @@ export class RotatingApi {
       this.alive = false;
       return new Response(null, { status: 204 });
     }
-    if (path in this.answers) {
-      const answer = this.answers[path];
+    if (init.body) this.bodies[path] = body;
+    const asked = [`${init.method ?? "GET"} ${path}`, path].find((key) => key in this.answers);
+    if (asked !== undefined) {
+      const answer = this.answers[asked];
       return answer instanceof Response ? answer.clone() : Response.json(answer);
     }
     return Response.json(path === "/auth/me" ? this.user : { path });
@@ -95,6 +99,6 @@ export class RotatingApi {
   }
 
   #refuse(code: string): Response {
-    return Response.json({ error: "Refused.", code }, { status: 401 });
+    return Response.json({ detail: "Refused.", code }, { status: 401 });
   }
 }

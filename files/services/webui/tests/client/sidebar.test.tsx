@@ -70,9 +70,9 @@ describe("the rail", () => {
 });
 
 it.each([
-  ["viewer", ["Dashboard"]],
-  ["maintainer", ["Dashboard", "Packet tracer"]],
-  ["admin", ["Dashboard", "Packet tracer", "Users"]],
+  ["viewer", ["Dashboard", "Policy"]],
+  ["maintainer", ["Dashboard", "Policy", "Packet tracer"]],
+  ["admin", ["Dashboard", "Policy", "Packet tracer", "Users"]],
 ] as const)("shows a %s their pages only", async (role, names) => {
   await show(shell, "/", { role });
   const links = within(sidebar().getByRole("navigation", { name: "Main" })).getAllByRole("link");

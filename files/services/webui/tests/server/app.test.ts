@@ -28,19 +28,19 @@ describe("the proxy", () => {
   it("passes the API's refusals on as they are", async () => {
     const origin = await serve(
       await listen((_incoming, outgoing) => {
-        outgoing.writeHead(404, { "content-type": "application/json" }).end('{"error":"No.","code":"not_found"}');
+        outgoing.writeHead(404, { "content-type": "application/json" }).end('{"detail":"No.","code":"not_found"}');
       }),
     );
     const response = await fetch(`${origin}/api/unknown`, { headers: { accept: "text/html" } });
     expect(response.status).toBe(404);
-    expect(await response.json()).toEqual({ error: "No.", code: "not_found" });
+    expect(await response.json()).toEqual({ detail: "No.", code: "not_found" });
   });
 
   it("answers 502 in JSON while the API is down, and 200 once it is up", async () => {
     const origin = await serve(await closedPort());
     const response = await fetch(`${origin}/api/v1/auth/login`, { method: "POST", body: "{}", headers: { accept: "text/html" } });
     expect(response.status).toBe(502);
-    expect(await response.json()).toEqual({ error: expect.any(String) as string, code: "api_unreachable" });
+    expect(await response.json()).toMatchObject({ status: 502, detail: expect.any(String) as string, code: "api_unreachable" });
   });
 
   it("answers 504 in JSON where the API is silent", async () => {

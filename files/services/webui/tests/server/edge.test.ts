@@ -227,6 +227,6 @@ describe("what is no request", () => {
     const origin = await serve(await listen(mirror));
     const answer = await raw(origin, bytes);
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
-    expect(JSON.parse(answer.slice(answer.indexOf("\r\n\r\n") + 4))).toMatchObject({ code, error: expect.any(String) as string });
+    expect(JSON.parse(answer.slice(answer.indexOf("\r\n\r\n") + 4))).toMatchObject({ code, detail: expect.any(String) as string });
   });
 });

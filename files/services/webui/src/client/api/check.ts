@@ -43,12 +43,23 @@ export function orNull<T>(check: Check<T>): Check<T | null> {
   return (value, where) => (value === null ? null : check(value, where));
 }
 
+/** A key that may be left out. */
+export function optional<T>(check: Check<T>, fallback: T): Check<T> {
+  return (value, where) => (value === undefined ? fallback : check(value, where));
+}
+
 export function list<T>(check: Check<T>): Check<T[]> {
   return (value, where = "") => {
     if (!Array.isArray(value)) throw new Mismatch(where, "a list");
     return value.map((item, index) => check(item, `${where}[${index}]`));
   };
 }
+
+/** An object whose keys are somebody else's to judge. */
+export const anything: Check<Record<string, unknown>> = (value, where = "") => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Mismatch(where, "an object");
+  return value as Record<string, unknown>;
+};
 
 /** An object with at least these keys; others are left out. */
 export function object<T extends Record<string, Check<unknown>>>(keys: T): Check<{ [K in keyof T]: Checked<T[K]> }> {

@@ -1,6 +1,44 @@
 import type { Session } from "../session/session";
 import { nothing } from "./check";
-import { dataplaneHistory, dataplaneStats, dataplaneStatus, type NewUser, trace, user, type UserChange, userPage } from "./types";
+import { ApiError } from "./http";
+import {
+  ban,
+  banPage,
+  dataplaneHistory,
+  dataplaneParts,
+  dataplaneStats,
+  dataplaneStatus,
+  type NewBan,
+  type NewPolicy,
+  type NewUser,
+  policies,
+  policy,
+  policyChange,
+  policyConfirmation,
+  policyHistory,
+  trace,
+  user,
+  type UserChange,
+  userPage,
+} from "./types";
+
+/** More than the connections that a browser keeps to a server, all tabs together. */
+const CONNECTIONS = 10;
+
+/**
+ * Asks again for as long as the API finds the connection too old; each answer of that kind ends the one that it came by, so that
+ * at last the browser has to make a new one.
+ */
+async function overNewConnection<T>(ask: () => Promise<T>, tries = CONNECTIONS): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (tries === 1 || !(error instanceof ApiError && error.code === "old_connection")) throw error;
+    return overNewConnection(ask, tries - 1);
+  }
+}
+
+const policyPath = (name: string) => `/policies/${encodeURIComponent(name)}`;
 
 /** Every call the pages make, in one place. */
 export function createApi(session: Session) {
@@ -15,6 +53,19 @@ export function createApi(session: Session) {
     dataplaneStatus: () => session.request("/dataplane/status", dataplaneStatus),
     dataplaneStats: () => session.request("/dataplane/stats", dataplaneStats),
     dataplaneHistory: async () => (await session.request("/dataplane/history", dataplaneHistory)).readings,
+    dataplaneParts: () => session.request("/dataplane/parts", dataplaneParts),
+    policies: () => session.request("/policies", policies),
+    policy: (name: string) => session.request(policyPath(name), policy),
+    policyHistory: async (name: string) => (await session.request(`${policyPath(name)}/history`, policyHistory)).revisions,
+    previewPolicy: (name: string, body: NewPolicy) => session.request(`${policyPath(name)}/preview`, policyChange, { method: "POST", body }),
+    putPolicy: (name: string, body: NewPolicy) => session.request(policyPath(name), policyChange, { method: "PUT", body }),
+    confirmPolicy: (name: string, revision: number) =>
+      overNewConnection(() => session.request(`${policyPath(name)}/confirm`, policyConfirmation, { method: "POST", body: { revision } })),
+    revertPolicy: (name: string, revision: number | null, seconds: number) =>
+      session.request(`${policyPath(name)}/revert`, policyChange, { method: "POST", body: { revision, confirm_seconds: seconds } }),
+    bans: () => session.request("/bans", banPage),
+    ban: (body: NewBan) => session.request("/bans", ban, { method: "POST", body }),
+    unban: (address: string) => session.request(`/bans/${encodeURIComponent(address)}`, nothing, { method: "DELETE" }),
     trace: (ifname: string, frame: string) =>
       session.request("/dataplane/trace", trace, { method: "POST", body: { interface: ifname, frame } }),
   };

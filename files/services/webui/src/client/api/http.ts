@@ -74,8 +74,8 @@ function parse(content: string): unknown {
 }
 
 function refusal(status: number, answer: unknown): ApiError {
-  if (typeof answer === "object" && answer && "error" in answer && "code" in answer) {
-    return new ApiError(status, String(answer.code), String(answer.error));
+  if (typeof answer === "object" && answer && "detail" in answer && "code" in answer) {
+    return new ApiError(status, String(answer.code), String(answer.detail));
   }
   return new ApiError(status, UNEXPECTED, `The server answered with status ${status} and no explanation.`);
 }

@@ -1,4 +1,4 @@
-import { type InputHTMLAttributes, type SelectHTMLAttributes, type TextareaHTMLAttributes, useId } from "react";
+import { type ComponentPropsWithRef, type InputHTMLAttributes, type SelectHTMLAttributes, useId } from "react";
 
 /** The fewest characters of a password, as the API has it. */
 export const PASSWORD_LENGTH = 12;
@@ -45,7 +45,7 @@ export function Field({ label, hint, fault, className = "", ...rest }: Common & 
   );
 }
 
-export function TextArea({ label, hint, fault, ...rest }: Common & TextareaHTMLAttributes<HTMLTextAreaElement>) {
+export function TextArea({ label, hint, fault, ...rest }: Common & ComponentPropsWithRef<"textarea">) {
   const { control, note } = useDescription({ hint, fault });
   return (
     <div>

@@ -9,7 +9,8 @@ export function Alert({ children }: { children: ReactNode }) {
       className="flex items-start gap-3 rounded-lg border border-red-500/50 bg-red-950/60 px-4 py-3 text-sm text-red-200"
     >
       <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0" />
-      <div>{children}</div>
+      {/* A refusal has each of its reasons on a line of its own. */}
+      <div className="min-w-0 whitespace-pre-line">{children}</div>
     </div>
   );
 }

@@ -8,6 +8,7 @@ const OF_AN_INTERFACE: Record<string, string> = {
   foreign: "runs another program",
   unpinned: "runs a program that is not pinned",
   damaged: "runs its program, but its pins are damaged",
+  outdated: "runs the program of an earlier release",
   unreadable: "could not be read",
 };
 
@@ -18,7 +19,7 @@ const OF_NO_INTERFACE: Record<string, string> = {
 };
 
 /** States in which the data plane counts as healthy all the same. */
-const HARMLESS = new Set(["absent", "unexpected"]);
+const HARMLESS = new Set(["absent", "outdated", "unexpected"]);
 
 function List({ problems }: { problems: readonly Problem[] }) {
   return (

@@ -3,6 +3,7 @@ const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const PREFIXES = ["", "k", "M", "G", "T"];
 const minute = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 
 /** Packets per second: below ten with a tenth, as 0 would hide one packet in two seconds. */
@@ -10,6 +11,7 @@ export const formatRate = (value: number): string => (value < 10 ? fine : whole)
 export const formatCount = (value: number): string => whole.format(value);
 export const formatMinute = (milliseconds: number): string => minute.format(milliseconds);
 export const formatClock = (milliseconds: number): string => clock.format(milliseconds);
+export const formatMoment = (time: string): string => moment.format(new Date(time));
 export const formatDay = (time: string): string => day.format(new Date(time));
 
 /** A bit rate with its SI prefix: `1.2 Mbit/s`. */

@@ -1,4 +1,4 @@
-import { Gauge, type LucideIcon, Radar, Users } from "lucide-react";
+import { Gauge, type LucideIcon, Radar, ShieldCheck, Users } from "lucide-react";
 import { PAGES } from "../../shared/pages";
 import { mayManageUsers, mayTrace } from "../session/context";
 
@@ -22,6 +22,7 @@ const GROUPS: Group[] = [
     label: "Data plane",
     items: [
       { path: PAGES.dashboard, label: "Dashboard", icon: Gauge, visible: () => true },
+      { path: PAGES.policy, label: "Policy", icon: ShieldCheck, visible: () => true },
       { path: PAGES.tracer, label: "Packet tracer", icon: Radar, visible: mayTrace },
     ],
   },

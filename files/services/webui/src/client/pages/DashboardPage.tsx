@@ -4,13 +4,15 @@ import { type ApiError, explain } from "../api/http";
 import { type Attachment, type DataplaneStatus, isVerdict, VERDICTS, type Verdict } from "../api/types";
 import { StateBadge, verdictText } from "../components/Badge";
 import { Card } from "../components/Card";
+import { CELL, HEAD } from "../components/cells";
 import { Select } from "../components/Field";
 import { Alert, Notice, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
-import { Scroll } from "../components/Scroll";
+import { Table } from "../components/Table";
 import { Chart } from "../dataplane/Chart";
 import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
 import { Problems } from "../dataplane/Problems";
+import { reasonText } from "../dataplane/reasons";
 import { type InterfaceRates, type Point, type RateRecorder, type Rate, totals } from "../dataplane/rates";
 import { useRates } from "../dataplane/useRates";
 import { useApi } from "../session/context";
@@ -145,33 +147,28 @@ function Tile({ verdict, rate }: { verdict: Verdict; rate: Rate | null }) {
   );
 }
 
-const HEAD = "px-3 py-2 font-medium first:pl-0 last:pr-0";
-const CELL = "px-3 py-2 first:pl-0 last:pr-0";
-
 /** Where a verdict stands among the others; one without a name comes last. */
 const rank = (verdict: string) => (isVerdict(verdict) ? VERDICTS.indexOf(verdict) : VERDICTS.length);
 
 function Reasons({ point, ifname }: { point: Point; ifname: string | null }) {
   const shown = [...point.interfaces].filter(([name]) => ifname === null || name === ifname);
   return (
-    <Scroll label="Packets by reason">
-      <table className="w-full text-left text-sm text-slate-200">
-        <thead className="border-b border-slate-700 text-slate-400">
-          <tr>
-            <th scope="col" className={HEAD}>Interface</th>
-            <th scope="col" className={HEAD}>Verdict</th>
-            <th scope="col" className={HEAD}>Reason</th>
-            <th scope="col" className={`${HEAD} text-right`}>Packets/s</th>
-            <th scope="col" className={`${HEAD} text-right max-sm:hidden`}>Total</th>
-          </tr>
-        </thead>
-        <tbody className="divide-y divide-slate-700">
-          {shown.map(([name, rates]) => (
-            <ReasonRows key={name} name={name} rates={rates} />
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
+    <Table
+      label="Packets by reason"
+      head={
+        <>
+          <th scope="col" className={HEAD}>Interface</th>
+          <th scope="col" className={HEAD}>Verdict</th>
+          <th scope="col" className={HEAD}>Reason</th>
+          <th scope="col" className={`${HEAD} text-right`}>Packets/s</th>
+          <th scope="col" className={`${HEAD} text-right max-sm:hidden`}>Total</th>
+        </>
+      }
+    >
+      {shown.map(([name, rates]) => (
+        <ReasonRows key={name} name={name} rates={rates} />
+      ))}
+    </Table>
   );
 }
 
@@ -191,7 +188,7 @@ function ReasonRows({ name, rates }: { name: string; rates: InterfaceRates }) {
     <tr key={`${rate.verdict} ${rate.reason}`} data-testid={`reason-${name}-${rate.verdict}-${rate.reason}`} data-value={Math.round(rate.packets * 10) / 10}>
       <th scope="row" className={`${CELL} font-mono font-normal`}>{name}</th>
       <td className={`${CELL} font-medium ${verdictText(rate.verdict)}`}>{rate.verdict}</td>
-      <td className={CELL}>{rate.reason.replaceAll("_", " ")}</td>
+      <td className={CELL}>{reasonText(rate.reason)}</td>
       <td className={`${CELL} text-right tabular-nums`}>{formatRate(rate.packets)}</td>
       <td className={`${CELL} text-right text-slate-300 tabular-nums max-sm:hidden`}>{formatCount(rate.total)}</td>
     </tr>

@@ -59,11 +59,11 @@ function Password({ email }: { email: string }) {
     <Card title="Password" className="w-full max-w-xl">
       <form onSubmit={submit} className="grid gap-4">
         {save.isError && <Alert>{explain(save.error)}</Alert>}
-        {save.isSuccess && <Notice>Your password is changed, and your other sessions have ended.</Notice>}
+        {save.isSuccess && <Notice>Your password is changed; your other sessions and your API tokens have ended.</Notice>}
         {/* For password managers, which would otherwise not know whose it is. */}
         <input type="text" name="username" autoComplete="username" value={email} readOnly hidden />
         <Field label="Current password" name="current" type="password" autoComplete="current-password" required />
-        <Field label="New password" name="wanted" type="password" autoComplete="new-password" minLength={PASSWORD_LENGTH} hint={`At least ${PASSWORD_LENGTH} characters, and not soon guessed. Ends your other sessions.`} required />
+        <Field label="New password" name="wanted" type="password" autoComplete="new-password" minLength={PASSWORD_LENGTH} hint={`At least ${PASSWORD_LENGTH} characters, and not soon guessed. Ends your other sessions and your API tokens.`} required />
         <Button type="submit" busy={save.isPending} className="justify-self-start">Change password</Button>
       </form>
     </Card>

@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { type SubmitEvent, useState } from "react";
 import { explain } from "../api/http";
-import type { Trace } from "../api/types";
+import type { Step, Trace } from "../api/types";
 import { verdictText } from "../components/Badge";
 import { Button } from "../components/Button";
 import { Card } from "../components/Card";
@@ -11,6 +11,7 @@ import { Page } from "../components/Page";
 import { Scroll } from "../components/Scroll";
 import { Tabs } from "../components/Tabs";
 import { buildFrame, type Faults, formatHex, type FrameFields, parseHex, toHex } from "../dataplane/frame";
+import { reasonText } from "../dataplane/reasons";
 import { useApi } from "../session/context";
 
 const EXAMPLE: Record<FrameFields["version"], Pick<FrameFields, "source" | "destination">> = {
@@ -64,7 +65,7 @@ export default function TracerPage() {
           </Card>
           <Card title="Result">
             <div aria-live="polite">
-              {trace.isIdle && <p className="text-sm text-slate-300">The verdict, its reason and the rule that matched will be here.</p>}
+              {trace.isIdle && <p className="text-sm text-slate-300">The verdict, its reason and who said what will be here.</p>}
               {trace.isPending && <Spinner label="Tracing" />}
               {trace.isError && <Alert>{explain(trace.error)}</Alert>}
               {trace.isSuccess && <Result trace={trace.data} />}
@@ -188,16 +189,41 @@ function Result({ trace }: { trace: Trace }) {
       <p className={`text-3xl font-semibold ${verdictText(trace.verdict)}`} data-testid="trace-verdict">{trace.verdict}</p>
       <dl className="mt-4 grid grid-cols-[auto_1fr] gap-x-6 gap-y-2 text-sm text-slate-200">
         <dt className="text-slate-400">Reason</dt>
-        <dd data-testid="trace-reason" data-value={trace.reason}>{trace.reason.replaceAll("_", " ")}</dd>
-        <dt className="text-slate-400">Rule</dt>
-        <dd data-testid="trace-rule" className="wrap-anywhere">
-          {trace.rule ? <><span className="font-mono">{trace.rule.prefix}</span> → {trace.rule.action}, owned by {trace.rule.owner}</> : "none matched"}
-        </dd>
+        <dd data-testid="trace-reason" data-value={trace.reason}>{reasonText(trace.reason)}</dd>
+        {trace.would && (
+          <>
+            <dt className="text-slate-400">Observed</dt>
+            <dd data-testid="trace-would" data-value={trace.would.reason}>
+              would be <span className={`font-medium ${verdictText(trace.would.verdict)}`}>{trace.would.verdict}</span>: {reasonText(trace.would.reason)}
+            </dd>
+          </>
+        )}
+        <dt className="text-slate-400">Path</dt>
+        <dd>{trace.path.length > 0 ? <Path steps={trace.path} /> : "No part of the policy was asked."}</dd>
         <dt className="text-slate-400">Interface</dt>
         <dd className="font-mono">{trace.interface}</dd>
         <dt className="text-slate-400">Program</dt>
-        <dd>{trace.program.name} <span className="text-slate-400">id {trace.program.id}, tag</span> <span className="font-mono">{trace.program.tag}</span></dd>
+        <dd>
+          {trace.program.name} <span className="text-slate-400">id {trace.program.id}, tag</span> <span className="font-mono">{trace.program.tag}</span>
+          {trace.extended && <span className="block text-slate-300">Another program is asked after this one, and may drop yet what it passes.</span>}
+        </dd>
       </dl>
     </div>
+  );
+}
+
+/** Who said what, in the order of the questions. */
+function Path({ steps }: { steps: readonly Step[] }) {
+  return (
+    <ol className="grid gap-1" data-testid="trace-path">
+      {steps.map(({ part, id, says, observed }, at) => (
+        // A limit may be asked twice: for packets and for bytes.
+        <li key={at} data-testid={`trace-${part}`} data-value={id ?? ""} className="wrap-anywhere">
+          {part} {id !== null && <span className="font-mono">{id}</span>}{" "}
+          <span className={`font-medium ${verdictText(says)}`}>{says}</span>
+          {observed && <span className="text-slate-400"> (observe mode)</span>}
+        </li>
+      ))}
+    </ol>
   );
 }

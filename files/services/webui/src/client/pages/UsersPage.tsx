@@ -1,21 +1,24 @@
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Pencil, Trash2, UserPlus } from "lucide-react";
 import { type SubmitEvent, useState } from "react";
 import { useSearchParams } from "react-router";
 import { explain } from "../api/http";
 import { type NewUser, type Role, ROLES, type User, type UserChange } from "../api/types";
+import { useSave } from "../api/useSave";
 import { RoleBadge, StateBadge } from "../components/Badge";
 import { Button } from "../components/Button";
 import { Card } from "../components/Card";
 import { Dialog } from "../components/Dialog";
 import { Field, PASSWORD_LENGTH, Select } from "../components/Field";
-import { textOf, useOnce } from "../components/form";
+import { textOf } from "../components/form";
 import { Alert, Spinner } from "../components/feedback";
 import { Page } from "../components/Page";
 import { formatDay } from "../dataplane/format";
 import { useApi, useUser } from "../session/context";
 
 const PER_PAGE = 20;
+/** Where a change of an account shows. */
+const SEEN_IN = ["users"];
 
 type Open = { kind: "create" } | { kind: "edit" | "delete"; user: User } | null;
 
@@ -115,18 +118,6 @@ function Pager({ page, pages, total, onGo }: { page: number; pages: number; tota
   );
 }
 
-/** Saves once, then closes; what is listed is read again, even after a refusal, as somebody else may have been first. */
-function useSave<T>(save: (value: T) => Promise<unknown>, onClose: () => void) {
-  const client = useQueryClient();
-  const once = useOnce();
-  const mutation = useMutation({
-    mutationFn: save,
-    onSuccess: onClose,
-    onSettled: () => client.invalidateQueries({ queryKey: ["users"] }),
-  });
-  return { ...mutation, mutate: (value: T) => once(() => mutation.mutateAsync(value)) };
-}
-
 const ROLE_OPTIONS: readonly (readonly [Role, string])[] = ROLES.map((role) => [role, role]);
 
 function Actions({ busy, submit, look = "primary", onClose }: { busy: boolean; submit: string; look?: "primary" | "danger"; onClose: () => void }) {
@@ -141,7 +132,7 @@ function Actions({ busy, submit, look = "primary", onClose }: { busy: boolean; s
 function CreateDialog({ onClose }: { onClose: () => void }) {
   const api = useApi();
   const [role, setRole] = useState<Role>("viewer");
-  const save = useSave((user: NewUser) => api.createUser(user), onClose);
+  const save = useSave((user: NewUser) => api.createUser(user), SEEN_IN, onClose);
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
@@ -168,7 +159,7 @@ function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
   const [role, setRole] = useState(user.role);
   const roles = ROLE_OPTIONS.some(([known]) => known === user.role) ? ROLE_OPTIONS : [...ROLE_OPTIONS, [user.role, user.role] as const];
   const [active, setActive] = useState(user.is_active);
-  const save = useSave((change: UserChange) => api.changeUser(user.id, change), onClose);
+  const save = useSave((change: UserChange) => api.changeUser(user.id, change), SEEN_IN, onClose);
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
@@ -204,7 +195,7 @@ function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
 
 function DeleteDialog({ user, onClose }: { user: User; onClose: () => void }) {
   const api = useApi();
-  const save = useSave(() => api.deleteUser(user.id), onClose);
+  const save = useSave(() => api.deleteUser(user.id), SEEN_IN, onClose);
   return (
     <Dialog title="Delete user" onClose={onClose}>
       <form

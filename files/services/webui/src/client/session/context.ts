@@ -34,4 +34,5 @@ export function useAccount(every: number | false = false) {
 }
 
 export const mayTrace = (role: string): boolean => role === "maintainer" || role === "admin";
+export const mayChangePolicy = (role: string): boolean => role === "maintainer" || role === "admin";
 export const mayManageUsers = (role: string): boolean => role === "admin";
