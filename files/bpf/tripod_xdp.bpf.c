@@ -2,465 +2,335 @@
 /* Copyright (c) 2026, Tripod contributors */
 
 /*
- * Ingress filter: parse, ask the source ACL, count by verdict and reason.
+ * Ingress filter: parse, judge by the compiled policy, count by verdict and reason.
+ * docs/decisions/0036-how-a-packet-is-judged.md says what is asked in which order.
  *
- * A packet that cannot be parsed is passed and counted: the stack behind judges
- * it. The one exception is safety of the ACL: as soon as the source address is
- * known, a drop rule holds however odd the rest of the packet is, or a blocked
- * source could get through with one extension header more than is followed here.
+ * An IPv4 packet that is passed or dropped makes no call of any function on kernels that
+ * inline what they can (6.10): a call costs as much as all lists do.
  */
+#include "tripod_policy.h"
 #include "tripod_xdp.h"
 
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <stdbool.h>
+#include "fields.h"
+#include "parse.h"
 
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
+#include "maps.h"
+#include "ranges.h"
+#include "sets.h"
 
-/* Tags that are stepped over without a call, which is all that real networks have. */
-#define COMMON_VLAN_TAGS 2
-/* The stack strips any number of priority tags; this is more than the longest frame of any MTU holds. */
-#define MAX_VLAN_TAGS 16384
-/* How far from its start a frame is parsed; behind more tags than that, its source is read and nothing else. */
-#define MAX_FRAME_OFFSET 0x3fff
-#define MAX_EXTENSION_HEADERS 8
-/* An extension header: 255 units of 8 bytes beyond the first. */
-#define MAX_VARIABLE_LENGTH 2048
-#define FRAGMENT_OFFSET 0x1fff
-#define FRAGMENT_OFFSET_V6 0xfff8
-/* ICMP and ICMPv6 alike; linux/icmp.h pulls in libc, which has no BPF build. */
-#define ICMP_HEADER_SIZE 8
+#include "cookies.h"
+#include "limits.h"
+#include "samples.h"
 
-/* Numbers of linux/in6.h, which cannot be included beside linux/in.h for BPF. */
-#define NEXT_HOP_BY_HOP 0
-#define NEXT_ROUTING 43
-#define NEXT_FRAGMENT 44
-#define NEXT_AUTH 51
-#define NEXT_ICMPV6 58
-#define NEXT_NONE 59
-#define NEXT_DESTINATION 60
-#define NEXT_MOBILITY 135
-
-/* Set before load in the tracer's twin only; elsewhere the verifier removes what it guards. */
-const volatile bool tracing = false;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, ACL_MAX_ENTRIES);
-	__type(key, struct acl_key_v4);
-	__type(value, struct acl_rule);
-} acl_v4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, ACL_MAX_ENTRIES);
-	__type(key, struct acl_key_v6);
-	__type(value, struct acl_rule);
-} acl_v6 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, VERDICT_SLOTS * REASON_SLOTS);
-	__type(key, __u32);
-	__type(value, struct counter);
-} counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct trace_record);
-} trace SEC(".maps");
-
-struct cursor {
-	void *start;
-	void *pos;
-	void *end;
-};
-
-/* What parsing found; family is 0 until the source address is known. */
-struct packet {
-	__u8 source[16];
-	__u16 network_offset;
-	__u16 transport_offset;
-	__u8 family;
-	__u8 protocol;
-	__u8 vlan_tags;
-};
-
-struct vlan_tag {
-	__be16 control;
-	__be16 ethertype;
-};
-
-/* Where stepping over the tags that are not common ones has come to. */
-struct tag_walk {
-	struct xdp_md *ctx;
-	__u32 offset;
-	__u32 tags;
-	__be16 ethertype;
-};
-
-struct extension_header {
-	__u8 next;
-	__u8 length; /* in units of 8 bytes beyond the first 8; of 4 bytes beyond 8 for AH */
-};
-
-struct fragment_header {
-	__u8 next;
-	__u8 reserved;
-	__be16 offset; /* the upper 13 bits */
-	__be32 id;
-};
-
-/* Step over `size` bytes and return where they start, or NULL where the packet ends before. */
-static __always_inline void *take(struct cursor *c, __u32 size)
+static __always_inline bool is_banned(struct packet *p)
 {
-	void *header = c->pos;
+	struct ban_key key = { bpf_cpu_to_be64(p->source.upper), bpf_cpu_to_be64(p->source.lower) };
+	struct ban *ban;
 
-	if (header + size > c->end)
-		return NULL;
-	c->pos = header + size;
-	return header;
-}
-
-/*
- * Step over a length read from the packet. clang knows its range and drops checks
- * that the verifier cannot follow; the barrier makes it keep the one the verifier needs.
- */
-static __always_inline void *take_variable(struct cursor *c, __u32 size)
-{
-	barrier_var(size);
-	if (size > MAX_VARIABLE_LENGTH)
-		return NULL;
-	return take(c, size);
-}
-
-/*
- * A length field in host order. Older verifiers (as of Linux 6.12) take a byte swap's result for any 64-bit number, and clang
- * drops a mask that changes nothing unless it has forgotten where the number came from.
- */
-static __always_inline __u32 length_field(__be16 field)
-{
-	__u32 length = bpf_ntohs(field);
-
-	barrier_var(length);
-	return length & 0xffff;
-}
-
-static __always_inline __u16 offset(const struct cursor *c)
-{
-	return c->pos - c->start;
-}
-
-static __always_inline bool is_vlan(__be16 ethertype)
-{
-	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
-}
-
-static __always_inline enum tripod_reason parse_transport(struct cursor *c, struct packet *p)
-{
-	struct tcphdr *tcp;
-
-	p->transport_offset = offset(c);
-	switch (p->protocol) {
-	case IPPROTO_TCP:
-		tcp = take(c, sizeof(*tcp));
-		return tcp && tcp->doff * 4 >= sizeof(*tcp) ? REASON_NO_RULE : REASON_MALFORMED;
-	case IPPROTO_UDP:
-		return take(c, sizeof(struct udphdr)) ? REASON_NO_RULE : REASON_MALFORMED;
-	case IPPROTO_ICMP:
-	case NEXT_ICMPV6:
-		return take(c, ICMP_HEADER_SIZE) ? REASON_NO_RULE : REASON_MALFORMED;
-	default:
-		return REASON_NO_RULE;
+	if (p->family == 4) {
+		key.upper = 0;
+		key.lower = bpf_cpu_to_be64(0xffffull << 32 | p->source.lower);
 	}
+	ban = bpf_map_lookup_elem(&bans, &key);
+	if (!ban || bpf_ktime_get_boot_ns() >= ban->until)
+		return false;
+	if (charging)
+		__sync_fetch_and_add(&ban->packets, 1);
+	return true;
 }
 
-static __always_inline enum tripod_reason parse_ipv4(struct cursor *c, struct packet *p)
+/* The list that decides: of the IPv4 address that a mapped source holds, which has this number, where only that is dropped. */
+static __always_inline __u32 deciding_list(const struct policy *policy, struct packet *p, __u32 list, __u32 number)
 {
-	__u16 network = offset(c);
-	struct iphdr *ip = take(c, sizeof(*ip));
-	__u32 header_length, total_length;
+	const struct source_result *held = result(policy, number);
 
-	if (!ip || ip->version != 4)
-		return REASON_MALFORMED;
-	p->network_offset = network;
-	p->family = 4;
-	p->protocol = ip->protocol;
-	__builtin_memcpy(p->source, &ip->saddr, sizeof(ip->saddr));
-
-	header_length = ip->ihl * 4;
-	total_length = length_field(ip->tot_len);
-	if (header_length < sizeof(*ip) || total_length < header_length)
-		return REASON_MALFORMED;
-	if ((void *)ip + total_length > c->end)
-		return REASON_MALFORMED;
-	if (!take_variable(c, header_length - sizeof(*ip)))
-		return REASON_MALFORMED;
-	/* Only the first fragment carries the transport header. */
-	if (ip->frag_off & bpf_htons(FRAGMENT_OFFSET))
-		return REASON_NO_RULE;
-	return parse_transport(c, p);
+	if (!number || held->trusted || policy->lists[list & (MAX_LISTS - 1)].action == POLICY_DROP ||
+	    policy->lists[held->list & (MAX_LISTS - 1)].action != POLICY_DROP)
+		return list;
+	p->family = 4; /* what is told of the packet is what the list speaks of */
+	return held->list;
 }
 
-static __always_inline enum tripod_reason parse_ipv6(struct cursor *c, struct packet *p)
+/* Note what the list in observe mode would have done that would decide if all were enforced. */
+static __always_inline void observe_list(const struct policy *policy, struct packet *p, __u32 number)
 {
-	__u16 network = offset(c);
-	struct ipv6hdr *ip = take(c, sizeof(*ip));
-	struct extension_header *extension;
-	struct fragment_header *fragment;
-	__u8 next;
-	int i;
+	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
+	bool drops = list->action == POLICY_DROP;
 
-	if (!ip || ip->version != 6)
-		return REASON_MALFORMED;
-	p->network_offset = network;
-	p->family = 6;
-	__builtin_memcpy(p->source, &ip->saddr, sizeof(ip->saddr));
-
-	if (c->pos + length_field(ip->payload_len) > c->end)
-		return REASON_MALFORMED;
-
-	next = ip->nexthdr;
-	for (i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
-		switch (next) {
-		case NEXT_FRAGMENT:
-			fragment = take(c, sizeof(*fragment));
-			if (!fragment)
-				return REASON_MALFORMED;
-			next = fragment->next;
-			if (fragment->offset & bpf_htons(FRAGMENT_OFFSET_V6)) {
-				p->protocol = next;
-				return REASON_NO_RULE;
-			}
-			break;
-		case NEXT_HOP_BY_HOP:
-		case NEXT_ROUTING:
-		case NEXT_DESTINATION:
-		case NEXT_MOBILITY:
-			extension = take(c, sizeof(*extension));
-			if (!extension || !take_variable(c, extension->length * 8 + 8 - sizeof(*extension)))
-				return REASON_MALFORMED;
-			next = extension->next;
-			break;
-		case NEXT_AUTH:
-			extension = take(c, sizeof(*extension));
-			if (!extension || !take_variable(c, extension->length * 4 + 8 - sizeof(*extension)))
-				return REASON_MALFORMED;
-			next = extension->next;
-			break;
-		case NEXT_NONE:
-			p->protocol = next;
-			return REASON_NO_RULE;
-		default:
-			p->protocol = next;
-			return parse_transport(c, p);
-		}
-	}
-	return REASON_MALFORMED;
-}
-
-/* Step over one tag; return 1 where there is none to step over, which ends the walk. */
-static long step_over_tag(__u32 index, void *data)
-{
-	struct tag_walk *walk = data;
-	struct vlan_tag tag;
-
-	(void)index;
-	/* By the helper: the verifier follows no pointer as far into a packet as a frame of MTU 65535 is long. */
-	if (!is_vlan(walk->ethertype) || bpf_xdp_load_bytes(walk->ctx, walk->offset, &tag, sizeof(tag)))
-		return 1;
-	walk->ethertype = tag.ethertype;
-	walk->offset += sizeof(tag);
-	walk->tags++;
-	return 0;
-}
-
-/* Read the source of a packet behind so many tags that no honest sender made them; nothing else of it is looked at. */
-static __always_inline enum tripod_reason parse_source(const struct tag_walk *walk, struct packet *p)
-{
-	struct ipv6hdr v6;
-	struct iphdr v4;
-
-	switch (walk->ethertype) {
-	case bpf_htons(ETH_P_IP):
-		if (bpf_xdp_load_bytes(walk->ctx, walk->offset, &v4, sizeof(v4)) || v4.version != 4)
-			return REASON_MALFORMED;
-		p->family = 4;
-		__builtin_memcpy(p->source, &v4.saddr, sizeof(v4.saddr));
-		break;
-	case bpf_htons(ETH_P_IPV6):
-		if (bpf_xdp_load_bytes(walk->ctx, walk->offset, &v6, sizeof(v6)) || v6.version != 6)
-			return REASON_MALFORMED;
-		p->family = 6;
-		__builtin_memcpy(p->source, &v6.saddr, sizeof(v6.saddr));
-		break;
-	case bpf_htons(ETH_P_8021Q):
-	case bpf_htons(ETH_P_8021AD):
-		return REASON_MALFORMED;
-	default:
-		return REASON_NOT_IP;
-	}
-	p->network_offset = walk->offset;
-	return REASON_MALFORMED;
-}
-
-/* Return REASON_NO_RULE for an IP packet that is whole, else why it is not judged by the ACL. */
-static __always_inline enum tripod_reason parse(struct xdp_md *ctx, struct cursor *c, struct packet *p)
-{
-	struct ethhdr *eth = take(c, sizeof(*eth));
-	struct tag_walk walk = { .ctx = ctx };
-	struct vlan_tag *tag;
-	__be16 ethertype;
-	__u32 reached;
-	int i;
-
-	if (!eth)
-		return REASON_MALFORMED;
-	ethertype = eth->h_proto;
-	for (i = 0; i < COMMON_VLAN_TAGS && is_vlan(ethertype); i++) {
-		tag = take(c, sizeof(*tag));
-		if (!tag)
-			return REASON_MALFORMED;
-		ethertype = tag->ethertype;
-		p->vlan_tags++;
-	}
-	if (is_vlan(ethertype)) {
-		walk.offset = offset(c);
-		walk.ethertype = ethertype;
-		bpf_loop(MAX_VLAN_TAGS, step_over_tag, &walk, 0);
-		p->vlan_tags += walk.tags > 200 ? 200 : walk.tags;
-		reached = walk.offset;
-		barrier_var(reached);
-		if (reached > MAX_FRAME_OFFSET)
-			return parse_source(&walk, p);
-		c->pos = c->start + reached;
-		ethertype = walk.ethertype;
-	}
-	switch (ethertype) {
-	case bpf_htons(ETH_P_IP):
-		return parse_ipv4(c, p);
-	case bpf_htons(ETH_P_IPV6):
-		return parse_ipv6(c, p);
-	case bpf_htons(ETH_P_8021Q):
-	case bpf_htons(ETH_P_8021AD):
-		return REASON_MALFORMED;
-	default:
-		return REASON_NOT_IP;
-	}
-}
-
-static __always_inline bool drops(const struct acl_rule *rule)
-{
-	return rule && rule->action == ACTION_DROP;
-}
-
-static __always_inline struct acl_rule *acl_lookup_v4(const __u8 *source)
-{
-	struct acl_key_v4 key = { .prefixlen = 32 };
-
-	__builtin_memcpy(key.addr, source, sizeof(key.addr));
-	return bpf_map_lookup_elem(&acl_v4, &key);
-}
-
-/* Whether an IPv6 source is ::ffff:0:0/96, which the stack hands to a socket as the IPv4 address that it holds. */
-static __always_inline bool is_mapped(const __u8 *source)
-{
-	__u32 words[3];
-
-	__builtin_memcpy(words, source, sizeof(words));
-	return !words[0] && !words[1] && words[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline struct acl_rule *acl_lookup(struct packet *p)
-{
-	struct acl_key_v6 key = { .prefixlen = 128 };
-	struct acl_rule *rule, *mapped;
-
-	if (p->family == 4)
-		return acl_lookup_v4(p->source);
-	if (p->family != 6)
-		return NULL;
-	__builtin_memcpy(key.addr, p->source, sizeof(key.addr));
-	rule = bpf_map_lookup_elem(&acl_v6, &key);
-	if (drops(rule) || !is_mapped(p->source))
-		return rule;
-	mapped = acl_lookup_v4(p->source + 12);
-	if (!drops(mapped))
-		return rule;
-	/* What is told of the packet is what its rule speaks of. */
-	__builtin_memcpy(p->source, p->source + 12, 4);
-	__builtin_memset(p->source + 4, 0, 12);
-	p->family = 4;
-	return mapped;
-}
-
-static __always_inline void count(enum xdp_action verdict, enum tripod_reason reason, __u64 bytes)
-{
-	__u32 index = verdict * REASON_SLOTS + reason;
-	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
-
-	if (!counter)
+	if (!number || (p->reason && !drops))
 		return;
-	counter->packets++;
-	counter->bytes += bytes;
+	hit(list->counter, true, p);
+	observe(p, drops, drops ? REASON_LIST_DROP : REASON_LIST_PASS, list->counter);
+	TRACE(observed_list, list->counter);
 }
 
-static __always_inline void record(enum xdp_action verdict, enum tripod_reason reason,
-				   const struct acl_rule *rule, const struct packet *p)
+static __always_inline void drop_by_list(struct packet *p, __u16 counter)
 {
-	__u32 index = 0;
-	struct trace_record *t = bpf_map_lookup_elem(&trace, &index);
+	hit(counter, false, p);
+	TRACE(list, counter);
+	settle(p, XDP_DROP, REASON_LIST_DROP, counter);
+}
+
+/* Ask the list that decides; return whether the packet may go on. */
+static __always_inline bool passes_list(const struct policy *policy, struct packet *p, __u32 number,
+					__u16 *limit, bool *passed)
+{
+	const struct policy_list *list = &policy->lists[number & (MAX_LISTS - 1)];
+
+	if (!number || (p->reason && list->action != POLICY_DROP))
+		return true;
+	barrier_var(list);
+	if (list->action == POLICY_DROP) {
+		drop_by_list(p, list->counter);
+		return false;
+	}
+	hit(list->counter, false, p);
+	TRACE(list, list->counter);
+	if (list->action == POLICY_PASS) {
+		*passed = true;
+		settle(p, XDP_PASS, REASON_LIST_PASS, list->counter);
+	} else {
+		*limit = list->limit;
+	}
+	return true;
+}
+
+static __always_inline void observe_rule(const struct policy *policy, struct packet *p, __u32 number)
+{
+	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
+	bool drops = rule->action == POLICY_DROP;
+
+	hit(rule->counter, true, p);
+	observe(p, drops, drops ? REASON_RULE_DROP : REASON_RULE_PASS, rule->counter);
+	TRACE(observed_rule, rule->counter);
+}
+
+/* Ask the rule that decides; return whether the packet may go on. */
+static __always_inline bool passes_rule(const struct policy *policy, struct packet *p, __u32 number,
+					__u64 *limits, bool *passed)
+{
+	const struct policy_part *rule = &policy->rules[(number - 1) & (MAX_RULES - 1)];
+
+	hit(rule->counter, false, p);
+	TRACE(rule, rule->counter);
+	if (rule->action == POLICY_DROP) {
+		settle(p, XDP_DROP, REASON_RULE_DROP, rule->counter);
+		return false;
+	}
+	if (rule->action == POLICY_PASS) {
+		*passed = true;
+		settle(p, XDP_PASS, REASON_RULE_PASS, rule->counter);
+	} else {
+		*limits = ask_first(rule->limit, *limits);
+	}
+	return true;
+}
+
+static __always_inline void serve(struct xdp_md *ctx, const struct policy *policy, struct packet *p,
+				  const struct policy_part *service)
+{
+	hit(service->counter, false, p);
+	TRACE(service, service->counter);
+	if (service->limit && !conforms(policy, p, service->limit, service->counter, TRACE_SERVICE_LIMIT, 2))
+		return;
+	settle(p, XDP_PASS, REASON_SERVICE_PASS, service->counter);
+	switch (service->action) {
+	case POLICY_DROP:
+		settle(p, XDP_DROP, REASON_SERVICE_DROP, service->counter);
+		break;
+	case POLICY_AFXDP:
+		settle(p, bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS), REASON_AFXDP, service->counter);
+		break;
+	case POLICY_SYNCOOKIE:
+		if (answer_syn(ctx, p))
+			settle(p, XDP_TX, REASON_SYN_COOKIE, service->counter);
+		break;
+	}
+}
+
+/* Rules, limits, services and the default, for a whole packet that no list has dropped. */
+static __always_inline void judge_whole(struct xdp_md *ctx, const struct policy *policy, __u32 features, struct packet *p,
+					__u32 source, __u16 limit, bool passed)
+{
+	const struct policy_part *service = NULL;
+	__u64 limits = policy->every_packet;
+	struct matched_rule rule;
+	struct match m;
+	__u32 number;
+
+	if (features & (FEATURE_RULES | FEATURE_SERVICES) && match(ctx, policy, p, source, &m)) {
+		if (!passed && m.words) {
+			rule = first_rules(policy, &m);
+			if (rule.observed)
+				observe_rule(policy, p, rule.observed);
+			if (rule.decides && !passes_rule(policy, p, rule.decides, &limits, &passed))
+				return;
+		}
+		number = first_service(&m);
+		if (number)
+			service = &policy->services[(number - 1) & (MAX_SERVICES - 1)];
+	}
+	limits = ask_first(limit, limits);
+	if (limits && !passed && !conforms(policy, p, limits, 0, 0, TRACE_SERVICE_LIMIT))
+		return;
+	if (service)
+		serve(ctx, policy, p, service);
+	else if (!passed && policy->default_action == POLICY_DROP)
+		settle(p, XDP_DROP, REASON_DEFAULT, 0);
+}
+
+/* `plain` is a constant: the packet is one of parse_plain(), so that what it is not is neither asked nor in its way. */
+static __always_inline void judge_by(struct xdp_md *ctx, const struct policy *policy, struct packet *p, bool plain)
+{
+	const struct source_result *said;
+	__u32 features = policy->features;
+	struct source source = {};
+	bool passed = false;
+	__u16 limit = 0;
+
+	if (features & FEATURE_SOURCES)
+		source = find_source(policy, p, plain);
+	said = result(policy, source.number);
+	if (source.number && said->trusted) {
+		settle(p, XDP_PASS, REASON_TRUSTED, 0);
+		return;
+	}
+	if (features & FEATURE_TRUSTED_FLOWS && (plain || !p->reason) && is_trusted_flow(policy, p)) {
+		settle(p, XDP_PASS, REASON_TRUSTED, 0);
+		return;
+	}
+	if (control.bans && !(source.held && result(policy, source.held)->trusted) && is_banned(p)) {
+		settle(p, XDP_DROP, REASON_BAN, 0);
+		return;
+	}
+	if (source.number | source.held) {
+		/* Nearly all that a list decides is dropped: what that takes is in one word. */
+		if (said->drops) {
+			drop_by_list(p, said->drops);
+			return;
+		}
+		observe_list(policy, p, said->observed);
+		if (!passes_list(policy, p, deciding_list(policy, p, said->list, source.held), &limit, &passed))
+			return;
+	}
+	if (plain || !p->reason)
+		judge_whole(ctx, policy, features, p, source.number, limit, passed);
+	else if (p->evasive)
+		settle(p, XDP_DROP, REASON_MALFORMED, 0);
+}
+
+static __always_inline void record_address(__u8 *bytes, const struct address *address, __u8 family)
+{
+	__be32 v4 = bpf_htonl((__u32)address->lower);
+	__be64 v6[2] = { bpf_cpu_to_be64(address->upper), bpf_cpu_to_be64(address->lower) };
+
+	if (family == 4)
+		__builtin_memcpy(bytes, &v4, sizeof(v4));
+	else
+		__builtin_memcpy(bytes, v6, sizeof(v6));
+}
+
+/* A field's value as it is written down: 0 where there is none, which its values end at. */
+static __always_inline __u32 or_none(__u32 value, __u32 values)
+{
+	return value < values ? value : 0;
+}
+
+/* Write down the rest of what became of a packet; the parts have noted themselves. */
+static __always_inline void record(struct xdp_md *ctx, struct packet *p)
+{
+	struct address destination = read_destination(ctx, p);
+	__u32 tags = p->network_offset ? (p->network_offset - sizeof(struct ethernet_header)) / sizeof(struct vlan_tag) : 0;
+	struct trace_record *t = traced();
 
 	if (!t)
 		return;
-	t->verdict = verdict;
-	t->reason = reason;
-	t->action = rule ? rule->action : 0;
-	t->owner = rule ? rule->owner : 0;
-	t->prefix_len = rule ? rule->prefix_len : 0;
+	t->verdict = verdict_of(p->outcome);
+	t->reason = reason_of(p->outcome);
+	t->would = verdict_of(p->would);
+	t->would_reason = reason_of(p->would);
+	t->now = bpf_jiffies64();
+	t->time = bpf_ktime_get_boot_ns();
+	t->length = p->length;
+	t->slot = p->outcome;
+	t->would_slot = p->would;
+	t->trusted = reason_of(p->outcome) == REASON_TRUSTED;
+	t->banned = reason_of(p->outcome) == REASON_BAN;
 	t->network_offset = p->network_offset;
 	t->transport_offset = p->transport_offset;
+	t->vlan = read_vlan(ctx);
+	t->vlan_tags = tags > 255 ? 255 : tags;
 	t->family = p->family;
 	t->protocol = p->protocol;
-	t->vlan_tags = p->vlan_tags;
-	t->reserved = 0;
-	__builtin_memcpy(t->source, p->source, sizeof(t->source));
+	t->fragment = p->fragment;
+	record_address(t->source, &p->source, p->family);
+	record_address(t->destination, &destination, p->family);
+	if (p->reason)
+		return;
+	t->source_port = or_none(read_source_port(ctx, p), NO_PORT);
+	t->destination_port = or_none(p->destination_port, NO_PORT);
+	t->tcp_flags = or_none(read_tcp_flags(ctx, p), NO_TCP_FLAGS);
+	t->icmp_type = or_none(read_icmp_type(ctx, p), NO_ICMP_TYPE);
+}
+
+static __always_inline int judge(struct xdp_md *ctx, bool fragments)
+{
+	__u32 first = 0;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &first);
+	void *inner = bpf_map_lookup_elem(&policy, &first);
+	struct packet *p;
+	bool plain;
+
+	if (!scratch)
+		return XDP_ABORTED;
+	p = &scratch->packet;
+	start_trace();
+	plain = parse(ctx, fragments, p);
+	if (inner && (plain || p->family)) {
+		inner = bpf_map_lookup_elem(inner, &first);
+		if (inner && plain) /* not judge_by(..., plain), which would be one way for all */
+			judge_by(ctx, inner, p, true);
+		else if (inner)
+			judge_by(ctx, inner, p, false);
+	}
+	barrier();
+	count(p);
+	sample(ctx, p);
+	if (tracing)
+		record(ctx, p);
+	if (extended && verdict_of(p->outcome) == XDP_PASS)
+		bpf_tail_call(ctx, &extensions, EXTENSION_AFTER);
+	return verdict_of(p->outcome);
 }
 
 SEC("xdp")
 int tripod_xdp(struct xdp_md *ctx)
 {
-	struct cursor c = {
-		.start = (void *)(long)ctx->data,
-		.pos = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-	};
-	struct packet p = {};
-	__u64 bytes = c.end - c.start;
-	enum tripod_reason reason = parse(ctx, &c, &p);
-	enum xdp_action verdict = XDP_PASS;
-	struct acl_rule *rule = acl_lookup(&p);
+	return judge(ctx, false);
+}
 
-	if (drops(rule)) {
-		verdict = XDP_DROP;
-		reason = REASON_ACL_DROP;
-	} else if (rule && reason == REASON_NO_RULE) {
-		reason = REASON_ACL_PASS;
-	}
+/* For frames of several buffers, as those of MTU 9000 are. */
+SEC("xdp.frags")
+int tripod_xdp_frags(struct xdp_md *ctx)
+{
+	return judge(ctx, true);
+}
 
-	count(verdict, reason, bytes);
-	if (tracing)
-		record(verdict, reason, rule, &p);
-	return verdict;
+/* Attached in place of the program that judges where somebody else's comes first. */
+SEC("xdp")
+int tripod_entry(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &extensions, EXTENSION_BEFORE);
+	bpf_tail_call(ctx, &extensions, EXTENSION_OURS);
+	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int tripod_entry_frags(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &extensions, EXTENSION_BEFORE);
+	bpf_tail_call(ctx, &extensions, EXTENSION_OURS);
+	return XDP_ABORTED;
 }
 
 /* The kernel's word for "compatible with its own licence"; it knows no version numbers. */
