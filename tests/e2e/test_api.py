@@ -30,7 +30,7 @@ def test_says_that_it_lives(url):
 def test_wants_a_token(path):
     answer = requests.get(f"{API}/api/v1{path}", timeout=5)
     assert answer.status_code == 401
-    assert answer.json()["error"]
+    assert answer.json()["detail"]
 
 
 def test_a_person_is_made_uses_the_role_and_is_removed(api):
@@ -51,7 +51,7 @@ def test_the_web_server_passes_the_api_on():
         f"{WEB}/api/v1/auth/login", json={"email": "x@example.com", "password": "wrong-password"}, timeout=10
     )
     assert answer.status_code == 401
-    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["content-type"].startswith("application/problem+json")
     assert requests.get(f"{WEB}/", timeout=5).headers["content-type"].startswith("text/html")
 
 

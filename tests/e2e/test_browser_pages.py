@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.browser import signed_in
-from tests.support.site import WEB, Client, eventually
+from tests.support.site import GUEST_PASSWORD, WEB, eventually
 
-PASSWORD = "four quiet herons wade"
 TRACER = "**/assets/TracerPage-*.js"
-
-
-@pytest.fixture
-def enrol(api: Client) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Make accounts that end with the test."""
-    made: list[int] = []
-
-    def one(**given: str) -> dict[str, Any]:
-        answer = api("POST", "/users", {"password": PASSWORD, "role": "viewer", "full_name": "Guest", **given})
-        assert answer.status_code == 201, answer.text
-        made.append(answer.json()["id"])
-        return answer.json()
-
-    yield one
-    for number in made:
-        api("DELETE", f"/users/{number}")
 
 
 def overflow(page: Page) -> int:
@@ -95,7 +76,7 @@ def test_a_double_click_creates_one_account_and_no_alarm(browser, api):
     page.get_by_role("button", name="Add user").click()
     page.get_by_label("Full name").fill("Twice")
     page.get_by_label("E-mail address").fill("twice@example.com")
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").fill(GUEST_PASSWORD)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.get_by_role("button", name="Create user").dblclick()

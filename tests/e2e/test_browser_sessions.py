@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
 from tests.support.browser import expect_dashboard, sign_in, signed_in
-from tests.support.site import WEB, Client, admin_password
+from tests.support.site import GUEST_PASSWORD, WEB, Client, admin_password
 
 REFRESH = "**/api/v1/auth/refresh"
 # The page reads the time from storage, so this is what a quarter of an hour does.
@@ -18,13 +18,12 @@ AGE = """localStorage.setItem('tripod.session',
     JSON.stringify({...JSON.parse(localStorage['tripod.session']), renewAt: 0}))"""
 BLOCK = """for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {
     get() { throw new DOMException('denied', 'SecurityError') }})"""
-PASSWORD = "four quiet herons wade"
 
 
 @pytest.fixture
 def colleague(api: Client) -> Iterator[dict[str, str]]:
     """Another admin, for as long as the test."""
-    body = {"email": "colleague@example.com", "password": PASSWORD, "full_name": "Colleague", "role": "admin"}
+    body = {"email": "colleague@example.com", "password": GUEST_PASSWORD, "full_name": "Colleague", "role": "admin"}
     answer = api("POST", "/users", body)
     assert answer.status_code == 201, answer.text
     yield answer.json()
@@ -109,7 +108,7 @@ def test_blocked_storage_costs_a_reload_and_not_the_page(browser):
 
 def test_a_demoted_admin_loses_the_menu(browser, api, colleague):
     page = browser.new_page()
-    sign_in(page, PASSWORD, colleague["email"])
+    sign_in(page, GUEST_PASSWORD, colleague["email"])
     expect(page.get_by_role("link", name="Users")).to_be_visible()
     assert api("PUT", f"/users/{colleague['id']}", {"role": "viewer"}).status_code == 200
     expect(page.get_by_role("link", name="Users")).to_be_hidden(timeout=30_000)
@@ -118,12 +117,12 @@ def test_a_demoted_admin_loses_the_menu(browser, api, colleague):
 
 def test_a_person_changes_their_own_password(browser, colleague):
     page = browser.new_page()
-    sign_in(page, PASSWORD, colleague["email"])
+    sign_in(page, GUEST_PASSWORD, colleague["email"])
     expect_dashboard(page)
     page.get_by_role("link", name="Profile").click()
     change(page, "not the one", "seven loud geese land")
     expect(page.get_by_role("alert")).to_have_text("The current password is wrong.")
-    change(page, PASSWORD, "seven loud geese land")
+    change(page, GUEST_PASSWORD, "seven loud geese land")
     expect(page.get_by_text("Your password is changed")).to_be_visible()
     page.get_by_role("button", name="Sign out").first.click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()

@@ -44,10 +44,10 @@ def test_nothing_is_out_of_order(api):
 @pytest.mark.parametrize(
     ("source", "counted"),
     [
-        (DROPPED, ("drop", "acl_drop")),
-        (PASSED, ("pass", "acl_pass")),
+        (DROPPED, ("drop", "list_drop")),
+        (PASSED, ("pass", "list_pass")),
         (UNLISTED, ("pass", "no_rule")),
-        ("2001:db8:bad::1", ("drop", "acl_drop")),
+        ("2001:db8:bad::1", ("drop", "list_drop")),
         ("2001:db8:900d::1", ("pass", "no_rule")),
     ],
 )
@@ -81,24 +81,24 @@ def test_a_dropped_packet_never_reaches_a_socket(wire):
             listener.recvfrom(100)
 
 
-def test_the_tracer_names_the_rule_and_touches_no_counter(api, wire):
+def test_the_tracer_names_who_decided_and_touches_no_counter(api, wire):
     before = api.counters()
     answers = {}
     for source in (DROPPED, PASSED, UNLISTED, "2001:db8:bad::1"):
         answer = api("POST", "/dataplane/trace", {"interface": NIC, "frame": wire.frame(source).hex()})
         assert answer.status_code == 200, answer.text
         body = answer.json()
-        answers[source] = (body["verdict"], body["reason"], (body["rule"] or {}).get("prefix"))
+        answers[source] = (body["verdict"], body["reason"], [(step["part"], step["id"]) for step in body["path"]])
         assert body["program"]["id"] == attached()["prog"]["id"]
     assert answers == {
-        DROPPED: ("drop", "acl_drop", "203.0.113.0/24"),
-        PASSED: ("pass", "acl_pass", "203.0.113.128/25"),
-        UNLISTED: ("pass", "no_rule", None),
-        "2001:db8:bad::1": ("drop", "acl_drop", "2001:db8:bad::/48"),
+        DROPPED: ("drop", "list_drop", [("list", "acl")]),
+        PASSED: ("pass", "list_pass", [("list", "acl-pass")]),
+        UNLISTED: ("pass", "no_rule", [("default", None)]),
+        "2001:db8:bad::1": ("drop", "list_drop", [("list", "acl")]),
     }
     after = api.counters()
-    assert after.get(("drop", "acl_drop"), 0) == before.get(("drop", "acl_drop"), 0)
-    assert after.get(("pass", "acl_pass"), 0) == before.get(("pass", "acl_pass"), 0)
+    assert after.get(("drop", "list_drop"), 0) == before.get(("drop", "list_drop"), 0)
+    assert after.get(("pass", "list_pass"), 0) == before.get(("pass", "list_pass"), 0)
 
 
 def test_the_lab_is_a_namespace_of_its_own():
@@ -111,7 +111,7 @@ def test_the_lab_is_a_namespace_of_its_own():
 def test_a_killed_container_comes_back_while_filtering_goes_on(api, wire, service):
     program = attached()["prog"]["id"]
     started = inspect(service)["State"]["StartedAt"]
-    before = api.counters().get(("drop", "acl_drop"), 0)
+    before = api.counters().get(("drop", "list_drop"), 0)
     with wire.stream(DROPPED) as stream:
         docker("kill", container(service))
         eventually(
@@ -125,7 +125,7 @@ def test_a_killed_container_comes_back_while_filtering_goes_on(api, wire, servic
         "every packet of the outage counted as dropped",
         lambda: (
             api("GET", "/dataplane/stats").status_code == 200
-            and (now := api.counters()[("drop", "acl_drop")] - before) >= stream.sent
+            and (now := api.counters()[("drop", "list_drop")] - before) >= stream.sent
             and now
         ),
         seconds=90,

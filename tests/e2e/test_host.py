@@ -56,7 +56,7 @@ def test_the_agent_runs_once(host, command):
 def test_the_agent_finds_everything_as_asked(host):
     status = host.run("/usr/local/sbin/tripod-host status")
     assert status.rc == 0, status.stdout
-    assert f"xdp_map-{NIC}" in status.stdout
+    assert f"xdp_policy-{NIC}" in status.stdout
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -30,7 +30,7 @@ def snapshot() -> dict[str, object]:
             text=True,
             check=True,
         ).stdout
-        for name in ("acl_v4", "acl_v6")
+        for name in ("policy",)
     }
     return {
         "program": link["xdp"]["prog"]["id"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_map
 
 from tests.support.machine import Machine, eventually
 from tests.support.modules import Run
@@ -74,12 +73,12 @@ class Site(Machine):
         return next((one["xdp"]["prog"]["id"] for one in shown if one["ifname"] == NIC and "xdp" in one), None)
 
     def policy(self) -> int:
-        """How many entries there are."""
-        found = 0
-        for path in self.pins.glob(f"{NIC}/maps/acl_v?"):
-            with bpf.pinned(str(path)) as descriptor:
-                found += len(bpf_map.items(descriptor, bpf.map_info(descriptor).layout))
-        return found
+        """How many entries judge packets: those that are saved, where the policy in force is the saved one."""
+        said = self.tripod_host("status", "--json", "--kind", "xdp_policy")
+        [found] = json.loads(said.stdout)
+        documents = self.run("sh", "-c", "cat /etc/tripod/host.d/policy-*.json").strip()
+        lists = json.loads(documents)["document"]["lists"] if documents else []
+        return sum(len(one["prefixes"]) for one in lists) if found["state"] == "converged" else 0
 
     def pid(self, service: str = "watch") -> int:
         return int(self.run("cat", f"/run/tripod-{service}/{service}.pid").split()[0])

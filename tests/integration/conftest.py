@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.bpffs import
 
 from tests.integration import lab
 from tests.integration.agent_site import Site
+from tests.support.bpf_object import hollow
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,13 +29,28 @@ def _root() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _bpffs(_root: None) -> Iterator[None]:
-    """The BPF file system, which no service manager mounts on a machine without one; as it was found at the end."""
-    desired = PinRoot("/sys/fs/bpf", f"/sys/fs/bpf/tripod-tests-{os.getpid()}", 0)
-    outcome = converge(Bpffs(desired), desired, Host())
+    """The BPF file system, which no service manager mounts on a machine without one; as it was found at the end.
+
+    Two runs may share it. The last one unmounts it, where either has mounted it.
+    """
+    mount = "/sys/fs/bpf"
+    desired, ours = PinRoot(mount, f"{mount}/tripod-tests-{os.getpid()}", 0), Path(mount, "tripod-tests-mounted")
+    with _one_run_at_a_time():
+        outcome = converge(Bpffs(desired), desired, Host())
+        if any(change.path == (mount, "type") for change in outcome.changes):
+            ours.mkdir()
     yield
-    os.rmdir(desired.path)
-    if any(change.path == (desired.mount, "type") for change in outcome.changes):
-        subprocess.run(["umount", desired.mount], check=True)
+    with _one_run_at_a_time():
+        os.rmdir(desired.path)
+        if ours.exists() and list(Path(mount).glob("tripod-tests-*")) == [ours]:
+            subprocess.run(["umount", mount], check=True)
+
+
+@contextmanager
+def _one_run_at_a_time() -> Iterator[None]:
+    with Path("/run/lock/tripod-tests").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +73,14 @@ def xdp_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hollow_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same maps with programs that pass everything: without a policy's bounds the kernel takes no other."""
+    path = tmp_path_factory.mktemp("hollow") / "tripod_xdp.bpf.o"
+    path.write_bytes(hollow(xdp_object.read_bytes()))
+    return path
+
+
+@pytest.fixture(scope="session")
 def newer_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same program in a file of another digest: a release that changed nothing in the maps."""
     path = tmp_path_factory.mktemp("newer") / "tripod_xdp.bpf.o"
@@ -64,17 +90,17 @@ def newer_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def smaller_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same program with ACL maps of another size, which is one number in the object's BTF."""
+    """The same program with a map of hits of another size, which is one number in the object's BTF."""
     content = xdp_object.read_bytes()
     # struct btf_type of an array (no name, kind 3, no size), its element and index types, its length.
     [place] = [
         place
         for place in range(0, len(content) - 24)
         if content[place : place + 12] == struct.pack("<III", 0, 3 << 24, 0)
-        and content[place + 20 : place + 24] == struct.pack("<I", 131072)
+        and content[place + 20 : place + 24] == struct.pack("<I", 4096)
     ]
     path = tmp_path_factory.mktemp("smaller") / "tripod_xdp.bpf.o"
-    path.write_bytes(content[: place + 20] + struct.pack("<I", 4) + content[place + 24 :])
+    path.write_bytes(content[: place + 20] + struct.pack("<I", 2048) + content[place + 24 :])
     return path
 
 
@@ -85,6 +111,24 @@ def kinds_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = REPOSITORY / "tests/integration/objects/kinds.bpf.c"
     subprocess.run(["clang", "-O2", "-g", "-target", "bpf", "-c", str(source), "-o", str(path)], check=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Builds what an operator of his own has before and after ours; of a kind, and by further definitions."""
+    source = REPOSITORY / "tests/integration/objects/theirs.bpf.c"
+    made: dict[tuple[str, ...], Path] = {}
+
+    def build(kind: str = "xdp", *definitions: str) -> Path:
+        if (kind, *definitions) not in made:
+            path = tmp_path_factory.mktemp("theirs") / "theirs.bpf.o"
+            options = [f'-DKIND="{kind}"', *(f"-D{one}" for one in definitions)]
+            command = ["clang", "-O2", "-g", "-target", "bpf", *options, "-c", str(source), "-o", str(path)]
+            subprocess.run(command, check=True)
+            made[kind, *definitions] = path
+        return made[kind, *definitions]
+
+    return build
 
 
 @pytest.fixture

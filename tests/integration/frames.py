@@ -39,6 +39,17 @@ def ipv4(
     return header + socket.inet_aton(source) + socket.inet_aton("198.51.100.1") + options + payload
 
 
+def summed(packet: bytes) -> bytes:
+    """Return an IPv4 packet with a TTL of 64 and its header's checksum."""
+    header = bytearray(packet[:20])
+    header[8], header[10:12] = 64, b"\0\0"
+    total = sum(struct.unpack("!10H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    header[10:12] = struct.pack("!H", ~total & 0xFFFF)
+    return bytes(header) + packet[20:]
+
+
 def ipv6(
     source: str, payload: bytes = UDP_HEADER, following: int = UDP, version: int = 6, length: int | None = None
 ) -> bytes:

@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
 CLONE_NEWNET = 0x40000000
+ETH_P_ALL = 3
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
-REASONS = ("no_rule", "acl_pass", "acl_drop", "not_ip", "malformed")
+REASONS = (
+    *("no_rule", "list_pass", "list_drop", "not_ip", "malformed", "trusted", "rule_pass", "rule_drop", "limit"),
+    *("service_pass", "service_drop", "ban", "syn_cookie", "afxdp", "default"),
+)
 REASON_SLOTS = 16
+MAPS = (
+    *("bans", "buckets", "control", "counters", "extensions", "hits", "policy", "rodata", "samples", "scratches"),
+    *("trace", "xsks"),
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -118,6 +126,13 @@ def bring_up(laid: Cable) -> None:
         ip("link", "set", laid.peer, "up")
 
 
+def listener(interface: str) -> socket.socket:
+    """Return a socket that gets the frames which an interface of this thread's namespace receives."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    made.bind((interface, ETH_P_ALL))
+    return made
+
+
 def read_counters(pin: Path) -> dict[tuple[str, str], int]:
     """Return packets by verdict and reason, summed over CPUs, those that are not zero."""
     last = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip().split("-")[-1]
@@ -135,74 +150,14 @@ def read_counters(pin: Path) -> dict[tuple[str, str], int]:
     return found
 
 
-class _RunOptions(ctypes.Structure):
-    _fields_ = [
-        ("sz", ctypes.c_size_t),
-        ("data_in", ctypes.c_char_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_void_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    ]
-
-
-class Twin:
-    """The object loaded with ``tracing`` set, and run on given frames.
+def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int:
+    """Run a program on a frame, so many times, and return its last verdict.
 
     Args:
-        content: The ELF file.
-        reused: Descriptors of maps to share, by name.
+        more: Further fields of the options.
     """
-
-    def __init__(self, content: bytes, reused: dict[str, int] | None = None) -> None:
-        self._opened = BpfObject(content, "tripod_xdp.bpf.o")
-        library = ctypes.CDLL("libbpf.so.1")
-        library.bpf_object__find_map_by_name.restype = ctypes.c_void_p
-        library.bpf_object__find_map_by_name.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
-        library.bpf_map__initial_value.restype = ctypes.c_void_p
-        library.bpf_map__initial_value.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        constants = library.bpf_object__find_map_by_name(self._opened._object, b".rodata")
-        size = ctypes.c_size_t()
-        ctypes.memset(library.bpf_map__initial_value(constants, ctypes.byref(size)), 1, 1)
-        assert size.value == 1, "`tracing` is no longer the only constant"
-        self._opened.load("tripod_xdp", reused or {})
-        self.program = self._opened.program("tripod_xdp")
-        self._library = library
-
-    def __enter__(self) -> Twin:
-        return self
-
-    def __exit__(self, *_unused: object) -> None:
-        self._opened.__exit__()
-
-    def map(self, name: str) -> int:
-        """Return a map's descriptor."""
-        return self._opened.map(name)
-
-    def run(self, frame: bytes) -> dict[str, Any]:
-        """Return what became of a frame."""
-        options = _RunOptions(sz=ctypes.sizeof(_RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
-        result = self._library.bpf_prog_test_run_opts(self.program, ctypes.byref(options))
-        assert result == 0, os.strerror(-result)
-        record = ctypes.create_string_buffer(44)
-        assert libbpf().bpf_map_lookup_elem(self.map("trace"), struct.pack("=I", 0), record) == 0
-        names = "verdict reason action owner prefix_len network_offset transport_offset family protocol vlan_tags"
-        reported = dict(zip(names.split(), struct.unpack_from("=IIIIIHHBBB", record.raw), strict=True))
-        assert reported["verdict"] == options.retval
-        size = 4 if reported["family"] == 4 else 16
-        family = socket.AF_INET if reported["family"] == 4 else socket.AF_INET6
-        return {
-            **reported,
-            "verdict": VERDICTS[reported["verdict"]],
-            "reason": REASONS[reported["reason"]],
-            "source": socket.inet_ntop(family, record.raw[28 : 28 + size]) if reported["family"] else None,
-        }
+    options = RunOptions(sz=ctypes.sizeof(RunOptions), data_in=frame, data_size_in=len(frame), repeat=repeat, **more)
+    run = ctypes.CDLL("libbpf.so.1").bpf_prog_test_run_opts
+    result = run(program, ctypes.byref(options))
+    assert result == 0, os.strerror(-result)
+    return int(options.retval)

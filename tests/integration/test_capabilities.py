@@ -25,7 +25,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request impo
 
 interface, path, pin_root, state, group = sys.argv[1:]
 desired = Desired(interface, object=path, pin_root=pin_root, state_directory=state, pin_group=int(group))
-policy = Policy(interface, entries=parse_entries([{"prefix": "203.0.113.0/24", "action": "drop"}]), pin_root=pin_root)
+entries = parse_entries([{"prefix": "203.0.113.0/24", "action": "drop"}])
+policy = Policy(interface, entries=entries, pin_root=pin_root, state_directory=state)
 steps = {
     "attach": (XdpProgram(desired), desired),
     "policy": (XdpMap(policy), policy),

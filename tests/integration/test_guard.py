@@ -255,8 +255,8 @@ def test_policy_entries_come_back(machine, xdp_object):
     assert not machine.module("xdp_map", **options, entries=[first]).changed
 
 
-def test_the_program_of_somebody_else_comes_back(machine, xdp_object):
-    machine.run("ip", "link", "set", "dev", NIC, "xdpdrv", "object", str(xdp_object), "section", "xdp")
+def test_the_program_of_somebody_else_comes_back(machine, xdp_object, hollow_object):
+    machine.run("ip", "link", "set", "dev", NIC, "xdpdrv", "object", str(hollow_object), "program", "tripod_xdp")
     foreign = machine.program()
     machine.start()
     taken = machine.xdp(xdp_object, guard="always", guard_timeout=TIMEOUT, replace_foreign=True)

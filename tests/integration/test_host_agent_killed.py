@@ -17,6 +17,7 @@ from tests.support import forked
 from tests.support.machine import eventually
 from tests.support.sweep import Moment, sweep
 
+STAY = ("export", "keep", "policy", "watch")  # services that run all the time
 OTHER = "org.example=other"  # a label: what runs with another one is restarted
 
 
@@ -65,14 +66,16 @@ class Bench:
         eventually(lambda: not self.processes(), PATIENCE)
         for place in ("lib", "sbin", "log"):
             shutil.rmtree(self.site.folder / place, ignore_errors=True)
-        self.site.run("rm", "-rf", "/run/tripod-watch", "/run/tripod-keep")
+        self.site.run("rm", "-rf", *(f"/run/tripod-{name}" for name in STAY))
 
     def present(self) -> None:
         assert not (changes := self.again()["changes"]), changes
-        assert len(self.processes()) == 2
+        assert len(self.processes()) == len(STAY)
         assert self.files() == [
-            *("/run/tripod-keep", "/run/tripod-watch", "lib/tripod/tripod-host"),
-            *("log/tripod-keep.log", "log/tripod-watch.log", "sbin/tripod-host"),
+            *(f"/run/tripod-{name}" for name in STAY),
+            "lib/tripod/tripod-host",
+            *(f"log/tripod-{name}.log" for name in STAY),
+            "sbin/tripod-host",
         ]
 
     def absent(self) -> None:

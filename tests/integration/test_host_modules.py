@@ -11,7 +11,7 @@ from tests.integration import lab
 from tests.support.modules import run_module
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests/unit/plugins/module_utils/deploy/golden"
+GOLDEN = ROOT / "tests/unit/plugins/module_utils/gateway/golden"
 
 
 def test_secrets_are_in_no_output(tmp_path: Path) -> None:
@@ -51,6 +51,7 @@ def test_import_files_show_a_text_diff(tmp_path: Path) -> None:
     options = {
         "directory": str(tmp_path / "marchproxy"),
         "app_name": "myapp",
+        "local_names": True,
         **json.loads((GOLDEN / "services.json").read_text()),
         **json.loads((GOLDEN / "mappings.json").read_text()),
     }

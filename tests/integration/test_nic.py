@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.patrol import PLACEMENT, Patrol
 from ansible_collections.tripod.baremetal.plugins.module_utils._core import state_store
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
+    ApplyFailed,
     Impossible,
     Incomplete,
     Invalid,
@@ -91,6 +93,11 @@ def seen(host: Host) -> dict[str, Any]:
         "xps": [host.read(f"{queues}/{name}/xps_cpus") for name in host.list(queues) if name.startswith("tx")],
         "rps": [host.read(f"{queues}/{name}/rps_cpus") for name in host.list(queues) if name.startswith("rx")],
     }
+
+
+def napi(host: Host) -> list[str | None]:
+    names = ("napi_defer_hard_irqs", "gro_flush_timeout", "threaded")
+    return [host.read(f"/sys/class/net/{NIC}/{name}") for name in names]
 
 
 def lines(outcome: Outcome) -> Sequence[str]:
@@ -242,6 +249,39 @@ def test_queues_of_another_namespaces_sysfs_are_refused(host: Host) -> None:
     requests = parse_all([{"name": NIC, "xps": "auto"}])
     with pytest.raises(Impossible, match="this is the sysfs of another network namespace"):
         converge(Nics(requests), requests, elsewhere, check=True)
+
+
+def test_queues_are_polled_as_requested_and_as_before_again(host: Host) -> None:
+    before = napi(host)
+    assert before == ["0", "0", "0"]
+    requested = {
+        "name": NIC,
+        "features": {"gro": True},
+        "napi": {"defer_hard_irqs": 2, "gro_flush_timeout": 200000, "threaded": True},
+    }
+    bring(host, requested)
+    assert napi(host) == ["2", "200000", "1"]
+    assert f"napi/{NIC}-" in run("ps", "-eo", "comm")
+    assert bring(host, requested).changes == []
+    state_file = state_store.load(host, "nic")
+    assert state_file is not None
+    patrol = Patrol(host)
+    patrol.accept([NIC])
+    assert patrol.differences([NIC]) == {}
+    host.write_attribute(f"/sys/class/net/{NIC}/gro_flush_timeout", "0")
+    assert patrol.differences([NIC]) == {NIC: [PLACEMENT]}
+    assert [change.path for change in nic.reapply(state_file.body, host).changes] == [
+        (NIC, "napi", "gro_flush_timeout")
+    ]
+    bring(host, {"name": NIC, "state": "absent"})
+    assert napi(host) == before
+    assert f"napi/{NIC}-" not in run("ps", "-eo", "comm")
+
+
+def test_threads_for_queues_that_nobody_polls_are_refused_with_the_way_out(host: Host) -> None:
+    with pytest.raises(ApplyFailed, match="no queue of it is polled now: request up, and of a veth gro or an XDP"):
+        bring(host, {"name": NIC, "napi": {"threaded": True}})
+    assert napi(host) == ["0", "0", "0"]
 
 
 def test_an_interrupt_that_the_kernel_manages_is_left_to_it() -> None:

@@ -19,6 +19,7 @@ SIZE = "512k"
 VARIABLE = "net.core.somaxconn"
 # Options that let each module get as far as it can.
 CALLS: dict[str, dict[str, Any]] = {
+    "afxdp_workers": {"workers": [], "path": "/etc/tripod-refused/workers.json"},
     "base_image": {"name": "tripod/nothing:0", "source": "debian"},
     "bpffs": {"mount": "/sys/fs/bpf", "path": "/sys/fs/bpf/tripod-refused"},
     "change_guard": {"state": "armed", "interfaces": ["lo"]},
@@ -35,6 +36,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "json_file": {"path": "/etc/tripod-refused.json", "values": {"a": 1}},
     "kernel_args": {"arguments": ["mitigations=auto"]},
     "marchproxy_files": {"directory": "/etc/tripod-refused", "app_name": "tripod"},
+    # Nobody listens at the port of that name.
+    "marchproxy_import": {
+        "api": "http://127.0.0.1:9",
+        "app_name": "tripod",
+        "token": "none",
+        "backup": "/etc/tripod-refused/backup.json",
+    },
     "nic": {"nics": [{"name": "lo", "mtu": 60000}], "guard": "never"},
     "owned_tree": {"path": "/etc/tripod-refused", "user": 564, "former": [10004]},
     "preflight": {},
@@ -45,6 +53,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "sysctl": {"variables": {VARIABLE: 5555}},
     "veth_pair": {"name": "refused0", "peer": "refused1", "peer_netns": "refused"},
     "xdp_map": {"interface": "lo", "entries": [], "state": "exact", "guard": "never"},
+    "xdp_policy": {"name": "refused", "interfaces": ["lo"], "policy": {}, "guard": "never"},
     "xdp_program": {"interface": "lo", "object": "/etc/none.o", "guard": "never"},
     "xdp_trace": {"duration": 1},
 }
@@ -157,6 +166,7 @@ def test_two_runs_at_once_wait_for_each_other(tmp_path):
         "json_file",
         "secret_files",
         "marchproxy_files",
+        "marchproxy_import",
         "change_guard",
         "host_drift_info",
         "host_plan_info",

@@ -103,7 +103,7 @@ def test_a_nic_made_anew_blocks_within_a_tenth_of_a_second(site, xdp_object):
         print(f"{len(passed)} of {traffic.sent} passed, the last {window * 1000:.0f} ms after the NIC was made")
         assert window < WINDOW
     assert site.policy() == len(ENTRIES)
-    assert site.metric("reattached") == 3
+    eventually(lambda: site.metric("reattached") == 3, PATIENCE)
     eventually(lambda: site.tripod_host("status").returncode == 0, PATIENCE)
 
 
@@ -126,7 +126,7 @@ def test_where_nothing_is_pinned_any_more_the_program_is_loaded_at_once(site, xd
     site.cable(NIC, PEER)
     took = eventually(lambda: site.program() is not None and site.policy() == len(ENTRIES), PATIENCE)
     print(f"{took * 1000:.0f} ms")
-    assert "its program was attached" in site.log.read_text()
+    eventually(lambda: "its program was attached" in site.log.read_text(), PATIENCE)
 
 
 def test_another_program_under_the_pin_is_not_attached_unseen(site, xdp_object):
@@ -150,7 +150,8 @@ def test_a_link_that_somebody_detached_is_attached_again_and_that_is_said(site, 
     took = eventually(lambda: site.program() is not None, PATIENCE)
     assert took < 2 * ROUND
     eventually(lambda: f"{NIC} changed without an event (XDP program)" in site.log.read_text(), PATIENCE)
-    assert (site.metric("drifts"), site.metric("reapplied")) == (1, 1)
+    # The log has a round's line before its metrics are written.
+    eventually(lambda: (site.metric("drifts"), site.metric("reapplied")) == (1, 1), PATIENCE)
     time.sleep(ROUND + 2)
     assert site.metric("drifts") == 1, "what was restored is as it was left"
 
@@ -184,7 +185,7 @@ def test_settings_that_somebody_changes_by_hand_are_restored(site, part, change,
     site.run("sh", "-c", change)
     assert not is_back(site)
     eventually(lambda: is_back(site), PATIENCE)
-    assert f"{NIC} changed without an event ({part})" in site.log.read_text()
+    eventually(lambda: f"{NIC} changed without an event ({part})" in site.log.read_text(), PATIENCE)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -193,6 +194,7 @@ def cpu_seconds(pid: int) -> float:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
+@pytest.mark.full
 def test_looking_after_eight_nics_costs_next_to_nothing(site, xdp_object):
     site.install()
     nics = [f"xdp{number}" for number in range(NICS)]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.reapply import Result, exit_status, reapply
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
-    CoreError,
     Impossible,
     Refused,
     converge,
@@ -53,7 +52,8 @@ def apply(policy: Policy, check: bool = False):
 
 
 def status(desired: Desired) -> dict[str, Result]:
-    return {one.kind: one for one in reapply(Host(), desired.state_directory, check=True)}
+    found = {one.kind: one for one in reapply(Host(), desired.state_directory, check=True)}
+    return {kind: found[kind] for kind in ("xdp", "xdp_policy")}
 
 
 def dropped(cable: lab.Cable, desired: Desired) -> bool:
@@ -70,7 +70,7 @@ def dropped(cable: lab.Cable, desired: Desired) -> bool:
         after = lab.read_counters(path)
     finally:
         path.unlink()
-    return after.get(("drop", "acl_drop"), 0) - before.get(("drop", "acl_drop"), 0) == PACKETS
+    return after.get(("drop", "list_drop"), 0) - before.get(("drop", "list_drop"), 0) == PACKETS
 
 
 def identifier(path: str) -> int:
@@ -80,9 +80,9 @@ def identifier(path: str) -> int:
 
 
 @pytest.fixture
-def twin(xdp_object) -> Iterator[BpfObject]:
+def twin(hollow_object) -> Iterator[BpfObject]:
     """The same program with maps of its own, attached nowhere."""
-    with BpfObject(xdp_object.read_bytes(), "twin.o") as opened:
+    with BpfObject(hollow_object.read_bytes(), "twin.o") as opened:
         opened.load("tripod_xdp", {})
         yield opened
 
@@ -98,7 +98,7 @@ def test_a_detached_link_is_said_by_all_and_mended(cable, desired, policy):
         bpf.detach_link(link)
     more = replace(policy, entries=parse_entries([{"prefix": "198.51.100.0/24", "action": "drop"}]))
     for check in (True, False):
-        with pytest.raises(Impossible, match=r"acl_v4 is map \d+, and its program does not run: no program is att"):
+        with pytest.raises(Impossible, match=r"policy is map \d+, and its program does not run: no program is att"):
             apply(more, check)
     assert [one.state for one in status(desired).values()] == ["differs", "differs"]
     run(desired)
@@ -107,25 +107,25 @@ def test_a_detached_link_is_said_by_all_and_mended(cable, desired, policy):
 
 
 def test_a_map_pinned_in_place_of_ours_is_said_by_all_and_mended(cable, desired, policy, twin):
-    path = f"{desired.pins}/maps/acl_v4"
+    path = f"{desired.pins}/maps/policy"
     ours = identifier(path)
-    replace_pin(path, twin.map("acl_v4"))
-    with pytest.raises(Impossible, match=rf"acl_v4 is map \d+, and tripod_xdp .*uses map {ours}: run xdp_program"):
+    replace_pin(path, twin.map("policy"))
+    with pytest.raises(Impossible, match=rf"policy is map \d+, and tripod_xdp .*uses map {ours}: run xdp_program"):
         apply(policy)
     assert [one.state for one in status(desired).values()] == ["differs", "differs"]
     [change] = run(desired, check=True).changes
-    assert (change.path, change.after) == ((NIC, "pins", "maps/acl_v4"), f"map {ours}")
+    assert (change.path, change.after) == ((NIC, "pins", "maps/policy"), f"map {ours}")
     run(desired)
     assert identifier(path) == ours
     assert [one.state for one in status(desired).values()] == ["converged", "converged"]
     assert dropped(cable, desired)
 
 
-def test_a_map_pinned_under_anothers_name_is_no_acl_of_ours(desired, policy):
+def test_a_map_pinned_under_anothers_name_is_not_taken_for_that(desired, policy):
     """Both belong to the program that runs; only the name says which is which."""
-    with bpf.pinned(f"{desired.pins}/maps/acl_v4") as four:
-        replace_pin(f"{desired.pins}/maps/acl_v6", four)
-    with pytest.raises(Impossible, match=r"acl_v6 is map \d+.*run xdp_program first"):
+    with bpf.pinned(f"{desired.pins}/maps/policy") as other:
+        replace_pin(f"{desired.pins}/maps/hits", other)
+    with pytest.raises(Impossible, match=r"hits is map \d+.*run xdp_program first"):
         apply(policy)
     run(desired)
     assert not apply(policy).changed
@@ -134,7 +134,7 @@ def test_a_map_pinned_under_anothers_name_is_no_acl_of_ours(desired, policy):
 @pytest.mark.parametrize("kind", ["program", "map"])
 def test_what_is_pinned_in_place_of_the_program_is_mended(desired, policy, twin, kind):
     path = f"{desired.pins}/prog"
-    replace_pin(path, twin.program("tripod_xdp") if kind == "program" else twin.map("acl_v4"))
+    replace_pin(path, twin.program("tripod_xdp") if kind == "program" else twin.map("policy"))
     assert status(desired)["xdp"].state == "differs"
     run(desired)
     assert identifier(path) == netlink.link(NIC).xdp.programs["native"]
@@ -142,12 +142,12 @@ def test_what_is_pinned_in_place_of_the_program_is_mended(desired, policy, twin,
 
 
 def test_the_maps_of_a_detached_program_are_not_taken_from_a_strangers_pin(cable, desired, policy, twin):
-    ours = identifier(f"{desired.pins}/maps/acl_v4")
+    ours = identifier(f"{desired.pins}/maps/policy")
     with bpf.pinned(f"{desired.pins}/link") as link:
         bpf.detach_link(link)
-    replace_pin(f"{desired.pins}/maps/acl_v4", twin.map("acl_v4"))
+    replace_pin(f"{desired.pins}/maps/policy", twin.map("policy"))
     run(desired)
-    assert identifier(f"{desired.pins}/maps/acl_v4") == ours
+    assert identifier(f"{desired.pins}/maps/policy") == ours
     assert dropped(cable, desired)
 
 
@@ -200,7 +200,7 @@ def test_a_link_of_another_interface_under_our_pin_is_not_dropped(desired, polic
 def test_an_absent_interface_is_absent_and_not_converged(desired, policy):
     lab.ip("link", "del", NIC)
     results = reapply(Host(), desired.state_directory, check=True)
-    assert [one.state for one in results] == ["absent", "absent"]
+    assert {one.kind: one.state for one in results} == {"xdp": "absent", "xdp_policy": "absent", "policy": "converged"}
     assert exit_status(results) == 2
     with pytest.raises(Impossible, match=r"interface xdp0 does not exist, so that nothing in .* is in force"):
         apply(policy)
@@ -208,23 +208,23 @@ def test_an_absent_interface_is_absent_and_not_converged(desired, policy):
 
 @pytest.fixture(scope="session")
 def renamed_object(xdp_object: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same program, one field of whose entries has another name: the same sizes, another meaning."""
+    """The same program, one field of whose hits has another name: the same sizes, another meaning."""
     content = xdp_object.read_bytes()
-    assert content.count(b"\0prefix_len\0") == 1
+    assert content.count(b"\0observed_bytes\0") == 1
     path = tmp_path_factory.mktemp("renamed") / "tripod_xdp.bpf.o"
-    path.write_bytes(content.replace(b"\0prefix_len\0", b"\0weight_sum\0"))
+    path.write_bytes(content.replace(b"\0observed_bytes\0", b"\0measured_bytes\0"))
     return path
 
 
 def test_maps_of_one_size_and_another_meaning_are_not_reused(cable, desired, policy, renamed_object):
     renamed = replace(desired, object=str(renamed_object))
-    with pytest.raises(Refused, match=r"map acl_v4 .*\(value struct acl_rule.*prefix_len.* -> .*weight_sum") as raised:
+    with pytest.raises(Refused, match=r"map hits .*\(value struct hit.*observed_bytes.* -> .*measured_bytes") as raised:
         run(renamed)
     assert "incompatible_maps: recreate" in str(raised.value)
     assert dropped(cable, desired)
     run(replace(renamed, recreate_maps=True))
-    with pytest.raises(CoreError, match=r"acl_v4 is an lpm_trie whose values are .*weight_sum.*not an ACL"):
-        apply(policy)
+    assert not apply(policy).changed
+    assert dropped(cable, desired)
 
 
 @pytest.fixture

@@ -47,6 +47,15 @@ def test_check_run_and_run_again(cable, program, pin_root):
     again = run_module("xdp_map", policy)
     assert (again.changed, again.result["added"], again.result["entries"]) == (False, 0, 2)
 
+    # The module that stays makes the same policy of the same entries.
+    short = {
+        **{key: value for key, value in policy.items() if key != "interface"},
+        "interfaces": [program["interface"]],
+    }
+    assert not run_module("xdp_policy", short).changed
+    assert run_module("xdp_policy", {**short, "entries": ENTRIES[:1]}).changed
+    assert not run_module("xdp_map", {**policy, "entries": ENTRIES[:1]}).changed
+
     gone = {**program, "state": "detached"}
     assert run_module("xdp_program", gone, check=True).changed
     assert cable.xdp()
@@ -74,3 +83,36 @@ def test_a_bad_option_fails_with_its_reason(cable, program, pin_root, module, op
     assert words in run.result["msg"]
     assert not cable.xdp()
     assert not pin_root.exists()
+
+
+def test_a_policy_in_check_mode_applied_and_again(cable, program):
+    run_module("xdp_program", program)
+    prefixes = ["203.0.113.0/24"]
+    bogons = {"name": "bogons", "prefixes": prefixes}
+    policy = {
+        "trusted": [{"prefix": "192.0.2.0/28"}, {"protocol": "tcp", "port": 22}],
+        "lists": [bogons],
+        "rules": [{"id": "no-snmp", "protocol": "udp", "destination_port": 161, "action": "drop"}],
+        "default": "pass",
+    }
+    options = {"name": "edge", "interfaces": [lab.Cable.nic], "policy": policy}
+    options |= {key: program[key] for key in ("pin_root", "state_dir")}
+    foretold = run_module("xdp_policy", options, check=True)
+    done = run_module("xdp_policy", options)
+    assert foretold.changed
+    assert done.changed, done.output
+    assert foretold.result["parts"] == done.result["parts"]
+    assert done.result["parts"] == {
+        "trusted": {"added": 1, "removed": 0, "modified": 0},
+        "lists": {"added": 1, "removed": 0, "modified": 0},
+        "rules": {"added": 1, "removed": 0, "modified": 0},
+    }
+    assert done.result["slots"][lab.Cable.nic].keys() == {"list:bogons", "rule:no-snmp"}
+    again = run_module("xdp_policy", options)
+    assert (again.changed, again.result["parts"]) == (False, {})
+    assert again.result["digest"] == done.result["digest"]
+    prefixes.append("198.51.100.0/24")
+    assert run_module("xdp_policy", options).result["parts"]["lists"]["modified"] == 1
+    gone = run_module("xdp_policy", {**options, "state": "absent", "policy": None})
+    assert gone.result["parts"]["lists"]["removed"] == 1
+    assert not run_module("xdp_policy", {**options, "state": "absent", "policy": None}).changed

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import Impossible, converge
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
@@ -51,7 +52,7 @@ def identifiers(desired: Desired) -> dict[str, int]:
 def verdict() -> str:
     """Return what the attached program makes of a frame."""
     frame = frames.ethernet(frames.IPV4, frames.ipv4("192.0.2.1"))
-    options = lab._RunOptions(sz=ctypes.sizeof(lab._RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
+    options = RunOptions(sz=ctypes.sizeof(RunOptions), data_in=frame, data_size_in=len(frame), repeat=1)
     with bpf.program_by_id(netlink.link(NIC).xdp.programs["native"]) as program:
         assert ctypes.CDLL("libbpf.so.1").bpf_prog_test_run_opts(program, ctypes.byref(options)) == 0
     return lab.VERDICTS[options.retval]

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf_map
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.compiler import compile_policy
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.request import parse
 
 from tests.integration import frames as f
-from tests.integration import lab
+from tests.support.policy_run import REASONS, VERDICTS, Loaded
 
 V4, V6 = "192.0.2.1", "2001:db8:1::1"
-RULES = [
-    ("203.0.113.0/24", 2, 1),
-    ("203.0.113.8/29", 1, 2),
-    ("203.0.113.9/32", 2, 1),
-    ("2001:db8:bad::/48", 2, 2),
-    ("2001:db8:bad:1::/64", 1, 1),
-]
+# Each in a list of its own, which is named after the prefix's length.
+PREFIXES = {
+    "203.0.113.0/24": "drop",
+    "203.0.113.8/29": "pass",
+    "203.0.113.9/32": "drop",
+    "2001:db8:bad::/48": "drop",
+    "2001:db8:bad:1::/64": "pass",
+}
 NEVER_ENDING = b"".join(f.extension(f.DESTINATION) for _header in range(12))
 
 
+Run = Callable[[bytes], dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def twin(xdp_object) -> Iterator[lab.Twin]:
-    with lab.Twin(xdp_object.read_bytes()) as loaded:
-        for text, action, owner in RULES:
-            prefix = parse_prefix(text)
-            value = bytes((action, owner, prefix.length, 0))
-            assert bpf_map.update(loaded.map(f"acl_v{prefix.version}"), [(prefix.key, value)]) == 1
-        yield loaded
+def run(xdp_object) -> Iterator[Run]:
+    """Says what becomes of a frame; ``prefix_length`` is that of the one that decided, 0 where none did."""
+    lists = [
+        {"name": f"l{prefix.rpartition('/')[2]}", "action": action, "prefixes": [prefix]}
+        for prefix, action in PREFIXES.items()
+    ]
+    compiled = compile_policy(parse({"lists": lists}), hz=250, seed=b"")
+    lengths = {slot: int(part.partition(":l")[2]) for part, slot in compiled.slots.items()}
+    with Loaded(xdp_object.read_bytes(), compiled) as loaded:
+
+        def said(frame: bytes) -> dict[str, Any]:
+            record = loaded.run(frame)
+            family, size = (socket.AF_INET, 4) if record.family == 4 else (socket.AF_INET6, 16)
+            return {
+                **record._asdict(),
+                "verdict": VERDICTS[record.verdict],
+                "reason": REASONS[record.reason],
+                "source": socket.inet_ntop(family, record.source[:size]) if record.family else None,
+                "prefix_length": lengths.get(record.list, 0),
+            }
+
+        yield said
 
 
 @pytest.mark.parametrize(
@@ -156,57 +177,52 @@ def twin(xdp_object) -> Iterator[lab.Twin]:
         pytest.param(f.ethernet(f.IPV6, f.ipv6(V6, version=4)), "malformed", {"family": 0}, id="v6 wrong version"),
     ],
 )
-def test_a_packet_without_a_rule_passes_and_tells_why(twin, frame, reason, expected):
-    reported = twin.run(frame)
+def test_a_packet_in_no_list_passes_and_tells_why(run, frame, reason, expected):
+    reported = run(frame)
     assert (reported["verdict"], reported["reason"]) == ("pass", reason)
     assert {name: reported[name] for name in expected} == expected
-    assert (reported["action"], reported["owner"]) == (0, 0)
+    assert (reported["prefix_length"], reported["slot"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("frame", "verdict", "reason", "length", "owner"),
+    ("frame", "verdict", "reason", "length"),
     [
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1")), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10")), "pass", "acl_pass", 29, 2),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.9")), "drop", "acl_drop", 32, 1),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.112.255")), "pass", "no_rule", 0, 0),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1")), "drop", "acl_drop", 48, 2),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:1::1")), "pass", "acl_pass", 64, 1),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bae::1")), "pass", "no_rule", 0, 0),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.QINQ, f.VLAN)), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.VLAN,) * 3), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1"), (f.QINQ,) * 60), "drop", "acl_drop", 48, 2),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1")), "drop", "list_drop", 24),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10")), "pass", "list_pass", 29),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.9")), "drop", "list_drop", 32),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.112.255")), "pass", "no_rule", 0),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1")), "drop", "list_drop", 48),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:1::1")), "pass", "list_pass", 64),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bae::1")), "pass", "no_rule", 0),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.QINQ, f.VLAN)), "drop", "list_drop", 24),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1"), (f.VLAN,) * 3), "drop", "list_drop", 24),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1"), (f.QINQ,) * 60), "drop", "list_drop", 48),
         # A blocked source does not get through by being odd.
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1", b"\0")), "drop", "acl_drop", 24, 1),
-        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1", NEVER_ENDING, f.DESTINATION)), "drop", "acl_drop", 48, 2),
-        # Nor does a pass rule turn a broken packet into a whole one.
-        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10", b"\0")), "pass", "malformed", 29, 2),
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.1", b"\0")), "drop", "list_drop", 24),
+        (f.ethernet(f.IPV6, f.ipv6("2001:db8:bad:2::1", NEVER_ENDING, f.DESTINATION)), "drop", "list_drop", 48),
+        # Nor does a list that passes turn a broken packet into a whole one; it has no say in it.
+        (f.ethernet(f.IPV4, f.ipv4("203.0.113.10", b"\0")), "pass", "malformed", 0),
     ],
 )
-def test_the_longest_prefix_decides(twin, frame, verdict, reason, length, owner):
-    reported = twin.run(frame)
-    assert (reported["verdict"], reported["reason"], reported["prefix_len"], reported["owner"]) == (
-        verdict,
-        reason,
-        length,
-        owner,
-    )
+def test_the_longest_prefix_decides(run, frame, verdict, reason, length):
+    reported = run(frame)
+    assert (reported["verdict"], reported["reason"], reported["prefix_length"]) == (verdict, reason, length)
 
 
-def test_a_mapped_source_is_told_as_the_address_that_its_rule_speaks_of(twin):
-    reported = twin.run(f.ethernet(f.IPV6, f.ipv6("::ffff:203.0.113.9")))
-    assert (reported["verdict"], reported["reason"], reported["prefix_len"]) == ("drop", "acl_drop", 32)
+def test_a_mapped_source_is_told_as_the_address_that_its_list_speaks_of(run):
+    reported = run(f.ethernet(f.IPV6, f.ipv6("::ffff:203.0.113.9")))
+    assert (reported["verdict"], reported["reason"], reported["prefix_length"]) == ("drop", "list_drop", 32)
     assert (reported["family"], reported["source"], reported["network_offset"]) == (4, "203.0.113.9", 14)
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_every_truncation_of_a_packet_is_judged(twin, version):
+def test_every_truncation_of_a_packet_is_judged(run, version):
     whole = (
         f.ethernet(f.IPV4, f.ipv4(V4))
         if version == 4
         else f.ethernet(f.IPV6, f.ipv6(V6, f.extension(17) + f.UDP_HEADER, 0))
     )
     for size in range(14, len(whole)):
-        reported = twin.run(whole[:size])
+        reported = run(whole[:size])
         assert (reported["verdict"], reported["reason"]) == ("pass", "malformed"), size
-    assert twin.run(whole)["reason"] == "no_rule"
+    assert run(whole)["reason"] == "no_rule"

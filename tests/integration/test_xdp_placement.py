@@ -116,9 +116,10 @@ def test_a_program_on_what_is_allowed_drops_what_it_is_to_drop(cable, desired, u
         chosen.interface,
         entries=parse_entries([{"prefix": "203.0.113.0/24", "action": "drop"}]),
         pin_root=chosen.pin_root,
+        state_directory=chosen.state_directory,
     )
     converge(XdpMap(policy), policy, Host())
     with cable.sender() as sender:
         for _packet in range(50):
             sender.send(frames.ethernet(frames.IPV4, frames.ipv4("203.0.113.1"), destination=address))
-    assert lab.read_counters(Path(chosen.pins, "maps", "counters"))["drop", "acl_drop"] == 50
+    assert lab.read_counters(Path(chosen.pins, "maps", "counters"))["drop", "list_drop"] == 50

@@ -23,9 +23,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import program as xdp_program
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import Policy, XdpMap
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.state import facts
@@ -59,6 +59,17 @@ def snapshot(cable: lab.Cable, desired: Desired):
     return cable.xdp(), pins, os.path.exists(desired.pins), state_file.read_text() if state_file.exists() else None
 
 
+def dropping(desired: Desired) -> Policy:
+    entries = {parse_prefix("203.0.113.0/24"): "drop"}
+    return Policy(NIC, entries=entries, pin_root=desired.pin_root, state_directory=desired.state_directory)
+
+
+def shared_maps(desired: Desired) -> dict[str, int]:
+    """Number of each map that goes on with another program: all but those of its constants and of what it calls."""
+    maps = facts(XdpProgram(desired).read(Host()))["maps"]
+    return {one["name"]: one["id"] for one in maps if one["name"] not in ("extensions", "rodata")}
+
+
 def foreign_program(desired: Desired, content: bytes, attach) -> None:
     with BpfObject(content, "foreign.o") as opened:
         opened.load("tripod_xdp", {})
@@ -77,7 +88,7 @@ def test_attach_then_nothing_left_to_do(cable, desired):
     assert reported["mode"] == IP_MODES[cable.xdp()["mode"]] == "native"
     assert reported["program"]["id"] == cable.xdp()["prog"]["id"]
     assert reported["program"]["tag"] == cable.xdp()["prog"]["tag"]
-    assert {one["name"] for one in reported["maps"]} == {"acl_v4", "acl_v6", "counters", "trace"}
+    assert {one["name"] for one in reported["maps"]} == set(lab.MAPS)
     state_file = json.loads(Path(desired.state_files[0]).read_text())
     assert (state_file["interface"], state_file["mode"], state_file["sha256"]) == (NIC, "native", reported["sha256"])
 
@@ -105,7 +116,12 @@ def test_detach_of_an_interface_that_is_gone_removes_pins_and_state_file(cable, 
 
 def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cable, desired):
     run(desired)
-    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
+    policy = Policy(
+        NIC,
+        entries={parse_prefix("203.0.113.0/24"): "drop"},
+        pin_root=desired.pin_root,
+        state_directory=desired.state_directory,
+    )
     converge(XdpMap(policy), policy, Host())
     lab.ip("link", "del", NIC)
     lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
@@ -117,10 +133,12 @@ def test_a_new_interface_of_the_same_name_gets_the_program_and_the_old_maps(cabl
 
 def test_a_state_file_brings_the_program_back_by_itself(cable, desired):
     run(desired)
-    [state_file] = state_store.load_all(Host(), desired.state_directory)
+    [state_file] = [
+        one for one in state_store.load_all(Host(), desired.state_directory) if one.kind == xdp_program.KIND
+    ]
     assert (state_file.kind, state_file.name) == (xdp_program.KIND, desired.state_file)
     assert not xdp_program.reapply(state_file.body, Host()).changed
-    before = facts(XdpProgram(desired).read(Host()))
+    before = shared_maps(desired)
     lab.ip("link", "del", NIC)
     assert not xdp_program.reapply(state_file.body, Host()).changed, "what is absent is left out"
     lab.ip("link", "add", NIC, "type", "veth", "peer", "name", "other0")
@@ -128,7 +146,7 @@ def test_a_state_file_brings_the_program_back_by_itself(cable, desired):
     assert not cable.xdp()
     assert xdp_program.reapply(state_file.body, Host()).changed
     assert cable.xdp()
-    assert facts(XdpProgram(desired).read(Host()))["maps"] == before["maps"]
+    assert shared_maps(desired) == before
     assert not run(desired).changed
     run(replace(desired, present=False))
 
@@ -136,10 +154,15 @@ def test_a_state_file_brings_the_program_back_by_itself(cable, desired):
 def test_replace_under_traffic_counts_every_packet(desired, newer_object):
     with lab.cable(up=False) as cable:
         run(desired)
-        policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
+        policy = Policy(
+            NIC,
+            entries={parse_prefix("203.0.113.0/24"): "drop"},
+            pin_root=desired.pin_root,
+            state_directory=desired.state_directory,
+        )
         converge(XdpMap(policy), policy, Host())
         lab.bring_up(cable)
-        maps = {one["name"]: one["id"] for one in facts(XdpProgram(desired).read(Host()))["maps"]}
+        maps = shared_maps(desired)
         stop = threading.Event()
         sender = cable.sender()
         sent = {"pass": 0, "drop": 0}
@@ -175,10 +198,10 @@ def test_replace_under_traffic_counts_every_packet(desired, newer_object):
         assert len(programs) == SWAPS
         assert sum(counted.values()) == cable.packets_sent()
         assert sent["drop"] > 1000
-        assert counted["drop", "acl_drop"] == sent["drop"]
+        assert counted["drop", "list_drop"] == sent["drop"]
         # The kernel of the far end sends a few packets of its own.
         assert 0 <= counted["pass", "no_rule"] - sent["pass"] < 100
-        assert {one["name"]: one["id"] for one in facts(XdpProgram(desired).read(Host()))["maps"]} == maps
+        assert shared_maps(desired) == maps
 
 
 def test_generic_only_when_asked_and_back(cable, desired):
@@ -207,9 +230,9 @@ def test_our_netlink_attachment_is_replaced_in_place(cable, desired, newer_objec
     assert not cable.xdp()
 
 
-def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_request(cable, desired, xdp_object):
+def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_request(cable, desired, hollow_object):
     index = netlink.link(NIC).index
-    foreign_program(desired, xdp_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
+    foreign_program(desired, hollow_object.read_bytes(), lambda program: netlink.set_xdp(index, program, "generic"))
     before = snapshot(cable, desired)
     number = cable.xdp()["prog"]["id"]
     with pytest.raises(
@@ -223,11 +246,11 @@ def test_a_foreign_program_attached_by_netlink_is_refused_then_replaced_on_reque
     assert cable.xdp()["prog"]["id"] != number
 
 
-def test_a_foreign_link_is_refused_then_replaced_on_request(cable, desired, xdp_object):
+def test_a_foreign_link_is_refused_then_replaced_on_request(cable, desired, hollow_object):
     index = netlink.link(NIC).index
     held = []
     foreign_program(
-        desired, xdp_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
+        desired, hollow_object.read_bytes(), lambda program: held.append(bpf.create_xdp_link(program, index, "native"))
     )
     try:
         before = snapshot(cable, desired)
@@ -251,21 +274,24 @@ def test_our_link_keeps_others_out(cable, desired):
 
 def test_incompatible_maps_are_refused_then_recreated_on_request(cable, desired, smaller_object):
     run(desired)
-    policy = Policy(NIC, entries={parse_prefix("203.0.113.0/24"): "drop"}, pin_root=desired.pin_root)
+    policy = Policy(
+        NIC,
+        entries={parse_prefix("203.0.113.0/24"): "drop"},
+        pin_root=desired.pin_root,
+        state_directory=desired.state_directory,
+    )
     converge(XdpMap(policy), policy, Host())
     counters = lab.read_counters(Path(desired.pins, "maps", "counters"))
     before = snapshot(cable, desired)
     smaller = replace(desired, object=str(smaller_object))
-    with pytest.raises(
-        Refused, match=r"map acl_v4 .*max_entries 131072 -> 4.*map acl_v6 .*incompatible_maps: recreate"
-    ):
+    with pytest.raises(Refused, match=r"map hits .*max_entries 4096 -> 2048.*incompatible_maps: recreate"):
         run(smaller)
     assert snapshot(cable, desired) == before
 
     outcome = run(replace(smaller, recreate_maps=True))
-    assert {change.path[2] for change in outcome.changes if change.path[1] == "maps"} == {"acl_v4", "acl_v6"}
+    assert {change.path[2] for change in outcome.changes if change.path[1] == "maps"} == {"hits"}
     assert not outcome.disrupts
-    assert converge(XdpMap(policy), policy, Host(), check=True).changed, "the policy was to be lost"
+    assert not converge(XdpMap(policy), policy, Host(), check=True).changed, "the policy was to be in force"
     after = lab.read_counters(Path(desired.pins, "maps", "counters"))
     assert all(after[slot] >= packets for slot, packets in counters.items()), "counters were to live on"
     assert not run(smaller).changed
@@ -335,8 +361,12 @@ def test_the_mtu_of_either_end_is_a_reason(desired):
         with pytest.raises(
             Impossible, match=r"MTU 9000; needed: at most 3506 for driver veth: .*ip link set xdp0 mtu 3506"
         ):
-            run(desired)
-        lab.ip("link", "set", NIC, "mtu", "1500")
+            run(replace(desired, program="tripod_xdp"))
+        # The one for frames in several buffers takes it, and stays where a smaller MTU needs it no more.
+        for mtu in ("9000", "1500"):
+            lab.ip("link", "set", NIC, "mtu", mtu)
+            assert facts(run(desired).state)["program"]["name"] == "tripod_xdp_frag"
+        run(replace(desired, present=False))
         with lab.inside(cable.far):
             lab.ip("link", "set", cable.peer, "mtu", "9000")
         before = snapshot(cable, desired)
@@ -388,15 +418,63 @@ def test_a_state_file_that_cannot_be_written_undoes_all(cable, desired, newer_ob
 
 def test_lost_pins_and_permissions_are_mended(cable, desired):
     run(desired)
-    number = facts(XdpProgram(desired).read(Host()))["maps"]
-    os.unlink(f"{desired.pins}/maps/acl_v4")
+    shared = shared_maps(desired)
+    os.unlink(f"{desired.pins}/maps/policy")
     os.unlink(f"{desired.pins}/prog")
-    assert {change.path[2] for change in run(desired).changes} == {"prog", "maps/acl_v4"}
-    assert facts(XdpProgram(desired).read(Host()))["maps"] == number
+    assert {change.path[2] for change in run(desired).changes} == {"prog", "maps/policy"}
+    assert shared_maps(desired) == shared
 
     grouped = replace(desired, pin_group=10002)
     assert {change.path[1] for change in run(grouped).changes} == {"permissions", "state file"}
-    for path, mode in (("", 0o750), ("maps", 0o750), ("maps/acl_v4", 0o660), ("prog", 0o640), ("link", 0o640)):
+    for path, mode in (("", 0o750), ("maps", 0o750), ("maps/policy", 0o640), ("prog", 0o640), ("link", 0o640)):
         status = os.stat(f"{desired.pins}/{path}")
         assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 10002, mode), path
     assert not run(grouped).changed
+    # As an earlier release left them: what others could write is mended.
+    os.chmod(f"{desired.pins}/maps/policy", 0o660)
+    [change] = run(grouped).changes
+    assert (change.path[1:], change.after) == (
+        ("permissions", f"{desired.pins}/maps/policy"),
+        "group 10002, mode 0640",
+    )
+
+
+# What a container does that has CAP_BPF and the group: the pins are bound where it may look, as /sys/fs/bpf is root's.
+_AS_GROUP = """
+import ctypes, os, sys
+libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
+class Options(ctypes.Structure):
+    _fields_ = [("sz", ctypes.c_size_t), ("file_flags", ctypes.c_uint32)]
+def opened(name, flags):
+    options = Options(ctypes.sizeof(Options), flags)
+    found = libbpf.bpf_obj_get_opts(os.fsencode(sys.argv[1] + "/" + name), ctypes.byref(options))
+    return "opened" if found >= 0 else os.strerror(ctypes.get_errno())
+RDONLY = 1 << 3
+for name in sorted(os.listdir(sys.argv[1])):
+    print(name, opened(name, RDONLY), opened(name, 0), sep=": ")
+"""
+
+
+def test_the_group_of_the_pins_reads_every_map_and_writes_that_of_sockets_alone(cable, desired):
+    grouped = replace(desired, pin_group=10002)
+    run(grouped)
+    user = "setpriv --reuid 10001 --regid 10002 --clear-groups --bounding-set -all,+bpf --inh-caps -all,+bpf"
+    program = f'{user} --ambient-caps +bpf -- /usr/bin/python3 -c "$0" /mnt'
+    command = f"mount --bind {desired.pins}/maps /mnt && exec {program}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command, _AS_GROUP], capture_output=True, text=True, check=False
+    )
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert set(lines) == set(os.listdir(f"{desired.pins}/maps")), done
+    assert lines.pop("xsks") == "opened: opened", done
+    assert set(lines.values()) == {"opened: Permission denied"}, done
+
+
+def test_a_program_of_the_other_kind_takes_its_place_and_back(cable, desired):
+    run(desired)
+    shared = shared_maps(desired)
+    for name in ("tripod_xdp_frags", "tripod_xdp"):
+        outcome = run(replace(desired, program=name))
+        assert facts(outcome.state)["program"]["name"] == name[:15]
+        assert shared_maps(desired) == shared
+        assert not run(replace(desired, program=name)).changed

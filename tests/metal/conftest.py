@@ -95,7 +95,8 @@ def vm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
     if not machine.process:
         machine.start()
     # Before any test has touched it.
-    if any("put_back" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+    tests = (item for item in request.session.items if isinstance(item, pytest.Function))
+    if any({"put_back", "put_back_once"}.intersection(item.fixturenames) for item in tests):
         machine.snapshot(BEGIN)
     yield machine
     machine.hang_up()
@@ -104,6 +105,13 @@ def vm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def put_back(vm: Tried) -> Iterator[None]:
     """Put the guest back afterwards to where the tests found it, in seconds; to converge it again takes minutes."""
+    yield
+    vm.restore(BEGIN)
+
+
+@pytest.fixture(scope="module")
+def put_back_once(vm: Tried) -> Iterator[None]:
+    """Likewise, after all tests of a file."""
     yield
     vm.restore(BEGIN)
 

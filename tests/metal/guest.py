@@ -13,6 +13,19 @@ def allowed(host: Any, process: int, what: str) -> str:
     return found[1]
 
 
+def kernel(host: Any) -> tuple[int, int]:
+    """Return the release of the guest's kernel, such as ``(6, 12)``."""
+    major, minor = re.match(r"(\d+)\.(\d+)", host.check_output("uname --kernel-release")).groups()
+    return int(major), int(minor)
+
+
+def result_of(reported: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what a playbook said of the task of a name."""
+    [task] = [task for play in reported["plays"] for task in play["tasks"] if task["task"]["name"] == name]
+    [result] = task["hosts"].values()
+    return result
+
+
 def failures(reported: dict[str, Any]) -> str:
     """Everything that failed tasks of a playbook said."""
     return " ".join(str(one.get("msg")) for one in _results(reported) if one.get("failed"))

@@ -59,7 +59,7 @@ def converged(host) -> bool:
 @pytest.fixture(autouse=True)
 def _as_asked(host):
     subjects = {one["name"] for one in json.loads(host.check_output("tripod-host status --json"))}
-    assert {"nic", "hugepages", f"xdp-{NIC}", f"xdp_map-{NIC}"} <= subjects, "provision the VM, attach the program"
+    assert {"nic", "hugepages", f"xdp-{NIC}", f"xdp_policy-{NIC}"} <= subjects, "provision the VM, attach the program"
     eventually("the host is as asked", lambda: converged(host), PATIENCE)
 
 
@@ -68,7 +68,9 @@ def journal(host, unit: str) -> str:
 
 
 def test_the_units_are_what_systemd_takes(host):
-    units = " ".join(f"/etc/systemd/system/tripod-{name}.service" for name in ("apply", "watch", "keep"))
+    units = " ".join(
+        f"/etc/systemd/system/tripod-{name}.service" for name in ("apply", "watch", "policy", "export", "keep")
+    )
     verified = host.run(f"systemd-analyze verify {units}")
     assert (verified.rc, verified.stdout + verified.stderr) == (0, "")
     assert host.check_output("systemctl --failed --quiet list-units") == ""

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.metal.guest import result_of
+
 pytestmark = pytest.mark.full
 LOOK = ("playbooks/provision.yml", "--tags", "preflight")
 TASK = "tripod.baremetal.preflight : Check the host before anything is changed"
@@ -14,9 +16,7 @@ TASK = "tripod.baremetal.preflight : Check the host before anything is changed"
 def look(playbook, fails=False, **variables):
     """Return the preflight's result."""
     reported = playbook(*LOOK, "-e", json.dumps(variables), fails=fails)
-    (task,) = [task for play in reported["plays"] for task in play["tasks"] if task["task"]["name"] == TASK]
-    (result,) = task["hosts"].values()
-    return result
+    return result_of(reported, TASK)
 
 
 def settings(host):

@@ -62,7 +62,7 @@ def dropped(ask: Ask) -> int:
     """Return the packets that the policy dropped on the NIC, as the API tells it."""
     [stats] = ask(API, "/api/v1/dataplane/stats")
     [nic] = [one for one in stats["interfaces"] if one["name"] == NIC]
-    return sum(one["packets"] for one in nic["counters"] if (one["verdict"], one["reason"]) == ("drop", "acl_drop"))
+    return sum(one["packets"] for one in nic["counters"] if (one["verdict"], one["reason"]) == ("drop", "list_drop"))
 
 
 def filters_from_outside(ask: Ask, outside: Any) -> None:

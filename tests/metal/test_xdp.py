@@ -11,14 +11,14 @@ from tests.support.site import eventually
 NIC, CABLE = "ens1", "igb0"
 COUNTERS = f"/sys/fs/bpf/tripod/{NIC}/maps/counters"
 DROPPED, PASSED = "203.0.113.7", "198.51.100.7"
-# verdict * 16 + reason, of files/bpf/tripod_xdp.h: XDP_DROP for acl_drop, XDP_PASS for no_rule
+# verdict * 16 + reason, of files/bpf/tripod_xdp.h: XDP_DROP for list_drop, XDP_PASS for no_rule
 DROP, PASS = 1 * 16 + 2, 2 * 16 + 0
 PACKETS = 500
 
 
-def counted(host: Any, index: int) -> int:
+def counted(host: Any, index: int, pin: str = COUNTERS) -> int:
     """Return the packets of one counter, on all CPUs, as bpftool(8) reads it."""
-    held = json.loads(host.check_output(f"bpftool --json map lookup pinned {COUNTERS} key {index} 0 0 0"))
+    held = json.loads(host.check_output(f"bpftool --json map lookup pinned {pin} key {index} 0 0 0"))
     return sum(one["value"]["packets"] for one in held["formatted"]["values"])
 
 

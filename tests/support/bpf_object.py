@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _PROGBITS, _SYMTAB, _STRTAB = 1, 2, 3
+_FUNCTION = 2
 _BPF = 247  # EM_BPF
 _GLOBAL_FUNCTION = 0x12
-_EXECUTE = 4
-_LOAD_ADDRESS, _CALL, _PSEUDO_CALL = 0x18, 0x85, 1
+_LOAD_ADDRESS, _JUMP_IF_EQUAL = 0x18, 0x15
+_INSTRUCTION = 8  # bytes
 _PASS, _EXIT = struct.pack("<BBhi", 0xB7, 0, 0, 2), struct.pack("<BBhi", 0x95, 0, 0, 0)
 
 
@@ -52,27 +54,31 @@ def xdp_object(verdict: int, name: str = "drop_all") -> bytes:
 
 
 def hollow(content: bytes) -> bytes:
-    """Return an object of the same maps whose program passes everything: the verifier has done with it at once.
+    """Return an object of the same maps whose programs pass everything: the verifier has done with them at once.
 
-    Loads of map addresses and calls of subprograms stay, as relocations speak of them.
+    Each function leaves by its last exit before it did anything; what relocations speak of stays, and is dead.
 
     Args:
         content: An ELF file of 64 bits.
     """
     made = bytearray(content)
-    table, size, count = (*struct.unpack_from("<Q", content, 40), *struct.unpack_from("<HH", content, 58))
-    for number in range(count):
-        _name, kind, flags, _address, offset, length, *_rest = _SECTION.unpack_from(content, table + number * size)
-        if (kind, flags & _EXECUTE) != (_PROGBITS, _EXECUTE) or not length:
-            continue
-        place, end = offset, offset + length - len(_EXIT)
-        while place < end:
-            opcode, registers = content[place : place + 2]
-            if opcode == _LOAD_ADDRESS:
-                place += 2 * len(_PASS)
-                continue
-            if (opcode, registers >> 4) != (_CALL, _PSEUDO_CALL):
-                made[place : place + len(_PASS)] = _PASS
-            place += len(_PASS)
-        made[end : end + len(_EXIT)] = _EXIT
+    for begin, size in _functions(content):
+        place = begin
+        while content[place] == _LOAD_ADDRESS or content[place + _INSTRUCTION] == _LOAD_ADDRESS:
+            place += 2 * _INSTRUCTION if content[place] == _LOAD_ADDRESS else _INSTRUCTION
+        leave = max(at for at in range(begin, begin + size, _INSTRUCTION) if content[at : at + _INSTRUCTION] == _EXIT)
+        distance = (leave - place) // _INSTRUCTION - 2
+        made[place : place + 2 * _INSTRUCTION] = _PASS + struct.pack("<BBhi", _JUMP_IF_EQUAL, 0, distance, 2)
     return bytes(made)
+
+
+def _functions(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each function is in the file, and its size: a section can have several."""
+    table, size, count = (*struct.unpack_from("<Q", content, 40), *struct.unpack_from("<HH", content, 58))
+    sections = [_SECTION.unpack_from(content, table + number * size) for number in range(count)]
+    for _name, kind, _flags, _address, offset, length, *_rest in sections:
+        if kind != _SYMTAB:
+            continue
+        for _title, info, _other, section, value, extent in _SYMBOL.iter_unpack(content[offset : offset + length]):
+            if info & 15 == _FUNCTION and extent:
+                yield sections[section][4] + value, extent

@@ -18,6 +18,7 @@ from ansible.module_utils import basic
 
 MODULES = "ansible_collections.tripod.baremetal.plugins.modules"
 NEW_MOUNTS, NEW_NETWORK = 0x00020000, 0x40000000
+_SIDE = "ansible.module_utils._internal"
 _REMOUNT, _READ_ONLY, _RECURSIVE, _PRIVATE = 32, 1, 16384, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -105,6 +106,10 @@ def _said(arguments: Mapping[str, Any], main: Callable[[], None]) -> str:
     said = io.StringIO()
     basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
     basic._ANSIBLE_PROFILE = "legacy"
+    # Where tests of filters imported the rest of Ansible before, it took this process for a control node, which
+    # displays warnings and answers none. Releases before 2.19 have no such difference.
+    if _SIDE in sys.modules:
+        vars(sys.modules[_SIDE])["is_controller"] = False
     with redirect_stdout(said), suppress(SystemExit):
         main()
     return said.getvalue()

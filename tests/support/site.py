@@ -22,6 +22,8 @@ API = "http://127.0.0.1:5000"
 WEB = "http://127.0.0.1:3000"
 METRICS = "http://127.0.0.1:8080"
 ADMIN = "admin@example.com"
+# Of every account that a test makes.
+GUEST_PASSWORD = "four quiet herons wade"
 SECRETS = Path("/etc/tripod/secrets")
 PINS = Path("/sys/fs/bpf/tripod")
 SERVICES = ("postgres", "flask-backend", "go-backend", "webui")

@@ -166,17 +166,18 @@ def _writes(file: Any, mode: str = "r", *_rest: Any, **_named: Any) -> bool:
     return not isinstance(file, int) and bool(set(mode) & set("wax+"))
 
 
-def sweep(call: Callable[[], Any], least: int = 1) -> Iterator[Moment]:
+def sweep(call: Callable[[], Any], least: int = 1, most_apart: int = _LIMIT) -> Iterator[Moment]:
     """Kill the call at every moment, one after the other; the caller restores what it needs in between.
 
     Args:
         call: Changes the host, by the functions of the system that are listed above.
         least: How many moments there must be: a sweep that misses some proves little.
+        most_apart: Of how many moments at least one is tried, however few CI has time for.
 
     Yields:
         The moment, after the child has been killed there. It ends once the call survives, which must succeed.
     """
-    for number in _numbers(least):
+    for number in _numbers(least, most_apart):
         status, words = _run(call, number)
         if status == 0:
             assert number > 0, "the call changes nothing"
@@ -188,12 +189,12 @@ def sweep(call: Callable[[], Any], least: int = 1) -> Iterator[Moment]:
     raise AssertionError(f"more than {_LIMIT} moments")
 
 
-def _numbers(least: int) -> Iterator[int]:
+def _numbers(least: int, most_apart: int) -> Iterator[int]:
     """Yield the moments to try: all, or one of so many where CI has no time for more, begun at another in each test.
 
     The first is among those that there must be, so that no call is tried at none.
     """
-    stride = int(os.environ.get(STRIDE, "1"))
+    stride = min(int(os.environ.get(STRIDE, "1")), most_apart)
     begin = zlib.crc32(os.environ.get("PYTEST_CURRENT_TEST", "").encode()) % min(stride, least)
     yield from range(begin, _LIMIT, stride)
 

@@ -290,6 +290,14 @@ def test_a_message_is_one_search_away_from_its_source(message, words, place):
 # What other documents promise.
 
 
+def test_the_example_of_a_handler_is_the_handler():
+    source = (ROOT / "files/services/go-backend/internal/handlers/reflect.go").read_text(encoding="utf-8")
+    page = (ROOT / "docs/handlers.md").read_text(encoding="utf-8")
+    assert f"```go\n{source}```" in page
+    code = [line for line in source.splitlines() if line.strip()]
+    assert len(code) <= 40
+
+
 def test_the_readme_says_what_the_collection_says_of_itself():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))

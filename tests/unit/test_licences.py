@@ -15,7 +15,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = "Tripod contributors"
 # The kernel takes a program's helpers for GPL-compatible ones only, and its headers are under version 2.
-LICENCES = {"files/bpf/tripod_xdp.bpf.c": "GPL-2.0-or-later", "files/bpf/tripod_xdp.h": "GPL-2.0-or-later"}
+LICENCES = {
+    path.relative_to(ROOT).as_posix(): "GPL-2.0-or-later"
+    for suffix in ("c", "h")
+    for path in (ROOT / "files" / "bpf").glob(f"*.{suffix}")
+}
 
 
 @pytest.fixture(scope="module")

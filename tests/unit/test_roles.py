@@ -12,6 +12,7 @@ import yaml
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 from ansible.playbook.task import Task
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import INTERFACE
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -26,8 +27,11 @@ MAGIC = {
     "ansible_diff_mode",
     "ansible_facts",
     "ansible_host",
+    "ansible_limit",
     "ansible_loop",
     "ansible_play_hosts",
+    "ansible_play_hosts_all",
+    "ansible_playbook_python",
     "ansible_python_interpreter",
     "ansible_user",
     "ansible_version",
@@ -164,6 +168,23 @@ def test_the_compose_file_trusts_the_network_that_the_web_interface_is_on():
     assert services["go-backend"]["environment"]["GRPC_ADDRESS"].startswith(f"{rpc['gateway']}:")
 
 
+@pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend"])
+def test_the_compose_file_gives_its_containers_the_secrets_and_directories_of_the_host_that_the_roles_do(service):
+    content = load(ROOT / "files" / "services" / "docker-compose.dev.yml")
+    here = content["services"][service]
+    [given] = [
+        task["vars"]
+        for task in load(ROOT / "roles" / service.replace("-", "_") / "tasks" / "main.yml")
+        if task.get("vars", {}).get("container_service") == service and "container_once" not in task["vars"]
+    ]
+    secrets = {name: path for name, path in given["container_env"].items() if path.startswith("/run/secrets/")}
+    assert {name: path for name, path in here["environment"].items() if path.startswith("/run/secrets/")} == secrets
+    assert {f"/run/secrets/{name}" for name in here["secrets"]} == set(secrets.values())
+    assert set(here["secrets"]) <= set(content["secrets"])
+    mounted = {one["source"] for one in given.get("container_mounts", ()) if "_secrets" not in one["source"]}
+    assert len(mounted) == len(here.get("volumes", ()))
+
+
 @pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui"])
 def test_the_compose_file_limits_its_containers_as_the_roles_do(service):
     role = service.replace("-", "_")
@@ -173,6 +194,10 @@ def test_the_compose_file_limits_its_containers_as_the_roles_do(service):
     )
     assert here["memswap_limit"] == here["mem_limit"]
     assert here.get("shm_size", "").upper() == there.get(f"{role}_shm_size", "")
+
+
+def test_modules_that_get_all_interfaces_take_what_the_role_takes_of_one():
+    assert set(INTERFACE) == set(options("xdp")["xdp_interfaces"]["options"])
 
 
 def test_modules_are_named_in_full_and_none_is_a_shell():

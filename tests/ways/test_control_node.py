@@ -19,7 +19,7 @@ PLAYBOOKS = [
     "site",
     *(
         pytest.param(one, marks=FULL)
-        for one in ("provision", "deploy", "gateway", "summary", "teardown", "reset_password")
+        for one in ("provision", "deploy", "gateway", "summary", "teardown", "reset_password", "rotate_ca")
     ),
 ]
 
@@ -86,6 +86,7 @@ def test_every_mistake_in_a_variable_is_named_at_once(tmp_path: Path) -> None:
         "postgres_clients": "flask",
         "tripod_flask_http_port": "http",
         "kernel_drivers": "{{ nowhere }}",
+        "go_backend_policy_clients": [{"service": "connector", "uid": 570}],
     }
     for playbook in ("site", "provision"):
         said = refused(played(tmp_path, {"tripod": {"hosts": {"localhost": LOCAL}, "vars": mistakes}}, playbook))
@@ -99,6 +100,7 @@ def test_every_mistake_in_a_variable_is_named_at_once(tmp_path: Path) -> None:
             "postgres_clients is a text",
             "tripod_flask_http_port is of type str",
             "kernel_drivers cannot be worked out",
+            "go_backend_policy_clients[0] (connector): calls are taken only from who has a certificate",
         ):
             assert words in said, words
         assert "preflight_interfaces" not in said, "it is made from a wrong variable, and nobody gave it"

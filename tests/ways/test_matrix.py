@@ -35,7 +35,7 @@ SAMPLE = {
     ),
     "provision --skip-tags hugepages",
 }
-PLAYBOOKS = ("control", "provision", "deploy", "gateway", "summary", "teardown", "lab", "reset_password")
+PLAYBOOKS = ("control", "provision", "deploy", "gateway", "summary", "teardown", "lab", "reset_password", "rotate_ca")
 
 
 @dataclass(frozen=True)

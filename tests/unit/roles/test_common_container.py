@@ -89,3 +89,56 @@ def test_the_services_are_deployed_under_a_plan():
     (play,) = yaml.safe_load((ROOT / "playbooks" / "deploy.yml").read_text())
     roles = [role["role"].rpartition(".")[2] for role in play["roles"]]
     assert roles.index("cpu_isolation") < min(roles.index(name.replace("-", "_")) for name in SERVICES)
+
+
+def told(name: str, **variables: Any) -> Any:
+    """Return what one of the role's own variables is."""
+    loader = DataLoader()
+    known = {**load(ROLE / "defaults" / "main.yml"), **load(ROLE / "vars" / "main.yml"), "tripod_app_name": "tripod"}
+    known |= {"container_service": "flask-backend", "_common_container_image": "new", **variables}
+    return Templar(loader=loader, variables=known).template(known[name])
+
+
+@pytest.mark.parametrize(("once", "name"), [("", "tripod-flask-backend"), ("migrate", "tripod-flask-backend-migrate")])
+def test_a_step_has_a_container_of_its_own(once, name):
+    assert told("_common_container_name", container_once=once) == name
+
+
+@pytest.mark.parametrize(("once", "anew"), [("", False), ("migrate", True)])
+def test_a_step_that_an_aborted_run_left_behind_is_made_anew(once, anew):
+    """Else the module finds it running as it should, and the role goes on before the step is done."""
+    (task,) = [one for one in load(ROLE / "tasks" / "main.yml") if "community.docker.docker_container" in one]
+    asked = Templar(loader=DataLoader(), variables={"container_once": once}).template(
+        {name: task["community.docker.docker_container"].get(name, False) for name in ("recreate", "cleanup", "detach")}
+    )
+    assert asked == {"recreate": anew, "cleanup": anew, "detach": not anew}
+
+
+@pytest.mark.parametrize(
+    ("once", "result", "changed"),
+    [
+        ("", {"changed": True}, True),
+        ("", {"changed": False}, False),
+        ("migrate", {"changed": True, "container": {"Output": ""}}, False),
+        ("migrate", {"changed": True, "container": {"Output": '{"message": "changed: not so"}\n'}}, False),
+        ("migrate", {"changed": True, "container": {"Output": '{"message": "waiting"}\nchanged: schema\n'}}, True),
+        ("migrate", {"failed": True, "msg": "it ended with 1"}, False),
+    ],
+)
+def test_a_step_changed_something_where_it_says_so(once, result, changed):
+    assert told("_common_container_changed", container_once=once, _common_container_run=result) is changed
+
+
+@pytest.mark.parametrize(
+    ("once", "check", "running", "foretold"),
+    [
+        ("", True, {"skipped": True}, False),
+        ("migrate", False, {"skipped": True}, False),
+        ("migrate", True, {"container": None}, True),
+        ("migrate", True, {"container": {"Config": {"Image": "old"}}}, True),
+        ("migrate", True, {"container": {"Config": {"Image": "new"}}}, False),
+    ],
+)
+def test_check_mode_foretells_a_step_where_the_service_gets_another_image(once, check, running, foretold):
+    variables = {"container_once": once, "ansible_check_mode": check, "_common_container_running": running}
+    assert told("_common_container_foretold", **variables) is foretold

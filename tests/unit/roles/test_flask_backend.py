@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,12 @@ from ansible.template import Templar
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "flask_backend"
 NETWORK = {"docker_engine_app_subnet": "172.18.0.0/16", "docker_engine_app_gateway": "172.18.0.1"}
+
+
+def containers(loader: DataLoader) -> list[dict[str, Any]]:
+    """Return what the role says of its two containers, in their order."""
+    tasks = loader.load_from_file(str(ROLE / "tasks" / "main.yml"), trusted_as_template=True)
+    return [task["vars"] for task in tasks if "container_env" in task.get("vars", {})]
 
 
 @pytest.mark.parametrize(
@@ -23,12 +30,16 @@ NETWORK = {"docker_engine_app_subnet": "172.18.0.0/16", "docker_engine_app_gatew
 def test_the_web_interface_is_believed_and_what_an_operator_adds(given, expected):
     loader = DataLoader()
     kept = loader.load_from_file(str(ROLE / "vars" / "main.yml"), trusted_as_template=True)
-    (task,) = [
-        one
-        for one in loader.load_from_file(str(ROLE / "tasks" / "main.yml"), trusted_as_template=True)
-        if "container_env" in one.get("vars", {})
-    ]
+    once, service = containers(loader)
     defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
     chosen = {"flask_backend_trusted_proxies": given} if given else {}
     templar = Templar(loader=loader, variables={**defaults, **kept, **NETWORK, **chosen})
-    assert templar.template(task["vars"]["container_env"]["TRUSTED_PROXIES"]) == expected
+    assert templar.template(service["container_env"]["TRUSTED_PROXIES"]) == expected
+    assert once["container_env"] == service["container_env"]
+
+
+def test_the_database_is_prepared_by_the_same_image_before_the_service_is_replaced():
+    once, service = containers(DataLoader())
+    assert once["container_command"] == ["python3", "-m", "tripod_api.migrate"]
+    assert (once["container_service"], once["container_once"]) == ("flask-backend", "migrate")
+    assert (service["container_service"], "container_once" in service) == ("flask-backend", False)

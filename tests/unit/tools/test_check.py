@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tools import check
@@ -77,23 +79,49 @@ def test_what_leaves_tests_out_names_the_command_that_runs_them():
     assert {one.name: one.rest for one in STAGES if one.rest} == {
         "metal": "make test-metal-full",
         "ways": "make test-ways",
+        "integration": "make test-integration-full",
+        "integration-xdp": "make test-integration-full",
     }
 
 
 def test_a_stage_after_another_waits_for_it_and_two_run_at_once():
-    assert startable(["xdp-object", "vm-base", "metal", "sanity"]) == ["xdp-object", "vm-base"]
-    assert startable(["metal", "sanity"], ["vm-base"], ["xdp-object"]) == ["sanity"]
+    assert startable(["xdp-object", "vm-base", "metal", "unit"]) == ["xdp-object", "vm-base"]
+    assert startable(["metal", "unit"], ["vm-base"], ["xdp-object"]) == ["unit"]
+
+
+def test_one_that_has_no_deadlines_runs_beside_two():
+    assert startable(["xdp-object", "vm-base", "lint", "sanity"]) == ["xdp-object", "lint", "vm-base"]
+    assert startable(["sanity"], ["xdp-object", "vm-base"]) == ["sanity"]
+    assert startable(["sanity", "vm-base"], ["xdp-object", "lint"]) == ["vm-base"]
+
+
+def test_it_runs_at_the_lowest_priority_and_the_others_do_not():
+    found: dict[str, int] = {}
+
+    def told(name):
+        def run():
+            found[name] = os.getpriority(os.PRIO_PROCESS, 0)
+            return ""
+
+        return run
+
+    stages = [Stage(name, "unit", told(name), 1, patient=name == "patient") for name in ("patient", "one", "other")]
+    assert {one.error for one in check.run_stages(stages)} == {None}
+    ours = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    assert found == {"patient": check.LOWEST_PRIORITY, "one": ours, "other": ours}
 
 
 def test_the_vm_is_tried_while_images_are_built_and_tested():
     done = ["xdp-object", "vm-base"]
-    assert startable(["images", "metal", "sanity", "site"], [], done) == ["metal", "images"]
-    assert startable(["webui", "sanity", "site"], ["metal"], done) == ["sanity"]
+    assert startable(["images", "metal", "unit", "site"], [], done) == ["unit", "metal"]
+    assert startable(["images", "metal", "webui", "site"], [], done) == ["metal", "images"]
     assert startable(["integration", "site"], ["metal"], [*done, "images"]) == []
 
 
-def test_two_image_builds_never_run_at_once():
-    assert startable(["webui", "postgres", "docs"], ["images"], ["xdp-object"]) == ["docs"]
+def test_two_image_builds_run_at_once_only_where_nothing_else_waits():
+    assert startable(["webui", "postgres", "unit"], ["images"], ["xdp-object"]) == ["unit"]
+    assert startable(["webui", "integration"], ["images", "metal"], ["xdp-object"]) == []
+    assert startable(["webui", "postgres", "docs", "site"], ["images"], ["xdp-object"]) == ["docs", "postgres"]
 
 
 def test_what_has_deadlines_of_seconds_waits_for_the_vm():

@@ -19,7 +19,7 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 BY_NAME = {path.name: role_docs.entry_point(path) for path in ROLES}
 OPTIONS = {name: option for entry in BY_NAME.values() for name, option in entry["options"].items()}
 # Numbers that count nothing, or what their own name says: cores, pages, processes.
-PLAIN = {"count", "cores", "cpus", "limit", "node", "pids", "port", "uid"}
+PLAIN = {"count", "cores", "cpus", "domain", "limit", "node", "number", "pids", "port", "uid"}
 
 
 def every_option(options: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

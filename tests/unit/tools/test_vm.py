@@ -138,10 +138,21 @@ def test_before_the_first_update_another_way_out_is_told(monkeypatch):
 
 def test_another_key_is_no_other_recipe(monkeypatch):
     apt(monkeypatch, "Debian|http://mirror.test/debian/", "Debian-Security|http://mirror.test/security/")
-    before = base._guest_recipe()
-    assert base._guest_recipe() == before
+    before = base._guest_recipe(base.SUITE)
+    assert base._guest_recipe(base.SUITE) == before
     monkeypatch.setattr(base, "PACKAGES", f"{base.PACKAGES},less")
-    assert base._guest_recipe() != before
+    assert base._guest_recipe(base.SUITE) != before
+
+
+def test_each_guest_has_a_recipe_of_its_own(monkeypatch):
+    apt(monkeypatch, "Debian|http://mirror.test/debian/", "Debian-Security|http://mirror.test/security/")
+    assert len({base._guest_recipe(suite) for suite in base.SUITES}) == len(base.SUITES)
+    backports = "deb http://mirror.test/debian trixie-backports main"
+    of_backports = "linux-image-amd64/trixie-backports,"
+    for suite in base.SUITES:
+        newest = suite.endswith("-backports")
+        assert (backports in base.sources(suite)) == newest
+        assert any(of_backports in word for word in base._guest_words(suite, Path())) == newest
 
 
 def test_the_inventory_speaks_for_itself():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._agent.export_request import Export
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.resource import (
     HostAgent,
     Request,
@@ -41,7 +42,7 @@ INSTALLED = State(
         else ServiceState(enabled=True)
         for one in REQUEST.services
     },
-    files=("/run/tripod-watch", "/run/tripod-keep"),
+    files=("/run/tripod-watch", "/run/tripod-policy", "/run/tripod-export", "/run/tripod-keep"),
 )
 
 
@@ -63,9 +64,15 @@ def test_files_come_before_units_and_units_before_what_runs():
         ("tripod-apply", "enabled"),
         ("/etc/systemd/system/tripod-watch.service", "unit"),
         ("tripod-watch", "enabled"),
+        ("/etc/systemd/system/tripod-policy.service", "unit"),
+        ("tripod-policy", "enabled"),
+        ("/etc/systemd/system/tripod-export.service", "unit"),
+        ("tripod-export", "enabled"),
         ("/etc/systemd/system/tripod-keep.service", "unit"),
         ("tripod-keep", "enabled"),
         ("tripod-watch", "process"),
+        ("tripod-policy", "process"),
+        ("tripod-export", "process"),
         ("tripod-keep", "process"),
     ]
 
@@ -88,6 +95,8 @@ def test_without_systemd_there_are_processes_alone():
         (REQUEST.path, "mode"),
         (REQUEST.command, "link"),
         ("tripod-watch", "process"),
+        ("tripod-policy", "process"),
+        ("tripod-export", "process"),
         ("tripod-keep", "process"),
     ]
 
@@ -99,6 +108,41 @@ def test_a_service_that_runs_other_sources_is_restarted_whatever_the_files_say()
 
 def test_other_arguments_are_a_reason_to_restart():
     assert plan(detached(INSTALLED), replace(REQUEST, label="a=b")) == [("tripod-keep", "process")]
+
+
+def test_a_collector_is_a_reason_to_restart_the_exporter_alone():
+    requested = replace(REQUEST, exported=Export(rate=10, collector="2001:db8::1", domain=7))
+    assert plan(detached(INSTALLED), requested) == [("tripod-export", "process")]
+    words = next(one.arguments for one in requested.services if one.name == "tripod-export")
+    assert words[-8:] == (
+        *("--rate", "10", "--ipfix", "2001:db8::1"),
+        *("--ipfix-port", "4739", "--ipfix-domain", "7"),
+    )
+
+
+def test_who_may_change_policies_is_a_reason_to_restart_what_serves_them():
+    requested = replace(REQUEST, policy_uid=562)
+    assert plan(detached(INSTALLED), requested) == [("tripod-policy", "process")]
+    [service] = [one for one in requested.services if one.name == "tripod-policy"]
+    assert service.words == ["policy", "serve"]
+    assert service.arguments[-4:] == ("--user", "562", "--group", "562")
+    assert "--user" not in next(one for one in REQUEST.services if one.name == "tripod-policy").arguments
+
+
+def test_the_unit_of_policies_may_write_where_the_state_files_are():
+    requested = replace(REQUEST, state_dir="/srv/tripod/host.d")
+    [service] = [one for one in requested.services if one.name == "tripod-policy"]
+    text = unit_text(service, requested.path).splitlines()
+    assert "ReadWritePaths=-/srv/tripod/host.d -/sys/fs/bpf" in text
+    assert f"ExecStart={requested.path} policy serve --state-dir /srv/tripod/host.d" in "\n".join(text)
+
+
+def test_everything_that_cannot_be_exported_is_refused_at_once():
+    requested = replace(REQUEST, exported=Export(rate=0, collector="collector.example.org", port=65536, domain=-1))
+    with pytest.raises(Invalid, match="nothing was changed") as refusal:
+        HostAgent(requested).validate(requested, BARE)
+    assert len(refusal.value.facts["reasons"]) == 4
+    assert "'collector.example.org' is no IP address" in str(refusal.value)
 
 
 def test_a_unit_that_was_edited_is_written_and_its_service_restarted():
@@ -116,12 +160,15 @@ def test_what_is_removed_is_ended_first():
     assert plan(INSTALLED, ABSENT) == [
         ("tripod-keep", "enabled"),
         ("tripod-keep", "process"),
+        ("tripod-export", "enabled"),
+        ("tripod-export", "process"),
+        ("tripod-policy", "enabled"),
+        ("tripod-policy", "process"),
         ("tripod-watch", "enabled"),
         ("tripod-watch", "process"),
         ("tripod-apply", "enabled"),
         *((path, "unit") for path in UNITS),
-        ("/run/tripod-watch", "exists"),
-        ("/run/tripod-keep", "exists"),
+        *((f"/run/tripod-{name}", "exists") for name in ("watch", "policy", "export", "keep")),
         (REQUEST.command, "link"),
         (REQUEST.path, "sha256"),
     ]

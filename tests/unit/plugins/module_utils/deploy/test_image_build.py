@@ -54,23 +54,36 @@ def test_every_input_gives_another_name(context, tmp_path):
     assert len({plain, based, bundled, rebundled, changed, argued, other}) == 7
 
 
+def test_an_image_gets_another_name_with_the_image_that_it_runs_on(context):
+    def name(dockerfile, **options):
+        return tag(
+            [Build("app/base", context("base", dockerfile)), Build("app/web", context("web"), **options)], "app/web"
+        )
+
+    on_it = {"args_from": {"BASE": "app/base"}, "inputs_from": ["app/base"]}
+    assert name("FROM a\n", **on_it) != name("FROM b\n", **on_it)
+    beside = {"args_from": {"BUILD_BASE": "app/base"}}
+    assert name("FROM a\n", **beside) == name("FROM b\n", **beside)
+
+
 def test_every_reason_comes_at_once(context, tmp_path):
     builds = [
         Build("app/a", str(tmp_path / "nowhere")),
         Build("app/b", context("b"), extra_files={"x": "/nonexistent/x"}),
         Build("app/c", context("c"), args_from={"BASE": "app/later"}),
         Build("app/c", context("c")),
+        Build("app/d", context("d"), inputs_from=["app/latest"]),
     ]
     with pytest.raises(Invalid) as caught:
         name_builds(builds)
-    for words in ("no Dockerfile", "/nonexistent/x", "must come before", "twice"):
+    for words in ("no Dockerfile", "/nonexistent/x", "app/later, which must come before", "app/latest, which", "twice"):
         assert words in str(caught.value)
 
 
 def test_plans_what_is_missing_and_requested(context):
     named = name_builds(
         [
-            Build("app/web", context("web")),
+            Build("app/web", context("web"), sbom_to="/cache/web-{tag}.json"),
             Build("app/bpf", context("bpf"), export_from="/o", export_to="/cache/{tag}.o"),
         ]
     )
@@ -81,11 +94,12 @@ def test_plans_what_is_missing_and_requested(context):
         return [change.path for change in Images(EngineClient(None), named, only).plan(None, state)]
 
     nothing = ImageState({web: None, bpf: None}, frozenset())
-    assert plan(nothing) == [("image", "app/web"), ("image", "app/bpf"), ("export", "app/bpf")]
-    assert plan(nothing, ["app/web"]) == [("image", "app/web")]
+    of_web, of_bpf = [("image", "app/web"), ("sbom", "app/web")], [("image", "app/bpf"), ("export", "app/bpf")]
+    assert plan(nothing) == of_web + of_bpf
+    assert plan(nothing, ["app/web"]) == of_web
     built = ImageState({web: "sha256:1", bpf: "sha256:2"}, frozenset())
-    assert plan(built) == [("export", "app/bpf")]
-    done = ImageState(built.ids, frozenset([named["app/bpf"].export_to]))
+    assert plan(built) == [of_web[1], of_bpf[1]]
+    done = ImageState(built.ids, frozenset([named["app/bpf"].export_to, f"/cache/web-{web.partition(':')[2]}.json"]))
     assert images.plan(None, done) == []
 
 

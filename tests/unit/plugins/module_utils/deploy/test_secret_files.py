@@ -182,6 +182,24 @@ def test_every_malformed_option_is_named_before_anything_is_written(host):
     assert host.list("/") == []
 
 
+def test_a_text_of_several_lines_is_taken_where_it_is_said_to_be_one(host):
+    text_of_lines = "-----BEGIN-----\nlines\n"
+    several = Secret("certificate", (Copy(FIRST, USER, GROUP),), value=text_of_lines, multiline=True)
+    assert bring(host, several).changed
+    assert text(host, FIRST) == text_of_lines
+    assert not bring(host, several).changed
+    with pytest.raises(Invalid) as caught:
+        bring(
+            host,
+            Secret("long", (Copy(SECOND, USER, GROUP),), value="l" * 65537, multiline=True),
+            Secret("bell", (Copy("/etc/site/bell", USER, GROUP),), value="bell\a and more\n", multiline=True),
+        )
+    assert caught.value.facts["reasons"] == [
+        "long: the given value has 65537 characters, 8 to 65536 are accepted",
+        "bell: the given value holds a control character",
+    ]
+
+
 def test_a_failed_write_leaves_no_part_of_a_secret(host, monkeypatch):
     def full(*_paths):
         raise OSError(28, "No space left on device")

@@ -19,6 +19,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._guard.record imp
     records,
     store_record,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._guard.sessions import SSH, UNKNOWN, Session
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.detached import Running
 
 from .guards import AGAIN, Nic, arm, come_from, later, left, loaded
@@ -136,3 +137,26 @@ def test_a_confirmation_waits_for_a_revert_and_then_fails(host, monkeypatch):
     with pytest.raises(Refused, match="was reverted"):
         confirm(host)
     thread.join()
+
+
+def test_a_change_that_no_playbook_made_is_none_of_a_run(host, monkeypatch):
+    nic = Nic()
+    apart, own = arm(host, subject="policy-edge"), arm(host, subject="nic")
+    for one in (apart, own):
+        store_record(host, replace(loaded(host, one), process=None))
+    come_from(monkeypatch, AGAIN)
+    assert [one.id for one in confirm(host, check=True)] == [own.id]
+    assert [one.id for one in revert(host, {"nic": nic.reapply}, check=True)] == [own.id]
+    assert [one.id for one in report(host, {"nic": nic.reapply}, check=True)] == [own.id]
+    assert {one.id for one in confirm(host)} == {own.id}
+    assert [one.id for one in records(host)] == [apart.id]
+    assert [one.id for one in expire(host, {"nic": nic.reapply}, later(61))] == [apart.id]
+
+
+def test_somebody_elses_confirmation_counts_by_the_connection_that_it_came_by(host, monkeypatch):
+    guard = arm(host)
+    armed_by = loaded(host, guard).session
+    come_from(monkeypatch, AGAIN)
+    with pytest.raises(Refused, match="the very connection that armed it"):
+        confirm(host, guard.id, session=Session(SSH, armed_by))
+    assert confirm(host, guard.id, session=Session(UNKNOWN))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf_object
+import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, bpf_object
 
 LOG = """libbpf: prog 'x': BPF program load failed: Permission denied
 libbpf: prog 'x': -- BEGIN PROG LOAD LOG --
@@ -19,3 +20,17 @@ def test_the_verifiers_reason_is_in_the_summary():
     summary = bpf_object._summary([LOG])
     assert "R9 !read_ok" in summary
     assert "processed" not in summary
+
+
+@pytest.mark.parametrize(
+    ("name", "pin"),
+    [
+        ("policy", "policy"),
+        ("tripod_x.rodata", "rodata"),
+        (".data.control", "control"),
+        ("own.bss", None),
+        ("own.data", None),
+    ],
+)
+def test_a_map_is_pinned_by_its_name_and_variables_only_in_a_section_of_their_own(name, pin):
+    assert bpf.pin_name(name) == pin

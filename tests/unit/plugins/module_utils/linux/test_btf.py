@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux.btf import Btf
+from ansible_collections.tripod.baremetal.plugins.module_utils._linux.btf import Btf, pack, unpack
 
-INT, PTR, ARRAY, STRUCT, UNION, ENUM, TYPEDEF, CONST, ENUM64 = 1, 2, 3, 4, 5, 6, 8, 10, 19
+INT, PTR, ARRAY, STRUCT, UNION, ENUM, TYPEDEF, CONST, VAR, DATASEC, ENUM64 = 1, 2, 3, 4, 5, 6, 8, 10, 14, 15, 19
 
 
 class Types:
@@ -92,3 +92,68 @@ def test_what_is_damaged_is_an_error_and_nothing_else():
     for raw in (b"", b"\x7fELF" + bytes(40), types.raw[:30], types.raw[:-3]):
         with pytest.raises(ValueError, match="BTF"):
             Btf(raw)
+
+
+def constants() -> tuple[Types, int]:
+    """A section with a struct of two numbers, one of them in an array, and an enum; and the struct's number."""
+    types = Types()
+    number, byte = types.integer("unsigned int", 4), types.integer("unsigned char", 1)
+    row = types.add(ARRAY, "", 0, struct.pack("III", byte, number, 3))
+    held = types.add(STRUCT, "bounds", 8, types.members(("size", number, 0), ("rest", row, 32)), count=2)
+    kind = types.add(CONST, "", types.add(TYPEDEF, "bounds_t", held))
+    variable = types.add(VAR, "bounds", kind, struct.pack("I", 1))
+    types.add(DATASEC, ".rodata", 12, struct.pack("III", variable, 4, 8), count=1)
+    values = struct.pack("Ii", types.name("REASON_NO"), 0) + struct.pack("Ii", types.name("REASON_YES"), 5)
+    types.add(ENUM, "reason", 4, values, count=2)
+    return types, held
+
+
+def test_variables_of_a_section_and_the_fields_of_what_they_hold():
+    types, held = constants()
+    btf = Btf(types.raw)
+    place = btf.variables(".rodata")["bounds"]
+    assert (place.offset, place.size) == (4, 8)
+    fields = btf.fields(place.type)
+    assert {name: (one.offset, one.size) for name, one in fields.items()} == {"size": (0, 4), "rest": (4, 3)}
+    assert btf.number("struct", "bounds") == held
+    assert btf.number("enum", "bounds") is None
+    assert btf.variables(".data") == {}
+    assert btf.fields(btf.number("enum", "reason")) == {}
+
+
+def test_a_section_of_one_variable_is_described_as_what_it_holds():
+    types, held = constants()
+    section = types.count - 1
+    btf = Btf(types.raw)
+    assert btf.describe(section) == btf.describe(held)
+
+
+def test_a_section_of_several_variables_is_described_by_their_names_places_and_types():
+    types = Types()
+    number = types.integer("unsigned int", 4)
+    first, second = (types.add(VAR, name, number, struct.pack("I", 1)) for name in ("first", "second"))
+    places = struct.pack("IIIIII", first, 0, 4, second, 4, 4)
+    section = types.add(DATASEC, ".data.both", 8, places, count=2)
+    assert Btf(types.raw).describe(section) == "section {first@0 u32; second@32 u32}"
+
+
+def test_numbers_of_a_struct_there_and_back():
+    types, held = constants()
+    fields = Btf(types.raw).fields(held)
+    content = pack({"size": 77, "rest": 0x030201, "unknown": 9}, fields, 8)
+    assert len(content) == 8
+    assert unpack(content, fields) == {"size": 77, "rest": 0x030201}
+    with pytest.raises(KeyError):
+        pack({"size": 77}, fields, 8)
+
+
+def test_an_enum_by_its_name():
+    btf = Btf(constants()[0].raw)
+    assert btf.enumerators(btf.number("enum", "reason")) == {"REASON_NO": 0, "REASON_YES": 5}
+
+
+def test_a_type_that_is_not_there_is_an_error():
+    btf = Btf(constants()[0].raw)
+    for ask in (btf.fields, btf.name, btf.enumerators):
+        with pytest.raises(ValueError, match="BTF has no type 99"):
+            ask(99)

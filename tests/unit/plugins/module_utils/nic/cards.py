@@ -45,7 +45,7 @@ class Cards:
         )
         for section in apply._SETTERS:
             monkeypatch.setitem(
-                apply._SETTERS, section, lambda link, values, section=section: self.set(link, section, values)
+                apply._SETTERS, section, lambda host, link, values, section=section: self.set(link, section, values)
             )
         monkeypatch.setattr(irqs, "move", self.move)
 
@@ -77,6 +77,8 @@ class Cards:
             held = dict(nic.settings.features)
             held.update({key: replace(held[key], active=value) for key, value in values.items()})
             nic = replace(nic, settings=replace(nic.settings, features=held))
+        elif section == "napi":
+            nic = replace(nic, napi={**nic.napi, **values})
         else:
             held = {**getattr(nic.settings, section), **values}
             nic = replace(nic, settings=replace(nic.settings, **{section: held}))

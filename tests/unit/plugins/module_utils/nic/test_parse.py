@@ -66,6 +66,11 @@ def requested(**options):
         ({"xps": False}, {"xps": "off"}),
         ({"xps": ["0", 1, ""]}, {"xps": (frozenset([0]), frozenset([1]), frozenset())}),
         ({"rps": {"cpus": "", "flow_entries": 4096}}, {"rps": Rps(frozenset(), 4096)}),
+        (
+            {"napi": {"defer_hard_irqs": "2", "gro_flush_timeout": 200000, "threaded": None}},
+            {"napi": {"defer_hard_irqs": 2, "gro_flush_timeout": 200000}},
+        ),
+        ({"napi": {"threaded": "off"}}, {"napi": {"threaded": False}}),
         ({"state": "absent"}, {"present": False}),
     ],
 )
@@ -128,6 +133,16 @@ def test_options_become_a_request_and_back(options, expected):
         ),
         ({"irq": {"cpus": "a-b"}}, "irq.cpus: 'a-b' in 'a-b' is no CPU or range of CPUs"),
         ({"xps": "on"}, "xps 'on' is neither auto, off nor a list of CPU lists, one for each transmit queue"),
+        ({"napi": {"threaded": "often"}}, "napi.threaded: 'often' is neither true nor false"),
+        ({"napi": {"gro_flush_timeout": "1ms"}}, "napi.gro_flush_timeout: '1ms' is no number of 0 or more"),
+        (
+            {"napi": {"gro_flush_timeout": 10**9 + 1}},
+            "napi.gro_flush_timeout 1000000001 > 1000000000, the most that is taken",
+        ),
+        (
+            {"napi": {"defer_hard_irqs": 2**31}},
+            "napi.defer_hard_irqs 2147483648 > 2147483647, the most that is taken",
+        ),
         ({"rps": {"flow_entries": "many"}}, "rps.flow_entries: 'many' is no number of 0 or more"),
     ],
 )

@@ -90,8 +90,9 @@ def test_what_was_before_can_be_asked_for(driver):
 
 
 def test_the_order_is_that_of_drivers():
-    state = nic("ixgbe", up=False)
+    state = nic("ixgbe", up=False, napi={"threaded": False})
     requested = {
+        "napi": {"threaded": True},
         "features": {"ntuple": True},
         "irq": {"placement": "local"},
         "flow_rules": [{"flow_type": "udp4", "match": {"dst_port": 53}, "queue": 3}],
@@ -108,8 +109,8 @@ def test_the_order_is_that_of_drivers():
     }
     sections = [one.path[1] for one in plan(state, **requested)]
     assert list(dict.fromkeys(sections)) == [
-        *("up", "private_flags", "rss", "channels", "rings", "mtu", "coalesce", "features", "pause", "txqueuelen"),
-        *("hash_fields", "flow_rules", "irq", "xps"),
+        *("up", "private_flags", "rss", "channels", "rings", "mtu", "coalesce", "features", "napi", "pause"),
+        *("txqueuelen", "hash_fields", "flow_rules", "irq", "xps"),
     ]
     last_table = len(sections) - sections[::-1].index("rss") - 1
     assert sections.index("channels") < last_table < sections.index("flow_rules")

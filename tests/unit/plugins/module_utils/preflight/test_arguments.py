@@ -54,6 +54,11 @@ def option(variable):
         ("tripod_flask_http_port", "http", "tripod_flask_http_port is of type str"),
         ("tripod_app_name", ["tripod"], "tripod_app_name is a list, and a text is needed"),
         ("marchproxy_services", ["flask"], "marchproxy_services[0] is a text (flask)"),
+        ("marchproxy_extra_services", [{"name": "a", "port": 80}],
+         "marchproxy_extra_services[0] (a): ip_fqdn is missing"),
+        ("marchproxy_extra_services", [{"name": "a", "published": "192.0.2.1"}],
+         "marchproxy_extra_services[0] (a): there is no key published"),
+        ("marchproxy_extra_mappings", ["a"], "marchproxy_extra_mappings[0] is a text (a)"),
         ("marchproxy_mappings", [{"name": "a", "listen": 443}], "marchproxy_mappings[0] (a): there is no key listen"),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ OURS = Attachment("native", Program(5, "tripod_xdp", "0123", 6, (11, 12)), link_
 PERMISSIONS = {
     **dict.fromkeys(("/pins", "/pins/ens1", "/pins/ens1/maps"), (0, 0o750)),
     **dict.fromkeys(("/pins/ens1/link", "/pins/ens1/prog"), (0, 0o640)),
-    **dict.fromkeys(("/pins/ens1/maps/acl_v4", "/pins/ens1/maps/events"), (0, 0o660)),
+    **dict.fromkeys(("/pins/ens1/maps/acl_v4", "/pins/ens1/maps/events"), (0, 0o640)),
 }
 STATE_FILE = {**state_file_body(DESIRED, BARE), "loaded": {"id": 5, "tag": "0123"}}
 DONE = replace(

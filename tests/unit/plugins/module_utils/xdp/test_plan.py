@@ -66,6 +66,12 @@ def plan(desired: Desired, state: State) -> list[tuple[str, bool]]:
             id="permissions",
         ),
         pytest.param(
+            DESIRED,
+            replace(DONE, permissions={**PERMISSIONS, "/pins/ens1/maps/acl_v4": (0, 0o660)}),
+            [("permissions /pins/ens1/maps/acl_v4", False)],
+            id="a map that its group could write, as an earlier release left it",
+        ),
+        pytest.param(
             replace(DESIRED, object="/elsewhere/o"), DONE, [("state file", False)], id="the same object from elsewhere"
         ),
         pytest.param(
@@ -93,7 +99,15 @@ def test_plan(desired, state, steps):
     assert plan(desired, state) == steps
 
 
+def test_what_release_one_saved_goes_once_it_was_taken_over():
+    files = ["/state/xdp_policy-ens1.json", "/state/xdp_map-ens1.json"]
+    assert plan(DESIRED, replace(DONE, policy=files)) == [("policy xdp_map-ens1.json", False)]
+    for one in files:
+        assert plan(DESIRED, replace(DONE, policy=[one])) == []
+
+
 def test_detaching_takes_the_policy_state_file_with_the_maps():
     gone = replace(DESIRED, present=False)
-    changes = XdpProgram(gone).plan(gone, replace(DONE, policy=True))
-    assert diff(changes)["before"]["ens1"]["policy"] == "/state/xdp_map-ens1.json"
+    files = ["/state/xdp_policy-ens1.json", "/state/policy-nic-ens1-inventory.json"]
+    changes = XdpProgram(gone).plan(gone, replace(DONE, policy=files))
+    assert sorted(diff(changes)["before"]["ens1"]["policy"].values()) == sorted(files)

@@ -7,33 +7,27 @@ from dataclasses import replace
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import (
     Change,
-    Impossible,
     Invalid,
     Refused,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.state_store import StateFile
-from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
-from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf import MapLayout
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import parse_prefix
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.policy_map import (
     Policy,
     Tables,
-    XdpMap,
     counts,
     parse_entries,
-    reapply,
+    plan_entries,
+    refuse,
 )
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import parse_prefix
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import PIN_ROOT
 
 
-def policy(entries: dict[str, str], mode: str = "exact", state_directory: str | None = None) -> Policy:
+def policy(entries: dict[str, str], mode: str = "exact") -> Policy:
     parsed = {parse_prefix(text): action for text, action in entries.items()}
-    return Policy("ens1", entries=parsed, mode=mode, state_directory=state_directory)
+    return Policy("ens1", entries=parsed, mode=mode)
 
 
-def tables(rules: dict[str, tuple[str, str]], most: int = 4) -> Tables:
-    layouts = {version: MapLayout("lpm_trie", size, 4, most, 1) for version, size in ((4, 8), (6, 20))}
-    return Tables({parse_prefix(text): rule for text, rule in rules.items()}, layouts)
+def tables(rules: dict[str, tuple[str, str]]) -> Tables:
+    return Tables({parse_prefix(text): rule for text, rule in rules.items()})
 
 
 HELD = {"10.0.0.0/8": ("inventory", "drop"), "::/0": ("inventory", "pass"), "192.0.2.0/24": ("api", "drop")}
@@ -54,8 +48,8 @@ HELD = {"10.0.0.0/8": ("inventory", "drop"), "::/0": ("inventory", "pass"), "192
 )  # fmt: skip
 def test_plan(mode, entries, changes):
     desired, state = policy(entries, mode), tables(HELD)
-    XdpMap(desired).validate(desired, state)
-    assert XdpMap(desired).plan(desired, state) == [
+    refuse(desired, state)
+    assert plan_entries(desired, state) == [
         Change(("ens1", "inventory", prefix), before, after) for prefix, before, after in changes
     ]
 
@@ -64,20 +58,7 @@ def test_plan(mode, entries, changes):
 def test_a_prefix_of_another_owner_is_refused(mode):
     desired = policy({"192.0.2.0/24": "drop"}, mode)
     with pytest.raises(Refused, match=r"192\.0\.2\.0/24 \(drop\) belongs to owner api, not inventory"):
-        XdpMap(desired).validate(desired, tables(HELD))
-
-
-@pytest.mark.parametrize(
-    ("mode", "entries", "holds"),
-    [("exact", 3, 4), ("exact", 4, 5), ("present", 2, 4), ("present", 3, 5)],
-)
-def test_capacity_counts_all_owners(mode, entries, holds):
-    desired, state = policy({f"10.{number}.0.0/16": "drop" for number in range(entries)}, mode), tables(HELD)
-    if holds <= 4:
-        XdpMap(desired).validate(desired, state)
-        return
-    with pytest.raises(Impossible, match=f"acl_v4 would hold {holds} entries > its limit 4"):
-        XdpMap(desired).validate(desired, state)
+        refuse(desired, tables(HELD))
 
 
 def test_each_bad_entry_is_named_with_its_place():
@@ -111,44 +92,23 @@ def test_counts_are_of_entries_alone():
         Change(("ens1", "inventory", "10.1.0.0/16"), "drop", None),
         Change(("ens1", "inventory", "10.2.0.0/16"), "drop", "pass"),
         Change(("ens1", "inventory", "10.3.0.0/16"), "pass", "drop"),
-        Change(("state file", "xdp_map-ens1"), None, {}),
+        Change(("state file", "policy-nic-ens1-inventory"), None, {}),
     ]
     assert counts(changes) == {"added": 1, "removed": 1, "modified": 2}
 
 
-def body(entries: dict[str, str]) -> dict[str, object]:
-    return {"interface": "ens1", "pin_root": PIN_ROOT, "entries": entries}
+@pytest.mark.parametrize("mode", ["present", "absent"])
+def test_a_few_entries_of_an_interface_that_another_policy_judges_are_refused(mode):
+    desired = policy({"10.0.0.0/8": "drop"}, mode)
+    refuse(desired, replace(tables(HELD), judged_by="nic-ens1"))
+    with pytest.raises(Refused, match="ens1 is judged by policy edge: add the prefixes to a list of that"):
+        refuse(desired, replace(tables(HELD), judged_by="edge"))
+    refuse(replace(desired, mode="exact"), replace(tables(HELD), judged_by="edge"))
 
 
 @pytest.mark.parametrize(
-    ("mode", "entries", "held", "after"),
-    [
-        ("exact", {"10.0.0.0/8": "drop", "::/0": "pass"}, None, {"10.0.0.0/8": "drop", "::/0": "pass"}),
-        ("present", {"10.1.0.0/16": "drop"}, {}, {"10.0.0.0/8": "drop", "::/0": "pass", "10.1.0.0/16": "drop"}),
-        ("absent", {"::/0": "pass"}, {"::/0": "pass"}, {"10.0.0.0/8": "drop"}),
-    ],
+    ("interface", "name"),
+    [("ens1", "nic-ens1"), ("eth0.100", "nic-eth0-100-959ba6d7"), ("eth0@100", "nic-eth0-100-522901ec")],
 )
-def test_the_state_file_holds_all_entries_of_the_inventory(mode, entries, held, after):
-    desired = policy(entries, mode, "/etc/tripod/host.d")
-    state_file = None if held is None else StateFile("xdp_map-ens1", "xdp_map", body(held))
-    state = replace(tables(HELD), state_file=state_file)
-    change = XdpMap(desired).plan(desired, state)[-1]
-    assert (change.path, change.after) == (("state file", "xdp_map-ens1"), body(after))
-    saved = StateFile("xdp_map-ens1", "xdp_map", body(after))
-    again = replace(tables({prefix: ("inventory", action) for prefix, action in after.items()}), state_file=saved)
-    assert XdpMap(desired).plan(desired, again) == []
-
-
-def test_a_policy_without_entries_leaves_no_state_file():
-    desired = policy({}, state_directory="/etc/tripod/host.d")
-    saved = StateFile("xdp_map-ens1", "xdp_map", body({"10.0.0.0/8": "drop"}))
-    assert XdpMap(desired).plan(desired, tables({})) == []
-    assert XdpMap(desired).plan(desired, replace(tables({}), state_file=saved)) == [
-        Change(("state file", "xdp_map-ens1"), saved.body, None)
-    ]
-
-
-def test_an_interface_that_is_absent_is_left_out_of_a_reapply():
-    outcome = reapply({**body({"10.0.0.0/8": "drop"}), "interface": "nosuchnic0"}, Host())
-    assert (outcome.changed, outcome.checked) == (False, False)
-    assert not reapply(body({"10.0.0.0/8": "drop"}), Host(), only={"ens2"}).changed
+def test_each_interface_has_a_policy_of_its_own(interface, name):
+    assert Policy(interface).name == name

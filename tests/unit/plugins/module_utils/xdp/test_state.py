@@ -8,7 +8,7 @@ from .programs import BARE, DONE, NEW
 
 
 def test_facts():
-    assert facts(BARE) == {"mode": None, "program": None, "maps": [], "sha256": None}
+    assert facts(BARE) == {"mode": None, "program": None, "maps": [], "sha256": None, "extensions": {}}
     reported = facts(DONE)
     assert (reported["mode"], reported["sha256"]) == ("native", NEW)
     assert reported["program"] == {"id": 5, "name": "tripod_xdp", "tag": "0123"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.prefix import Prefix, parse_prefix
+from ansible_collections.tripod.baremetal.plugins.module_utils._policy.prefix import Prefix, parse_prefix
 
 
 @pytest.mark.parametrize(

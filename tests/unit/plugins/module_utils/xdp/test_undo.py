@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.tripod.baremetal.plugins.module_utils._xdp import attach
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.undo import Undo
 
 
 def test_undo_goes_backwards_and_reports_what_it_could_not():
@@ -11,7 +11,7 @@ def test_undo_goes_backwards_and_reports_what_it_could_not():
     def fail() -> None:
         raise OSError(16, "Device or resource busy")
 
-    undo = attach.Undo()
+    undo = Undo()
     undo.add("first", lambda: done.append("first"))
     undo.add("second", fail)
     undo.add("third", lambda: done.append("third"))
