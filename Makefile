@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-ways test-killed test-site test-metal test-metal-full test-newcomer bench vm docs requirements build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-integration-full test-ways test-killed test-site test-metal test-metal-full test-kernels test-newcomer test-twice bench bench-xdp bench-drop bench-afxdp bench-api vm docs requirements build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,7 +38,10 @@ test-services: ## Each service's own linters and tests, and the XDP object
 test-integration: ## Real programs, maps and packets on veth pairs
 	@$(PYTHON) -m tools.check integration $(ARGS)
 
-test-killed: ## Modules and agent killed before and after everything they change (CI tries one moment of six)
+test-integration-full: ## All of them, with those that take minutes (CI leaves them out)
+	@$(PYTHON) -m tools.check integration-full $(ARGS)
+
+test-killed: ## Modules and agent killed before and after everything they change (CI tries one moment of twelve)
 	@$(PYTHON) -m tools.check killed $(ARGS)
 
 test-ways: ## Every tag of every playbook, and every role alone, in check mode
@@ -53,11 +56,29 @@ test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, a reboot, 
 test-metal-full: ## All tests on that host, the whole site on it, power cuts (takes an hour and more)
 	@$(PYTHON) -m tools.check metal-full $(ARGS)
 
+test-kernels: ## Programs, policies and AF_XDP workers on the oldest supported kernel (Debian 12) and on the newest (backports)
+	@$(PYTHON) -m tools.check kernels $(ARGS)
+
 test-newcomer: ## The README's test command on a clean Debian (ARGS="--debian bookworm unit gates" chooses release and groups)
 	@$(PYTHON) -m tools.newcomer $(ARGS)
 
+test-twice: ## Build the services' images twice from nothing and compare their layers (ARGS="webui" chooses)
+	@$(PYTHON) -m tools.twice $(ARGS)
+
 bench: ## Figures beside those of peers, as ratios: policy entries, the cost of a run without changes
 	@$(PYTHON) -m tools.check bench $(ARGS)
+
+bench-xdp: ## What it costs to judge a packet, beside xdp-filter (docs/benchmarks has one such run)
+	@$(PYTHON) -m tools.check bench-xdp $(ARGS)
+
+bench-drop: ## How many packets a CPU drops in a second, beside release 1.0.0
+	@$(PYTHON) -m tools.check bench-drop $(ARGS)
+
+bench-afxdp: ## What a worker of AF_XDP receives and forwards, beside one in C (NIC=eth1 PEER=eth2 for two NICs that a cable joins)
+	@$(PYTHON) -m tools.check bench-afxdp $(ARGS)
+
+bench-api: ## What a request of the API costs, beside a plain Flask hello (takes PostgreSQL; TRIPOD_WEB_INTERFACE=dist/server.cjs for the proxy)
+	@$(PYTHON) -m tools.check bench-api $(ARGS)
 
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot NAME TAG" ...)
 	@$(PYTHON) -m tools.vm $(or $(ARGS),status)
@@ -65,6 +86,7 @@ vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot N
 docs: ## Write the roles' READMEs from their specifications, and build the documents' site into build/docs/
 	@$(PYTHON) -m tools.bootstrap --test
 	@.venv/bin/python -m tools.role_docs
+	@.venv/bin/python -m tools.schemas
 	@.venv/bin/python -m tools.pages
 
 requirements: ## Pin what flask-backend's image installs (ARGS=--upgrade for the newest of all)

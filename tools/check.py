@@ -1,14 +1,16 @@
 """Run the tests in stages: ``python3 -m tools.check [group ...]``.
 
-Independent stages run two at a time. The first failure lets running stages end and starts no other. What was started is
-stopped again, whatever happens.
+Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority. The first
+failure lets running stages end and starts no other. What was started is stopped again, whatever happens.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -36,9 +38,11 @@ _KERNEL_TOOLS = [
     "systemd",  # for its reader of sysctl files
 ]
 HOST_TOOLS = {
-    "bench": ["bpftool", "iproute2", *VM_TOOLS],
+    # xdp-filter is what the XDP program is weighed against.
+    "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "llvm", "xdp-tools", *VM_TOOLS],
     "gates": ["shellcheck"],
     "integration": [*_KERNEL_TOOLS, "nftables", "python3-apt"],
+    "kernels": VM_TOOLS,
     "killed": _KERNEL_TOOLS,
     "metal": VM_TOOLS,
     "ways": ["ethtool", "grub-common", "iproute2", "python3-apt"],
@@ -51,6 +55,8 @@ HOST_TOOLS = {
 LONG = {
     "cores": "make test-cores",
     "ways": "make test-ways",
+    "integration-full": "make test-integration-full",
+    "kernels": "make test-kernels",
     "metal-full": "make test-metal-full",
     "killed": "make test-killed",
     "bench": "make bench",
@@ -58,6 +64,7 @@ LONG = {
 # Of all that CI runs, on two CPUs, with 2 to spare of those that it has; a longer run is a warning.
 MINUTES = 58
 AT_ONCE = 2
+LOWEST_PRIORITY = 19
 SLOWEST = 10
 SECONDS_BETWEEN_SIGNS_OF_LIFE = 60
 
@@ -78,10 +85,10 @@ class Record:
 
 
 def selected(groups: Iterable[str]) -> list[Stage]:
-    """Return the stages of the groups and all that they come after, in the order of ``STAGES``."""
+    """Return the stages of the groups, or of those names, and all that they come after, in the order of ``STAGES``."""
     by_name = {stage.name: stage for stage in STAGES}
     wanted: set[str] = set()
-    pending = [stage.name for stage in STAGES if stage.group in groups]
+    pending = [stage.name for stage in STAGES if {stage.group, stage.name}.intersection(groups)]
     while pending:
         name = pending.pop()
         if name not in wanted:
@@ -102,14 +109,14 @@ def run_stages(stages: Sequence[Stage], keep_going: bool = False) -> list[Record
     started: dict[str, float] = {}
     succeeded: set[str] = set()
     failed = False
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(1, initializer=_give_way) as patient:
         try:
             while running or (waiting and not failed):
                 for stage in [] if failed else _startable(waiting, list(running.values()), succeeded):
                     waiting.remove(stage)
                     say(f"==> {stage.name}")
                     started[stage.name] = time.monotonic()
-                    running[pool.submit(_run, stage)] = stage
+                    running[(patient if stage.patient else pool).submit(_run, stage)] = stage
                 if not running:
                     break
                 done, _pending = wait(running, timeout=SECONDS_BETWEEN_SIGNS_OF_LIFE, return_when=FIRST_COMPLETED)
@@ -129,14 +136,21 @@ def run_stages(stages: Sequence[Stage], keep_going: bool = False) -> list[Record
     return records
 
 
+def _give_way() -> None:
+    # Linux has a priority for each thread, which the commands that it starts inherit.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+
+
 def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: set[str]) -> list[Stage]:
     if any(stage.alone for stage in running):
         return []
     chosen: list[Stage] = []
+    mixed = any(other.group != "services" and not (other.alone or other.patient) for other in waiting)
     for stage in waiting:
-        room = AT_ONCE - len(running) - len(chosen)
-        # Half of the room for each kind of work: two image builds at once would only slow each other.
-        crowded = stage.group == "services" and any(other.group == "services" for other in (*running, *chosen))
+        together = [other for other in (*running, *chosen) if other.patient == stage.patient]
+        room = (1 if stage.patient else AT_ONCE) - len(together)
+        # Half of the room for each kind of work, while there are two: two image builds at once slow each other.
+        crowded = stage.group == "services" and any(other.group == "services" for other in together) and mixed
         if room < 1 or crowded or not set(stage.after) <= succeeded:
             continue
         # Those that it keeps apart from come first, while there is anything to wait for.
@@ -353,12 +367,12 @@ def main() -> int:
         "groups",
         nargs="*",
         metavar="group",
-        help=f"any of {', '.join(groups)}; all but {', '.join(LONG)} if none is named",
+        help=f"any of {', '.join(groups)}, or a stage's name; all but {', '.join(LONG)} if none is named",
     )
     parser.add_argument("--keep-going", action="store_true", help="after a failure, run what does not depend on it")
     options = parser.parse_args()
     chosen = options.groups
-    if unknown := set(chosen) - set(groups):
+    if unknown := set(chosen) - set(groups) - {stage.name for stage in STAGES}:
         parser.error(f"no group {', '.join(sorted(unknown))}: choose from {', '.join(groups)}")
     # The default action would end this process without its cleaning up.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))

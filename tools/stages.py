@@ -17,7 +17,7 @@ from . import cores, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
-from .paths import CACHE, ROOT, VENV, environment
+from .paths import CACHE, COLLECTIONS, ROOT, VENV, environment
 from .run import CommandFailed, as_root, logged
 from .vm import base
 from .vm.machine import Machine
@@ -29,12 +29,20 @@ DURATIONS = "--durations=0 --durations-min=1"
 # The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
 METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
 OF_OUR_OWN = ("create", "check")
-# CI cuts no power, and its tests are those without the full run's mark.
+# Debians whose kernels are tried beside the one of the VM's scenario, and the tests that are about kernels.
+KERNELS = ("bookworm", "trixie-backports")
+OF_KERNELS = ("tests/metal/test_kernel.py", "tests/metal/test_afxdp.py")
+# CI cuts no power and looks at no host before it makes one, which the site's scenario does; its tests are those without
+# the full run's mark.
 SHORT = "-m 'not full'"
+# The image's, and those that have what it uses.
+API_PYTHONS = ("3.13", "3.12", "3.11")
 # Of the moments at which modules are killed CI tries one of so many.
-SWEEP = {"TRIPOD_SWEEP_STRIDE": "6"}
-IN_FULL = ("side-effect",)
-# Written by tests/playbooks/images.yml: what was made, by base, build_base and xdp_object.
+SWEEP = {"TRIPOD_SWEEP_STRIDE": "12"}
+# What policies must hold by the clock, whole.
+BY_THE_CLOCK = {"TRIPOD_LIMITS_SECONDS": "10", "TRIPOD_EXCHANGES": "100"}
+IN_FULL = ("check", "side-effect")
+# Written by tests/playbooks/images.yml: what was made, by base, runtime_base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
@@ -57,6 +65,12 @@ PLANNERS = (
     "_firewall/plan",
     "_firewall/request",
     "_firewall/ruleset",
+    "_gateway/model",
+    "_gateway/plan",
+    "_gateway/render",
+    "_gateway/rollback",
+    "_gateway/table",
+    "_gateway/validate",
     "_hugepages/limits",
     "_hugepages/plan",
     "_hugepages/request",
@@ -72,16 +86,23 @@ _HANDED_ON = {
     "ANSIBLE_HOME",
     "ANSIBLE_NOCOLOR",
     "CI",
+    "NIC",
     "NO_COLOR",
     "PATH",
+    "PEER",
     "PWD",
     "PYTEST_ADDOPTS",
     "PYTHONDONTWRITEBYTECODE",
     "TRIPOD_BASE",
+    "TRIPOD_EXCHANGES",
+    "TRIPOD_FUZZ_FRAMES",
+    "TRIPOD_FUZZ_SEED",
+    "TRIPOD_LIMITS_SECONDS",
     "TRIPOD_GUARD_TRIALS",
     "TRIPOD_METAL_PLAYBOOK",
     "TRIPOD_SITE_IS_THE_TESTS",
     "TRIPOD_SWEEP_STRIDE",
+    "TRIPOD_VM",
     "TRIPOD_XDP_OBJECT",
     "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
@@ -101,6 +122,8 @@ class Stage:
         alone: Whether nothing may run beside it, as it measures time or owns the machine's state.
         apart: Stages that this one waits for, as its tests have deadlines of seconds and those take the machine.
         rest: The command that runs the tests which this stage leaves out.
+        patient: Whether nothing in it has a deadline, so that it takes what two others leave of the CPUs. There is one
+            such at a time.
     """
 
     name: str
@@ -111,15 +134,17 @@ class Stage:
     alone: bool = False
     apart: Sequence[str] = ()
     rest: str | None = None
+    patient: bool = False
 
 
 def _style() -> str:
     logged("style", [BIN / "ruff", "check", "."])
     logged("style", [BIN / "ruff", "format", "--check", "."], append=True, lines=30)
-    logged("style", [BIN / "yamllint", "--strict", "."], append=True, lines=30)
     logged("style", [BIN / "antsibull-changelog", "lint"], append=True)
-    logged("style", ["shellcheck", ".ci/run"], append=True)
-    logged("style", [BIN / "reuse", "lint"], append=True, lines=30)
+    logged("style", ["shellcheck", ".ci/run", "scripts/marchproxy-import.sh"], append=True)
+    # In the copy: they walk through caches too, from which other stages take files away meanwhile.
+    logged("style", [BIN / "yamllint", "--strict", "."], cwd=_copy(), append=True, lines=30)
+    logged("style", [BIN / "reuse", "lint"], cwd=_copy(), append=True, lines=30)
     return "ruff, yamllint, antsibull-changelog, shellcheck, reuse"
 
 
@@ -246,7 +271,9 @@ def _artefact() -> str:
 
 def _unit() -> str:
     report = CACHE / "coverage.json"
-    measure = [f"--cov={ROOT}/plugins/module_utils", "--cov-branch", "--cov-report", f"json:{report}"]
+    # Of the planners' packages alone, as what is measured takes twice the time.
+    measured = sorted({f"--cov={ROOT}/plugins/module_utils/{name.partition('/')[0]}" for name in PLANNERS})
+    measure = [*measured, "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | SWEEP | {"COVERAGE_FILE": str(CACHE / "coverage")}
     logged("unit", [BIN / "pytest", *measure, *DURATIONS.split(), "tests/unit"], env=child, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
@@ -284,8 +311,14 @@ def _provide(log: str, *arguments: str) -> None:
     logged(log, [*play, *arguments], lines=40)
 
 
-def _docker_build(log: str, *arguments: str) -> str:
-    bases = (f"BASE={_made('base')}", f"BUILD_BASE={_made('build_base')}")
+def docker_build(log: str, *arguments: str) -> str:
+    """Build on the bases that tests/playbooks/images.yml made, and say whether anything was done.
+
+    Args:
+        log: The log's name.
+        arguments: Of ``docker build``, the context last.
+    """
+    bases = (f"BASE={_made('runtime_base')}", f"BUILD_BASE={_made('build_base')}")
     common = ["--network", "host", *(word for one in bases for word in ("--build-arg", one))]
     output = logged(log, [*as_root(), "docker", "build", *common, *arguments], lines=60)
     # The engine does not repeat a step whose every input is the same, and whoever reads the result should know.
@@ -298,13 +331,13 @@ def _made(name: str) -> str:
 
 
 def _contracts() -> str:
-    verdict = _docker_build("contracts", "--file", "tests/contracts.Dockerfile", "files")
+    verdict = docker_build("contracts", "--file", "tests/contracts.Dockerfile", "files")
     return f"generated code of both languages: {verdict}"
 
 
 def _service(name: str) -> Callable[[], str]:
     def run() -> str:
-        return _docker_build(name, "--target", "test", f"files/services/{name}")
+        return docker_build(name, "--target", "test", f"files/services/{name}")
 
     return run
 
@@ -313,13 +346,15 @@ def _go_backend() -> str:
     """Build its tests, then run them where BPF is allowed, which no build is."""
     name = "go-backend"
     image = "tripod/go-backend-test:latest"
-    _docker_build(name, "--target", "test", "--tag", image, f"files/services/{name}")
+    docker_build(name, "--target", "test", "--tag", image, f"files/services/{name}")
     inside = "/bpf/tripod_xdp.bpf.o"
     variables = ("--env", "TRIPOD_REQUIRE_BPF=1", "--env", f"TRIPOD_XDP_OBJECT={inside}")
     mount = f"{_made('xdp_object')}:{inside}:ro"
     docker = [*as_root(), "docker"]
-    # The least that loading programs, mounting bpffs and making NICs takes. Nothing is fetched, so there is no network.
-    rights = ["--network=none", "--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN", "--security-opt=apparmor=unconfined"]
+    # The least that loading programs, mounting bpffs, making NICs, and locking memory on a NUMA node takes. Nothing is
+    # fetched, so there is no network.
+    capabilities = [f"--cap-add={right}" for right in ("SYS_ADMIN", "NET_ADMIN", "IPC_LOCK", "SYS_NICE")]
+    rights = ["--network=none", *capabilities, "--security-opt=apparmor=unconfined"]
     run = [*docker, "run", "--rm", *rights, *variables, "--volume", mount, image]
     logged(name, run, append=True, lines=60)
     logged(name, [*docker, "image", "rm", image], append=True)
@@ -332,19 +367,35 @@ def _examples() -> str:
     return ""
 
 
-def _ways(choice: str, log: str) -> Callable[[], str]:
+def _is_on_packets(name: str) -> bool:
+    """Whether a file of tests/integration is about what judges packets, or who sends them; about half of the time."""
+    return name.startswith(("test_gateway", "test_policy", "test_xdp"))
+
+
+def _rung(
+    rung: str,
+    choice: str,
+    log: str,
+    added: Mapping[str, str] | None = None,
+    chosen: Callable[[str], bool] = lambda _name: True,
+) -> Callable[[], str]:
+    """Return what runs the tests of a directory as root.
+
+    Args:
+        rung: The directory below ``tests``.
+        choice: Arguments of pytest's that choose among them.
+        log: The log's name.
+        added: To the environment.
+        chosen: Whether a file of that name is among them.
+    """
+
     def run() -> str:
-        with _root_environment(choice) as words:
-            logged(log, [*words, BIN / "pytest", "tests/ways"], lines=80)
+        files = sorted(f"tests/{rung}/{path.name}" for path in (ROOT / "tests" / rung).glob("test_*.py"))
+        with _root_environment(choice, **(added or {})) as words:
+            logged(log, [*words, BIN / "pytest", *(file for file in files if chosen(Path(file).name))], lines=80)
         return ""
 
     return run
-
-
-def _integration() -> str:
-    with _root_environment(**SWEEP) as words:
-        logged("integration", [*words, BIN / "pytest", "tests/integration"], lines=80)
-    return ""
 
 
 def _killed() -> str:
@@ -379,6 +430,27 @@ def _foreign() -> str | None:
     return None if architecture == "x86_64" else f"NOT RUN: the VM is an x86-64 machine, and this one is {architecture}"
 
 
+def _kernels() -> str:
+    """Try what a kernel decides on the oldest that hosts may have, and on the newest that Debian has for them."""
+    if foreign := _foreign():
+        return foreign
+    log, tried = "kernels", []
+    for number, suite in enumerate(KERNELS):
+        vm = Machine(f"kernel-{suite}")
+        # Somebody's VM of that name is tried as it stands, and stays.
+        stands = vm.exists
+        try:
+            if not stands:
+                vm.create(suite=suite)
+            with _root_environment(TRIPOD_VM=vm.name) as words:
+                logged(log, [*words, BIN / "pytest", *OF_KERNELS], append=number > 0, lines=80)
+            tried.append(vm.ssh(["uname", "--kernel-release"], capture=True).stdout.strip())
+        finally:
+            if not stands:
+                vm.destroy()
+    return f"Linux {' and '.join(tried)}"
+
+
 def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
     """Run the VM's scenario with a playbook of its own, and with a choice of its tests, by pytest's arguments."""
 
@@ -404,18 +476,43 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
     return run
 
 
-def _bench_map() -> str:
-    with _root_environment() as words:
-        printed = logged(
-            "bench-map", [*words, BIN / "python", "-m", "tests.bench.xdp_map", _made("xdp_object")], lines=20
-        )
-    return "\n" + printed.rstrip()
+def _bench(name: str, module: str, given: str = "xdp_object") -> Callable[[], str]:
+    """Run a module of tests/bench.
+
+    Args:
+        name: The log's.
+        module: Of tests/bench.
+        given: What was made that it takes as its argument; nothing where that is empty.
+    """
+
+    def run() -> str:
+        with _root_environment() as words:
+            # pytest, which runs all else, has it from pyproject.toml.
+            core = f"PYTHONPATH={COLLECTIONS}"
+            weigh: list[str | Path] = [BIN / "python", "-m", f"tests.bench.{module}"]
+            if given:
+                weigh.append(_made(given))
+            printed = logged(name, [*words, core, *weigh], lines=20)
+        return "\n" + printed.rstrip()
+
+    return run
 
 
-def _bench_policy() -> str:
-    with _root_environment() as words:
-        module = "tests.bench.policy_file"
-        printed = logged("bench-policy", [*words, BIN / "python", "-m", module, _made("xdp_object")], lines=20)
+def _bench_api() -> str:
+    """Weigh the API in an environment of its own, with the packages of its image and of its tests."""
+    log = "bench-api"
+    service, place = ROOT / "files" / "services" / "flask-backend", CACHE / "flask-backend"
+    python = cores.interpreter(API_PYTHONS)
+    if python is None:
+        raise Failure(f"no Python of {', '.join(API_PYTHONS)} is here, one of which the API needs")
+    logged(log, [python, "-m", "venv", place])
+    pip: list[str | Path] = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes"]
+    for pins in ("requirements.txt", "requirements-test.txt"):
+        logged(log, [*pip, "-r", service / pins], append=True)
+    web_interface = os.environ.get("TRIPOD_WEB_INTERFACE")
+    more = ["--web-interface", web_interface] if web_interface else []
+    words: list[str | Path] = [place / "bin" / "python", "tests/bench_api.py", *more]
+    printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
     return "\n" + printed.rstrip()
 
 
@@ -470,14 +567,14 @@ def _root_environment(choice: str = "", **added: str) -> Iterator[list[str]]:
 
 # In the order of preference, where several could start: what others wait for, the chain of image builds, the longest.
 STAGES = (
-    Stage("style", "gates", _style, minutes=0.25),
-    Stage("unit", "unit", _unit, minutes=2),
-    Stage("export", "gates", _export, minutes=0.25),
+    Stage("export", "gates", _export, minutes=0.25, patient=True),
+    Stage("style", "gates", _style, minutes=0.25, after=("export",), patient=True),
     Stage("first-check", "services", _first_check, minutes=1),
-    Stage("xdp-object", "services", _xdp_object, minutes=4, after=("first-check",)),
-    Stage("lint", "gates", _lint, minutes=1.5, after=("export",)),
-    Stage("types", "gates", _types, minutes=0.5, after=("export",)),
-    Stage("vm-base", "metal", _vm_base, minutes=3),
+    Stage("xdp-object", "services", _xdp_object, minutes=3, after=("first-check",)),
+    Stage("lint", "gates", _lint, minutes=1.5, after=("export",), patient=True),
+    Stage("types", "gates", _types, minutes=0.5, after=("export",), patient=True),
+    Stage("vm-base", "metal", _vm_base, minutes=2.5),
+    Stage("unit", "unit", _unit, minutes=3.5),
     Stage(
         "metal",
         "metal",
@@ -486,23 +583,56 @@ STAGES = (
         after=("vm-base", "xdp-object"),
         rest="make test-metal-full",
     ),
-    Stage("images", "services", _images, minutes=6, after=("xdp-object",)),
-    Stage("sanity", "gates", _sanity, minutes=4, after=("export",)),
+    Stage("images", "services", _images, minutes=7, after=("xdp-object",)),
+    Stage("sanity", "gates", _sanity, minutes=4, after=("export",), patient=True),
     Stage("cores", "cores", _cores, minutes=12, after=("sanity",)),
-    Stage("docs", "gates", _docs, minutes=1, after=("export",)),
-    Stage("pages", "gates", _pages, minutes=1.5, after=("export",)),
-    Stage("importer", "gates", _importer, minutes=1, after=("export",)),
-    Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",)),
-    # The services' own tests are for the time beside it, and what comes before them for the time beside the VM.
-    Stage("integration", "integration", _integration, minutes=17, after=("xdp-object",), apart=("vm-base", "metal")),
+    Stage("docs", "gates", _docs, minutes=1, after=("export",), patient=True),
+    Stage("pages", "gates", _pages, minutes=1.5, after=("export",), patient=True),
+    Stage("importer", "gates", _importer, minutes=1, after=("export",), patient=True),
+    Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",), patient=True),
+    # Much of the time of both is spent on waiting for a round of the watch or for a deadline, so they go side by side.
+    Stage(
+        "integration",
+        "integration",
+        _rung("integration", SHORT, "integration", SWEEP, lambda name: not _is_on_packets(name)),
+        minutes=17,
+        after=("xdp-object",),
+        apart=("vm-base", "metal"),
+        rest="make test-integration-full",
+    ),
+    Stage(
+        "integration-xdp",
+        "integration",
+        _rung("integration", SHORT, "integration-xdp", SWEEP, _is_on_packets),
+        minutes=17,
+        after=("xdp-object",),
+        apart=("vm-base", "metal"),
+        rest="make test-integration-full",
+    ),
     Stage("flask-backend", "services", _service("flask-backend"), minutes=8, after=("xdp-object",)),
     Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
     Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
     Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
-    Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",)),
-    Stage("ways", "integration", _ways(SHORT, "ways"), minutes=3, after=("xdp-object",), rest="make test-ways"),
-    Stage("ways-full", "ways", _ways("", "ways-full"), minutes=20, after=("xdp-object",)),
+    Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",), patient=True),
+    Stage(
+        "ways",
+        "integration",
+        _rung("ways", SHORT, "ways"),
+        minutes=3,
+        after=("xdp-object",),
+        rest="make test-ways",
+        patient=True,
+    ),
+    Stage("ways-full", "ways", _rung("ways", "", "ways-full"), minutes=20, after=("xdp-object",)),
+    Stage(
+        "integration-full",
+        "integration-full",
+        _rung("integration", "", "integration-full", SWEEP | BY_THE_CLOCK),
+        minutes=44,
+        after=("xdp-object",),
+        alone=True,
+    ),
     Stage("killed", "killed", _killed, minutes=40, after=("xdp-object",), alone=True),
     Stage(
         "metal-full",
@@ -512,8 +642,22 @@ STAGES = (
         after=("vm-base", "images"),
         alone=True,
     ),
-    Stage("bench-map", "bench", _bench_map, minutes=15, after=("xdp-object",), alone=True),
-    Stage("bench-policy", "bench", _bench_policy, minutes=10, after=("xdp-object",), alone=True),
+    Stage("kernels", "kernels", _kernels, minutes=60, after=("vm-base", "xdp-object"), alone=True),
+    Stage("bench-map", "bench", _bench("bench-map", "xdp_map"), minutes=15, after=("xdp-object",), alone=True),
+    Stage(
+        "bench-policy", "bench", _bench("bench-policy", "policy_file"), minutes=10, after=("xdp-object",), alone=True
+    ),
+    Stage("bench-xdp", "bench", _bench("bench-xdp", "xdp_cost"), minutes=10, after=("xdp-object",), alone=True),
+    Stage("bench-drop", "bench", _bench("bench-drop", "xdp_drop"), minutes=5, after=("xdp-object",), alone=True),
+    Stage(
+        "bench-afxdp",
+        "bench",
+        _bench("bench-afxdp", "afxdp", given=""),
+        minutes=10,
+        after=("xdp-object",),
+        alone=True,
+    ),
+    Stage("bench-api", "bench", _bench_api, minutes=4, alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
     Stage("site", "site", _site, minutes=12, after=("images",), alone=True),

@@ -21,6 +21,7 @@ def _arguments() -> argparse.Namespace:
 
     create = command("create", "Make a VM and start it")
     create.add_argument("--port", type=int, help="for SSH on the loopback; a free one if not given")
+    create.add_argument("--debian", choices=base.SUITES, default=base.SUITE, help="bookworm has Linux 6.1")
     create.add_argument("--if-missing", action="store_true", help="a VM that is there already is well, and is started")
     command("start", "Switch it on and wait for SSH")
     command("stop", "Press its power button and wait for the shutdown")
@@ -47,7 +48,8 @@ def _arguments() -> argparse.Namespace:
     command("serial", "Print the path of its serial console's log")
     command("destroy", "Remove its process, its network namespace and its files")
     commands.add_parser("status", help="List the VMs of this checkout")
-    commands.add_parser("base", help="Make what VMs are copied from, if its recipe is new")
+    making = commands.add_parser("base", help="Make what VMs are copied from, if its recipe is new")
+    making.add_argument("--debian", choices=base.SUITES, default=base.SUITE)
     soaking = commands.add_parser("soak", help="Create and destroy VMs one after another, and time it")
     soaking.add_argument("count", type=int)
     return parser.parse_args()
@@ -74,7 +76,7 @@ def main() -> int:
         _status()
         return 0
     if options.command == "base":
-        say(str(base.guest()))
+        say(str(base.guest(options.debian)))
         return 0
     if options.command == "soak":
         _soak(options.count)
@@ -100,7 +102,7 @@ def _act(vm: machine.Machine, options: argparse.Namespace) -> int:
 def _power(vm: machine.Machine, options: argparse.Namespace, done: Callable[[str], None]) -> None:
     if options.command == "create":
         if not (options.if_missing and vm.exists):
-            vm.create(options.port)
+            vm.create(options.port, options.debian)
         elif not vm.process:
             vm.start()
     elif options.command == "wait":

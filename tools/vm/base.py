@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..console import Failure, step
@@ -27,6 +28,10 @@ VMS = CACHE / "vm"
 GUEST = Path(__file__).parent / "guest"
 DEBIAN, SECURITY = "Debian", "Debian-Security"  # archives, by the label of their Release files
 SUITE = "trixie"
+_BACKPORTS = "-backports"
+# What a guest may be: the release that hosts have; the one with the oldest kernel that is supported (6.1); the newest
+# kernel that Debian has for a release.
+SUITES = (SUITE, "bookworm", f"{SUITE}{_BACKPORTS}")
 DISK = "10G"
 USER = "admin"
 LABEL = "ROOT"
@@ -43,14 +48,15 @@ TOOLS = [
     "qemu-utils",
     "xorriso",
 ]
+_KERNEL = "linux-image-amd64"
 # As bare as a server's installer leaves it: what the roles need, they install.
 PACKAGES = (
-    "bpftool,ca-certificates,dbus,ethtool,grub-pc-bin,grub2-common,initramfs-tools,iproute2,kmod,linux-image-amd64,"
+    f"bpftool,ca-certificates,dbus,ethtool,grub-pc-bin,grub2-common,initramfs-tools,iproute2,kmod,{_KERNEL},"
     "openssh-server,procps,python3,python3-apt,sudo,systemd-sysv,udev"
 )
 # igb came with 8. Debian 13's own 10.0 loses timer interrupts under multi-threaded TCG, and 5 of 13 boots hung.
 GOOD_QEMU = (11, 1)
-QEMU_SUITE = f"{SUITE}-backports"
+QEMU_SUITE = f"{SUITE}{_BACKPORTS}"
 _BOOT = f"""\
 serial --unit=0
 terminal_input serial
@@ -80,10 +86,13 @@ class Qemu:
     environment: dict[str, str]
 
 
-def guest() -> Path:
+def guest(suite: str = SUITE) -> Path:
     """Return the directory of ``disk.img``, ``boot.iso``, ``key`` and ``host_key.pub``, made now if there is none.
 
     A VM copies what it needs, so that the next recipe's may replace them.
+
+    Args:
+        suite: One of ``SUITES``.
 
     Raises:
         Failure: Not on x86-64, or a step of the making failed.
@@ -92,7 +101,7 @@ def guest() -> Path:
         raise Failure(f"the VM is an x86-64 machine with a PC's boot loader; this host is {os.uname().machine}")
     apt_install(TOOLS, "the VM")
     with locked(VMS / "base.lock"):
-        return _made("guest", _guest_recipe(), _make_guest)
+        return _made(f"{suite}-guest", _guest_recipe(suite), partial(_make_guest, suite))
 
 
 def qemu() -> Qemu:
@@ -103,7 +112,8 @@ def qemu() -> Qemu:
         if qemu_version(told) >= GOOD_QEMU:
             return Qemu((system,), {})
     apt_install(TOOLS, "the VM")
-    with locked(VMS / "base.lock"):
+    # A lock of its own: a VM starts while the base of another is made.
+    with locked(VMS / "qemu.lock"):
         root = _made("qemu", f"{mirror(DEBIAN)} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     # Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
@@ -200,23 +210,27 @@ def _make_qemu(scratch: Path) -> None:
         logged("vm-qemu", [*as_root(), "mmdebstrap", *words, SUITE, scratch / "root", *sources], lines=20)
 
 
-def _guest_recipe() -> str:
+def _guest_recipe(suite: str) -> str:
     """Return all that decides what the guest is, but for the key and the packages' versions."""
     content = hashlib.sha256(guest_archive("")).hexdigest()
-    return "\n".join([content, SUITE, LABEL, DISK, _BOOT, *_guest_words(Path()), *sources(SUITE)])
+    return "\n".join([content, suite, LABEL, DISK, _BOOT, *_guest_words(suite, Path()), *sources(suite)])
 
 
 def _files(tree: Path) -> list[Path]:
     return sorted(path for path in tree.rglob("*") if path.is_file())
 
 
-def _make_guest(scratch: Path) -> None:
-    with step("the VM's guest, from Debian packages"):
+def _make_guest(suite: str, scratch: Path) -> None:
+    with step(f"the VM's guest, from packages of Debian {suite}"):
         key = scratch / "key"
         logged("vm-guest", ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tripod-vm", "-f", key])
         (scratch / "guest.tar").write_bytes(guest_archive(key.with_suffix(".pub").read_text(encoding="ascii")))
         root = scratch / "root"
-        logged("vm-guest", [*as_root(), "mmdebstrap", *_guest_words(scratch), SUITE, root, *sources(SUITE)], lines=30)
+        logged(
+            "vm-guest",
+            [*as_root(), "mmdebstrap", *_guest_words(suite, scratch), _release(suite), root, *sources(suite)],
+            lines=30,
+        )
         # mmdebstrap leaves "uninitialized", which would make systemd ask its first-boot questions on the console.
         logged("vm-guest", [*as_root(), "truncate", "--size=0", root / "etc/machine-id"], append=True)
         shutil.copy(root / "etc/ssh/ssh_host_ed25519_key.pub", scratch / "host_key.pub")
@@ -231,13 +245,20 @@ def _make_guest(scratch: Path) -> None:
         logged("vm-guest", mkrescue, append=True)
 
 
-def sources(release: str) -> list[str]:
-    """Return a release's package sources, at the mirrors that this host uses."""
+def _release(suite: str) -> str:
+    return suite.removesuffix(_BACKPORTS)
+
+
+def sources(suite: str) -> list[str]:
+    """Return the package sources of one of ``SUITES``, at the mirrors that this host uses."""
+    release = _release(suite)
     suites = [(DEBIAN, release), (DEBIAN, f"{release}-updates"), (SECURITY, f"{release}-security")]
-    return [f"deb {mirror(label)} {suite} main" for label, suite in suites]
+    if suite != release:
+        suites.append((DEBIAN, suite))
+    return [f"deb {mirror(label)} {one} main" for label, one in suites]
 
 
-def _guest_words(scratch: Path) -> list[str]:
+def _guest_words(suite: str, scratch: Path) -> list[str]:
     inside = 'chroot "$1"'
     # Timers that would load the CPUs, or hold dpkg's lock, at a time of their own.
     timers = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
@@ -249,7 +270,8 @@ def _guest_words(scratch: Path) -> list[str]:
         f"{inside} systemctl mask {timers}",
         f"unshare --mount sh -ec '{_GRUB}' \"$1\"",
     ]
-    return ["--mode=root", "--variant=apt", f"--include={PACKAGES}", *(f"--customize-hook={hook}" for hook in hooks)]
+    packages = PACKAGES if suite == _release(suite) else PACKAGES.replace(_KERNEL, f"{_KERNEL}/{suite}")
+    return ["--mode=root", "--variant=apt", f"--include={packages}", *(f"--customize-hook={hook}" for hook in hooks)]
 
 
 def guest_archive(public_key: str) -> bytes:

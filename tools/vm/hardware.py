@@ -67,6 +67,8 @@ def _data_nics(descriptors: Mapping[str, Sequence[str]]) -> list[str]:
     words += ["-netdev", f"tap,id={virtio.name},fds={shared}"]
     # A vector for each direction of a queue pair, one for configuration and one for the control queue.
     options = f"mq=on,vectors={2 * len(queues) + 2},mac={virtio.mac},bus=pcie.0,addr=0x8,romfile="
+    # AF_XDP gets zero-copy only of a device that goes by the DMA interface, which a legacy one does not.
+    options += ",iommu_platform=on,disable-legacy=on"
     return [*words, "-device", f"{virtio.driver},id={virtio.name}-nic,netdev={virtio.name},{options}"]
 
 

@@ -72,11 +72,12 @@ class Machine:
         # The number may be somebody else's by now.
         return number if str(self.directory / "qemu.pid").encode() in words else None
 
-    def create(self, port: int | None = None) -> int:
+    def create(self, port: int | None = None, suite: str = base.SUITE) -> int:
         """Make the VM's files from the base and start it; return how many boots hung.
 
         Args:
             port: For SSH; a free one if not given.
+            suite: What it is, one of ``base.SUITES``.
 
         Raises:
             Failure: It is there already, or does not start.
@@ -85,7 +86,7 @@ class Machine:
             raise Failure(f"the VM {self.name} is there already: start it, or destroy it first")
         with base.locked(base.VMS / "create.lock"):
             self.directory.mkdir(parents=True, exist_ok=True)
-            source = base.guest()
+            source = base.guest(suite)
             self._copy(source)
             self._describe(port or _free_port(), (source / "host_key.pub").read_text(encoding="ascii"))
             base.hand_over(self.directory)
