@@ -19,7 +19,8 @@ project_copyright = f"2026 {author}"
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 # What antsibull-docs says of a role is made from the same specification as the role's README.
-include_patterns = ["*.md", "docs/*.md", "docs/decisions/*.md", "examples/*.md", "tests/*.md", "reference/*.rst"]
+include_patterns = ["*.md", "docs/*.md", "docs/benchmarks/*.md", "docs/decisions/*.md", "examples/*.md"]
+include_patterns += ["tests/*.md", "tests/fixtures/*.md", "reference/*.rst"]
 # Plugins declare no environment variables, and an empty page says nothing.
 exclude_patterns = ["reference/environment_variables.rst"]
 highlight_language = "yaml+jinja"
