@@ -97,7 +97,7 @@ def test_memory_that_is_not_there_is_refused(host: Host) -> None:
     [pages] = refusals(host, {**WORKER, "hugepages": "1G", "frame_count": 1 << 24})
     assert "workers need 128 huge pages of 1G on this host, which has" in pages
     [memory] = refusals(host, WORKER, memory="64M")
-    assert "go_backend_memory 64 MiB is too little: set it to 80M or more" in memory
+    assert "go_backend_memory 64 MiB is too little: set it to 96M or more" in memory
 
 
 def test_check_mode_says_what_is_missing_and_may_still_come(host: Host) -> None:

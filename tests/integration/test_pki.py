@@ -25,18 +25,20 @@ PLAY = """\
 INVENTORY = """\
 tripod:
   hosts:
-    here: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3}
-    localhost: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3, tripod_config_dir: /etc/second}
+    here: {tripod_config_dir: /etc/first}
+    localhost: {tripod_config_dir: /etc/second}
   vars:
+    ansible_connection: local
+    ansible_python_interpreter: /usr/bin/python3
     docker_engine_running: false
     pki_packages: []
-    pki_authority_dir: /etc/tripod/ca
+    pki_authority_dir: /etc/first/ca
     pki_services: [{service: postgres, uid: 564}, {service: go-backend, uid: 562}]
 """
 
 
 class Site:
-    """Two hosts that are this machine, each with a directory of its own."""
+    """Two hosts that are this machine, each with a directory of its own that no other test makes beside it."""
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.machine = machine
@@ -61,7 +63,7 @@ class Site:
         return Path(f"/proc/{self.machine.holder.pid}", "root", "etc", path)
 
     def digest(self) -> dict[str, tuple[bytes, int]]:
-        files = [path for top in ("tripod", "second") for path in self.etc(top).rglob("*") if path.is_file()]
+        files = [path for top in ("first", "second") for path in self.etc(top).rglob("*") if path.is_file()]
         return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
@@ -89,20 +91,20 @@ def trusts(authority: Path, certificate: Path, key: Path) -> str:
 
 def test_each_service_gets_a_certificate_and_a_second_run_changes_nothing(site):
     assert "would make a key of the authority" in site.play("--check")
-    assert not site.etc("tripod").exists()
+    assert not site.etc("first").exists()
     assert "Have PostgreSQL read its certificate again" in site.play()
     keys = set()
-    for top in ("tripod", "second"):
+    for top in ("first", "second"):
         for service, uid in SERVICES.items():
             place = site.etc(f"{top}/secrets/{service}")
-            assert trusts(site.etc("tripod/secrets/go-backend/ca.crt"), place / "tls.crt", place / "tls.key") == service
+            assert trusts(site.etc("first/secrets/go-backend/ca.crt"), place / "tls.crt", place / "tls.key") == service
             keys.add((place / "tls.key").read_bytes())
             for name in ("tls.key", "tls.crt", "ca.crt"):
                 status = (place / name).stat()
                 assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (uid, uid, 0o400)
     assert len(keys) == 2 * len(SERVICES)
     # The control node has the authority's key, and none of the services'.
-    authority = sorted(site.etc("tripod/ca").rglob("*.key"))
+    authority = sorted(site.etc("first/ca").rglob("*.key"))
     assert [path.stat().st_mode & 0o7777 for path in authority] == [0o400]
     assert authority[0].read_bytes() not in keys
     before = site.digest()
@@ -127,7 +129,7 @@ def test_what_is_due_is_issued_anew_and_nothing_else(site):
     assert changed == {
         "second/secrets/postgres/tls.key",
         "second/secrets/postgres/tls.crt",
-        "tripod/ca/issued/localhost/postgres.crt",
+        "first/ca/issued/localhost/postgres.crt",
     }
     keys = {path: found for path, found in site.digest().items() if path.endswith(".key")}
     said = site.play("-e", "pki_renew_days=100", "-e", "pki_days=120")
@@ -138,7 +140,7 @@ def test_what_is_due_is_issued_anew_and_nothing_else(site):
 @pytest.mark.full
 def test_a_rotation_leaves_no_moment_without_trust_and_goes_on_where_it_was_cut_short(site):
     site.play()
-    first = site.etc("tripod/secrets/go-backend/ca.crt").read_text()
+    first = site.etc("first/secrets/go-backend/ca.crt").read_text()
     # Cut short after the next key was made and before any host knew of it.
     (site.folder / "next.yml").write_text(
         PLAY.replace("role:", "ansible.builtin.include_role:")
@@ -146,26 +148,26 @@ def test_a_rotation_leaves_no_moment_without_trust_and_goes_on_where_it_was_cut_
         .replace("tripod.baremetal.pki", "{name: tripod.baremetal.pki, tasks_from: next}")
     )
     site.play(playbook="next.yml")
-    assert len(list(site.etc("tripod/ca").glob("*.key"))) == 2
+    assert len(list(site.etc("first/ca").glob("*.key"))) == 2
     # A usual run has both trusted, and the first one issue.
     site.play()
-    both = site.etc("tripod/secrets/go-backend/ca.crt").read_text()
+    both = site.etc("first/secrets/go-backend/ca.crt").read_text()
     assert first in both
     assert both.count("BEGIN CERTIFICATE") == 2
     site.play(playbook=ROTATION)
     last = site.etc("second/secrets/postgres/ca.crt").read_text()
     assert last.count("BEGIN CERTIFICATE") == 1
     assert last != first
-    for top in ("tripod", "second"):
+    for top in ("first", "second"):
         for service in SERVICES:
             place = site.etc(f"{top}/secrets/{service}")
             assert trusts(place / "ca.crt", place / "tls.crt", place / "tls.key") == service
     former = site.folder / "former.crt"
     former.write_text(first)
-    place = site.etc("tripod/secrets/go-backend")
+    place = site.etc("first/secrets/go-backend")
     with pytest.raises(ssl.SSLCertVerificationError):
         trusts(former, place / "tls.crt", place / "tls.key")
-    assert len(list(site.etc("tripod/ca").glob("*.key"))) == 1
+    assert len(list(site.etc("first/ca").glob("*.key"))) == 1
     assert site.play().count("changed=0") == 2
 
 
@@ -178,24 +180,24 @@ def test_a_rotation_leaves_no_host_out_that_has_certificates(site, words):
     assert "have certificates of the authority and are not in this run: localhost" in said
     assert site.digest() == before
     # Of a host that is gone nothing is left there.
-    shutil.rmtree(site.etc("tripod/ca/issued/localhost"))
+    shutil.rmtree(site.etc("first/ca/issued/localhost"))
     site.play(*words, playbook=ROTATION)
-    assert len(list(site.etc("tripod/ca").glob("*.key"))) == 1
+    assert len(list(site.etc("first/ca").glob("*.key"))) == 1
 
 
 @pytest.mark.full
 def test_an_authority_too_near_its_end_to_issue_stops_only_what_is_due_and_gets_another_key(site):
     said = site.refusal("-e", "pki_authority_days=90")
     assert "raise the first (ten years are usual) or lower the second" in said
-    assert not site.etc("tripod").exists()
+    assert not site.etc("first").exists()
     site.play("-e", "pki_authority_days=100")
     late = ("-e", "pki_days=120")
     assert site.play(*late).count("changed=0") == 2
     site.etc("second/secrets/postgres/tls.key").unlink()
     assert "rotate_ca" in site.refusal(*late)
     site.play(*late, playbook=ROTATION)
-    assert len(list(site.etc("tripod/ca").glob("*.key"))) == 1
-    for top in ("tripod", "second"):
+    assert len(list(site.etc("first/ca").glob("*.key"))) == 1
+    for top in ("first", "second"):
         place = site.etc(f"{top}/secrets/postgres")
         assert trusts(place / "ca.crt", place / "tls.crt", place / "tls.key") == "postgres"
 
@@ -203,8 +205,8 @@ def test_an_authority_too_near_its_end_to_issue_stops_only_what_is_due_and_gets_
 @pytest.mark.full
 def test_an_authority_that_is_there_is_never_taken_for_none(site):
     site.play()
-    keys = list(site.etc("tripod/ca").glob("*.key"))
-    issuer = site.etc("tripod/ca/issuer")
+    keys = list(site.etc("first/ca").glob("*.key"))
+    issuer = site.etc("first/ca/issuer")
     first = issuer.read_text()
     # There for root and empty to the run, as below a directory that is closed to who runs it.
     issuer.write_text("")
@@ -214,4 +216,4 @@ def test_an_authority_that_is_there_is_never_taken_for_none(site):
     issuer.unlink()
     site.play()
     assert issuer.read_text() == first
-    assert list(site.etc("tripod/ca").glob("*.key")) == keys
+    assert list(site.etc("first/ca").glob("*.key")) == keys

@@ -38,7 +38,10 @@ class Authority:
         self.text = (self._home / "crt").read_text()
 
     def issue(self, directory: Path, name: str, days: int = 1, trusted: tuple[Authority, ...] = ()) -> Path:
-        """Put a certificate for a name, its key, and whom it trusts into a directory, which is returned."""
+        """Put a certificate for a name, its key, and whom it trusts into a directory, which is returned.
+
+        One of no days has ended when it is made; OpenSSL 3.5 makes none that ended before.
+        """
         directory.mkdir(exist_ok=True)
         request, key, made = (self._home / f"{next(numbers)}" for _ in range(3))
         names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")

@@ -89,7 +89,7 @@ def test_another_server_is_refused_in_words(
     server.present(
         "postgres" if fault == "name" else "localhost",
         Authority(tmp_path) if fault == "authority" else None,
-        -1 if fault == "expired" else 1,
+        0 if fault == "expired" else 1,
     )
     with pytest.raises(DatabaseUnavailable, match=words):
         Database(address).ping()

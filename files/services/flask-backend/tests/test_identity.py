@@ -140,7 +140,7 @@ def test_who_is_refused_is_told_why(
     for one, name in (("server", "go-backend"), ("client", "flask-backend")):
         wrong = what if one == side else ""
         signer = Authority(tmp_path) if "authority" in wrong else authority
-        days = -1 if "ended" in wrong else 1
+        days = 0 if "ended" in wrong else 1
         # What it trusts is right all the same, so that nothing else can be why.
         trusted = (authority, signer) if one == "client" and signer is not authority else (authority,)
         made[one] = signer.issue(tmp_path / one, "postgres" if "name" in wrong else name, days, trusted)
