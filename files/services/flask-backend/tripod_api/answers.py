@@ -15,6 +15,13 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 PROBLEM = "application/problem+json"
+# Names of RFC 9110 that Python has since 3.13; what is said, and the contract, are the same with every Python.
+_NAMES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
+
+def phrase(status: int) -> str:
+    """Return what a status is called."""
+    return _NAMES.get(status) or HTTPStatus(status).phrase
 
 
 def problem(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
@@ -28,7 +35,7 @@ def problem(status: int, code: str, detail: str, request_id: str) -> dict[str, A
     """
     return {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase(status),
         "status": status,
         "detail": detail,
         "code": code,
@@ -49,5 +56,5 @@ def refusal(status: int, code: str, detail: str, request_id: str, **headers: str
         **HEADERS,
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    lines = [f"HTTP/1.1 {status} {phrase(status)}", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body

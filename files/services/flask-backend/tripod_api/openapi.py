@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from http import HTTPStatus
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from flask import Flask
@@ -16,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from . import __version__
-from .answers import PROBLEM
+from .answers import PROBLEM, phrase
 from .operations import LARGEST_ROW, Operation, operations
 from .scopes import OF_ROLE, Access, Scope, roles_with
 from .shapes import Problem
@@ -27,16 +28,17 @@ ANY_REQUEST = (400, 408, 431, 503)
 PARAMETER = re.compile(r"<(?:(row):)?(\w+)>")
 
 JSON = dict[str, Any]
+Told = tuple[str, str, Operation]
 
 
 def text(app: Flask) -> str:
     """Return the document of an application that has all its routes, as JSON."""
-    return json.dumps(document(app), indent=2, ensure_ascii=False) + "\n"
+    return _written(tuple((path, method, one) for path, method, one in operations(app) if one is not None))
 
 
-def document(app: Flask) -> JSON:
-    """Return the document of an application that has all its routes."""
-    told = [(path, method, one) for path, method, one in operations(app) if one is not None]
+@cache
+def _written(told: Sequence[Told]) -> str:
+    """The document as JSON; kept, as the models' schemas take a tenth of a second."""
     models: dict[tuple[type[BaseModel], str], None] = {(Problem, "serialization"): None}
     for _, _, one in told:
         if one.takes is not None:
@@ -47,7 +49,7 @@ def document(app: Flask) -> JSON:
     paths: JSON = {}
     for path, method, one in told:
         paths.setdefault(PARAMETER.sub(r"{\2}", path), {})[method.lower()] = _operation(path, one)
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "Tripod",
@@ -63,6 +65,7 @@ def document(app: Flask) -> JSON:
         },
         "x-roles": {role: sorted(scopes) for role, scopes in OF_ROLE.items()},
     }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 class _Schemas(GenerateJsonSchema):
@@ -130,7 +133,7 @@ def _in_query(one: Operation) -> list[JSON]:
 
 
 def _gives(one: Operation) -> JSON:
-    found: JSON = {"description": HTTPStatus(one.status).phrase}
+    found: JSON = {"description": phrase(one.status)}
     if one.gives is not None:
         kind = {"type": "string" if one.gives is str else "object"}
         schema = {"$ref": REF.format(model=one.gives.__name__)} if _is_model(one.gives) else kind
@@ -138,17 +141,17 @@ def _gives(one: Operation) -> JSON:
     return found
 
 
-def _refusals(told: list[tuple[str, str, Operation]]) -> set[int]:
+def _refusals(told: Sequence[Told]) -> set[int]:
     return {*ANY_REQUEST, *(status for _, _, one in told for status in one.statuses if status != one.status)}
 
 
 def _refusal(status: int) -> str:
-    return HTTPStatus(status).name.title().replace("_", "")
+    return phrase(status).title().replace(" ", "")
 
 
 def _problem(status: int) -> JSON:
     schema = {"$ref": REF.format(model=Problem.__name__)}
-    return {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": schema}}}
+    return {"description": phrase(status), "content": {PROBLEM: {"schema": schema}}}
 
 
 def main() -> None:
