@@ -98,7 +98,7 @@ def selected(groups: Iterable[str]) -> list[Stage]:
 
 
 def run_stages(stages: Sequence[Stage], keep_going: bool = False) -> list[Record]:
-    """Run the stages, two at a time where they allow it, until all are done or one has failed.
+    """Run the stages, two at a time or what takes no more, until all are done or one has failed.
 
     Args:
         stages: In the order of preference.
@@ -109,7 +109,8 @@ def run_stages(stages: Sequence[Stage], keep_going: bool = False) -> list[Record
     started: dict[str, float] = {}
     succeeded: set[str] = set()
     failed = False
-    with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(1, initializer=_give_way) as patient:
+    # What may run at once _startable() says; more than a thread for each there cannot be.
+    with ThreadPoolExecutor(len(stages) or 1) as pool, ThreadPoolExecutor(1, initializer=_give_way) as patient:
         try:
             while running or (waiting and not failed):
                 for stage in [] if failed else _startable(waiting, list(running.values()), succeeded):
@@ -148,10 +149,10 @@ def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: se
     mixed = any(other.group != "services" and not (other.alone or other.patient) for other in waiting)
     for stage in waiting:
         together = [other for other in (*running, *chosen) if other.patient == stage.patient]
-        room = (1 if stage.patient else AT_ONCE) - len(together)
+        room = (1 if stage.patient else AT_ONCE) - sum(other.share for other in together)
         # Half of the room for each kind of work, while there are two: two image builds at once slow each other.
         crowded = stage.group == "services" and any(other.group == "services" for other in together) and mixed
-        if room < 1 or crowded or not set(stage.after) <= succeeded:
+        if room < stage.share or crowded or not set(stage.after) <= succeeded:
             continue
         # Those that it keeps apart from come first, while there is anything to wait for.
         if set(stage.apart) & {other.name for other in (*running, *chosen, *(waiting if running or chosen else ()))}:

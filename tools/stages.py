@@ -124,6 +124,7 @@ class Stage:
         rest: The command that runs the tests which this stage leaves out.
         patient: Whether nothing in it has a deadline, so that it takes what two others leave of the CPUs. There is one
             such at a time.
+        share: Of a CPU that it takes; one whose tests wait for half of their time leaves half of its place to others.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Stage:
     apart: Sequence[str] = ()
     rest: str | None = None
     patient: bool = False
+    share: float = 1.0
 
 
 def _style() -> str:
@@ -594,7 +596,7 @@ STAGES = (
     Stage("pages", "gates", _pages, minutes=1.5, after=("export",), patient=True),
     Stage("importer", "gates", _importer, minutes=1, after=("export",), patient=True),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",), patient=True),
-    # Much of the time of both is spent on waiting for a round of the watch or for a deadline, so they go side by side.
+    # Half of the time of both is spent on waiting for a round of the watch or for a deadline, so they go side by side.
     Stage(
         "integration",
         "integration",
@@ -603,6 +605,7 @@ STAGES = (
         after=("xdp-object",),
         apart=("vm-base", "metal"),
         rest="make test-integration-full",
+        share=0.5,
     ),
     Stage(
         "integration-xdp",
@@ -612,6 +615,7 @@ STAGES = (
         after=("xdp-object",),
         apart=("vm-base", "metal"),
         rest="make test-integration-full",
+        share=0.5,
     ),
     Stage("flask-backend", "services", _service("flask-backend"), minutes=8, after=("xdp-object",)),
     Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),

@@ -118,6 +118,14 @@ def test_the_vm_is_tried_while_images_are_built_and_tested():
     assert startable(["integration", "site"], ["metal"], [*done, "images"]) == []
 
 
+def test_two_that_wait_for_half_of_their_time_share_a_place():
+    done = ["xdp-object", "images"]
+    both = ["integration", "integration-xdp"]
+    assert startable([*both, "flask-backend", "webui"], [], done) == [*both, "flask-backend"]
+    assert startable([*both, "webui"], ["flask-backend"], done) == both
+    assert startable(["integration-xdp", "webui"], ["integration", "flask-backend"], done) == ["integration-xdp"]
+
+
 def test_two_image_builds_run_at_once_only_where_nothing_else_waits():
     assert startable(["webui", "postgres", "unit"], ["images"], ["xdp-object"]) == ["unit"]
     assert startable(["webui", "integration"], ["images", "metal"], ["xdp-object"]) == []
