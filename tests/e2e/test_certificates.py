@@ -14,6 +14,7 @@ import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from tests.support.site import METRICS, SECRETS, Client, docker, eventually, inspect, playbook
+from tests.support.threads import in_threads
 
 OWN = 'tripod_certificate_not_after_timestamp_seconds{certificate="own"} '
 
@@ -63,21 +64,13 @@ def test_the_database_is_reached_over_tls_alone(api: Client):
 def asking(api: Client) -> Iterator[list[int]]:
     """Ask through the API for what go-backend and the database know, again and again."""
     answers: list[int] = []
-    done = threading.Event()
 
-    def ask() -> None:
-        while not done.is_set():
+    def ask(over: threading.Event) -> None:
+        while not over.is_set():
             answers.append(api("GET", "/dataplane/stats").status_code)
 
-    threads = [threading.Thread(target=ask) for _number in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with in_threads(ask, 2):
         yield answers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
 
 
 def ends(url: str) -> float:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.support.site import API, WEB
+from tests.support.threads import in_threads
 
 HEAD = (
     b"POST /api/v1/auth/login HTTP/1.1\r\nHost: slow\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
@@ -23,27 +24,19 @@ def slow_bodies(count: int) -> Iterator[list[bytes]]:
     """Send a byte a second over each of as many connections; yields what they are answered, once they are."""
     address = (urlsplit(WEB).hostname, urlsplit(WEB).port)
     answers: list[bytes] = []
-    done = threading.Event()
 
-    def drip() -> None:
+    def drip(over: threading.Event) -> None:
         with socket.create_connection(address, timeout=1) as connection, suppress(ConnectionError):
             connection.sendall(HEAD)
-            while not done.is_set():
+            while not over.is_set():
                 try:
                     answers.append(connection.recv(4096))
                     return
                 except TimeoutError:
                     connection.sendall(b"x")
 
-    threads = [threading.Thread(target=drip) for _client in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
+    with in_threads(drip, count):
         yield answers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
 
 
 def p99(url: str, session: requests.Session, seconds: float) -> float:

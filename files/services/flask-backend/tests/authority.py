@@ -28,12 +28,13 @@ class Authority:
 
     Args:
         home: Where it keeps its files.
+        days: How long it is good for.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, days: int = 10) -> None:
         self._home = home / f"authority-{next(numbers)}"
         self._home.mkdir()
-        subject = ("-subj", f"/CN={self._home.name}", "-days", "10")
+        subject = ("-subj", f"/CN={self._home.name}", "-days", str(days))
         openssl("req", "-x509", *EC, *subject, "-keyout", self._home / "key", "-out", self._home / "crt")
         self.text = (self._home / "crt").read_text()
 

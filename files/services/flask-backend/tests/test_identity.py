@@ -219,7 +219,9 @@ def test_files_that_do_not_fit_together_change_nothing(
 def test_metrics_tell_when_certificates_end_and_the_state_of_breakers(
     authority: Authority, tmp_path: Path, settings: Settings
 ) -> None:
-    directory = authority.issue(tmp_path / "own", "flask-backend", days=3)
+    # Of two that are trusted, as during a rotation, the first one to end takes what it issued with it.
+    trusted = (Authority(tmp_path, days=20), authority, Authority(tmp_path, days=30))
+    directory = authority.issue(tmp_path / "own", "flask-backend", days=3, trusted=trusted)
     prepare(settings)
     app = create_app(replace(settings, tls_directory=directory))
     services = app.extensions[EXTENSION]

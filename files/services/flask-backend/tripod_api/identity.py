@@ -34,7 +34,8 @@ class Held:
         certificate: PEM of the service's own.
         key: PEM of its key.
         own_ends: When its certificate ends (Unix time).
-        authority_ends: When the last one of those it trusts ends (Unix time).
+        authority_ends: When the first one of those it trusts ends (Unix time): of two, as during a rotation, what the
+            older one issued ends with it.
     """
 
     authority: bytes
@@ -92,7 +93,7 @@ class Identity(Collector):
         """Give Prometheus' client the days on which certificates end."""
         ends = GaugeMetricFamily(
             "tripod_certificate_not_after_timestamp_seconds",
-            "When the certificate of this service ends (own), and the last one of those it trusts (authority).",
+            "When the certificate of this service ends (own), and the first one of those it trusts (authority).",
             labels=["certificate"],
         )
         try:
@@ -134,7 +135,7 @@ class Identity(Collector):
             raise Unusable(f"{certificate}: {error.reason or error}") from None
         if stamp != self._look():
             raise Unusable(f"{self._directory} is being written to")
-        return Held(texts[0], texts[1], texts[2], _ends(own), max(map(_ends, client.get_ca_certs()), default=0))
+        return Held(texts[0], texts[1], texts[2], _ends(own), min(map(_ends, client.get_ca_certs()), default=0))
 
 
 def _ends(certificate: Mapping[str, Any]) -> float:

@@ -56,7 +56,8 @@ func Open(directory string, log *slog.Logger) (*Identity, error) {
 // Name is what the service's own certificate calls it.
 func (i *Identity) Name() string { return i.current().own.Leaf.DNSNames[0] }
 
-// Ends returns when the service's own certificate ends, and the last of those it trusts.
+// Ends returns when the service's own certificate ends, and the first of those it trusts: of two, as during a rotation, what the
+// older one issued ends with it.
 func (i *Identity) Ends() (own, authority time.Time) {
 	held := i.current()
 	return held.own.Leaf.NotAfter, held.authority
@@ -156,7 +157,7 @@ func read(directory string) (*files, error) {
 			return nil, fmt.Errorf("%s: %w", authority, err)
 		}
 		held.trusted.AddCert(certificate)
-		if certificate.NotAfter.After(held.authority) {
+		if held.authority.IsZero() || certificate.NotAfter.Before(held.authority) {
 			held.authority = certificate.NotAfter
 		}
 	}

@@ -228,6 +228,23 @@ func TestARenewalAndARotationUnderLoadFailNoCall(t *testing.T) {
 	}
 }
 
+// Of two that are trusted, as during a rotation, the first one to end takes what it issued with it.
+func TestTheAuthorityEndsWhereTheFirstOfThoseThatAreTrustedDoes(t *testing.T) {
+	soon, late := time.Now().Add(time.Hour).Truncate(time.Second), time.Now().Add(100*time.Hour)
+	first, second := identitytest.NewAuthorityUntil(t, soon), identitytest.NewAuthorityUntil(t, late)
+	for _, trusted := range [][]*identitytest.Authority{{first, second}, {second, first}} {
+		directory := t.TempDir()
+		second.Write(t, directory, "go-backend", late, trusted...)
+		who, err := identity.Open(directory, slog.Default())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, authority := who.Ends(); !authority.Equal(soon) {
+			t.Errorf("it ends at %s, want %s", authority, soon)
+		}
+	}
+}
+
 func TestFilesThatDoNotFitTogetherChangeNothing(t *testing.T) {
 	authority := identitytest.NewAuthority(t)
 	directory, other := authority.Directory(t, "go-backend"), authority.Directory(t, "go-backend")

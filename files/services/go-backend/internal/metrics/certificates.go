@@ -8,7 +8,7 @@ import (
 
 var (
 	certificateEnds = prometheus.NewDesc("tripod_certificate_not_after_timestamp_seconds",
-		"When the certificate of this service ends (own), and the last one of those it trusts (authority).", []string{"certificate"}, nil)
+		"When the certificate of this service ends (own), and the first one of those it trusts (authority).", []string{"certificate"}, nil)
 	connectionsRefused = prometheus.NewDesc("tripod_grpc_connections_refused_total",
 		"Connections without a certificate that is taken; the log says why.", nil, nil)
 )

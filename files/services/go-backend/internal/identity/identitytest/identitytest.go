@@ -25,11 +25,18 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority returns an authority with a key of its own.
+// NewAuthority returns an authority with a key of its own, good for an hour.
 func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	return NewAuthorityUntil(t, time.Now().Add(time.Hour))
+}
+
+// NewAuthorityUntil returns one that ends then.
+func NewAuthorityUntil(t testing.TB, ends time.Time) *Authority {
 	t.Helper()
 	key := newKey(t)
 	template := template("CA")
+	template.NotAfter = ends
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	made := sign(t, template, template, key, key)
 	certificate, err := x509.ParseCertificate(made)
