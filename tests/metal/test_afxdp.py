@@ -32,7 +32,8 @@ REDIRECTED = 4 * 16 + 13  # XDP_REDIRECT for afxdp, of files/bpf/tripod_xdp.h
 SEVERAL_FRAMES = (6, 6)
 # A busy machine lets an emulated thread stand still for longer than a watchdog of 100 ms bears.
 WATCHDOG = 20_000
-ZERO_COPY_OF_VIRTIO = (6, 13)  # both directions, which the kernel takes it for
+# First releases whose drivers have zero-copy for both directions, which the kernel takes it for.
+ZERO_COPY = {IGB: (6, 14), VIRTIO: (6, 13)}
 LONG = 9000
 Bring = Callable[..., dict[str, Any]]
 
@@ -117,7 +118,7 @@ def echoed(cable: Outside, count: int = PACKETS, size: int = 32) -> int:
 
 
 def mode_of(cable: str, host: Any) -> str:
-    return "zero-copy" if cable == VIRTIO and kernel(host) >= ZERO_COPY_OF_VIRTIO else "copy"
+    return "zero-copy" if kernel(host) >= ZERO_COPY[cable] else "copy"
 
 
 def test_each_queue_is_served_in_the_best_mode_of_its_driver(host, served, service, nics):

@@ -210,10 +210,13 @@ def _mode(port: Port, kernel: tuple[int, ...]) -> Finding:
     if mode == modes.GENERIC:
         found = "generic, as its XDP program is: each packet is copied twice"
         return Finding(INFO, subject, found, "zero-copy", "mode native in xdp_interfaces, where its driver has it")
+    remedy = "nothing, or a NIC and a kernel that have it: each packet is copied once"
     claim = "claims none"
     if port.features is None:
         claim = f"is not known to have one, which Linux before {_dotted(modes.TELLS)} cannot tell"
-    remedy = "nothing, or a NIC and a kernel that have it: each packet is copied once"
+    elif modes.CLAIM in port.features:
+        claim = f"claims it and does without, as the device does not offer {' and '.join(port.device_lacks)}"
+        remedy = "nothing, as each packet is copied once; or a device that offers it (QEMU: iommu_platform=on)"
     return Finding(INFO, subject, f"native copy: {driver} {claim}", "zero-copy", remedy)
 
 

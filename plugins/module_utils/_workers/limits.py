@@ -115,7 +115,8 @@ def _mode_faults(worker: Worker, port: Port, kernel: tuple[int, ...]) -> Iterato
         )
     elif worker.mode == modes.ZERO_COPY and best != modes.ZERO_COPY:
         what = port.driver or "its driver"
-        yield f"{what} of {port.name} has no zero-copy mode: request auto or copy"
+        why = f", as the device does not offer {' and '.join(port.device_lacks)}" if port.device_lacks else ""
+        yield f"{what} of {port.name} has no zero-copy mode{why}: request auto or copy"
 
 
 def _host_faults(worker: Worker, site: Site) -> Iterator[str]:

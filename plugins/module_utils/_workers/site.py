@@ -16,6 +16,7 @@ from .._core.versions import kernel_version
 from .._linux import netlink
 from .._linux.topology import read_cpus, read_nodes
 from .._nic.state import NicState, read_nic
+from . import virtio
 
 ANY_NODE = -1
 _AFXDP = "afxdp:"
@@ -33,6 +34,7 @@ class Port:
         features: What the driver claims of XDP, as ``netlink.XDP_FEATURES``; None where the kernel cannot tell.
         program: Mode that our XDP program is to run in; None where it is to have none.
         reached: Queues that RSS or a flow rule sends packets to; None where that is not known.
+        device_lacks: What its device does not offer, without which its driver refuses the zero-copy that it claims.
     """
 
     name: str
@@ -43,9 +45,17 @@ class Port:
     features: frozenset[str] | None = None
     program: str | None = None
     reached: frozenset[int] | None = None
+    device_lacks: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, nic: NicState, queues: int, program: str | None, features: set[str] | None) -> Port:
+    def of(
+        cls,
+        nic: NicState,
+        queues: int,
+        program: str | None,
+        features: set[str] | None,
+        device_lacks: tuple[str, ...] = (),
+    ) -> Port:
         """Return a NIC that was read, with the queues that it is to have."""
         rss, rules = nic.settings.rss, nic.settings.flow_rules
         spread = frozenset(rss.table) if rss and rss.table else None
@@ -59,6 +69,7 @@ class Port:
             None if features is None else frozenset(features),
             program,
             None if spread is None else spread | steered,
+            device_lacks,
         )
 
 
@@ -143,7 +154,8 @@ def read_ports(host: Host, names: Sequence[str], programs: Mapping[str, str]) ->
         if link.name in names:
             nic = read_nic(host, link, table)
             features = netlink.xdp_features(link.index)
-            found[link.name] = Port.of(nic, receive_queues(nic), programs.get(link.name), features)
+            lacks = virtio.lacking(host, link.name) if nic.settings.driver == virtio.DRIVER else ()
+            found[link.name] = Port.of(nic, receive_queues(nic), programs.get(link.name), features, lacks)
     return found
 
 

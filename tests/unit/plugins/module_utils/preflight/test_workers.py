@@ -43,6 +43,10 @@ def test_a_host_without_workers_has_no_findings():
             "native copy: igb is not known to have one, which Linux before 6.3 cannot tell",
         ),
         ({"features": None}, "zero-copy, by ice"),
+        (
+            {"driver": "virtio_net", "device_lacks": ("VIRTIO_F_ACCESS_PLATFORM",)},
+            "native copy: virtio_net claims it and does without, as the device does not offer VIRTIO_F_ACCESS_PLATFORM",
+        ),
     ],
 )
 def test_the_mode_of_each_nic_is_reported_in_advance(port, words):
