@@ -160,7 +160,8 @@ def check_workers(seen: WorkersSnapshot) -> Iterator[Finding]:
     yield from _check_kernel(seen.site.kernel)
     yield from _check_capabilities(seen)
     for name, port in seen.site.nics.items():
-        yield _mode(port, seen.site.kernel)
+        several = any(worker.multi_buffer and name in worker.nics for worker in seen.workers)
+        yield _mode(port, seen.site.kernel, several)
         if name in seen.sockets:
             remedy = "nothing: the role xdp brings the program of this release"
             yield Finding(INFO, f"AF_XDP on {name}", seen.sockets[name], f"a map of {QUEUES} sockets", remedy)
@@ -202,9 +203,13 @@ def _check_capabilities(seen: WorkersSnapshot) -> Iterator[Finding]:
         )
 
 
-def _mode(port: Port, kernel: tuple[int, ...]) -> Finding:
+def _mode(port: Port, kernel: tuple[int, ...], several: bool) -> Finding:
     subject, driver = f"AF_XDP on {port.name}", port.driver or "its driver"
     mode = modes.offered(port, kernel)
+    if mode == modes.ZERO_COPY and several and port.zero_copy_frames == 1:
+        found = f"native copy: {driver} has zero-copy for packets of one frame alone, and multi_buffer is requested"
+        remedy = "nothing, as each packet is copied once; or an MTU that a frame has room for, without multi_buffer"
+        return Finding(INFO, subject, found, "zero-copy", remedy)
     if mode == modes.ZERO_COPY:
         return Finding(INFO, subject, f"zero-copy, by {driver}", "zero-copy", "nothing")
     if mode == modes.GENERIC:

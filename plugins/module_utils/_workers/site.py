@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._core.system import Host
@@ -34,6 +34,7 @@ class Port:
         features: What the driver claims of XDP, as ``netlink.XDP_FEATURES``; None where the kernel cannot tell.
         program: Mode that our XDP program is to run in; None where it is to have none.
         reached: Queues that RSS or a flow rule sends packets to; None where that is not known.
+        zero_copy_frames: Of a packet at most, in zero-copy mode.
         device_lacks: What its device does not offer, without which its driver refuses the zero-copy that it claims.
     """
 
@@ -45,17 +46,11 @@ class Port:
     features: frozenset[str] | None = None
     program: str | None = None
     reached: frozenset[int] | None = None
+    zero_copy_frames: int = 1
     device_lacks: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        nic: NicState,
-        queues: int,
-        program: str | None,
-        features: set[str] | None,
-        device_lacks: tuple[str, ...] = (),
-    ) -> Port:
+    def of(cls, nic: NicState, queues: int, program: str | None, features: set[str] | None) -> Port:
         """Return a NIC that was read, with the queues that it is to have."""
         rss, rules = nic.settings.rss, nic.settings.flow_rules
         spread = frozenset(rss.table) if rss and rss.table else None
@@ -69,7 +64,6 @@ class Port:
             None if features is None else frozenset(features),
             program,
             None if spread is None else spread | steered,
-            device_lacks,
         )
 
 
@@ -154,8 +148,11 @@ def read_ports(host: Host, names: Sequence[str], programs: Mapping[str, str]) ->
         if link.name in names:
             nic = read_nic(host, link, table)
             features = netlink.xdp_features(link.index)
-            lacks = virtio.lacking(host, link.name) if nic.settings.driver == virtio.DRIVER else ()
-            found[link.name] = Port.of(nic, receive_queues(nic), programs.get(link.name), features, lacks)
+            found[link.name] = replace(
+                Port.of(nic, receive_queues(nic), programs.get(link.name), features),
+                zero_copy_frames=netlink.zero_copy_frames(link.index),
+                device_lacks=virtio.lacking(host, link.name) if nic.settings.driver == virtio.DRIVER else (),
+            )
     return found
 
 

@@ -55,6 +55,19 @@ def test_the_mode_of_each_nic_is_reported_in_advance(port, words):
 
 
 @pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        (17, "zero-copy, by ice"),
+        (1, "native copy: ice has zero-copy for packets of one frame alone, and multi_buffer is requested"),
+    ],
+)
+def test_packets_in_several_frames_are_copied_where_the_driver_says_so(frames, words):
+    site = replace(SITE, nics={"ens1": replace(ENS1, zero_copy_frames=frames)})
+    seen = WorkersSnapshot(parse([{**WORKER, "multi_buffer": True}]), site)
+    assert found(seen) == [(INFO, "AF_XDP on ens1", words)]
+
+
+@pytest.mark.parametrize(
     ("changes", "severity", "words"),
     [
         ({"site": replace(SITE, nics={"ens1": replace(ENS1, queues=3)})}, ERROR, "queue 3 of ens1: it has 3, 0 to 2"),
