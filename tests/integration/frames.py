@@ -39,6 +39,11 @@ def ipv4(
     return header + socket.inet_aton(source) + socket.inet_aton("198.51.100.1") + options + payload
 
 
+def of(source: str) -> bytes:
+    """A frame with a datagram from an address of either family."""
+    return ethernet(IPV6, ipv6(source)) if ":" in source else ethernet(IPV4, ipv4(source))
+
+
 def summed(packet: bytes) -> bytes:
     """Return an IPv4 packet with a TTL of 64 and its header's checksum."""
     header = bytearray(packet[:20])

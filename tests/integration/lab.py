@@ -17,6 +17,8 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
+from tests.support.machine import eventually
+
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 VERDICTS = ("aborted", "drop", "pass", "tx", "redirect")
@@ -25,6 +27,8 @@ REASONS = (
     *("service_pass", "service_drop", "ban", "syn_cookie", "afxdp", "default"),
 )
 REASON_SLOTS = 16
+# Seconds until what comes about by itself must have: many, as an emulated guest of a busy machine has next to no CPU.
+PATIENCE = 120.0
 MAPS = (
     *("bans", "buckets", "control", "counters", "extensions", "hits", "policy", "rodata", "samples", "scratches"),
     *("trace", "xsks"),
@@ -148,6 +152,27 @@ def read_counters(pin: Path) -> dict[tuple[str, str], int]:
                 if packets:
                     found[verdict_name, reason_name] = packets
     return found
+
+
+def fate(counters: Path, sender: socket.socket, frame: bytes, packets: int) -> tuple[str, str]:
+    """Send a frame so many times, and return the verdict and the reason that were counted for all of them.
+
+    Args:
+        counters: Where the map is pinned.
+        sender: The far end's.
+    """
+    before = read_counters(counters)
+
+    def found() -> list[tuple[str, str]]:
+        # The kernel's own packets at link-up are counted too.
+        return [slot for slot, count in read_counters(counters).items() if count - before.get(slot, 0) >= packets]
+
+    for _packet in range(packets):
+        sender.send(frame)
+    # A busy kernel leaves to a thread of its own what was sent, so it may be judged later.
+    eventually(found, PATIENCE)
+    [slot] = found()
+    return slot
 
 
 def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int:

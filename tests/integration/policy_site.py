@@ -162,16 +162,9 @@ class PolicySite(Machine):
 
     def fate(self, source: str) -> tuple[str, str]:
         """What becomes of packets of a source: the verdict and reason that were counted for all of them."""
-        counters = self.root / NIC / "maps/counters"
-        before = lab.read_counters(counters)
         with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
             sender.bind((PEER, 0))
-            for _packet in range(PACKETS):
-                sender.send(frames.ethernet(frames.IPV4, frames.ipv4(source)))
-        after = lab.read_counters(counters)
-        # The kernel's own packets at link-up are counted too.
-        [found] = [slot for slot, count in after.items() if count - before.get(slot, 0) >= PACKETS]
-        return found
+            return lab.fate(self.root / NIC / "maps/counters", sender, frames.of(source), PACKETS)
 
     def program(self) -> int:
         return int(self.ip("link", "show", "dev", NIC)[0]["xdp"]["prog"]["id"])

@@ -75,19 +75,8 @@ class Bench:
 
     def fate(self, source: str) -> tuple[str, str]:
         """What becomes of packets of a source: the verdict and reason that were counted for all of them."""
-        before = lab.read_counters(self.pins / "maps/counters")
         with self.cable.sender() as sender:
-            for _packet in range(PACKETS):
-                sender.send(frame(source))
-        after = lab.read_counters(self.pins / "maps/counters")
-        # The kernel's own packets at link-up are counted too.
-        [found] = [slot for slot, count in after.items() if count - before.get(slot, 0) >= PACKETS]
-        return found
-
-
-def frame(source: str) -> bytes:
-    ethertype, made = (frames.IPV6, frames.ipv6) if ":" in source else (frames.IPV4, frames.ipv4)
-    return frames.ethernet(ethertype, made(source))
+            return lab.fate(self.pins / "maps/counters", sender, frames.of(source), PACKETS)
 
 
 @pytest.fixture
@@ -119,7 +108,7 @@ def test_a_ban_runs_out_to_the_moment_though_nobody_sweeps(bench):
     with bench.cable.sender() as sender:
         while first is None:
             before, begun = dropped(), boot_clock()
-            sender.send(frame(BANNED))
+            sender.send(frames.of(BANNED))
             ended = boot_clock()
             if dropped() > before:
                 last = begun

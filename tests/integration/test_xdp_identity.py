@@ -63,14 +63,10 @@ def dropped(cable: lab.Cable, desired: Desired) -> bool:
     with bpf.map_by_id(counters) as descriptor:
         bpf.pin(descriptor, str(path))
     try:
-        before = lab.read_counters(path)
         with cable.sender() as sender:
-            for _packet in range(PACKETS):
-                sender.send(frames.ethernet(frames.IPV4, frames.ipv4(SOURCE)))
-        after = lab.read_counters(path)
+            return lab.fate(path, sender, frames.of(SOURCE), PACKETS) == ("drop", "list_drop")
     finally:
         path.unlink()
-    return after.get(("drop", "list_drop"), 0) - before.get(("drop", "list_drop"), 0) == PACKETS
 
 
 def identifier(path: str) -> int:

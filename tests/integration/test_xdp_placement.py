@@ -120,6 +120,5 @@ def test_a_program_on_what_is_allowed_drops_what_it_is_to_drop(cable, desired, u
     )
     converge(XdpMap(policy), policy, Host())
     with cable.sender() as sender:
-        for _packet in range(50):
-            sender.send(frames.ethernet(frames.IPV4, frames.ipv4("203.0.113.1"), destination=address))
-    assert lab.read_counters(Path(chosen.pins, "maps", "counters"))["drop", "list_drop"] == 50
+        frame = frames.ethernet(frames.IPV4, frames.ipv4("203.0.113.1"), destination=address)
+        assert lab.fate(Path(chosen.pins, "maps", "counters"), sender, frame, 50) == ("drop", "list_drop")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._workers import virtio
 
 from tests.integration import frames
 from tests.metal.conftest import Playbook, Tried
@@ -19,7 +22,7 @@ from tests.metal.test_vm import guest_name
 from tests.metal.test_xdp import counted
 from tests.support import go_backend
 from tests.support.outside import Outside
-from tools.vm.hardware import NICS
+from tools.vm.hardware import MANAGEMENT_MAC, NICS
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("put_back_once")]
 IGB, VIRTIO = "igb0", "virtio0"
@@ -32,8 +35,22 @@ REDIRECTED = 4 * 16 + 13  # XDP_REDIRECT for afxdp, of files/bpf/tripod_xdp.h
 SEVERAL_FRAMES = (6, 6)
 # A busy machine lets an emulated thread stand still for longer than a watchdog of 100 ms bears.
 WATCHDOG = 20_000
-ZERO_COPY_OF_VIRTIO = (6, 13)  # both directions, which the kernel takes it for
+# First releases whose drivers have zero-copy for both directions, which the kernel takes it for.
+ZERO_COPY = {IGB: (6, 14), VIRTIO: (6, 13)}
 LONG = 9000
+# Binds a socket to a NIC's first queue in zero-copy mode (linux/if_xdp.h), and prints what the kernel says.
+BIND = """
+import ctypes, mmap, socket, struct, sys
+xdp = socket.socket(44, socket.SOCK_RAW)
+frames = mmap.mmap(-1, 64 * 4096)
+place = ctypes.addressof(ctypes.c_char.from_buffer(frames))
+xdp.setsockopt(283, 4, struct.pack("QQIIII", place, len(frames), 4096, 0, 0, 0))
+for ring in (5, 6, 2, 3):
+    xdp.setsockopt(283, ring, struct.pack("i", 64))
+address = struct.pack("HHIII", 44, 1 << 2, socket.if_nametoindex(sys.argv[1]), 0, 0)
+libc = ctypes.CDLL(None, use_errno=True)
+print(ctypes.get_errno() if libc.bind(xdp.fileno(), address, len(address)) else 0)
+"""
 Bring = Callable[..., dict[str, Any]]
 
 
@@ -117,7 +134,13 @@ def echoed(cable: Outside, count: int = PACKETS, size: int = 32) -> int:
 
 
 def mode_of(cable: str, host: Any) -> str:
-    return "zero-copy" if cable == VIRTIO and kernel(host) >= ZERO_COPY_OF_VIRTIO else "copy"
+    return "zero-copy" if kernel(host) >= ZERO_COPY[cable] else "copy"
+
+
+def foretold(findings: dict[str, Any], nic: str) -> str:
+    """What preflight says of a NIC's mode, beginning with it."""
+    [found] = [one["found"] for one in findings["findings"] if one["subject"] == f"AF_XDP on {nic}"]
+    return found.removeprefix("native ")
 
 
 def test_each_queue_is_served_in_the_best_mode_of_its_driver(host, served, service, nics):
@@ -128,13 +151,22 @@ def test_each_queue_is_served_in_the_best_mode_of_its_driver(host, served, servi
 
 
 def test_preflight_foretold_the_modes_and_what_the_kernel_lacks(host, served, nics):
-    said = {one["subject"]: one["found"] for one in served["findings"]}
     for cable, nic in nics.items():
-        assert said[f"AF_XDP on {nic}"].removeprefix("native ").startswith(mode_of(cable, host))
+        assert foretold(served, nic).startswith(mode_of(cable, host))
     assert not [one for one in served["findings"] if one["severity"] == "error"]
     lacking = [one["found"] for one in served["findings"] if one["found"].startswith("Linux ")]
     assert bool(lacking) == (kernel(host) < (6, 8))
     assert ("packets in several frames (6.6)" in " ".join(lacking)) == (kernel(host) < SEVERAL_FRAMES)
+
+
+def test_a_virtio_device_without_what_zero_copy_takes_is_known_by_sysfs_and_refused(host, nics):
+    other = guest_name(host, MANAGEMENT_MAC)
+    guest = SimpleNamespace(read=lambda path: host.file(path).content_string)
+    assert virtio.lacking(guest, nics[VIRTIO]) == ()
+    assert virtio.lacking(guest, other) == ("VIRTIO_F_ACCESS_PLATFORM",)
+    # Its driver claims zero-copy all the same, from the release on that has it.
+    number = errno.EINVAL if kernel(host) >= ZERO_COPY[VIRTIO] else errno.EOPNOTSUPP
+    assert host.check_output("python3 -c %s %s", BIND, other) == str(number)
 
 
 @pytest.mark.parametrize("cable", [IGB, VIRTIO])
@@ -195,9 +227,13 @@ def test_packets_longer_than_a_frame_are_answered_whole(host, served, service, b
         pytest.skip("for kernels since 6.6")
     subprocess.run(["ip", "-n", vm.namespace, "link", "set", VIRTIO, "mtu", str(LONG)], check=True)
     host.check_output(f"ip link set {nics[VIRTIO]} mtu {LONG}")
-    bring(virtio0={"multi_buffer": True})
+    reported = bring(virtio0={"multi_buffer": True})
     service.follow()
-    assert service.page()["fault"] == ""
+    page = service.page()
+    assert page["fault"] == ""
+    # Drivers that take one frame a packet in zero-copy mode give copies.
+    [mode] = {one["mode"] for one in page["workers"] if one["nic"] == nics[VIRTIO]}
+    assert foretold(result_of(reported, "Say what the host cannot give"), nics[VIRTIO]).startswith(mode)
     sizes = (32, 4000, LONG - 28)
     assert [echoed(outside(VIRTIO), 2 * WINDOW, size) for size in sizes] == [2 * WINDOW] * len(sizes)
     assert service.count("lost_frames")[VIRTIO] == 0

@@ -44,6 +44,7 @@ __all__ = [
     "set_xdp",
     "uppers",
     "xdp_features",
+    "zero_copy_frames",
 ]
 
 _GETLINK, _SETLINK = 18, 19
@@ -65,7 +66,7 @@ _XDP_ONLY_IF_NONE, _XDP_REPLACE = 1, 16
 XDP_MODE_FLAGS: Mapping[str, int] = {"generic": 2, "native": 4, "offload": 8}
 
 # Documentation/netlink/specs/netdev.yaml
-_DEV_GET, _DEV_IFINDEX, _DEV_XDP_FEATURES = 1, 1, 3
+_DEV_GET, _DEV_IFINDEX, _DEV_XDP_FEATURES, _DEV_XDP_ZC_MAX_SEGS = 1, 1, 3, 4
 XDP_FEATURES = ("basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg")
 
 HARDWARE_ETHERNET, HARDWARE_LOOPBACK = 1, 772  # linux/if_arp.h; both have an Ethernet header
@@ -284,16 +285,31 @@ def xdp_features(index: int) -> set[str] | None:
     Raises:
         NetlinkError: The kernel refused, in its words.
     """
-    with Socket(GENERIC) as conversation:
-        family = conversation.family("netdev")
-        if family is None:
-            return None
-        answer = conversation.request(family, generic(_DEV_GET, attribute(_DEV_IFINDEX, u32(index))))
-    features = dict(generic_attributes(answer)).get(_DEV_XDP_FEATURES)
+    features = _netdev(index).get(_DEV_XDP_FEATURES)
     if features is None:
         return None
     bits = read_int(features)
     return {name for bit, name in enumerate(XDP_FEATURES) if bits >> bit & 1}
+
+
+def zero_copy_frames(index: int) -> int:
+    """Return how many frames a packet of an AF_XDP socket in zero-copy mode may have on a link; 1 where it is not said.
+
+    Raises:
+        NetlinkError: The kernel refused, in its words.
+    """
+    most = _netdev(index).get(_DEV_XDP_ZC_MAX_SEGS)
+    return 1 if most is None else read_int(most)
+
+
+def _netdev(index: int) -> dict[int, bytes]:
+    """Return what the family netdev says of a link; nothing where the kernel has no such family."""
+    with Socket(GENERIC) as conversation:
+        family = conversation.family("netdev")
+        if family is None:
+            return {}
+        answer = conversation.request(family, generic(_DEV_GET, attribute(_DEV_IFINDEX, u32(index))))
+    return dict(generic_attributes(answer))
 
 
 def _parse_link(body: bytes) -> Link:

@@ -160,7 +160,8 @@ def check_workers(seen: WorkersSnapshot) -> Iterator[Finding]:
     yield from _check_kernel(seen.site.kernel)
     yield from _check_capabilities(seen)
     for name, port in seen.site.nics.items():
-        yield _mode(port, seen.site.kernel)
+        several = any(worker.multi_buffer and name in worker.nics for worker in seen.workers)
+        yield _mode(port, seen.site.kernel, several)
         if name in seen.sockets:
             remedy = "nothing: the role xdp brings the program of this release"
             yield Finding(INFO, f"AF_XDP on {name}", seen.sockets[name], f"a map of {QUEUES} sockets", remedy)
@@ -202,18 +203,25 @@ def _check_capabilities(seen: WorkersSnapshot) -> Iterator[Finding]:
         )
 
 
-def _mode(port: Port, kernel: tuple[int, ...]) -> Finding:
+def _mode(port: Port, kernel: tuple[int, ...], several: bool) -> Finding:
     subject, driver = f"AF_XDP on {port.name}", port.driver or "its driver"
     mode = modes.offered(port, kernel)
+    if mode == modes.ZERO_COPY and several and port.zero_copy_frames == 1:
+        found = f"native copy: {driver} has zero-copy for packets of one frame alone, and multi_buffer is requested"
+        remedy = "nothing, as each packet is copied once; or an MTU that a frame has room for, without multi_buffer"
+        return Finding(INFO, subject, found, "zero-copy", remedy)
     if mode == modes.ZERO_COPY:
         return Finding(INFO, subject, f"zero-copy, by {driver}", "zero-copy", "nothing")
     if mode == modes.GENERIC:
         found = "generic, as its XDP program is: each packet is copied twice"
         return Finding(INFO, subject, found, "zero-copy", "mode native in xdp_interfaces, where its driver has it")
+    remedy = "nothing, or a NIC and a kernel that have it: each packet is copied once"
     claim = "claims none"
     if port.features is None:
         claim = f"is not known to have one, which Linux before {_dotted(modes.TELLS)} cannot tell"
-    remedy = "nothing, or a NIC and a kernel that have it: each packet is copied once"
+    elif modes.CLAIM in port.features:
+        claim = f"claims it and does without, as the device does not offer {' and '.join(port.device_lacks)}"
+        remedy = "nothing, as each packet is copied once; or a device that offers it (QEMU: iommu_platform=on)"
     return Finding(INFO, subject, f"native copy: {driver} {claim}", "zero-copy", remedy)
 
 

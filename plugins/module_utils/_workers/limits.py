@@ -115,7 +115,10 @@ def _mode_faults(worker: Worker, port: Port, kernel: tuple[int, ...]) -> Iterato
         )
     elif worker.mode == modes.ZERO_COPY and best != modes.ZERO_COPY:
         what = port.driver or "its driver"
-        yield f"{what} of {port.name} has no zero-copy mode: request auto or copy"
+        why = f", as the device does not offer {' and '.join(port.device_lacks)}" if port.device_lacks else ""
+        yield f"{what} of {port.name} has no zero-copy mode{why}: request auto or copy"
+    elif worker.mode == modes.ZERO_COPY and worker.multi_buffer and port.zero_copy_frames == 1:
+        yield f"{port.name} has a zero-copy mode for packets of one frame: leave multi_buffer out or request auto"
 
 
 def _host_faults(worker: Worker, site: Site) -> Iterator[str]:

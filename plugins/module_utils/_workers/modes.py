@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from .site import Port
 
 ZERO_COPY, COPY, GENERIC = "zero-copy", "copy", "generic"
-_CLAIM = "xsk-zerocopy"
+CLAIM = "xsk-zerocopy"
 # First release whose driver registers an XSK pool in ndo_bpf (XDP_SETUP_XSK_POOL, before 5.10 XDP_SETUP_XSK_UMEM), for
 # kernels before 6.3, where a driver cannot claim it. Source: drivers/net in the Linux tree.
 _SINCE: Mapping[str, tuple[int, int]] = {
@@ -32,7 +32,7 @@ def offered(port: Port, kernel: tuple[int, ...]) -> str:
     if port.program == GENERIC:
         return GENERIC
     if port.features is not None:
-        return ZERO_COPY if _CLAIM in port.features else COPY
+        return ZERO_COPY if CLAIM in port.features and not port.device_lacks else COPY
     since = _SINCE.get(port.driver or "")
     return ZERO_COPY if since is not None and kernel >= since else COPY
 

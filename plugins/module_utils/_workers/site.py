@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._core.system import Host
@@ -16,6 +16,7 @@ from .._core.versions import kernel_version
 from .._linux import netlink
 from .._linux.topology import read_cpus, read_nodes
 from .._nic.state import NicState, read_nic
+from . import virtio
 
 ANY_NODE = -1
 _AFXDP = "afxdp:"
@@ -33,6 +34,8 @@ class Port:
         features: What the driver claims of XDP, as ``netlink.XDP_FEATURES``; None where the kernel cannot tell.
         program: Mode that our XDP program is to run in; None where it is to have none.
         reached: Queues that RSS or a flow rule sends packets to; None where that is not known.
+        zero_copy_frames: Of a packet at most, in zero-copy mode.
+        device_lacks: What its device does not offer, without which its driver refuses the zero-copy that it claims.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Port:
     features: frozenset[str] | None = None
     program: str | None = None
     reached: frozenset[int] | None = None
+    zero_copy_frames: int = 1
+    device_lacks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, nic: NicState, queues: int, program: str | None, features: set[str] | None) -> Port:
@@ -143,7 +148,11 @@ def read_ports(host: Host, names: Sequence[str], programs: Mapping[str, str]) ->
         if link.name in names:
             nic = read_nic(host, link, table)
             features = netlink.xdp_features(link.index)
-            found[link.name] = Port.of(nic, receive_queues(nic), programs.get(link.name), features)
+            found[link.name] = replace(
+                Port.of(nic, receive_queues(nic), programs.get(link.name), features),
+                zero_copy_frames=netlink.zero_copy_frames(link.index),
+                device_lacks=virtio.lacking(host, link.name) if nic.settings.driver == virtio.DRIVER else (),
+            )
     return found
 
 

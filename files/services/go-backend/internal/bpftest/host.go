@@ -210,7 +210,7 @@ func (h *Host) DropLink(name string) {
 // waitDetached waits for the kernel, which lets go of an unreferenced link in its own time.
 func (h *Host) waitDetached(name string) {
 	h.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(Patience); ; time.Sleep(5 * time.Millisecond) {
 		if xdp := h.link(name).Attrs().Xdp; xdp == nil || !xdp.Attached {
 			return
 		}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -131,7 +130,7 @@ func (h *Host) Wire(name string) *Wire {
 	h.t.Cleanup(func() { unix.Close(socket) })
 	h.must(unix.SetsockoptInt(socket, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1))
 	h.must(unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20))
-	patience := unix.NsecToTimeval((5 * time.Second).Nanoseconds())
+	patience := unix.NsecToTimeval(Patience.Nanoseconds())
 	h.must(unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))
 	h.must(unix.Bind(socket, &unix.SockaddrLinklayer{Protocol: all, Ifindex: h.link(peer(name)).Attrs().Index}))
 	return &Wire{socket: socket, t: h.t}

@@ -77,10 +77,6 @@ func (e *Echo) answer(packet *worker.Packet) worker.Verdict {
 	if len(frame) < ethernetHeader {
 		return worker.Drop(echoMalformed)
 	}
-	if packet.Buffers() > 1 {
-		// Headers can be answered, sums over several buffers cannot.
-		return worker.Drop(echoUnsupported)
-	}
 	ours, payload := [6]byte(frame) == e.mac, frame[ethernetHeader:]
 	if !ours && frame[0]&1 == 0 {
 		return worker.Drop(echoNotOurs)
@@ -91,9 +87,9 @@ func (e *Echo) answer(packet *worker.Packet) worker.Verdict {
 	verdict := worker.Drop(echoUnsupported)
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case typeARP:
-		verdict = e.arp(payload)
+		verdict = e.arp(packet, payload)
 	case typeIPv4:
-		verdict = e.ipv4(payload, ours)
+		verdict = e.ipv4(packet, ours)
 	case typeIPv6:
 		verdict = e.ipv6(packet, ours)
 	}
@@ -105,9 +101,12 @@ func (e *Echo) answer(packet *worker.Packet) worker.Verdict {
 }
 
 // arp answers a request (RFC 826).
-func (e *Echo) arp(packet []byte) worker.Verdict {
+func (e *Echo) arp(whole *worker.Packet, packet []byte) worker.Verdict {
 	if len(packet) < 28 {
 		return worker.Drop(echoMalformed)
+	}
+	if whole.Buffers() > 1 {
+		return worker.Drop(echoUnsupported)
 	}
 	// Ethernet and IPv4, of 6 and 4 bytes, and a request.
 	if binary.BigEndian.Uint64(packet) != 0x0001_0800_06_04_0001 {
@@ -125,12 +124,17 @@ func (e *Echo) arp(packet []byte) worker.Verdict {
 	return worker.Send
 }
 
-func (e *Echo) ipv4(packet []byte, ours bool) worker.Verdict {
+func (e *Echo) ipv4(whole *worker.Packet, ours bool) worker.Verdict {
+	packet := whole.Data[ethernetHeader:]
 	if len(packet) < 20 || packet[0]>>4 != 4 {
 		return worker.Drop(echoMalformed)
 	}
 	header, total := int(packet[0]&15)*4, int(binary.BigEndian.Uint16(packet[2:]))
-	if header < 20 || total < header || total > len(packet) {
+	if header < 20 || total < header {
+		return worker.Drop(echoMalformed)
+	}
+	body, fits := carried(whole, ethernetHeader+header, total-header)
+	if !fits {
 		return worker.Drop(echoMalformed)
 	}
 	source, destination := packet[12:16], packet[16:20]
@@ -144,7 +148,7 @@ func (e *Echo) ipv4(packet []byte, ours bool) worker.Verdict {
 	case source[0] == 0 || source[0] == 127 || source[0] >= 224 || e.v4[[4]byte(source)]:
 		return worker.Drop(echoSource)
 	}
-	body, verdict := packet[header:total], worker.Drop(echoUnsupported)
+	verdict := worker.Drop(echoUnsupported)
 	switch packet[9] {
 	case protocolICMP:
 		verdict = ping(body, 0, 8, 0)
@@ -161,37 +165,38 @@ func (e *Echo) ipv4(packet []byte, ours bool) worker.Verdict {
 }
 
 // ping makes a reply of an echo request. The pseudo-header's sum is 0 for ICMP, which has none.
-func ping(message []byte, pseudo uint64, request, reply byte) worker.Verdict {
-	if len(message) < 8 {
+func ping(message body, pseudo uint64, request, reply byte) worker.Verdict {
+	head := message.head
+	if len(head) < 8 {
 		return worker.Drop(echoMalformed)
 	}
-	if message[0] != request || message[1] != 0 {
+	if head[0] != request || head[1] != 0 {
 		return worker.Drop(echoUnsupported)
 	}
-	if checksum.Fold(pseudo+checksum.Sum(message)) != 0xffff {
+	if checksum.Fold(pseudo+message.sum()) != 0xffff {
 		return worker.Drop(echoChecksum)
 	}
-	message[0], message[2], message[3] = reply, 0, 0
-	checksum.Put(message[2:], pseudo+checksum.Sum(message))
+	head[0], head[2], head[3] = reply, 0, 0
+	checksum.Put(head[2:], pseudo+message.sum())
 	return worker.Send
 }
 
 // datagram exchanges the ports, which leaves the checksum as it is, given the sum of the addresses.
-func datagram(datagram []byte, addresses uint64) worker.Verdict {
+func datagram(body body, addresses uint64) worker.Verdict {
+	datagram := body.head
 	if len(datagram) < 8 {
 		return worker.Drop(echoMalformed)
 	}
 	length := int(binary.BigEndian.Uint16(datagram[4:]))
-	if length < 8 || length > len(datagram) {
+	if length < 8 || length > body.length {
 		return worker.Drop(echoMalformed)
 	}
-	datagram = datagram[:length]
 	if binary.BigEndian.Uint16(datagram) == binary.BigEndian.Uint16(datagram[2:]) {
 		// Two echoes that were set on each other would never stop.
 		return worker.Drop(echoSource)
 	}
 	if stored := binary.BigEndian.Uint16(datagram[6:]); stored != 0 {
-		pseudo, sum := addresses+protocolUDP+uint64(length), checksum.Sum(datagram)
+		pseudo, sum := addresses+protocolUDP+uint64(length), body.cut(length).sum()
 		switch {
 		case checksum.Fold(pseudo+sum) == 0xffff:
 		case stored == checksum.Fold(pseudo):

@@ -27,16 +27,17 @@ func (e *Echo) ipv6(packet *worker.Packet, ours bool) worker.Verdict {
 		return worker.Drop(echoMalformed)
 	}
 	length := int(binary.BigEndian.Uint16(header[4:]))
-	if length > len(header)-ipv6Header {
+	body, fits := carried(packet, ethernetHeader+ipv6Header, length)
+	if !fits {
 		return worker.Drop(echoMalformed)
 	}
-	source, destination, body := header[8:24], header[24:40], header[ipv6Header:ipv6Header+length]
+	source, destination, head := header[8:24], header[24:40], body.head
 	if source[0] == 0xff || e.v6[[16]byte(source)] {
 		return worker.Drop(echoSource)
 	}
 	addresses := checksum.Sum(header[8:40])
-	if header[6] == protocolICMPv6 && len(body) >= neighbourMessage && body[0] == solicitation {
-		return e.advertise(packet, body, addresses)
+	if header[6] == protocolICMPv6 && len(head) >= neighbourMessage && head[0] == solicitation && packet.Buffers() == 1 {
+		return e.advertise(packet, head, addresses)
 	}
 	if !ours || !e.v6[[16]byte(destination)] {
 		return worker.Drop(echoNotOurs)
@@ -49,7 +50,7 @@ func (e *Echo) ipv6(packet *worker.Packet, ours bool) worker.Verdict {
 	case protocolICMPv6:
 		verdict = ping(body, addresses+protocolICMPv6+uint64(length), echoRequest6, echoReply6)
 	case protocolUDP:
-		if len(body) >= 8 && body[6] == 0 && body[7] == 0 {
+		if len(head) >= 8 && head[6] == 0 && head[7] == 0 {
 			// Over IPv6 a datagram has a checksum (RFC 8200, section 8.1).
 			return worker.Drop(echoChecksum)
 		}

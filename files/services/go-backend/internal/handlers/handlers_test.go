@@ -34,9 +34,9 @@ func solicitation(target []byte) []byte {
 }
 
 // handle gives a frame to a handler, and returns what is sent, or why nothing is.
-func handle(t testing.TB, h worker.Handler, frame []byte) (sent []byte, reason string) {
+func handle(t testing.TB, h worker.Handler, buffers ...[]byte) (sent []byte, reason string) {
 	t.Helper()
-	return workertest.Handle(t, h, frame)
+	return workertest.Handle(t, h, buffers...)
 }
 
 func TestEchoAnswers(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"tripod/go-backend/internal/bpftest"
 	"tripod/go-backend/internal/checksum"
 	"tripod/go-backend/internal/handlers"
 )
@@ -78,7 +79,7 @@ func TestTheKernelsStackTalksToEcho(t *testing.T) {
 func answered(t *testing.T, connection net.Conn, message []byte, is func([]byte) bool) {
 	t.Helper()
 	answer := make([]byte, 2048)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(bpftest.Patience); time.Now().Before(deadline); {
 		if _, err := connection.Write(message); err != nil {
 			continue
 		}

@@ -89,7 +89,7 @@ func TestTCPGoesThroughForwardAndLearnsThePathsMTU(t *testing.T) {
 		})
 		defer connection.Close()
 		const size = 200_000
-		_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = connection.SetDeadline(time.Now().Add(bpftest.Patience))
 		go func() {
 			_, _ = io.WriteString(connection, strings.Repeat("0123456789", size/10))
 			_ = connection.(*net.TCPConn).CloseWrite()

@@ -69,7 +69,7 @@ func TestAWorkerThatStallsAtItsEndIsLookedAt(t *testing.T) {
 	}()
 	select {
 	case <-looked:
-	case <-time.After(10 * time.Second):
+	case <-time.After(bpftest.Patience):
 		t.Error("whoever looks at it waits for its handler")
 	}
 	close(release)

@@ -100,14 +100,7 @@ func (s *scene) stop(w *worker.Worker) {
 	}
 }
 
-func eventually(t *testing.T, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come to pass")
-		}
-	}
-}
+var eventually = bpftest.Eventually
 
 // total is of all handlers that a worker had.
 func total(w *worker.Worker) (packets, consumed, sent, dropped uint64) {

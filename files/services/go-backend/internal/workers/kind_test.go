@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tripod/go-backend/internal/bpftest"
 	"tripod/go-backend/internal/dataplane"
 	"tripod/go-backend/internal/worker"
 	"tripod/go-backend/internal/xsk"
@@ -188,7 +189,7 @@ func TestAWorkerThatStallsWhileItEndsHoldsNobodyUp(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "queue 0 stalls") {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(bpftest.Patience):
 		t.Error("it is waited for")
 	}
 	close(release)

@@ -161,11 +161,4 @@ func account(t *testing.T, m *Manager, nic string) (handled, kernel uint64) {
 	return handled, kernel
 }
 
-func eventually(t *testing.T, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come to pass")
-		}
-	}
-}
+var eventually = bpftest.Eventually

@@ -141,7 +141,7 @@ func TestNothingGrowsOverFaults(t *testing.T) {
 		s.meet(faults[rand.IntN(len(faults))], rounds)
 	}
 	last := s.look()
-	for deadline := time.Now().Add(10 * time.Second); last.growth(first) && time.Now().Before(deadline); last = s.look() {
+	for deadline := time.Now().Add(bpftest.Patience); last.growth(first) && time.Now().Before(deadline); last = s.look() {
 		time.Sleep(100 * time.Millisecond) // what has ended may be on its way
 	}
 	if last.growth(first) {

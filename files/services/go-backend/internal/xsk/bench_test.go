@@ -71,7 +71,7 @@ func (b *bench) receive(socket *xsk.Socket, entries int) []xsk.Desc {
 	b.t.Helper()
 	var all []xsk.Desc
 	batch := make([]xsk.Desc, 64)
-	for deadline := time.Now().Add(20 * time.Second); len(all) < entries; {
+	for deadline := time.Now().Add(bpftest.Patience); len(all) < entries; {
 		if err := socket.Wait(10 * time.Millisecond); err != nil {
 			b.t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func (b *bench) transmit(socket *xsk.Socket, packets []xsk.Desc) {
 	if n := socket.Transmit(packets); n != len(packets) {
 		b.t.Fatalf("%d entries of %d were taken", n, len(packets))
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(bpftest.Patience); ; time.Sleep(time.Millisecond) {
 		if err := socket.Wake(); err != nil {
 			b.t.Fatal(err)
 		}
@@ -110,15 +110,7 @@ func (b *bench) transmit(socket *xsk.Socket, packets []xsk.Desc) {
 	}
 }
 
-// eventually waits for what the kernel does in its own time.
-func eventually(t *testing.T, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come to pass")
-		}
-	}
-}
+var eventually = bpftest.Eventually
 
 // numbered is a frame of its own content.
 func numbered(number, payload int) []byte {

@@ -41,6 +41,9 @@ func (c Config) explainBind(err error, kernel string) error {
 		return fmt.Errorf("%w: %w", unix.EBUSY, ErrBusy)
 	case errors.Is(err, unix.EINVAL) && c.MultiBuffer && older(kernel, 6, 6):
 		return fmt.Errorf("multi-buffer frames need kernel 6.6, this is %s: %w", kernel, err)
+	case (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)) && c.Mode == ZeroCopy:
+		return fmt.Errorf("its driver refuses zero-copy mode for this queue, as virtio_net does where the device does not offer "+
+			"VIRTIO_F_ACCESS_PLATFORM (QEMU: iommu_platform=on) and VIRTIO_F_RING_RESET: %w: request auto or copy", err)
 	case errors.Is(err, unix.EOPNOTSUPP) && c.Mode == ZeroCopy:
 		return fmt.Errorf("its driver has no zero-copy mode for this (XDP_ZEROCOPY): %w: request auto or copy", err)
 	case errors.Is(err, unix.EOPNOTSUPP):

@@ -28,6 +28,8 @@ func TestErrorsOfBindAreSaidInWords(t *testing.T) {
 		{Config{MultiBuffer: true}, unix.EINVAL, "6.12.9", "bind: invalid argument"},
 		{Config{}, unix.EINVAL, "6.1", "bind: invalid argument"},
 		{Config{}, unix.EBUSY, "6.12", "another AF_XDP socket serves this queue"},
+		{Config{Mode: ZeroCopy}, unix.EINVAL, "6.13", "does not offer VIRTIO_F_ACCESS_PLATFORM"},
+		{Config{Mode: ZeroCopy}, unix.ENOENT, "6.13", "and VIRTIO_F_RING_RESET"},
 		{Config{Mode: ZeroCopy}, unix.EOPNOTSUPP, "6.12", "no zero-copy mode"},
 		{Config{}, unix.EOPNOTSUPP, "6.12", "a UMEM of its own"},
 		{Config{}, unix.ENODEV, "6.12", "went away"},

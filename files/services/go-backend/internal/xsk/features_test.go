@@ -105,7 +105,7 @@ func TestBusyPollingIsSetAndReceives(t *testing.T) {
 	b.listen(socket, program)
 	h.Send(name, numbered(1, 20), 10)
 	var batch [64]xsk.Desc
-	for n, deadline := 0, time.Now().Add(10*time.Second); n < 10; n += socket.Receive(batch[:]) {
+	for n, deadline := 0, time.Now().Add(bpftest.Patience); n < 10; n += socket.Receive(batch[:]) {
 		if err := socket.Wake(); err != nil {
 			t.Fatal(err)
 		}

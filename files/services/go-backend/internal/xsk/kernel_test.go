@@ -168,7 +168,7 @@ func TestQueuesAndNICsShareAUMEM(t *testing.T) {
 	var batch [64]xsk.Desc
 	got := make([]int, 3)
 	seen := map[uint32]bool{}
-	for deadline := time.Now().Add(10 * time.Second); got[0]+got[1] < flows || got[2] < 7; {
+	for deadline := time.Now().Add(bpftest.Patience); got[0]+got[1] < flows || got[2] < 7; {
 		for i, socket := range sockets {
 			n := socket.Receive(batch[:])
 			for _, d := range batch[:n] {
@@ -189,7 +189,7 @@ func TestQueuesAndNICsShareAUMEM(t *testing.T) {
 	wire := h.Wire(second)
 	h.Send(first, numbered(99, 20), 1)
 	var packet [64]xsk.Desc
-	for deadline := time.Now().Add(10 * time.Second); sockets[0].Receive(packet[:])+sockets[1].Receive(packet[:]) == 0; {
+	for deadline := time.Now().Add(bpftest.Patience); sockets[0].Receive(packet[:])+sockets[1].Receive(packet[:]) == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing came")
 		}

@@ -43,10 +43,27 @@ def test_a_host_without_workers_has_no_findings():
             "native copy: igb is not known to have one, which Linux before 6.3 cannot tell",
         ),
         ({"features": None}, "zero-copy, by ice"),
+        (
+            {"driver": "virtio_net", "device_lacks": ("VIRTIO_F_ACCESS_PLATFORM",)},
+            "native copy: virtio_net claims it and does without, as the device does not offer VIRTIO_F_ACCESS_PLATFORM",
+        ),
     ],
 )
 def test_the_mode_of_each_nic_is_reported_in_advance(port, words):
     seen = replace(SEEN, site=replace(SITE, nics={"ens1": replace(ENS1, **port)}))
+    assert found(seen) == [(INFO, "AF_XDP on ens1", words)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        (17, "zero-copy, by ice"),
+        (1, "native copy: ice has zero-copy for packets of one frame alone, and multi_buffer is requested"),
+    ],
+)
+def test_packets_in_several_frames_are_copied_where_the_driver_says_so(frames, words):
+    site = replace(SITE, nics={"ens1": replace(ENS1, zero_copy_frames=frames)})
+    seen = WorkersSnapshot(parse([{**WORKER, "multi_buffer": True}]), site)
     assert found(seen) == [(INFO, "AF_XDP on ens1", words)]
 
 

@@ -80,6 +80,16 @@ def test_a_containers_memory_is_on_the_node_of_its_workers_else_on_all_and_named
             "ice of ens1 has no zero-copy mode: request auto or copy",
         ),
         (
+            SITE,
+            {"mode": "zero-copy", "multi_buffer": True},
+            "ens1 has a zero-copy mode for packets of one frame: leave multi_buffer out",
+        ),
+        (
+            port(driver="virtio_net", device_lacks=("VIRTIO_F_ACCESS_PLATFORM",)),
+            {"mode": "zero-copy"},
+            "virtio_net of ens1 has no zero-copy mode, as the device does not offer VIRTIO_F_ACCESS_PLATFORM: request",
+        ),
+        (
             port(mtu=9000),
             {},
             "MTU 9000 of ens1: packets of 9018 bytes do not fit into the 3840 that a frame has room for",

@@ -18,31 +18,38 @@ var (
 	TheirMAC = [6]byte{0x02, 0, 0, 0, 0, 0x01}
 )
 
-// Packet returns a frame as it comes by a port, into memory of its own.
-func Packet(t testing.TB, port int, frame []byte) worker.Packet {
+// Packet returns a frame as it comes by a port, in one buffer or parted into several, in memory of its own.
+func Packet(t testing.TB, port int, buffers ...[]byte) worker.Packet {
 	t.Helper()
-	area, err := umem.New(umem.Config{Frames: 1, FrameSize: 4096, Node: umem.AnyNode})
+	const size = 4096
+	area, err := umem.New(umem.Config{Frames: len(buffers), FrameSize: size, Node: umem.AnyNode})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { area.Close() })
-	entry := xsk.Desc{Addr: area.Start(0), Len: uint32(len(frame))}
-	copy(area.Bytes(entry.Addr, entry.Len), frame)
+	entries := make([]xsk.Desc, len(buffers))
+	for i, buffer := range buffers {
+		entries[i] = xsk.Desc{Addr: area.Start(uint64(i * size)), Len: uint32(len(buffer))}
+		copy(area.Bytes(entries[i].Addr, entries[i].Len), buffer)
+	}
 	var p worker.Packet
-	p.Set(area, port, []xsk.Desc{entry})
+	p.Set(area, port, entries)
 	return p
 }
 
-// Handle gives a frame to a handler, and returns what is sent or forwarded, or why nothing is.
-func Handle(t testing.TB, h worker.Handler, frame []byte) (sent []byte, reason string) {
+// Handle gives a frame to a handler, in one buffer or in several, and returns what is sent or forwarded, or why nothing is.
+func Handle(t testing.TB, h worker.Handler, buffers ...[]byte) (sent []byte, reason string) {
 	t.Helper()
-	packets := []worker.Packet{Packet(t, 0, frame)}
+	packets := []worker.Packet{Packet(t, 0, buffers...)}
 	h.Handle(packets)
 	switch verdict := packets[0].Verdict; verdict {
 	case worker.Consume:
 		return nil, "consumed"
 	case worker.Send, worker.Forward:
-		return packets[0].Data, ""
+		for number := range packets[0].Buffers() {
+			sent = append(sent, packets[0].Buffer(number)...)
+		}
+		return sent, ""
 	default:
 		for i, reason := range h.Reasons() {
 			if verdict == worker.Drop(i) {
