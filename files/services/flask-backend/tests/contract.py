@@ -42,6 +42,10 @@ def hold(app: Flask, answer: TestResponse) -> None:
         found = answers[str(answer.status_code)]
         if "$ref" in found:
             found = document["components"]["responses"][found["$ref"].rpartition("/")[2]]
+    for header, told in found.get("headers", {}).items():
+        assert header in answer.headers or not told.get("required"), (
+            f"{answer.request.method} {answer.request.path}: no {header}"
+        )
     if "content" not in found:
         assert not answer.data
         return

@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from .channel import DEADLINE, Channel, Circuit, Unavailable
 from .gen import policy_pb2 as pb
 from .gen.policy_pb2_grpc import PolicyServiceStub
+from .preconditions import quoted
 from .schemas import BanPage, Draft, NewBan, Return
 
 T = TypeVar("T")
@@ -60,7 +61,12 @@ class Agent:
     def policy(self, name: str) -> dict[str, Any]:
         """Return a policy in force, and the part of it that belongs to this API."""
         found: pb.GetPolicyResponse = self._ask(lambda stub: stub.GetPolicy, pb.GetPolicyRequest(policy=name))
-        return {**_state(found.state), "document": json.loads(found.document), "own": json.loads(found.own)}
+        return {
+            **_state(found.state),
+            "document": json.loads(found.document),
+            "own": json.loads(found.own),
+            "etag": revision_tag(found.state.revision),
+        }
 
     def put(self, name: str, draft: Draft, by: str, dry_run: bool = False) -> dict[str, Any]:
         """Replace this API's part of a policy, or tell what would become of it.
@@ -90,9 +96,11 @@ class Agent:
         kept: pb.ConfirmResponse = self._ask(lambda stub: stub.Confirm, asked, CHANGE_DEADLINE)
         return kept.revision
 
-    def revert(self, name: str, back: Return, by: str) -> dict[str, Any]:
-        """Put this API's part back to what it was."""
-        asked = pb.RevertRequest(policy=name, revision=back.revision, confirm_seconds=back.confirm_seconds, by=by)
+    def revert(self, name: str, back: Return, by: str, expected: int | None = None) -> dict[str, Any]:
+        """Put this API's part back to what it was, where the expected revision is in force."""
+        asked = pb.RevertRequest(
+            policy=name, revision=back.revision, confirm_seconds=back.confirm_seconds, by=by, expected=expected
+        )
         return _change(self._ask(lambda stub: stub.Revert, asked, CHANGE_DEADLINE))
 
     def history(self, name: str) -> list[dict[str, Any]]:
@@ -131,6 +139,11 @@ class Agent:
                 asked, timeout=seconds, metadata=self._metadata
             )
         )
+
+
+def revision_tag(revision: int) -> str:
+    """Return the tag of a policy at a revision, which goes up with each change, whoever makes it."""
+    return quoted(str(revision))
 
 
 def _state(state: pb.PolicyState) -> dict[str, Any]:

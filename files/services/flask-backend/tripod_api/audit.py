@@ -15,7 +15,7 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 from pydal import DAL
 
-from . import requestid, shapes, trail
+from . import idempotency, requestid, shapes, trail
 from .context import services
 from .database import TRANSACTION_SECONDS, Database, now
 from .operations import Operation, operation
@@ -46,6 +46,7 @@ def record(db: DAL, target: str, was: State, became: State, *, user: Any = None,
         user: Who does it, where nobody is signed in yet.
         step: Of a change that has several, e.g. ``asked``.
     """
+    idempotency.mark(db)
     operation_asked: Operation = g.operation
     holder: Principal | None = g.get("principal")
     who = holder.user if holder else user

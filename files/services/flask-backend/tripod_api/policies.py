@@ -10,11 +10,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from . import audit, shapes
+from .agent import revision_tag
 from .context import principal, services
 from .database import Conflict, DatabaseUnavailable
 from .errors import ApiError
 from .migrations import SchemaMismatch
 from .operations import AGENT, operation
+from .preconditions import names_a_state, require_match, tagged
 from .proxies import CONNECTED
 from .schemas import BanPage, Confirmation, Draft, NewBan, Return
 from .scopes import Scope
@@ -31,10 +33,11 @@ def list_policies() -> Response:
     return jsonify(services().agent.policies())
 
 
-@operation(blueprint, "GET", "/policies/<name>", Scope.POLICY_READ, gives=shapes.Policy, refusals=AGENT)
+@operation(blueprint, "GET", "/policies/<name>", Scope.POLICY_READ, gives=shapes.Policy, refusals=AGENT, etag=True)
 def show_policy(name: str) -> Response:
     """Show a policy in force, and the part of it that belongs to this API."""
-    return jsonify(services().agent.policy(name))
+    found = services().agent.policy(name)
+    return tagged(found, found["etag"])
 
 
 @operation(
@@ -46,15 +49,21 @@ def show_policy(name: str) -> Response:
     gives=shapes.PolicyChange,
     refusals=AGENT,
     writes="policy changed",
+    etag=True,
+    if_match=True,
 )
 def put_policy(name: str, wanted: Draft) -> Response:
     """Replace the part of a policy that belongs to this API."""
     was = services().agent.policy(name)
+    _require_same(was)
+    if names_a_state() and wanted.expected is None:
+        wanted = wanted.model_copy(update={"expected": was["revision"]})
     with _on_record(f"policy {name}", was["own"], wanted.document) as outcome:
-        made = services().agent.put(name, wanted, _by())
+        with _same_until_now(name):
+            made = services().agent.put(name, wanted, _by())
         outcome.update(_outcome(made))
     _log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
-    return jsonify(made)
+    return tagged(made, revision_tag(made["revision"]))
 
 
 @operation(
@@ -80,6 +89,7 @@ def preview_policy(name: str, wanted: Draft) -> Response:
     gives=shapes.PolicyConfirmation,
     refusals=(*AGENT, 421),
     writes="policy confirmed",
+    keyed=True,
 )
 def confirm_policy(name: str, wanted: Confirmation) -> Response:
     """Keep a change that would be taken back otherwise, by somebody who got through since."""
@@ -100,15 +110,21 @@ def confirm_policy(name: str, wanted: Confirmation) -> Response:
     gives=shapes.PolicyChange,
     refusals=AGENT,
     writes="policy reverted",
+    etag=True,
+    if_match=True,
+    keyed=True,
 )
 def revert_policy(name: str, wanted: Return) -> Response:
     """Put this API's part of a policy back to what it was."""
     was = services().agent.policy(name)
+    _require_same(was)
+    expected = was["revision"] if names_a_state() else None
     with _on_record(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
-        made = services().agent.revert(name, wanted, _by())
+        with _same_until_now(name):
+            made = services().agent.revert(name, wanted, _by(), expected)
         outcome.update(_outcome(made))
     _log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
-    return jsonify(made)
+    return tagged(made, revision_tag(made["revision"]))
 
 
 @operation(blueprint, "GET", "/policies/<name>/history", Scope.POLICY_READ, gives=shapes.PolicyHistory, refusals=AGENT)
@@ -133,6 +149,7 @@ def list_bans(window: BanPage) -> Response:
     status=201,
     refusals=AGENT,
     writes="address banned",
+    keyed=True,
 )
 def ban(wanted: NewBan) -> tuple[Response, int]:
     """Drop everything from an address for a while."""
@@ -150,6 +167,21 @@ def unban(address: str) -> tuple[str, int]:
         services().agent.unban(address, _by())
     _log("ban taken back", address=address)
     return "", 204
+
+
+def _require_same(policy: dict[str, Any]) -> None:
+    require_match(policy["etag"], f"Policy {policy['name']}, now at revision {policy['revision']},")
+
+
+@contextmanager
+def _same_until_now(name: str) -> Iterator[None]:
+    """Where the agent finds that somebody else was faster, say it as to whoever comes a moment later."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status == 409:
+            _require_same(services().agent.policy(name))
+        raise
 
 
 def _require_new_connection(name: str, revision: int) -> None:

@@ -61,6 +61,7 @@ class User(Shape):
     role: str = Field(description="admin, maintainer or viewer; newer releases may have others.")
     is_active: bool
     created_at: datetime
+    etag: str = Field(default="", description="What a change of it sends as `If-Match`.")
 
 
 class Pagination(Shape):
@@ -334,6 +335,7 @@ class Policy(PolicyState):
 
     document: PolicyDocument
     own: dict[str, Any] = Field(description="The part that belongs to the API, whole.")
+    etag: str = Field(default="", description="What a change of it sends as `If-Match`.")
 
 
 class Flip(Shape):

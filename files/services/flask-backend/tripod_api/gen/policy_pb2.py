@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btripod_api/gen/policy.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13ListPoliciesRequest\"N\n\x14ListPoliciesResponse\x12(\n\x08policies\x18\x01 \x03(\x0b\x32\x16.tripod.v1.PolicyState\x12\x0c\n\x04\x62\x61ns\x18\x02 \x01(\r\"\x87\x01\n\x0bPolicyState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\ninterfaces\x18\x03 \x03(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12(\n\x07pending\x18\x05 \x01(\x0b\x32\x12.tripod.v1.PendingH\x00\x88\x01\x01\x42\n\n\x08_pending\"U\n\x07Pending\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x03 \x01(\t\"\"\n\x10GetPolicyRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\"Y\n\x11GetPolicyResponse\x12%\n\x05state\x18\x01 \x01(\x0b\x32\x16.tripod.v1.PolicyState\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0b\n\x03own\x18\x03 \x01(\t\"\xa9\x01\n\x10PutPolicyRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\x08\x65xpected\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\x0f\x63onfirm_seconds\x18\x04 \x01(\r\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\n\n\x02\x62y\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x0b\n\x03why\x18\x08 \x01(\tB\x0b\n\t_expected\"\xaf\x01\n\x11PutPolicyResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12(\n\x07pending\x18\x03 \x01(\x0b\x32\x12.tripod.v1.PendingH\x00\x88\x01\x01\x12\x0f\n\x07summary\x18\x04 \x03(\t\x12\x1e\n\x05\x66lips\x18\x05 \x03(\x0b\x32\x0f.tripod.v1.Flip\x12\x10\n\x08warnings\x18\x06 \x03(\tB\n\n\x08_pending\"4\n\x04\x46lip\x12\r\n\x05\x66rame\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\">\n\x0e\x43onfirmRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\n\n\x02\x62y\x18\x03 \x01(\t\"#\n\x0f\x43onfirmResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"h\n\rRevertRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x15\n\x08revision\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\x0f\x63onfirm_seconds\x18\x03 \x01(\r\x12\n\n\x02\x62y\x18\x04 \x01(\tB\x0b\n\t_revision\" \n\x0eHistoryRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\"9\n\x0fHistoryResponse\x12&\n\trevisions\x18\x01 \x03(\x0b\x32\x13.tripod.v1.Revision\"\xac\x01\n\x08Revision\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0f\n\x07summary\x18\x06 \x03(\t\x12\r\n\x05state\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x0b\n\x03why\x18\t \x01(\t\"K\n\nBanRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\r\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"-\n\x0b\x42\x61nResponse\x12\x1e\n\x03\x62\x61n\x18\x01 \x01(\x0b\x32\x11.tripod.v1.Banned\"+\n\x0cUnbanRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\t\"\x0f\n\rUnbanResponse\"/\n\x0fListBansRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"B\n\x10ListBansResponse\x12\x1f\n\x04\x62\x61ns\x18\x01 \x03(\x0b\x32\x11.tripod.v1.Banned\x12\r\n\x05total\x18\x02 \x01(\r\"\x81\x01\n\x06\x42\x61nned\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x0f\n\x07packets\x18\x06 \x01(\x04\x32\xed\x04\n\rPolicyService\x12O\n\x0cListPolicies\x12\x1e.tripod.v1.ListPoliciesRequest\x1a\x1f.tripod.v1.ListPoliciesResponse\x12\x46\n\tGetPolicy\x12\x1b.tripod.v1.GetPolicyRequest\x1a\x1c.tripod.v1.GetPolicyResponse\x12\x46\n\tPutPolicy\x12\x1b.tripod.v1.PutPolicyRequest\x1a\x1c.tripod.v1.PutPolicyResponse\x12@\n\x07\x43onfirm\x12\x19.tripod.v1.ConfirmRequest\x1a\x1a.tripod.v1.ConfirmResponse\x12@\n\x06Revert\x12\x18.tripod.v1.RevertRequest\x1a\x1c.tripod.v1.PutPolicyResponse\x12@\n\x07History\x12\x19.tripod.v1.HistoryRequest\x1a\x1a.tripod.v1.HistoryResponse\x12\x34\n\x03\x42\x61n\x12\x15.tripod.v1.BanRequest\x1a\x16.tripod.v1.BanResponse\x12:\n\x05Unban\x12\x17.tripod.v1.UnbanRequest\x1a\x18.tripod.v1.UnbanResponse\x12\x43\n\x08ListBans\x12\x1a.tripod.v1.ListBansRequest\x1a\x1b.tripod.v1.ListBansResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btripod_api/gen/policy.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13ListPoliciesRequest\"N\n\x14ListPoliciesResponse\x12(\n\x08policies\x18\x01 \x03(\x0b\x32\x16.tripod.v1.PolicyState\x12\x0c\n\x04\x62\x61ns\x18\x02 \x01(\r\"\x87\x01\n\x0bPolicyState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\ninterfaces\x18\x03 \x03(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12(\n\x07pending\x18\x05 \x01(\x0b\x32\x12.tripod.v1.PendingH\x00\x88\x01\x01\x42\n\n\x08_pending\"U\n\x07Pending\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x03 \x01(\t\"\"\n\x10GetPolicyRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\"Y\n\x11GetPolicyResponse\x12%\n\x05state\x18\x01 \x01(\x0b\x32\x16.tripod.v1.PolicyState\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0b\n\x03own\x18\x03 \x01(\t\"\xa9\x01\n\x10PutPolicyRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\x08\x65xpected\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\x0f\x63onfirm_seconds\x18\x04 \x01(\r\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\n\n\x02\x62y\x18\x06 \x01(\t\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x0b\n\x03why\x18\x08 \x01(\tB\x0b\n\t_expected\"\xaf\x01\n\x11PutPolicyResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12(\n\x07pending\x18\x03 \x01(\x0b\x32\x12.tripod.v1.PendingH\x00\x88\x01\x01\x12\x0f\n\x07summary\x18\x04 \x03(\t\x12\x1e\n\x05\x66lips\x18\x05 \x03(\x0b\x32\x0f.tripod.v1.Flip\x12\x10\n\x08warnings\x18\x06 \x03(\tB\n\n\x08_pending\"4\n\x04\x46lip\x12\r\n\x05\x66rame\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\">\n\x0e\x43onfirmRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\n\n\x02\x62y\x18\x03 \x01(\t\"#\n\x0f\x43onfirmResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\x8c\x01\n\rRevertRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x15\n\x08revision\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\x0f\x63onfirm_seconds\x18\x03 \x01(\r\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x15\n\x08\x65xpected\x18\x05 \x01(\x04H\x01\x88\x01\x01\x42\x0b\n\t_revisionB\x0b\n\t_expected\" \n\x0eHistoryRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\"9\n\x0fHistoryResponse\x12&\n\trevisions\x18\x01 \x03(\x0b\x32\x13.tripod.v1.Revision\"\xac\x01\n\x08Revision\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0f\n\x07summary\x18\x06 \x03(\t\x12\r\n\x05state\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x0b\n\x03why\x18\t \x01(\t\"K\n\nBanRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\r\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"-\n\x0b\x42\x61nResponse\x12\x1e\n\x03\x62\x61n\x18\x01 \x01(\x0b\x32\x11.tripod.v1.Banned\"+\n\x0cUnbanRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\t\"\x0f\n\rUnbanResponse\"/\n\x0fListBansRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"B\n\x10ListBansResponse\x12\x1f\n\x04\x62\x61ns\x18\x01 \x03(\x0b\x32\x11.tripod.v1.Banned\x12\r\n\x05total\x18\x02 \x01(\r\"\x81\x01\n\x06\x42\x61nned\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x0f\n\x07packets\x18\x06 \x01(\x04\x32\xed\x04\n\rPolicyService\x12O\n\x0cListPolicies\x12\x1e.tripod.v1.ListPoliciesRequest\x1a\x1f.tripod.v1.ListPoliciesResponse\x12\x46\n\tGetPolicy\x12\x1b.tripod.v1.GetPolicyRequest\x1a\x1c.tripod.v1.GetPolicyResponse\x12\x46\n\tPutPolicy\x12\x1b.tripod.v1.PutPolicyRequest\x1a\x1c.tripod.v1.PutPolicyResponse\x12@\n\x07\x43onfirm\x12\x19.tripod.v1.ConfirmRequest\x1a\x1a.tripod.v1.ConfirmResponse\x12@\n\x06Revert\x12\x18.tripod.v1.RevertRequest\x1a\x1c.tripod.v1.PutPolicyResponse\x12@\n\x07History\x12\x19.tripod.v1.HistoryRequest\x1a\x1a.tripod.v1.HistoryResponse\x12\x34\n\x03\x42\x61n\x12\x15.tripod.v1.BanRequest\x1a\x16.tripod.v1.BanResponse\x12:\n\x05Unban\x12\x17.tripod.v1.UnbanRequest\x1a\x18.tripod.v1.UnbanResponse\x12\x43\n\x08ListBans\x12\x1a.tripod.v1.ListBansRequest\x1a\x1b.tripod.v1.ListBansResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,28 +55,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIRMREQUEST']._serialized_end=996
   _globals['_CONFIRMRESPONSE']._serialized_start=998
   _globals['_CONFIRMRESPONSE']._serialized_end=1033
-  _globals['_REVERTREQUEST']._serialized_start=1035
-  _globals['_REVERTREQUEST']._serialized_end=1139
-  _globals['_HISTORYREQUEST']._serialized_start=1141
-  _globals['_HISTORYREQUEST']._serialized_end=1173
-  _globals['_HISTORYRESPONSE']._serialized_start=1175
-  _globals['_HISTORYRESPONSE']._serialized_end=1232
-  _globals['_REVISION']._serialized_start=1235
-  _globals['_REVISION']._serialized_end=1407
-  _globals['_BANREQUEST']._serialized_start=1409
-  _globals['_BANREQUEST']._serialized_end=1484
-  _globals['_BANRESPONSE']._serialized_start=1486
-  _globals['_BANRESPONSE']._serialized_end=1531
-  _globals['_UNBANREQUEST']._serialized_start=1533
-  _globals['_UNBANREQUEST']._serialized_end=1576
-  _globals['_UNBANRESPONSE']._serialized_start=1578
-  _globals['_UNBANRESPONSE']._serialized_end=1593
-  _globals['_LISTBANSREQUEST']._serialized_start=1595
-  _globals['_LISTBANSREQUEST']._serialized_end=1642
-  _globals['_LISTBANSRESPONSE']._serialized_start=1644
-  _globals['_LISTBANSRESPONSE']._serialized_end=1710
-  _globals['_BANNED']._serialized_start=1713
-  _globals['_BANNED']._serialized_end=1842
-  _globals['_POLICYSERVICE']._serialized_start=1845
-  _globals['_POLICYSERVICE']._serialized_end=2466
+  _globals['_REVERTREQUEST']._serialized_start=1036
+  _globals['_REVERTREQUEST']._serialized_end=1176
+  _globals['_HISTORYREQUEST']._serialized_start=1178
+  _globals['_HISTORYREQUEST']._serialized_end=1210
+  _globals['_HISTORYRESPONSE']._serialized_start=1212
+  _globals['_HISTORYRESPONSE']._serialized_end=1269
+  _globals['_REVISION']._serialized_start=1272
+  _globals['_REVISION']._serialized_end=1444
+  _globals['_BANREQUEST']._serialized_start=1446
+  _globals['_BANREQUEST']._serialized_end=1521
+  _globals['_BANRESPONSE']._serialized_start=1523
+  _globals['_BANRESPONSE']._serialized_end=1568
+  _globals['_UNBANREQUEST']._serialized_start=1570
+  _globals['_UNBANREQUEST']._serialized_end=1613
+  _globals['_UNBANRESPONSE']._serialized_start=1615
+  _globals['_UNBANRESPONSE']._serialized_end=1630
+  _globals['_LISTBANSREQUEST']._serialized_start=1632
+  _globals['_LISTBANSREQUEST']._serialized_end=1679
+  _globals['_LISTBANSRESPONSE']._serialized_start=1681
+  _globals['_LISTBANSRESPONSE']._serialized_end=1747
+  _globals['_BANNED']._serialized_start=1750
+  _globals['_BANNED']._serialized_end=1879
+  _globals['_POLICYSERVICE']._serialized_start=1882
+  _globals['_POLICYSERVICE']._serialized_end=2503
 # @@protoc_insertion_point(module_scope)

@@ -124,16 +124,18 @@ class ConfirmResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class RevertRequest(_message.Message):
-    __slots__ = ("policy", "revision", "confirm_seconds", "by")
+    __slots__ = ("policy", "revision", "confirm_seconds", "by", "expected")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
     policy: str
     revision: int
     confirm_seconds: int
     by: str
-    def __init__(self, policy: _Optional[str] = ..., revision: _Optional[int] = ..., confirm_seconds: _Optional[int] = ..., by: _Optional[str] = ...) -> None: ...
+    expected: int
+    def __init__(self, policy: _Optional[str] = ..., revision: _Optional[int] = ..., confirm_seconds: _Optional[int] = ..., by: _Optional[str] = ..., expected: _Optional[int] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
     __slots__ = ("policy",)

@@ -735,8 +735,10 @@ type RevertRequest struct {
 	Revision       *uint64 `protobuf:"varint,2,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
 	ConfirmSeconds uint32  `protobuf:"varint,3,opt,name=confirm_seconds,json=confirmSeconds,proto3" json:"confirm_seconds,omitempty"`
 	By             string  `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// As of PutPolicyRequest.
+	Expected      *uint64 `protobuf:"varint,5,opt,name=expected,proto3,oneof" json:"expected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevertRequest) Reset() {
@@ -795,6 +797,13 @@ func (x *RevertRequest) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *RevertRequest) GetExpected() uint64 {
+	if x != nil && x.Expected != nil {
+		return *x.Expected
+	}
+	return 0
 }
 
 type HistoryRequest struct {
@@ -1449,13 +1458,15 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\"-\n" +
 	"\x0fConfirmResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\x8e\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xbc\x01\n" +
 	"\rRevertRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1f\n" +
 	"\brevision\x18\x02 \x01(\x04H\x00R\brevision\x88\x01\x01\x12'\n" +
 	"\x0fconfirm_seconds\x18\x03 \x01(\rR\x0econfirmSeconds\x12\x0e\n" +
-	"\x02by\x18\x04 \x01(\tR\x02byB\v\n" +
-	"\t_revision\"(\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x1f\n" +
+	"\bexpected\x18\x05 \x01(\x04H\x01R\bexpected\x88\x01\x01B\v\n" +
+	"\t_revisionB\v\n" +
+	"\t_expected\"(\n" +
 	"\x0eHistoryRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\"D\n" +
 	"\x0fHistoryResponse\x121\n" +

@@ -107,6 +107,7 @@ func (s *PolicyServer) Revert(
 	made, err := s.agent.Revert(ctx, agent.Return{
 		Policy:   request.GetPolicy(),
 		Revision: request.Revision,
+		Expected: request.Expected,
 		Confirm:  unlessZero(request.GetConfirmSeconds()),
 		By:       request.GetBy(),
 	})

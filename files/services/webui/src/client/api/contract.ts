@@ -177,6 +177,8 @@ export const user = object({
   role: text,
   is_active: flag,
   created_at: moment,
+  /** What a change of it sends as `If-Match`. */
+  etag: optional(text, ""),
 });
 export type User = Checked<typeof user>;
 
@@ -286,6 +288,8 @@ export const policy = object({
   document: policyDocument,
   /** The part that belongs to the API, whole. */
   own: anything,
+  /** What a change of it sends as `If-Match`. */
+  etag: optional(text, ""),
 });
 export type Policy = Checked<typeof policy>;
 
