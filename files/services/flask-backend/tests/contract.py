@@ -51,6 +51,9 @@ def hold(app: Flask, answer: TestResponse) -> None:
         return
     ((media, content),) = found["content"].items()
     assert answer.mimetype == media
+    if "contentMediaType" in content["schema"]:
+        # A file, which is read where it comes; JSON Schema has no word for what is in it.
+        return
     _validator(text, json.dumps(content["schema"])).validate(answer.json if answer.is_json else answer.text)
 
 

@@ -107,6 +107,12 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
         self._take(request, context)
         return pb.UnbanResponse()
 
+    def ListSamples(self, request: Any, context: Any) -> pb.ListSamplesResponse:  # noqa: N802
+        self._take(request, context)
+        sample = pb.Sample(verdict="drop", reason="ban", part="rule:x", frame=b"\xff\0", protocol=17, vlan=0)
+        sample.time.FromJsonString(NOON)
+        return pb.ListSamplesResponse(samples=[sample])
+
     def ListBans(self, request: Any, context: Any) -> pb.ListBansResponse:  # noqa: N802
         self._take(request, context)
         ban = pb.Banned(address="192.0.2.1", owner="feed:x", packets=5)

@@ -156,7 +156,8 @@ def _gives(one: Operation) -> JSON:
     if headers:
         found["headers"] = headers
     if one.gives is not None:
-        kind = {"type": "string" if one.gives is str else "object"}
+        kinds: dict[Any, JSON] = {str: {"type": "string"}, bytes: {"contentMediaType": one.media}}
+        kind = kinds.get(one.gives, {"type": "object"})
         schema = {"$ref": REF.format(model=one.gives.__name__)} if _is_model(one.gives) else kind
         found["content"] = {one.media: {"schema": schema}}
     return found

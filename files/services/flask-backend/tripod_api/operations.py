@@ -35,6 +35,7 @@ class Row(IntegerConverter):
 DATAPLANE = (503,)
 TRACE = (404, 409, 422, 503)
 AGENT = (404, 409, 422, 429, 500, 503)
+WORKER = (404, 409, 422, 503)
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,16 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from . import audit, shapes
+from . import audit
+from . import policy_shapes as shapes
 from .agent import revision_tag
 from .context import principal, services
-from .database import Conflict, DatabaseUnavailable
 from .errors import ApiError
-from .migrations import SchemaMismatch
 from .operations import AGENT, operation
 from .preconditions import names_a_state, require_match, tagged
 from .proxies import CONNECTED
 from .schemas import BanPage, Confirmation, Draft, NewBan, Return
 from .scopes import Scope
-from .trail import State
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +56,11 @@ def put_policy(name: str, wanted: Draft) -> Response:
     _require_same(was)
     if names_a_state() and wanted.expected is None:
         wanted = wanted.model_copy(update={"expected": was["revision"]})
-    with _on_record(f"policy {name}", was["own"], wanted.document) as outcome:
+    with audit.asked(f"policy {name}", was["own"], wanted.document) as outcome:
         with _same_until_now(name):
-            made = services().agent.put(name, wanted, _by())
-        outcome.update(_outcome(made))
-    _log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
+            made = services().agent.put(name, wanted, caller())
+        outcome.update(outcome_of(made))
+    log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
     return tagged(made, revision_tag(made["revision"]))
 
 
@@ -77,7 +75,7 @@ def put_policy(name: str, wanted: Draft) -> Response:
 )
 def preview_policy(name: str, wanted: Draft) -> Response:
     """Tell what would become of a policy, and change nothing."""
-    return jsonify(services().agent.put(name, wanted, _by(), dry_run=True))
+    return jsonify(services().agent.put(name, wanted, caller(), dry_run=True))
 
 
 @operation(
@@ -94,10 +92,10 @@ def preview_policy(name: str, wanted: Draft) -> Response:
 def confirm_policy(name: str, wanted: Confirmation) -> Response:
     """Keep a change that would be taken back otherwise, by somebody who got through since."""
     _require_new_connection(name, wanted.revision)
-    with _on_record(f"policy {name}", None, {"revision": wanted.revision}) as outcome:
-        revision = services().agent.confirm(name, wanted.revision, _by())
+    with audit.asked(f"policy {name}", None, {"revision": wanted.revision}) as outcome:
+        revision = services().agent.confirm(name, wanted.revision, caller())
         outcome.update(revision=revision)
-    _log("policy confirmed", policy=name, revision=revision)
+    log("policy confirmed", policy=name, revision=revision)
     return jsonify(revision=revision)
 
 
@@ -119,11 +117,11 @@ def revert_policy(name: str, wanted: Return) -> Response:
     was = services().agent.policy(name)
     _require_same(was)
     expected = was["revision"] if names_a_state() else None
-    with _on_record(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
+    with audit.asked(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
         with _same_until_now(name):
-            made = services().agent.revert(name, wanted, _by(), expected)
-        outcome.update(_outcome(made))
-    _log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
+            made = services().agent.revert(name, wanted, caller(), expected)
+        outcome.update(outcome_of(made))
+    log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
     return tagged(made, revision_tag(made["revision"]))
 
 
@@ -153,19 +151,19 @@ def list_bans(window: BanPage) -> Response:
 )
 def ban(wanted: NewBan) -> tuple[Response, int]:
     """Drop everything from an address for a while."""
-    with _on_record(f"ban {wanted.address}", None, wanted.model_dump()) as outcome:
-        made = services().agent.ban(wanted, _by())
+    with audit.asked(f"ban {wanted.address}", None, wanted.model_dump()) as outcome:
+        made = services().agent.ban(wanted, caller())
         outcome.update(made)
-    _log("address banned", address=made["address"], until=made["until"])
+    log("address banned", address=made["address"], until=made["until"])
     return jsonify(made), 201
 
 
 @operation(blueprint, "DELETE", "/bans/<address>", Scope.POLICY_WRITE, refusals=AGENT, writes="ban taken back")
 def unban(address: str) -> tuple[str, int]:
     """Take a ban back."""
-    with _on_record(f"ban {address}", {"address": address}, None):
-        services().agent.unban(address, _by())
-    _log("ban taken back", address=address)
+    with audit.asked(f"ban {address}", {"address": address}, None):
+        services().agent.unban(address, caller())
+    log("ban taken back", address=address)
     return "", 204
 
 
@@ -196,40 +194,18 @@ def _require_new_connection(name: str, revision: int) -> None:
         )
 
 
-@contextmanager
-def _on_record(target: str, was: Any, asked: Any) -> Iterator[dict[str, Any]]:
-    """Put a change that the agent makes on record: what is asked, before it is, and what came of it.
-
-    Where the trail cannot be written, nothing is asked. The dictionary takes what came of it.
-    """
-    audit.note(target, was, asked, step="asked")
-    outcome: dict[str, Any] = {}
-    try:
-        yield outcome
-    except ApiError as error:
-        # Who did not answer, or failed on the way, may have done it all the same.
-        _follow(target, {"code": error.code}, "refused" if error.status < 500 else "unanswered")
-        raise
-    _follow(target, outcome, "done")
-
-
-def _follow(target: str, became: State, step: str) -> None:
-    """Put on record what came of a change; where that fails, the caller hears what the agent said all the same."""
-    try:
-        audit.note(target, None, became, step=step)
-    except (Conflict, DatabaseUnavailable, SchemaMismatch):
-        logger.exception("no trail of what came of it", extra={"target": target, "step": step})
-
-
-def _outcome(made: dict[str, Any]) -> dict[str, Any]:
+def outcome_of(made: dict[str, Any]) -> dict[str, Any]:
+    """Return what the trail has of a change."""
     return {key: made[key] for key in ("changed", "revision", "pending", "summary")}
 
 
-def _by() -> str:
+def caller() -> str:
+    """Return who asks, for the agent's history."""
     email: str = principal().user.email
     return email
 
 
-def _log(event: str, **what: Any) -> None:
+def log(event: str, **what: Any) -> None:
+    """Write a line about what somebody did."""
     user = principal().user
     logger.info(event, extra={"account": user.email, "user_id": user.id, "client": request.remote_addr, **what})

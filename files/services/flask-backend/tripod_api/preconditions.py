@@ -39,17 +39,21 @@ def names_a_state() -> bool:
     return HEADER in request.headers and not request.if_match.star_tag
 
 
-def require_match(etag: str, what: str) -> None:
+def require_match(etag: str | None, what: str) -> None:
     """Refuse a change that was made for another state than the present one; without If-Match it is for any.
 
     Args:
-        etag: Of the present state.
+        etag: Of the present state; None where there is nothing.
         what: Whose it is, for the message.
 
     Raises:
         ApiError: 412, with the present tag.
     """
-    if HEADER in request.headers and not request.if_match.contains(etag.strip('"')):
+    if HEADER not in request.headers:
+        return
+    if etag is None:
+        raise ApiError(412, "changed_meanwhile", f"{what} is not there, and {HEADER} is for what is.", ETag='""')
+    if not request.if_match.contains(etag.strip('"')):
         raise ApiError(
             412,
             "changed_meanwhile",
