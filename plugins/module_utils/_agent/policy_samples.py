@@ -28,11 +28,11 @@ def recent(known: Mapping[str, Assignment], options: Options) -> list[dict[str, 
         known: Which policy judges which NIC.
         options: Which NIC, reason and part (null for any), and how many at most.
     """
-    samples = heapq.nlargest(options["limit"], _wanted(known, options), key=lambda sample: sample.time)
+    samples = heapq.nlargest(options["limit"], _requested(known, options), key=lambda sample: sample.time)
     return [facts(sample) for sample in samples]
 
 
-def _wanted(known: Mapping[str, Assignment], options: Options) -> Iterator[Sample]:
+def _requested(known: Mapping[str, Assignment], options: Options) -> Iterator[Sample]:
     for name, one in known.items():
         if options["interface"] not in (None, name):
             continue

@@ -220,7 +220,7 @@ class PolicyService:
         return {"samples": [{**one, "time": _clock(one["time"] / 1e9)} for one in found]}
 
     def _topology(self, _options: Options) -> dict[str, Any]:
-        return {"name": socket.gethostname(), "topology": topology.read(self._host, topology.LiveProbe())}
+        return {"name": socket.gethostname(), "topology": topology.read_machine(self._host, topology.LiveProbe())}
 
     def tend(self) -> None:
         """Give what changed without a request its place in the history; to be called about once a second."""

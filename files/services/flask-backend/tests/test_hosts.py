@@ -108,7 +108,6 @@ def test_the_host_and_what_it_is_made_of(viewer: Caller, settings: Settings) -> 
     assert viewer("GET", "/topology").json == {
         "host": "edge1",
         "release": "6.12.0",
-        "cmdline": ["quiet"],
         "nodes": TOPOLOGY["nodes"],
         "cpus": TOPOLOGY["cpus"],
         "nics": [NIC],

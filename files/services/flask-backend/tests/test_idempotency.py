@@ -54,7 +54,7 @@ def test_what_is_sent_again_is_done_once_and_answered_as_it_was(app: Flask, admi
     another = create_app(settings)
     another.test_client_class = ConformingClient
     for caller, key in ((admin, KEY), (replace(admin, client=another.test_client()), f'"{KEY}"')):
-        again = caller("POST", "/users", json=dict(reversed(NEW.items())), **keyed(key))
+        again = caller("POST", "/users", json=NEW, **keyed(key))
         assert (again.status_code, again.json, again.headers["Idempotency-Replayed"]) == (201, first.json, "true")
     another.extensions[EXTENSION].channel.close()
     assert told(admin("POST", "/users", json=NEW | {"full_name": "Old"}, **keyed())) == (422, "idempotency_key_reused")

@@ -182,8 +182,11 @@ def test_a_worker_is_stopped_moved_started_and_all_of_it_is_on_record(
     assert maintainer("POST", "/workers/dns/start").json == WORKER
     assert maintainer("POST", "/workers/reload").json == {"workers": [WORKER]}
     assert peer.asked == pb.ReloadWorkersRequest()
-    assert maintainer("POST", "/workers/refuse-NOT_FOUND/stop").status_code == 404
-    assert trail(admin, 10) == [
+    # Nothing is read of what nobody takes, with a key neither.
+    key = {"headers": {"Idempotency-Key": "stop-it-now"}, "data": b"{", "content_type": "application/json"}
+    for _ in range(2):
+        assert maintainer("POST", "/workers/refuse-NOT_FOUND/stop", **key).status_code == 404
+    assert trail(admin, 12)[:10] == [
         ("worker stopped asked", "worker dns", None),
         ("worker stopped done", "worker dns", stopped.json),
         ("worker moved asked", "worker dns", {"cpus": [7]}),

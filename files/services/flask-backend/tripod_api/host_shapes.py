@@ -187,7 +187,6 @@ class Topology(Shape):
 
     host: str
     release: str = Field(description="The kernel's.")
-    cmdline: list[str] = Field(description="What the kernel was started with.")
     nodes: list[Node]
     cpus: Cpus
     nics: list[Nic]

@@ -69,7 +69,6 @@ def show_topology() -> Response:
     return jsonify(
         host=name,
         release=found["kernel"]["release"],
-        cmdline=found["kernel"]["cmdline"],
         nodes=[_known(shapes.Node, node) for node in found["nodes"]],
         cpus=_known(shapes.Cpus, found["cpus"]),
         nics=[_known(shapes.Nic, nic) for nic in found["nics"]],

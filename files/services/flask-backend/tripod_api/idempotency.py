@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -103,9 +102,8 @@ def _claim(key: str) -> Response | tuple[int, Any]:
     """Return the key's row and when it was taken, or the answer that it has."""
     who = principal()
     moment = now()
-    body = json.dumps(json.loads(request.get_data() or "null"), sort_keys=True)
     wanted = {"user_id": who.user.id, "token_id": who.token_id or 0, "key_hash": _digest("key", key)}
-    asked = _digest("request", f"{request.path}\n{request.headers.get('If-Match')}\n{body}")
+    asked = _digest("request", f"{request.path}\n{request.headers.get('If-Match')}\n", request.get_data())
     for last in (False, True):
         try:
             with services().database.transaction() as db:
@@ -194,7 +192,7 @@ def _mine(db: DAL) -> Any:
     return db((db.idempotency_keys.id == number) & (db.idempotency_keys.began_at == moment))
 
 
-def _digest(kind: str, text: str) -> str:
-    """Return what a text is known by: with a key, as one may hold a password, which would be found by trying."""
+def _digest(kind: str, text: str, body: bytes = b"") -> str:
+    """Return what a text and a body are known by; with a key, as a password in one would be found by trying."""
     secret = hmac.digest(services().settings.jwt_secret.encode(), b"idempotency", "sha256")
-    return hmac.new(secret, f"{kind} {text}".encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.new(secret, f"{kind} {text}".encode(errors="surrogatepass") + body, hashlib.sha256).hexdigest()

@@ -64,7 +64,7 @@ type GetTopologyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the host calls itself.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// As JSON, in the form that the module host_topology_info returns.
+	// As JSON, in the form that the module host_topology_info returns, but for irqbalance.
 	Document      string `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

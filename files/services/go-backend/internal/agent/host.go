@@ -31,8 +31,8 @@ type Sample struct {
 	VLAN            *uint32 `json:"vlan"`
 }
 
-// Wanted says which samples; empty and nil are for any.
-type Wanted struct {
+// Filter says which samples; nil is for any.
+type Filter struct {
 	Limit     uint32  `json:"limit"`
 	Interface *string `json:"interface"`
 	Reason    *string `json:"reason"`
@@ -40,13 +40,13 @@ type Wanted struct {
 }
 
 // Samples returns the newest samples that the kernel still has, the newest first.
-func (c *Client) Samples(ctx context.Context, wanted Wanted) ([]Sample, error) {
+func (c *Client) Samples(ctx context.Context, filter Filter) ([]Sample, error) {
 	found, err := call[struct {
 		Samples []Sample `json:"samples"`
 	}](ctx, c, struct {
 		question
-		Wanted
-	}{ask("samples"), wanted})
+		Filter
+	}{ask("samples"), filter})
 	return found.Samples, err
 }
 
@@ -54,7 +54,7 @@ func (c *Client) Samples(ctx context.Context, wanted Wanted) ([]Sample, error) {
 type Topology struct {
 	// Name is what the host calls itself.
 	Name string `json:"name"`
-	// Topology is as the module host_topology_info returns it.
+	// Topology is as the module host_topology_info returns it, but for irqbalance.
 	Topology json.RawMessage `json:"topology"`
 }
 

@@ -51,7 +51,7 @@ func (s *PolicyServer) ListSamples(
 	if limit > maxSamplesPage {
 		return nil, status.Errorf(codes.InvalidArgument, "%d samples are more than a page of %d", limit, maxSamplesPage)
 	}
-	found, err := s.agent.Samples(ctx, agent.Wanted{
+	found, err := s.agent.Samples(ctx, agent.Filter{
 		Limit: limit, Interface: unlessEmpty(request.GetInterface()), Reason: unlessEmpty(request.GetReason()),
 		Part: unlessEmpty(request.GetPart()),
 	})

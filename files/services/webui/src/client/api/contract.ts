@@ -621,8 +621,6 @@ export const topology = object({
   host: text,
   /** The kernel's. */
   release: text,
-  /** What the kernel was started with. */
-  cmdline: list(text),
   nodes: list(node),
   cpus: cpus,
   nics: list(nic),
