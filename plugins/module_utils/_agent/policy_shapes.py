@@ -319,7 +319,10 @@ OPERATIONS: Mapping[str, Operation] = {
         _shape(),
         _result(
             name={"description": "What the host calls itself.", "type": "string"},
-            topology={"description": "As the module host_topology_info returns it, but for irqbalance.", "type": "object"},
+            topology={
+                "description": "As the module host_topology_info returns it, but for irqbalance.",
+                "type": "object",
+            },
         ),
     ),
 }
