@@ -119,6 +119,26 @@ def test_a_change_is_previewed_put_confirmed_and_taken_back(api, policy, judged)
     judged("pass", "no_rule")
 
 
+def test_a_list_alone_is_put_and_seen_in_drops_and_taken_away(api, policy, judged, wire):
+    path = f"/lists/{policy}/e2e"
+    put = api("PUT", path, {"part": LIST["lists"][0]})
+    assert put.status_code == 200, put.text
+    judged("drop", "list_drop")
+    part = api("GET", path)
+    assert (part.json()["part"], part.headers["ETag"]) == (LIST["lists"][0], part.json()["etag"])
+    assert part.json()["packets"] >= 100
+
+    def seen() -> bool:
+        wire.send(SOURCE, 10)
+        drops = api("GET", f"/drops?limit=10&interface={NIC}&part=list:e2e").json()["drops"]
+        return any(one["source"] == SOURCE for one in drops)
+
+    eventually("a drop that is sampled", seen, seconds=20)
+    assert NIC in [one["name"] for one in api("GET", "/topology").json()["nics"]]
+    assert api("DELETE", path).status_code == 200
+    judged("pass", "no_rule")
+
+
 def test_a_change_that_nobody_confirms_is_gone_in_time(api, policy, judged):
     assert api("PUT", f"/policies/{policy}", {"document": LIST, "confirm_seconds": 15}).status_code == 200
     judged("drop", "list_drop")

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,32 @@ def test_datagrams_come_back_whole(api, served):
         for number in range(PACKETS):
             asking.send(b"%d" % number * 100)
             assert asking.recv(1 << 16) == b"%d" % number * 100
+
+
+def test_over_rest_it_is_seen_captured_from_stopped_and_started(api, served):
+    def pings(number: int) -> None:
+        with network_namespace(NETNS):
+            pinging = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        with pinging:
+            pinging.connect((ADDRESS, 0))
+            request = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, 7, number)
+            pinging.send(request[:2] + struct.pack("!H", checksum(request)) + request[4:])
+
+    def state() -> str:
+        [found] = [one for one in api("GET", "/workers").json()["workers"] if one["name"] == WORKER]
+        return str(found["state"])
+
+    assert state() == "running"
+    [host] = api("GET", "/hosts").json()["hosts"]
+    assert [one["workers"] for one in host["interfaces"] if one["name"] == NIC] == [[WORKER]]
+    asked = {"worker": WORKER, "filter": "icmp", "packets": 1, "seconds": 10}
+    with ThreadPoolExecutor(1) as pool:
+        capturing = pool.submit(api, "POST", "/capture", asked)
+        eventually("a packet is captured", lambda: pings(1) or capturing.done(), seconds=10)
+        captured = capturing.result()
+    assert (captured.status_code, captured.content[:4]) == (200, b"\x0a\x0d\x0d\x0a"), captured.text
+    counted = [one for one in api("GET", f"/workers/stats?worker={WORKER}").json()["queues"] if one["worker"] == WORKER]
+    assert sum(handler["packets"] for queue in counted for handler in queue["handlers"]) > 0
+    assert api("POST", f"/workers/{WORKER}/stop").json()["state"] == "stopped"
+    assert state() == "stopped"
+    assert api("POST", f"/workers/{WORKER}/start").json()["state"] == "running"

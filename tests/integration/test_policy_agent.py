@@ -12,7 +12,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_err
 from ansible_collections.tripod.baremetal.plugins.module_utils._agent.policy_history import KEPT
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import CoreError, Invalid, Refused
 
-from tests.integration.policy_site import BLOCKED, GUEST, INVENTORY, NIC, OTHER, SERVICE, PolicySite, api, rights
+from tests.integration.policy_site import BLOCKED, GUEST, INVENTORY, NIC, OTHER, PEER, SERVICE, PolicySite, api, rights
 from tests.support.machine import eventually
 
 FEED = "feed:drop.v4"
@@ -274,6 +274,32 @@ def test_a_packet_is_tried_step_by_step_and_leaves_no_trace(site):
     assert site.call("counters") == counted
     refused = site.tripod_host("policy", "test", "--source", "nobody")
     assert (refused.returncode, "is not an IPv4 or IPv6 address" in refused.stderr) == (1, True)
+
+
+def test_what_was_dropped_of_late_is_told_to_who_asks(site):
+    site.start("export")
+    try:
+        eventually(lambda: site.fate(BLOCKED) and site.call("samples")["samples"], 15)
+    finally:
+        site.kill("export")
+    found = site.call("samples", limit=2, interface=NIC, reason="list_drop", part="list:bogons")["samples"]
+    assert [one["source"] for one in found] == [BLOCKED] * 2
+    assert found[0]["time"] >= found[1]["time"]
+    assert {(one["verdict"], one["reason"], one["part"], one["would"]) for one in found} == {
+        ("drop", "list_drop", "list:bogons", None)
+    }
+    for other in ({"interface": "lo"}, {"reason": "rule_drop"}, {"part": "list:guests"}):
+        assert site.call("samples", **other)["samples"] == [], other
+
+
+def test_what_the_host_is_made_of_is_told_with_the_rights_of_the_service(site):
+    found = site.call("topology")
+    assert found["name"]
+    topology = found["topology"]
+    assert {one["name"] for one in topology["nics"]} == {NIC, PEER}
+    assert topology["nodes"][0]["cpus"]
+    [nic] = [one for one in topology["nics"] if one["name"] == NIC]
+    assert nic["xdp"]["programs"]["generic"]["id"] == site.program()
 
 
 def test_a_draft_says_which_of_the_last_packets_would_be_judged_otherwise(site):

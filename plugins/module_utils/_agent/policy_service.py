@@ -10,6 +10,7 @@ import datetime
 import logging
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from .._core.system import Host
 from .._guard import sessions
 from .._guard.record import DIRECTORY as GUARDS
 from .._guard.record import archive_record, locked, records, summary
+from .._linux import topology
 from .._policy.merge import merge
 from .._samples import hits
 from .._xdp import policy_documents, policy_lists
@@ -33,6 +35,7 @@ from .policy_history import DIRECTORY as HISTORY
 from .policy_history import History, compare, digest
 from .policy_places import Identity, file_identity
 from .policy_protocol import Request
+from .policy_samples import recent
 from .policy_server import Peer
 from .policy_shapes import OPERATIONS
 
@@ -73,6 +76,8 @@ class PolicyService:
             "ban": self._ban,
             "unban": self._unban,
             "bans": self._show_bans,
+            "samples": self._samples,
+            "topology": self._topology,
         }
 
     def handle(self, request: Request, peer: Peer) -> dict[str, Any]:
@@ -209,6 +214,13 @@ class PolicyService:
     def _show_bans(self, options: Options) -> dict[str, Any]:
         shown = self._bans.page(options["limit"], options["after"])
         return {"bans": [{**_ban(one), "packets": one["packets"]} for one in shown], "total": len(self._bans)}
+
+    def _samples(self, options: Options) -> dict[str, Any]:
+        found = recent(assignments(self._host, self._state_dir), options)
+        return {"samples": [{**one, "time": _clock(one["time"] / 1e9)} for one in found]}
+
+    def _topology(self, _options: Options) -> dict[str, Any]:
+        return {"name": socket.gethostname(), "topology": topology.read_machine(self._host, topology.LiveProbe())}
 
     def tend(self) -> None:
         """Give what changed without a request its place in the history; to be called about once a second."""

@@ -15,6 +15,7 @@ from .._policy.schema import POLICY
 from .policy_errors import FAILED, KINDS
 
 BANS_SHOWN = 1000
+SAMPLES_SHOWN = 1000
 CONFIRM_SECONDS = (5, 3600)
 BAN_SECONDS = (1, 31 * 86400)
 
@@ -100,6 +101,7 @@ _connection = _or_null(
 )
 _address = _text("A single IPv4 or IPv6 address.", 64, 2)
 _comment = {**_text("Why.", 200), "default": ""}
+_interface = _or_null(_text("Only of this one.", 15, 1), default=None)
 _flag = {"type": "boolean", "default": False}
 _dry_run = {**_flag, "description": "Only say what would change."}
 
@@ -158,6 +160,27 @@ _past = _result(
     state={"type": "string", "enum": ["current", "pending", "superseded", "reverted"]},
 )
 _banned = {"address": _address, "until": _time, "owner": _said, "by": _said, "comment": _said}
+_of_packet = _or_null(_count)
+_said_or_null = _or_null(_said)
+_sample = _result(
+    time=_time,
+    interface=_said,
+    queue=_count,
+    verdict=_said,
+    reason=_said,
+    part=_said_or_null,
+    would={"description": "What the first observed part would have made of it, had one a say.", **_said_or_null},
+    would_reason=_said_or_null,
+    would_part=_said_or_null,
+    length={"description": "Of the frame, in bytes.", **_count},
+    source=_said_or_null,
+    destination=_said_or_null,
+    protocol=_of_packet,
+    source_port=_of_packet,
+    destination_port=_of_packet,
+    vlan=_of_packet,
+    frame={"description": "Its first bytes, in hex.", "type": "string"},
+)
 
 OPERATIONS: Mapping[str, Operation] = {
     "status": Operation(
@@ -184,7 +207,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "counters": Operation(
         "What each part has matched.",
-        _shape(interface=_or_null(_text("Only of this one.", 15, 1), default=None)),
+        _shape(interface=_interface),
         _by_interface("By interface; one whose program cannot be read is left out.", _met),
     ),
     "put": Operation(
@@ -279,6 +302,27 @@ OPERATIONS: Mapping[str, Operation] = {
         _result(
             bans=_several(_result(**_banned, packets={**_count, "description": "That it dropped, on all NICs."})),
             total=_count,
+        ),
+    ),
+    "samples": Operation(
+        "The last packets that were dropped, or would have been, the newest first.",
+        _shape(
+            limit=_number("How many.", 1, SAMPLES_SHOWN, default=100),
+            interface=_interface,
+            reason=_or_null(_text("Only of this one, such as rule_drop.", 32, 1), default=None),
+            part=_or_null(_text("Only of this one, such as rule:no-snmp.", 80, 1), default=None),
+        ),
+        _result(samples=_several(_sample)),
+    ),
+    "topology": Operation(
+        "What the host is made of.",
+        _shape(),
+        _result(
+            name={"description": "What the host calls itself.", "type": "string"},
+            topology={
+                "description": "As the module host_topology_info returns it, but for irqbalance.",
+                "type": "object",
+            },
         ),
     ),
 }

@@ -156,12 +156,16 @@ class LiveProbe:
 
 def read(host: Host, probe: Probe) -> dict[str, Any]:
     """Return nodes, cpus, nics, kernel and irqbalance, ready for JSON."""
+    return {**read_machine(host, probe), "irqbalance": _read_irqbalance(host)}
+
+
+def read_machine(host: Host, probe: Probe) -> dict[str, Any]:
+    """Return the same without irqbalance, of which systemd has to be asked."""
     return {
         "nodes": [asdict(node) for node in read_nodes(host)],
         "cpus": asdict(read_cpus(host)),
         "nics": list(_nics(host, probe)),
         "kernel": asdict(read_kernel(host)),
-        "irqbalance": _read_irqbalance(host),
     }
 
 

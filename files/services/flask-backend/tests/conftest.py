@@ -89,7 +89,7 @@ class Caller:
     user: dict[str, Any]
 
     def __call__(self, method: str, path: str, **arguments: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.access}"}
+        headers = {"Authorization": f"Bearer {self.access}", **arguments.pop("headers", {})}
         return self.client.open(f"/api/v1{path}", method=method, headers=headers, **arguments)
 
     def refreshed(self) -> Caller:

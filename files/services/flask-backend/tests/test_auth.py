@@ -29,7 +29,7 @@ def test_login_answers_what_the_contract_promises(client: FlaskClient) -> None:
     assert answer.status_code == 200
     assert answer.json.keys() == {"success", "access_token", "refresh_token", "token_type", "expires_in", "user"}
     assert (answer.json["success"], answer.json["token_type"], answer.json["expires_in"]) == (True, "Bearer", 900)
-    assert answer.json["user"].keys() == {"id", "email", "full_name", "role", "is_active", "created_at"}
+    assert answer.json["user"].keys() == {"id", "email", "full_name", "role", "is_active", "created_at", "etag"}
     claims = jwt.decode(answer.json["access_token"], JWT_SECRET, ["HS256"], audience="tripod-api", issuer="tripod")
     assert claims["sub"] == str(answer.json["user"]["id"])
     assert len(claims["jti"]) == 32

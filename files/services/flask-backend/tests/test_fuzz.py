@@ -16,11 +16,13 @@ from pathlib import Path
 import grpc
 import pytest
 import test_dataplane as dataplane
+import test_hosts as hosts
 import test_policies as policies
+import test_workers as workers
 from service import Service, free_port
 
 from tripod_api.config import Database
-from tripod_api.gen import backend_pb2_grpc, policy_pb2_grpc
+from tripod_api.gen import backend_pb2_grpc, dataplane_pb2_grpc, host_pb2_grpc, policy_pb2_grpc
 from tripod_api.scopes import Scope
 
 SECONDS = 60 * int(os.environ.get("TRIPOD_SCHEMATHESIS_MINUTES", "0")) or 35
@@ -47,6 +49,8 @@ def peer() -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(policies.Peer(), server)  # type: ignore[no-untyped-call]
     backend_pb2_grpc.add_BackendServiceServicer_to_server(dataplane.Peer(), server)  # type: ignore[no-untyped-call]
+    dataplane_pb2_grpc.add_DataPlaneServiceServicer_to_server(workers.Peer(), server)  # type: ignore[no-untyped-call]
+    host_pb2_grpc.add_HostServiceServicer_to_server(hosts.Host(), server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(target)
     server.start()
     yield target

@@ -42,18 +42,22 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
     Attributes:
         asked: The last request.
         made: When revision 8 came into force (Unix time); None for noon.
+        late: The revision that a policy named so is at whenever it is read but for the first time.
+        reads: How often a policy was read.
     """
 
     asked: Any = None
     made: float | None = None
+    late = 8
+    reads = 0
 
     def _take(self, request: Any, context: grpc.ServicerContext) -> None:
         if dict(context.invocation_metadata()).get("authorization") != f"Bearer {SECRET}":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
         self.asked = request
         name = getattr(request, "policy", "") or getattr(request, "address", "")
-        if name.startswith("refuse-"):
-            context.abort(grpc.StatusCode[name.removeprefix("refuse-")], f"{name}: no\none\ntwo")
+        if name.startswith("refuse-") and not (name.endswith("-late") and isinstance(request, pb.GetPolicyRequest)):
+            context.abort(grpc.StatusCode[name.removeprefix("refuse-").removesuffix("-late")], f"{name}: no\none\ntwo")
 
     def ListPolicies(self, request: Any, context: Any) -> pb.ListPoliciesResponse:  # noqa: N802
         self._take(request, context)
@@ -62,7 +66,9 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
 
     def GetPolicy(self, request: Any, context: Any) -> pb.GetPolicyResponse:  # noqa: N802
         self._take(request, context)
-        state = pb.PolicyState(name=request.policy, digest="ab", revision=7)
+        self.reads += 1
+        overtaken = request.policy.endswith("-late") and self.reads > 1
+        state = pb.PolicyState(name=request.policy, digest="ab", revision=self.late if overtaken else 7)
         if request.policy == "large":
             return pb.GetPolicyResponse(state=state, document=json.dumps({"x": "x" * (8 << 20)}), own="{}")
         return pb.GetPolicyResponse(state=state, document='{"lists": [{"name": "a", "owner": "api"}]}', own="{}")
@@ -100,6 +106,12 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
     def Unban(self, request: Any, context: Any) -> pb.UnbanResponse:  # noqa: N802
         self._take(request, context)
         return pb.UnbanResponse()
+
+    def ListSamples(self, request: Any, context: Any) -> pb.ListSamplesResponse:  # noqa: N802
+        self._take(request, context)
+        sample = pb.Sample(verdict="drop", reason="ban", part="rule:x", frame=b"\xff\0", protocol=17, vlan=0)
+        sample.time.FromJsonString(NOON)
+        return pb.ListSamplesResponse(samples=[sample])
 
     def ListBans(self, request: Any, context: Any) -> pb.ListBansResponse:  # noqa: N802
         self._take(request, context)
@@ -157,6 +169,7 @@ def test_everybody_may_read(viewer: Caller, peer: Peer) -> None:
         "pending": None,
         "document": {"lists": [{"name": "a", "owner": "api"}]},
         "own": {},
+        "etag": '"7"',
     }
     revision = {
         "revision": 8,

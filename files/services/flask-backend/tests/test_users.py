@@ -25,11 +25,16 @@ def test_an_account_from_birth_to_deletion(app: Flask, admin: Caller) -> None:
         "role": "viewer",
         "is_active": True,
         "created_at": user["created_at"],
+        "etag": user["etag"],
     }
     assert user["created_at"].endswith("Z")
     assert admin("GET", f"/users/{user['id']}").json == user
     changed = admin("PUT", f"/users/{user['id']}", json={"full_name": "O'Brien % \\ ☃", "role": "maintainer"})
-    assert changed.json == user | {"full_name": "O'Brien % \\ ☃", "role": "maintainer"}
+    assert changed.json == user | {
+        "full_name": "O'Brien % \\ ☃",
+        "role": "maintainer",
+        "etag": changed.json["etag"],
+    }
     assert admin("PUT", f"/users/{user['id']}", json={"email": "renamed@example.com"}).status_code == 200
     renamed = sign_in(app, "renamed@example.com")
     assert admin("DELETE", f"/users/{user['id']}").status_code == 204

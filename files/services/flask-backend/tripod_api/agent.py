@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .channel import DEADLINE, Channel, Circuit, Unavailable
+from .channel import Channel, Circuit, Confidential
+from .gen import host_pb2
 from .gen import policy_pb2 as pb
+from .gen.host_pb2_grpc import HostServiceStub
 from .gen.policy_pb2_grpc import PolicyServiceStub
-from .schemas import BanPage, Draft, NewBan, Return
-
-T = TypeVar("T")
+from .preconditions import quoted
+from .schemas import BanPage, Draft, Drops, NewBan, Return
 
 # A policy of a million entries is compiled and loaded within a few seconds; the web interface waits for half a minute.
 CHANGE_DEADLINE = 25.0
@@ -37,7 +37,7 @@ AWAY = (
 )
 
 
-class Agent:
+class Agent(Confidential):
     """The agent's questions and answers.
 
     Every question raises an ApiError where it is refused, with each reason on a line of its own, or not answered.
@@ -48,19 +48,26 @@ class Agent:
     """
 
     def __init__(self, channel: Channel, secret: str | None) -> None:
-        self._circuit = Circuit("policy", channel, ANSWERS, *AWAY)
-        self._metadata = (("authorization", f"Bearer {secret}"),)
-        self._trusted = secret is not None
+        super().__init__(Circuit("policy", channel, ANSWERS, *AWAY), secret, AWAY[0])
 
     def policies(self) -> dict[str, Any]:
         """Return every policy of the host, and how many bans are in force."""
-        found: pb.ListPoliciesResponse = self._ask(lambda stub: stub.ListPolicies, pb.ListPoliciesRequest())
+        found: pb.ListPoliciesResponse = self._ask(
+            lambda channel: _stub(channel).ListPolicies, pb.ListPoliciesRequest()
+        )
         return {"policies": [_state(policy) for policy in found.policies], "bans": found.bans}
 
     def policy(self, name: str) -> dict[str, Any]:
         """Return a policy in force, and the part of it that belongs to this API."""
-        found: pb.GetPolicyResponse = self._ask(lambda stub: stub.GetPolicy, pb.GetPolicyRequest(policy=name))
-        return {**_state(found.state), "document": json.loads(found.document), "own": json.loads(found.own)}
+        found: pb.GetPolicyResponse = self._ask(
+            lambda channel: _stub(channel).GetPolicy, pb.GetPolicyRequest(policy=name)
+        )
+        return {
+            **_state(found.state),
+            "document": json.loads(found.document),
+            "own": json.loads(found.own),
+            "etag": revision_tag(found.state.revision),
+        }
 
     def put(self, name: str, draft: Draft, by: str, dry_run: bool = False) -> dict[str, Any]:
         """Replace this API's part of a policy, or tell what would become of it.
@@ -82,55 +89,69 @@ class Agent:
             why=draft.why,
             by=by,
         )
-        return _change(self._ask(lambda stub: stub.PutPolicy, asked, CHANGE_DEADLINE))
+        return _change(self._ask(lambda channel: _stub(channel).PutPolicy, asked, CHANGE_DEADLINE))
 
     def confirm(self, name: str, revision: int, by: str) -> int:
         """Keep a change that would be taken back otherwise; return its revision."""
         asked = pb.ConfirmRequest(policy=name, revision=revision, by=by)
-        kept: pb.ConfirmResponse = self._ask(lambda stub: stub.Confirm, asked, CHANGE_DEADLINE)
+        kept: pb.ConfirmResponse = self._ask(lambda channel: _stub(channel).Confirm, asked, CHANGE_DEADLINE)
         return kept.revision
 
-    def revert(self, name: str, back: Return, by: str) -> dict[str, Any]:
-        """Put this API's part back to what it was."""
-        asked = pb.RevertRequest(policy=name, revision=back.revision, confirm_seconds=back.confirm_seconds, by=by)
-        return _change(self._ask(lambda stub: stub.Revert, asked, CHANGE_DEADLINE))
+    def revert(self, name: str, back: Return, by: str, expected: int | None = None) -> dict[str, Any]:
+        """Put this API's part back to what it was, where the expected revision is in force."""
+        asked = pb.RevertRequest(
+            policy=name, revision=back.revision, confirm_seconds=back.confirm_seconds, by=by, expected=expected
+        )
+        return _change(self._ask(lambda channel: _stub(channel).Revert, asked, CHANGE_DEADLINE))
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Return who changed a policy, when, and how; the newest first."""
-        found: pb.HistoryResponse = self._ask(lambda stub: stub.History, pb.HistoryRequest(policy=name))
+        found: pb.HistoryResponse = self._ask(lambda channel: _stub(channel).History, pb.HistoryRequest(policy=name))
         return [_revision(revision) for revision in found.revisions]
 
     def in_force_since(self, name: str, revision: int) -> float | None:
         """Return when a revision came into force (Unix time); None where the history does not have it."""
-        found: pb.HistoryResponse = self._ask(lambda stub: stub.History, pb.HistoryRequest(policy=name))
+        found: pb.HistoryResponse = self._ask(lambda channel: _stub(channel).History, pb.HistoryRequest(policy=name))
         return next((_unix(one.time) for one in found.revisions if one.revision == revision), None)
 
     def bans(self, window: BanPage) -> dict[str, Any]:
         """Return a page of the bans in force, by address, and how many there are."""
         asked = pb.ListBansRequest(limit=window.limit, after=window.after)
-        found: pb.ListBansResponse = self._ask(lambda stub: stub.ListBans, asked)
+        found: pb.ListBansResponse = self._ask(lambda channel: _stub(channel).ListBans, asked)
         return {"bans": [_ban(ban) for ban in found.bans], "total": found.total}
 
     def ban(self, wanted: NewBan, by: str) -> dict[str, Any]:
         """Drop everything from an address for a while."""
         asked = pb.BanRequest(address=wanted.address, seconds=wanted.seconds, comment=wanted.comment, by=by)
-        made: pb.BanResponse = self._ask(lambda stub: stub.Ban, asked)
+        made: pb.BanResponse = self._ask(lambda channel: _stub(channel).Ban, asked)
         return _ban(made.ban)
 
     def unban(self, address: str, by: str) -> None:
         """Take a ban back."""
-        self._ask(lambda stub: stub.Unban, pb.UnbanRequest(address=address, by=by))
+        self._ask(lambda channel: _stub(channel).Unban, pb.UnbanRequest(address=address, by=by))
 
-    def _ask(
-        self, question: Callable[[PolicyServiceStub], Callable[..., T]], asked: Any, seconds: float = DEADLINE
-    ) -> T:
-        if not self._trusted:
-            raise Unavailable(AWAY[0], "This service was given no secret for policies: run the role go_backend.")
-        return self._circuit.call(
-            lambda channel: question(PolicyServiceStub(channel))(  # type: ignore[no-untyped-call]
-                asked, timeout=seconds, metadata=self._metadata
-            )
+    def samples(self, window: Drops) -> list[dict[str, Any]]:
+        """Return the last packets that were dropped, or would have been, the newest first."""
+        asked = pb.ListSamplesRequest(**window.model_dump())
+        found: pb.ListSamplesResponse = self._ask(lambda channel: _stub(channel).ListSamples, asked)
+        return [_sample(sample) for sample in found.samples]
+
+    def topology(self) -> tuple[str, dict[str, Any]]:
+        """Return what the host calls itself, and what it is made of, as the module host_topology_info tells it."""
+        found: host_pb2.GetTopologyResponse = self._ask(
+            lambda channel: HostServiceStub(channel).GetTopology,  # type: ignore[no-untyped-call]
+            host_pb2.GetTopologyRequest(),
         )
+        return found.name, json.loads(found.document)
+
+
+def _stub(channel: grpc.Channel) -> PolicyServiceStub:
+    return PolicyServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+def revision_tag(revision: int) -> str:
+    """Return the tag of a policy at a revision, which goes up with each change, whoever makes it."""
+    return quoted(str(revision))
 
 
 def _state(state: pb.PolicyState) -> dict[str, Any]:
@@ -193,4 +214,22 @@ def _ban(ban: pb.Banned) -> dict[str, Any]:
         "by": ban.by or None,
         "comment": ban.comment,
         "packets": ban.packets,
+    }
+
+
+def _sample(sample: pb.Sample) -> dict[str, Any]:
+    told = ("source", "destination", "protocol", "source_port", "destination_port", "vlan")
+    return {
+        "time": sample.time.ToJsonString(),
+        "interface": sample.interface,
+        "queue": sample.queue,
+        "verdict": sample.verdict,
+        "reason": sample.reason,
+        "part": sample.part or None,
+        "would": sample.would or None,
+        "would_reason": sample.would_reason or None,
+        "would_part": sample.would_part or None,
+        "length": sample.length,
+        "frame": sample.frame.hex(),
+        **{name: getattr(sample, name) if sample.HasField(name) else None for name in told},
     }

@@ -13,14 +13,18 @@ from . import (
     config,
     credentials,
     errors,
+    hosts,
     metrics,
     observe,
     openapi,
     packets,
     policies,
+    policy_parts,
     shapes,
     users,
+    workers,
 )
+from .afxdp import Afxdp
 from .agent import Agent
 from .api_tokens import ApiTokens
 from .channel import Channel
@@ -71,6 +75,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         channel=channel,
         dataplane=dataplane,
         agent=Agent(channel, settings.go_backend_secret),
+        afxdp=Afxdp(channel, settings.go_backend_secret),
         history=History(dataplane),
     )
     errors.install(app)
@@ -82,7 +87,10 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         audit.blueprint,
         users.blueprint,
         policies.blueprint,
+        policy_parts.blueprint,
         packets.blueprint,
+        workers.blueprint,
+        hosts.blueprint,
     ):
         app.register_blueprint(part)
     app.extensions[DOCUMENT] = openapi.text(app)

@@ -7,7 +7,9 @@ agent makes, before it is asked, and once it is done.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain, takewhile
 from typing import Any
@@ -15,14 +17,18 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 from pydal import DAL
 
-from . import requestid, shapes, trail
+from . import idempotency, requestid, shapes, trail
 from .context import services
-from .database import TRANSACTION_SECONDS, Database, now
+from .database import TRANSACTION_SECONDS, Conflict, Database, DatabaseUnavailable, now
+from .errors import ApiError
+from .migrations import SchemaMismatch
 from .operations import Operation, operation
 from .schemas import AuditExport, AuditPage
 from .scopes import Scope
 from .sessions import Principal
 from .trail import Entry, State, told
+
+logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1/audit")
 
@@ -46,6 +52,7 @@ def record(db: DAL, target: str, was: State, became: State, *, user: Any = None,
         user: Who does it, where nobody is signed in yet.
         step: Of a change that has several, e.g. ``asked``.
     """
+    idempotency.mark(db)
     operation_asked: Operation = g.operation
     holder: Principal | None = g.get("principal")
     who = holder.user if holder else user
@@ -69,6 +76,31 @@ def note(target: str, was: State, became: State, step: str = "") -> None:
     """Do the same in a transaction of its own, for a change that is not the database's."""
     with services().database.transaction() as db:
         record(db, target, was, became, step=step)
+
+
+@contextmanager
+def asked(target: str, was: State, wanted: State) -> Iterator[dict[str, Any]]:
+    """Put a change that others make on record: what is asked of them, before it is, and what came of it.
+
+    Where the trail cannot be written, nothing is asked. The dictionary takes what came of it.
+    """
+    note(target, was, wanted, step="asked")
+    outcome: dict[str, Any] = {}
+    try:
+        yield outcome
+    except ApiError as error:
+        # Who did not answer, or failed on the way, may have done it all the same.
+        _follow(target, {"code": error.code}, "refused" if error.status < 500 else "unanswered")
+        raise
+    _follow(target, outcome, "done")
+
+
+def _follow(target: str, became: State, step: str) -> None:
+    """Put on record what came of a change; where that fails, the caller hears what was said of it all the same."""
+    try:
+        note(target, None, became, step=step)
+    except (Conflict, DatabaseUnavailable, SchemaMismatch):
+        logger.exception("no trail of what came of it", extra={"target": target, "step": step})
 
 
 @operation(blueprint, "GET", "", Scope.AUDIT_READ, window=AuditPage, gives=shapes.AuditPage)

@@ -20,7 +20,7 @@ from .scopes import Access
 from .sessions import Grant, end_own, revoke_others, unauthorized
 from .standing import changed
 from .throttle import Attempt, network
-from .users import public
+from .users import shown
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def _granted(grant: Grant) -> Response:
         refresh_token=grant.refresh_token,
         token_type="Bearer",  # noqa: S106
         expires_in=services().settings.access_ttl,
-        user=public(grant.user),
+        user=shown(grant.user),
     )
 
 
@@ -108,7 +108,7 @@ def logout() -> tuple[str, int]:
 @operation(blueprint, "GET", "/me", Access.SIGNED_IN, gives=shapes.User)
 def me() -> Response:
     """Show the account signed in."""
-    return jsonify(public(principal().user))
+    return jsonify(shown(principal().user))
 
 
 @operation(

@@ -6,7 +6,8 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 import grpc
@@ -33,7 +34,12 @@ READS = (
     *({"service": service} for service in ("tripod.v1.BackendService", "grpc.health.v1.Health")),
     *(
         {"service": "tripod.v1.PolicyService", "method": method}
-        for method in ("ListPolicies", "GetPolicy", "History", "ListBans")
+        for method in ("ListPolicies", "GetPolicy", "History", "ListBans", "ListSamples")
+    ),
+    {"service": "tripod.v1.HostService"},
+    *(
+        {"service": "tripod.v1.DataPlaneService", "method": method}
+        for method in ("ListWorkers", "GetWorkerStats", "ListBackends")
     ),
 )
 RETRIES = {
@@ -160,6 +166,53 @@ class _Line:
         self.retired = False
 
 
+class Stream:
+    """Answers that come one after the other, until the last one or `close`, which has to come.
+
+    Args:
+        answers: They.
+        held: What they need as long.
+    """
+
+    def __init__(self, answers: Iterator[Any], held: ExitStack) -> None:
+        self._answers = answers
+        self.close = held.close
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give them as they come."""
+        return self._answers
+
+
+class Confidential:
+    """Questions that take the secret of the host's services.
+
+    Args:
+        circuit: By which they are asked.
+        secret: None where this service was given none.
+        away: Code of the refusal where there is no secret.
+    """
+
+    def __init__(self, circuit: Circuit, secret: str | None, away: str) -> None:
+        self._circuit = circuit
+        self._trusted = secret is not None
+        self._away = away
+        self._metadata = (("authorization", f"Bearer {secret}"),)
+
+    def _ask(self, question: Callable[[grpc.Channel], Callable[..., T]], asked: Any, seconds: float = DEADLINE) -> T:
+        self._require_secret()
+        return self._circuit.call(lambda channel: question(channel)(asked, timeout=seconds, metadata=self._metadata))
+
+    def _ask_for_many(
+        self, question: Callable[[grpc.Channel], Callable[..., Any]], asked: Any, seconds: float
+    ) -> Stream:
+        self._require_secret()
+        return self._circuit.stream(lambda channel: question(channel)(asked, timeout=seconds, metadata=self._metadata))
+
+    def _require_secret(self) -> None:
+        if not self._trusted:
+            raise Unavailable(self._away, "This service was given no secret for this: run the role go_backend.")
+
+
 class Circuit:
     """A circuit breaker for many threads, around one kind of questions.
 
@@ -189,9 +242,27 @@ class Circuit:
             ApiError: It was answered with one of the answers.
             Unavailable: It was not.
         """
+        with self._translated(), self._channel.borrowed() as channel:
+            return self._breaker.call(ask, channel)
+
+    def stream(self, ask: Callable[[grpc.Channel], Any]) -> Stream:
+        """Return the answers of asking, of which the first has come.
+
+        Raises:
+            ApiError: As of `call`.
+            Unavailable: Likewise.
+        """
+        with self._translated(), ExitStack() as held:
+            answers = ask(held.enter_context(self._channel.borrowed()))
+            held.callback(answers.cancel)
+            first = self._breaker.call(next, answers)
+            return Stream(chain([first], answers), held.pop_all())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Let what gRPC raises be what the API answers."""
         try:
-            with self._channel.borrowed() as channel:
-                return self._breaker.call(ask, channel)
+            yield
         except CircuitBreakerError as error:
             # The call that opens it brings its reason along.
             self._log(error.__cause__ or error.__context__)

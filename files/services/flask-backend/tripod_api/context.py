@@ -9,6 +9,7 @@ from typing import cast
 
 from flask import current_app, g, request
 
+from .afxdp import Afxdp
 from .agent import Agent
 from .api_tokens import PREFIX, ApiTokens
 from .channel import Channel
@@ -40,6 +41,7 @@ class Services:
     channel: Channel
     dataplane: Dataplane
     agent: Agent
+    afxdp: Afxdp
     history: History
     pause: Callable[[float], None] = time.sleep
 

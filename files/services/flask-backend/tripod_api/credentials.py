@@ -74,6 +74,8 @@ def list_tokens() -> Response:
     status=201,
     refusals=(409, 429),
     writes="API token made",
+    keyed=True,
+    secret=True,
 )
 def create_token(wanted: NewToken) -> tuple[Response, int]:
     """Make an API token; this answer is the only one that has it."""

@@ -101,6 +101,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "{no_update_of_audit}",
         "{no_delete_of_audit}",
     ),
+    (
+        # Of a session token_id is 0, as a key with nulls is unique to nobody.
+        """CREATE TABLE idempotency_keys (
+            id {identity},
+            user_id BIGINT NOT NULL,
+            token_id BIGINT NOT NULL,
+            key_hash CHAR(64) NOT NULL,
+            request_hash CHAR(64) NOT NULL,
+            began_at {datetime} NOT NULL,
+            state VARCHAR(16) NOT NULL,
+            status INTEGER,
+            etag VARCHAR(64),
+            answer {text},
+            UNIQUE (user_id, token_id, key_hash),
+            CONSTRAINT idempotency_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
+        ){options}""",
+        "CREATE INDEX idempotency_keys_began_at ON idempotency_keys (began_at)",
+    ),
 )
 
 

@@ -10,15 +10,17 @@ import re
 import sys
 from collections.abc import Sequence
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from . import __version__
+from . import __version__, idempotency
 from .answers import PROBLEM, phrase
 from .operations import LARGEST_ROW, Operation, operations
+from .preconditions import HEADER as IF_MATCH
 from .scopes import OF_ROLE, Access, Scope, roles_with
 from .shapes import Problem
 
@@ -29,6 +31,17 @@ PARAMETER = re.compile(r"<(?:(row):)?(\w+)>")
 
 JSON = dict[str, Any]
 Told = tuple[str, str, Operation]
+
+STATES = {"description": "The `etag` of the state that the change is for; without it the change is for any."}
+ETAG: JSON = {"ETag": {"description": "Of the present state.", "required": True, "schema": {"type": "string"}}}
+KEY: JSON = {"type": "string", "pattern": idempotency.PATTERN}
+RETRIES = {
+    "description": "Names what is to be done, so that it is done once however often it is sent: for a day the same key "
+    "gets the same answer."
+}
+REPLAYED: JSON = {
+    idempotency.REPLAYED: {"description": "`true` of an answer that was given before.", "schema": {"type": "string"}}
+}
 
 
 def text(app: Flask) -> str:
@@ -84,7 +97,7 @@ def _operation(path: str, one: Operation) -> JSON:
         "operationId": one.name,
         "summary": one.summary,
         "description": _needs(one),
-        "parameters": [*_in_path(path), *_in_query(one)],
+        "parameters": [*_in_path(path), *_in_query(one), *_in_headers(one)],
         "responses": {
             str(status): _gives(one) if status == one.status else {"$ref": f"#/components/responses/{_refusal(status)}"}
             for status in sorted({*one.statuses, *ANY_REQUEST})
@@ -132,10 +145,23 @@ def _in_query(one: Operation) -> list[JSON]:
     return [{"name": name, "in": "query", "schema": member} for name, member in schema["properties"].items()]
 
 
+def _in_headers(one: Operation) -> list[JSON]:
+    found: list[JSON] = []
+    if one.if_match:
+        found.append({"name": IF_MATCH, "in": "header", "schema": {"type": "string"}, **STATES})
+    if one.keyed:
+        found.append({"name": idempotency.HEADER, "in": "header", "schema": KEY, **RETRIES})
+    return found
+
+
 def _gives(one: Operation) -> JSON:
     found: JSON = {"description": phrase(one.status)}
+    headers = {**(ETAG if one.etag else {}), **(REPLAYED if one.keyed else {})}
+    if headers:
+        found["headers"] = headers
     if one.gives is not None:
-        kind = {"type": "string" if one.gives is str else "object"}
+        kinds: dict[Any, JSON] = {str: {"type": "string"}, bytes: {"contentMediaType": one.media}}
+        kind = kinds.get(one.gives, {"type": "object"})
         schema = {"$ref": REF.format(model=one.gives.__name__)} if _is_model(one.gives) else kind
         found["content"] = {one.media: {"schema": schema}}
     return found
@@ -151,7 +177,8 @@ def _refusal(status: int) -> str:
 
 def _problem(status: int) -> JSON:
     schema = {"$ref": REF.format(model=Problem.__name__)}
-    return {"description": phrase(status), "content": {PROBLEM: {"schema": schema}}}
+    found = {"description": phrase(status), "content": {PROBLEM: {"schema": schema}}}
+    return {**found, "headers": ETAG} if status == HTTPStatus.PRECONDITION_FAILED else found
 
 
 def main() -> None:

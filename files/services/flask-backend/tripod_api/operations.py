@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from flask import Blueprint, Flask, g
 from werkzeug.routing import IntegerConverter
 
+from . import idempotency
 from .context import authorize
 from .schemas import Body, Query, body, query
 from .scopes import Access, Need
@@ -34,6 +35,7 @@ class Row(IntegerConverter):
 DATAPLANE = (503,)
 TRACE = (404, 409, 422, 503)
 AGENT = (404, 409, 422, 429, 500, 503)
+WORKER = (404, 409, 422, 503)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Operation:
         refusals: Statuses of refusals that do not follow from the above.
         writes: What the audit trail calls it; None where it changes nothing that lasts.
         media: Of what went well.
+        etag: Whether what went well has an ETag.
+        if_match: Whether it honours If-Match; see tripod_api.preconditions.
+        keyed: Whether it honours Idempotency-Key; see tripod_api.idempotency.
         summary: What it does, a sentence.
     """
 
@@ -62,6 +67,9 @@ class Operation:
     refusals: tuple[int, ...]
     writes: str | None
     media: str
+    etag: bool
+    if_match: bool
+    keyed: bool
     summary: str
 
     @property
@@ -76,6 +84,10 @@ class Operation:
             found |= {400, 413, 415, 422}
         if self.window is not None:
             found.add(422)
+        if self.if_match:
+            found.add(412)
+        if self.keyed:
+            found |= {409, 422, 429, 503}
         return sorted(found)
 
 
@@ -92,6 +104,10 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
     refusals: tuple[int, ...] = (),
     writes: str | None = None,
     media: str = "application/json",
+    etag: bool = False,
+    if_match: bool = False,
+    keyed: bool = False,
+    secret: bool = False,
 ) -> Callable[[View], View]:
     """Make a view an operation: the caller is judged first, then the body and the query, which it is handed.
 
@@ -107,6 +123,10 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
         refusals: Likewise.
         writes: Likewise; the view puts it on record, see tripod_api.audit.
         media: Likewise.
+        etag: Likewise; the view sets it.
+        if_match: Likewise; the view sees to it.
+        keyed: Likewise.
+        secret: Of what is keyed: the answer has what is nowhere kept.
     """
 
     def decorate(view: View) -> View:
@@ -120,6 +140,9 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
             refusals=refusals,
             writes=writes,
             media=media,
+            etag=etag,
+            if_match=if_match,
+            keyed=keyed,
             summary=(view.__doc__ or "").split("\n\n")[0].strip(),
         )
 
@@ -131,7 +154,7 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
                 arguments["wanted"] = body(takes)
             if window is not None:
                 arguments["window"] = query(window)
-            return view(**arguments)
+            return idempotency.once(partial(view, **arguments), secret) if keyed else view(**arguments)
 
         guarded.operation = told  # type: ignore[attr-defined]
         blueprint.add_url_rule(path, view_func=guarded, methods=[method])

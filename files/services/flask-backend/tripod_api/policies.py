@@ -9,16 +9,16 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from . import audit, shapes
+from . import audit
+from . import policy_shapes as shapes
+from .agent import revision_tag
 from .context import principal, services
-from .database import Conflict, DatabaseUnavailable
 from .errors import ApiError
-from .migrations import SchemaMismatch
 from .operations import AGENT, operation
+from .preconditions import names_a_state, require_match, tagged
 from .proxies import CONNECTED
 from .schemas import BanPage, Confirmation, Draft, NewBan, Return
 from .scopes import Scope
-from .trail import State
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +31,11 @@ def list_policies() -> Response:
     return jsonify(services().agent.policies())
 
 
-@operation(blueprint, "GET", "/policies/<name>", Scope.POLICY_READ, gives=shapes.Policy, refusals=AGENT)
+@operation(blueprint, "GET", "/policies/<name>", Scope.POLICY_READ, gives=shapes.Policy, refusals=AGENT, etag=True)
 def show_policy(name: str) -> Response:
     """Show a policy in force, and the part of it that belongs to this API."""
-    return jsonify(services().agent.policy(name))
+    found = services().agent.policy(name)
+    return tagged(found, found["etag"])
 
 
 @operation(
@@ -46,15 +47,21 @@ def show_policy(name: str) -> Response:
     gives=shapes.PolicyChange,
     refusals=AGENT,
     writes="policy changed",
+    etag=True,
+    if_match=True,
 )
 def put_policy(name: str, wanted: Draft) -> Response:
     """Replace the part of a policy that belongs to this API."""
     was = services().agent.policy(name)
-    with _on_record(f"policy {name}", was["own"], wanted.document) as outcome:
-        made = services().agent.put(name, wanted, _by())
-        outcome.update(_outcome(made))
-    _log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
-    return jsonify(made)
+    _require_same(was)
+    if names_a_state() and wanted.expected is None:
+        wanted = wanted.model_copy(update={"expected": was["revision"]})
+    with audit.asked(f"policy {name}", was["own"], wanted.document) as outcome:
+        with _same_until_now(name):
+            made = services().agent.put(name, wanted, caller())
+        outcome.update(outcome_of(made))
+    log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
+    return tagged(made, revision_tag(made["revision"]))
 
 
 @operation(
@@ -68,7 +75,7 @@ def put_policy(name: str, wanted: Draft) -> Response:
 )
 def preview_policy(name: str, wanted: Draft) -> Response:
     """Tell what would become of a policy, and change nothing."""
-    return jsonify(services().agent.put(name, wanted, _by(), dry_run=True))
+    return jsonify(services().agent.put(name, wanted, caller(), dry_run=True))
 
 
 @operation(
@@ -80,14 +87,15 @@ def preview_policy(name: str, wanted: Draft) -> Response:
     gives=shapes.PolicyConfirmation,
     refusals=(*AGENT, 421),
     writes="policy confirmed",
+    keyed=True,
 )
 def confirm_policy(name: str, wanted: Confirmation) -> Response:
     """Keep a change that would be taken back otherwise, by somebody who got through since."""
     _require_new_connection(name, wanted.revision)
-    with _on_record(f"policy {name}", None, {"revision": wanted.revision}) as outcome:
-        revision = services().agent.confirm(name, wanted.revision, _by())
+    with audit.asked(f"policy {name}", None, {"revision": wanted.revision}) as outcome:
+        revision = services().agent.confirm(name, wanted.revision, caller())
         outcome.update(revision=revision)
-    _log("policy confirmed", policy=name, revision=revision)
+    log("policy confirmed", policy=name, revision=revision)
     return jsonify(revision=revision)
 
 
@@ -100,15 +108,21 @@ def confirm_policy(name: str, wanted: Confirmation) -> Response:
     gives=shapes.PolicyChange,
     refusals=AGENT,
     writes="policy reverted",
+    etag=True,
+    if_match=True,
+    keyed=True,
 )
 def revert_policy(name: str, wanted: Return) -> Response:
     """Put this API's part of a policy back to what it was."""
     was = services().agent.policy(name)
-    with _on_record(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
-        made = services().agent.revert(name, wanted, _by())
-        outcome.update(_outcome(made))
-    _log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
-    return jsonify(made)
+    _require_same(was)
+    expected = was["revision"] if names_a_state() else None
+    with audit.asked(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
+        with _same_until_now(name):
+            made = services().agent.revert(name, wanted, caller(), expected)
+        outcome.update(outcome_of(made))
+    log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
+    return tagged(made, revision_tag(made["revision"]))
 
 
 @operation(blueprint, "GET", "/policies/<name>/history", Scope.POLICY_READ, gives=shapes.PolicyHistory, refusals=AGENT)
@@ -133,23 +147,39 @@ def list_bans(window: BanPage) -> Response:
     status=201,
     refusals=AGENT,
     writes="address banned",
+    keyed=True,
 )
 def ban(wanted: NewBan) -> tuple[Response, int]:
     """Drop everything from an address for a while."""
-    with _on_record(f"ban {wanted.address}", None, wanted.model_dump()) as outcome:
-        made = services().agent.ban(wanted, _by())
+    with audit.asked(f"ban {wanted.address}", None, wanted.model_dump()) as outcome:
+        made = services().agent.ban(wanted, caller())
         outcome.update(made)
-    _log("address banned", address=made["address"], until=made["until"])
+    log("address banned", address=made["address"], until=made["until"])
     return jsonify(made), 201
 
 
 @operation(blueprint, "DELETE", "/bans/<address>", Scope.POLICY_WRITE, refusals=AGENT, writes="ban taken back")
 def unban(address: str) -> tuple[str, int]:
     """Take a ban back."""
-    with _on_record(f"ban {address}", {"address": address}, None):
-        services().agent.unban(address, _by())
-    _log("ban taken back", address=address)
+    with audit.asked(f"ban {address}", {"address": address}, None):
+        services().agent.unban(address, caller())
+    log("ban taken back", address=address)
     return "", 204
+
+
+def _require_same(policy: dict[str, Any]) -> None:
+    require_match(policy["etag"], f"Policy {policy['name']}, now at revision {policy['revision']},")
+
+
+@contextmanager
+def _same_until_now(name: str) -> Iterator[None]:
+    """Where the agent finds that somebody else was faster, say it as to whoever comes a moment later."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status == 409:
+            _require_same(services().agent.policy(name))
+        raise
 
 
 def _require_new_connection(name: str, revision: int) -> None:
@@ -164,40 +194,18 @@ def _require_new_connection(name: str, revision: int) -> None:
         )
 
 
-@contextmanager
-def _on_record(target: str, was: Any, asked: Any) -> Iterator[dict[str, Any]]:
-    """Put a change that the agent makes on record: what is asked, before it is, and what came of it.
-
-    Where the trail cannot be written, nothing is asked. The dictionary takes what came of it.
-    """
-    audit.note(target, was, asked, step="asked")
-    outcome: dict[str, Any] = {}
-    try:
-        yield outcome
-    except ApiError as error:
-        # Who did not answer, or failed on the way, may have done it all the same.
-        _follow(target, {"code": error.code}, "refused" if error.status < 500 else "unanswered")
-        raise
-    _follow(target, outcome, "done")
-
-
-def _follow(target: str, became: State, step: str) -> None:
-    """Put on record what came of a change; where that fails, the caller hears what the agent said all the same."""
-    try:
-        audit.note(target, None, became, step=step)
-    except (Conflict, DatabaseUnavailable, SchemaMismatch):
-        logger.exception("no trail of what came of it", extra={"target": target, "step": step})
-
-
-def _outcome(made: dict[str, Any]) -> dict[str, Any]:
+def outcome_of(made: dict[str, Any]) -> dict[str, Any]:
+    """Return what the trail has of a change."""
     return {key: made[key] for key in ("changed", "revision", "pending", "summary")}
 
 
-def _by() -> str:
+def caller() -> str:
+    """Return who asks, for the agent's history."""
     email: str = principal().user.email
     return email
 
 
-def _log(event: str, **what: Any) -> None:
+def log(event: str, **what: Any) -> None:
+    """Write a line about what somebody did."""
     user = principal().user
     logger.info(event, extra={"account": user.email, "user_id": user.id, "client": request.remote_addr, **what})

@@ -20,6 +20,8 @@ FRAME_BYTES = 65535
 # The database's BIGINT; a larger number in a path is simply nobody's.
 LARGEST_ID = (1 << 63) - 1
 BAN_SECONDS = 31 * 86400
+# The web interface's server waits for half a minute for a byte, and a thread has no more patience than that.
+CAPTURE_SECONDS = 25
 
 # Sites without public DNS have addresses like admin@lab.local.
 for _private in ("local", "localhost", "test"):
@@ -95,6 +97,8 @@ Address = Annotated[str, Field(min_length=2, max_length=45)]
 # 0 is for a change that stays at once. The agent needs a moment, and nobody remembers a change for longer.
 ConfirmSeconds = Annotated[int, Field(ge=0, le=3600)]
 
+
+WorkerName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 # Of a key that may be left out, and is no null where it is there.
 UNSET: Any = Field(default_factory=lambda: None)
@@ -199,6 +203,32 @@ class NewBan(Body):
     comment: Comment = ""
 
 
+class PartDraft(Body):
+    """A part of a policy; the host's agent judges what is in it."""
+
+    part: Annotated[dict[str, Any], AfterValidator(_json)]
+    confirm_seconds: ConfirmSeconds = 0
+    why: Comment = ""
+
+
+class Move(Body):
+    """The CPUs of a worker's queues, one for each, in their order."""
+
+    cpus: Annotated[list[Annotated[int, Field(ge=0, le=8191)]], Field(min_length=1, max_length=256)]
+
+
+class NewCapture(Body):
+    """Which packets of a worker, and how many at most: it ends with the first limit that is reached."""
+
+    worker: WorkerName
+    # tcpdump's language.
+    filter: Annotated[str, Field(max_length=1000), AfterValidator(_printable)] = ""
+    packets: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 16 << 20
+    seconds: Annotated[int, Field(ge=1, le=CAPTURE_SECONDS)] = 10
+    snap_length: Annotated[int, Field(ge=14, le=256 << 10)] = 256 << 10
+
+
 class Query(BaseModel):
     """What a query string holds."""
 
@@ -208,6 +238,34 @@ class BanPage(Query):
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=45)] = ""
+
+
+class Drops(Query):
+    """The newest of the packets that were dropped, or would have been, of what is named."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    interface: Annotated[str, Field(max_length=15), AfterValidator(_printable)] = ""
+    reason: Annotated[str, Field(max_length=32), AfterValidator(_printable)] = ""
+    part: Annotated[str, Field(max_length=80), AfterValidator(_printable)] = ""
+
+
+class OfPolicy(Query):
+    """Parts of one policy, or of all."""
+
+    policy: Annotated[str, Field(max_length=32)] = ""
+
+
+class PartRemoval(Query):
+    """How a part is taken away."""
+
+    confirm_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    why: Comment = ""
+
+
+class OfWorker(Query):
+    """What is told of one worker, or of all."""
+
+    worker: WorkerName | None = None
 
 
 class AuditPage(Query):

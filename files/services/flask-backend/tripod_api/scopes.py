@@ -14,10 +14,14 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
     DATAPLANE_READ = "dataplane:read"
     DATAPLANE_TRACE = "dataplane:trace"
+    # What is in packets, which is more than how many there were.
+    PACKETS_READ = "packets:read"
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"
+    SETTINGS_READ = "settings:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    WORKERS_WRITE = "workers:write"
 
 
 class Access(StrEnum):
@@ -33,7 +37,12 @@ class Access(StrEnum):
 Need = Scope | Access
 
 _VIEWER = frozenset({Scope.DATAPLANE_READ, Scope.POLICY_READ})
-_MAINTAINER = _VIEWER | {Scope.DATAPLANE_TRACE, Scope.POLICY_WRITE}
+_MAINTAINER = _VIEWER | {
+    Scope.DATAPLANE_TRACE,
+    Scope.PACKETS_READ,
+    Scope.POLICY_WRITE,
+    Scope.WORKERS_WRITE,
+}
 OF_ROLE: dict[Role, frozenset[Scope]] = {
     "viewer": _VIEWER,
     "maintainer": _MAINTAINER,

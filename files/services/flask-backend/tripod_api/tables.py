@@ -62,3 +62,15 @@ def define(dal: DAL) -> None:
         Field("was", "text"),
         Field("became", "text"),
     )
+    dal.define_table(
+        "idempotency_keys",
+        Field("user_id", "reference users"),
+        Field("token_id", "integer"),
+        Field("key_hash"),
+        Field("request_hash"),
+        Field("began_at", "datetime"),
+        Field("state"),
+        Field("status", "integer"),
+        Field("etag"),
+        Field("answer", "text"),
+    )

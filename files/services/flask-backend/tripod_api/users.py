@@ -17,6 +17,7 @@ from .database import ACCOUNTS_LOCK, Database, now
 from .errors import ApiError, explain
 from .operations import operation
 from .passwords import Passwords, judge
+from .preconditions import require_match, tag, tagged
 from .schemas import NewUser, Page, UserChange
 from .scopes import OF_ROLE, Role, Scope
 from .sessions import revoke_all
@@ -39,6 +40,13 @@ def public(user: Any) -> dict[str, Any]:
         "is_active": bool(user.is_active),
         "created_at": f"{user.created_at.isoformat()}Z",
     }
+
+
+def shown(user: Any) -> dict[str, Any]:
+    """Return the same with the tag of what can be edited of it, among which is the password."""
+    told = public(user)
+    # A salted hash, of which nobody learns anything from a hash.
+    return {**told, "etag": tag(told, user.password_hash)}
 
 
 def create_first_admin(database: Database, passwords: Passwords, settings: Settings) -> bool:
@@ -87,7 +95,7 @@ def list_users(window: Page) -> Response:
         total = db(db.users).count()
         rows = db(db.users).select(orderby=db.users.id, limitby=(first, first + window.per_page))
     return jsonify(
-        users=[public(row) for row in rows],
+        users=[shown(row) for row in rows],
         pagination={
             "page": window.page,
             "per_page": window.per_page,
@@ -107,6 +115,7 @@ def list_users(window: Page) -> Response:
     status=201,
     refusals=(409, 429),
     writes="user created",
+    keyed=True,
 )
 def create_user(wanted: NewUser) -> tuple[Response, int]:
     """Create an account."""
@@ -117,14 +126,14 @@ def create_user(wanted: NewUser) -> tuple[Response, int]:
         _claim(db, wanted.email)
         user = _insert(db, wanted, password_hash)
         audit.record(db, f"user {user.id}", None, public(user))
-    return jsonify(public(user)), 201
+    return jsonify(shown(user)), 201
 
 
-@operation(blueprint, "GET", ONE, Scope.USERS_READ, gives=shapes.User, refusals=(404,))
+@operation(blueprint, "GET", ONE, Scope.USERS_READ, gives=shapes.User, refusals=(404,), etag=True)
 def show_user(user_id: int) -> Response:
     """Show one account."""
     with services().database.transaction() as db:
-        return jsonify(public(_find(db, user_id)))
+        return _tagged(_find(db, user_id))
 
 
 @operation(
@@ -136,6 +145,8 @@ def show_user(user_id: int) -> Response:
     gives=shapes.User,
     refusals=(404, 409, 429),
     writes="user changed",
+    etag=True,
+    if_match=True,
 )
 def change_user(user_id: int, wanted: UserChange) -> Response:
     """Change an account; a new password or a deactivation ends its sessions and API tokens."""
@@ -151,6 +162,7 @@ def change_user(user_id: int, wanted: UserChange) -> Response:
     with services().database.transaction(lock=ACCOUNTS_LOCK) as db:
         admins = _active_admins(db)
         user = _find(db, user_id)
+        _require_same(user)
         _require_reach(user.role, changes.get("role", user.role))
         if changes.get("is_active") is False or changes.get("role", "admin") != "admin":
             _keep_an_admin(admins, user_id)
@@ -163,21 +175,31 @@ def change_user(user_id: int, wanted: UserChange) -> Response:
         was, user = public(user), _find(db, user_id)
         audit.record(db, f"user {user_id}", was, public(user) | ({"password": "new"} if new_password else {}))
     changed()
-    return jsonify(public(user))
+    return _tagged(user)
 
 
-@operation(blueprint, "DELETE", ONE, Scope.USERS_WRITE, refusals=(404, 409), writes="user removed")
+@operation(blueprint, "DELETE", ONE, Scope.USERS_WRITE, refusals=(404, 409), writes="user removed", if_match=True)
 def remove_user(user_id: int) -> tuple[str, int]:
     """Delete an account and its sessions."""
     with services().database.transaction(lock=ACCOUNTS_LOCK) as db:
         admins = _active_admins(db)
         user = _find(db, user_id)
+        _require_same(user)
         _require_reach(user.role)
         _keep_an_admin(admins, user_id)
         db(db.users.id == user_id).delete()
         audit.record(db, f"user {user_id}", public(user), None)
     changed()
     return "", 204
+
+
+def _tagged(user: Any) -> Response:
+    told = shown(user)
+    return tagged(told, told["etag"])
+
+
+def _require_same(user: Any) -> None:
+    require_match(shown(user)["etag"], f"Account {user.id}")
 
 
 def _require_session() -> None:

@@ -124,16 +124,18 @@ class ConfirmResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class RevertRequest(_message.Message):
-    __slots__ = ("policy", "revision", "confirm_seconds", "by")
+    __slots__ = ("policy", "revision", "confirm_seconds", "by", "expected")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
     policy: str
     revision: int
     confirm_seconds: int
     by: str
-    def __init__(self, policy: _Optional[str] = ..., revision: _Optional[int] = ..., confirm_seconds: _Optional[int] = ..., by: _Optional[str] = ...) -> None: ...
+    expected: int
+    def __init__(self, policy: _Optional[str] = ..., revision: _Optional[int] = ..., confirm_seconds: _Optional[int] = ..., by: _Optional[str] = ..., expected: _Optional[int] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
     __slots__ = ("policy",)
@@ -230,3 +232,59 @@ class Banned(_message.Message):
     comment: str
     packets: int
     def __init__(self, address: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ..., packets: _Optional[int] = ...) -> None: ...
+
+class ListSamplesRequest(_message.Message):
+    __slots__ = ("limit", "interface", "reason", "part")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    INTERFACE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    interface: str
+    reason: str
+    part: str
+    def __init__(self, limit: _Optional[int] = ..., interface: _Optional[str] = ..., reason: _Optional[str] = ..., part: _Optional[str] = ...) -> None: ...
+
+class ListSamplesResponse(_message.Message):
+    __slots__ = ("samples",)
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    samples: _containers.RepeatedCompositeFieldContainer[Sample]
+    def __init__(self, samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ...) -> None: ...
+
+class Sample(_message.Message):
+    __slots__ = ("time", "interface", "queue", "verdict", "reason", "part", "would", "would_reason", "would_part", "length", "frame", "source", "destination", "protocol", "source_port", "destination_port", "vlan")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    INTERFACE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    WOULD_FIELD_NUMBER: _ClassVar[int]
+    WOULD_REASON_FIELD_NUMBER: _ClassVar[int]
+    WOULD_PART_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PORT_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_PORT_FIELD_NUMBER: _ClassVar[int]
+    VLAN_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    interface: str
+    queue: int
+    verdict: str
+    reason: str
+    part: str
+    would: str
+    would_reason: str
+    would_part: str
+    length: int
+    frame: bytes
+    source: str
+    destination: str
+    protocol: int
+    source_port: int
+    destination_port: int
+    vlan: int
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., interface: _Optional[str] = ..., queue: _Optional[int] = ..., verdict: _Optional[str] = ..., reason: _Optional[str] = ..., part: _Optional[str] = ..., would: _Optional[str] = ..., would_reason: _Optional[str] = ..., would_part: _Optional[str] = ..., length: _Optional[int] = ..., frame: _Optional[bytes] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., protocol: _Optional[int] = ..., source_port: _Optional[int] = ..., destination_port: _Optional[int] = ..., vlan: _Optional[int] = ...) -> None: ...

@@ -91,6 +91,11 @@ class PolicyServiceStub:
                 request_serializer=tripod__api_dot_gen_dot_policy__pb2.ListBansRequest.SerializeToString,
                 response_deserializer=tripod__api_dot_gen_dot_policy__pb2.ListBansResponse.FromString,
                 _registered_method=True)
+        self.ListSamples = channel.unary_unary(
+                '/tripod.v1.PolicyService/ListSamples',
+                request_serializer=tripod__api_dot_gen_dot_policy__pb2.ListSamplesRequest.SerializeToString,
+                response_deserializer=tripod__api_dot_gen_dot_policy__pb2.ListSamplesResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -173,6 +178,14 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSamples(self, request, context):
+        """ListSamples returns the last packets that were dropped, or would have been where a part is in observe mode: those that
+        the kernel still has, which takes a bounded number of them in a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -220,6 +233,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListBans,
                     request_deserializer=tripod__api_dot_gen_dot_policy__pb2.ListBansRequest.FromString,
                     response_serializer=tripod__api_dot_gen_dot_policy__pb2.ListBansResponse.SerializeToString,
+            ),
+            'ListSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSamples,
+                    request_deserializer=tripod__api_dot_gen_dot_policy__pb2.ListSamplesRequest.FromString,
+                    response_serializer=tripod__api_dot_gen_dot_policy__pb2.ListSamplesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -477,6 +495,33 @@ class PolicyService:
             '/tripod.v1.PolicyService/ListBans',
             tripod__api_dot_gen_dot_policy__pb2.ListBansRequest.SerializeToString,
             tripod__api_dot_gen_dot_policy__pb2.ListBansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tripod.v1.PolicyService/ListSamples',
+            tripod__api_dot_gen_dot_policy__pb2.ListSamplesRequest.SerializeToString,
+            tripod__api_dot_gen_dot_policy__pb2.ListSamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,

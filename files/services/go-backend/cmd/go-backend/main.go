@@ -121,6 +121,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	)
 	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, names, log))
 	tripodv1.RegisterPolicyServiceServer(grpcServer, control.NewPolicyServer(host, log))
+	tripodv1.RegisterHostServiceServer(grpcServer, control.NewHostServer(host, log))
 	tripodv1.RegisterDataPlaneServiceServer(grpcServer, control.NewDataPlaneServer(manager, log))
 	grpc_health_v1.RegisterHealthServer(grpcServer, health)
 	rpcMetrics.InitializeMetrics(grpcServer)

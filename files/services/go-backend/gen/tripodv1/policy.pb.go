@@ -735,8 +735,10 @@ type RevertRequest struct {
 	Revision       *uint64 `protobuf:"varint,2,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
 	ConfirmSeconds uint32  `protobuf:"varint,3,opt,name=confirm_seconds,json=confirmSeconds,proto3" json:"confirm_seconds,omitempty"`
 	By             string  `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// As of PutPolicyRequest.
+	Expected      *uint64 `protobuf:"varint,5,opt,name=expected,proto3,oneof" json:"expected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevertRequest) Reset() {
@@ -795,6 +797,13 @@ func (x *RevertRequest) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *RevertRequest) GetExpected() uint64 {
+	if x != nil && x.Expected != nil {
+		return *x.Expected
+	}
+	return 0
 }
 
 type HistoryRequest struct {
@@ -1392,6 +1401,298 @@ func (x *Banned) GetPackets() uint64 {
 	return 0
 }
 
+type ListSamplesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many, the newest, up to 1000; 0 means 100.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only of this interface, of this reason ("rule_drop"), of this part ("rule:no-snmp"); empty for all.
+	Interface     string `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Part          string `protobuf:"bytes,4,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSamplesRequest) Reset() {
+	*x = ListSamplesRequest{}
+	mi := &file_tripod_v1_policy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSamplesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSamplesRequest) ProtoMessage() {}
+
+func (x *ListSamplesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_policy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSamplesRequest.ProtoReflect.Descriptor instead.
+func (*ListSamplesRequest) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_policy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListSamplesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSamplesRequest) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *ListSamplesRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ListSamplesRequest) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+type ListSamplesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first.
+	Samples       []*Sample `protobuf:"bytes,1,rep,name=samples,proto3" json:"samples,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSamplesResponse) Reset() {
+	*x = ListSamplesResponse{}
+	mi := &file_tripod_v1_policy_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSamplesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSamplesResponse) ProtoMessage() {}
+
+func (x *ListSamplesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_policy_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSamplesResponse.ProtoReflect.Descriptor instead.
+func (*ListSamplesResponse) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_policy_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListSamplesResponse) GetSamples() []*Sample {
+	if x != nil {
+		return x.Samples
+	}
+	return nil
+}
+
+// Sample is a packet and what became of it.
+type Sample struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Time      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Interface string                 `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Queue     uint32                 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	// In lower case, as the agent says it: "drop", "rule_drop", "rule:no-snmp"; part is empty where none decided.
+	Verdict string `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Reason  string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Part    string `protobuf:"bytes,6,opt,name=part,proto3" json:"part,omitempty"`
+	// What would have become of it, had the first observed part been enforced; empty where none was met.
+	Would       string `protobuf:"bytes,7,opt,name=would,proto3" json:"would,omitempty"`
+	WouldReason string `protobuf:"bytes,8,opt,name=would_reason,json=wouldReason,proto3" json:"would_reason,omitempty"`
+	WouldPart   string `protobuf:"bytes,9,opt,name=would_part,json=wouldPart,proto3" json:"would_part,omitempty"`
+	// Of the frame, in bytes, and its first bytes.
+	Length uint32 `protobuf:"varint,10,opt,name=length,proto3" json:"length,omitempty"`
+	Frame  []byte `protobuf:"bytes,11,opt,name=frame,proto3" json:"frame,omitempty"`
+	// What the packet says; not set where it does not.
+	Source          *string `protobuf:"bytes,12,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	Destination     *string `protobuf:"bytes,13,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Protocol        *uint32 `protobuf:"varint,14,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	SourcePort      *uint32 `protobuf:"varint,15,opt,name=source_port,json=sourcePort,proto3,oneof" json:"source_port,omitempty"`
+	DestinationPort *uint32 `protobuf:"varint,16,opt,name=destination_port,json=destinationPort,proto3,oneof" json:"destination_port,omitempty"`
+	Vlan            *uint32 `protobuf:"varint,17,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Sample) Reset() {
+	*x = Sample{}
+	mi := &file_tripod_v1_policy_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sample) ProtoMessage() {}
+
+func (x *Sample) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_policy_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sample.ProtoReflect.Descriptor instead.
+func (*Sample) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_policy_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Sample) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Sample) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Sample) GetQueue() uint32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
+func (x *Sample) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Sample) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Sample) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Sample) GetWould() string {
+	if x != nil {
+		return x.Would
+	}
+	return ""
+}
+
+func (x *Sample) GetWouldReason() string {
+	if x != nil {
+		return x.WouldReason
+	}
+	return ""
+}
+
+func (x *Sample) GetWouldPart() string {
+	if x != nil {
+		return x.WouldPart
+	}
+	return ""
+}
+
+func (x *Sample) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Sample) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *Sample) GetSource() string {
+	if x != nil && x.Source != nil {
+		return *x.Source
+	}
+	return ""
+}
+
+func (x *Sample) GetDestination() string {
+	if x != nil && x.Destination != nil {
+		return *x.Destination
+	}
+	return ""
+}
+
+func (x *Sample) GetProtocol() uint32 {
+	if x != nil && x.Protocol != nil {
+		return *x.Protocol
+	}
+	return 0
+}
+
+func (x *Sample) GetSourcePort() uint32 {
+	if x != nil && x.SourcePort != nil {
+		return *x.SourcePort
+	}
+	return 0
+}
+
+func (x *Sample) GetDestinationPort() uint32 {
+	if x != nil && x.DestinationPort != nil {
+		return *x.DestinationPort
+	}
+	return 0
+}
+
+func (x *Sample) GetVlan() uint32 {
+	if x != nil && x.Vlan != nil {
+		return *x.Vlan
+	}
+	return 0
+}
+
 var File_tripod_v1_policy_proto protoreflect.FileDescriptor
 
 const file_tripod_v1_policy_proto_rawDesc = "" +
@@ -1449,13 +1750,15 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\"-\n" +
 	"\x0fConfirmResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\x8e\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xbc\x01\n" +
 	"\rRevertRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1f\n" +
 	"\brevision\x18\x02 \x01(\x04H\x00R\brevision\x88\x01\x01\x12'\n" +
 	"\x0fconfirm_seconds\x18\x03 \x01(\rR\x0econfirmSeconds\x12\x0e\n" +
-	"\x02by\x18\x04 \x01(\tR\x02byB\v\n" +
-	"\t_revision\"(\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x1f\n" +
+	"\bexpected\x18\x05 \x01(\x04H\x01R\bexpected\x88\x01\x01B\v\n" +
+	"\t_revisionB\v\n" +
+	"\t_expected\"(\n" +
 	"\x0eHistoryRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\"D\n" +
 	"\x0fHistoryResponse\x121\n" +
@@ -1494,7 +1797,41 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x18\n" +
 	"\acomment\x18\x05 \x01(\tR\acomment\x12\x18\n" +
-	"\apackets\x18\x06 \x01(\x04R\apackets2\xed\x04\n" +
+	"\apackets\x18\x06 \x01(\x04R\apackets\"t\n" +
+	"\x12ListSamplesRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04part\x18\x04 \x01(\tR\x04part\"B\n" +
+	"\x13ListSamplesResponse\x12+\n" +
+	"\asamples\x18\x01 \x03(\v2\x11.tripod.v1.SampleR\asamples\"\xe2\x04\n" +
+	"\x06Sample\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\rR\x05queue\x12\x18\n" +
+	"\averdict\x18\x04 \x01(\tR\averdict\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04part\x18\x06 \x01(\tR\x04part\x12\x14\n" +
+	"\x05would\x18\a \x01(\tR\x05would\x12!\n" +
+	"\fwould_reason\x18\b \x01(\tR\vwouldReason\x12\x1d\n" +
+	"\n" +
+	"would_part\x18\t \x01(\tR\twouldPart\x12\x16\n" +
+	"\x06length\x18\n" +
+	" \x01(\rR\x06length\x12\x14\n" +
+	"\x05frame\x18\v \x01(\fR\x05frame\x12\x1b\n" +
+	"\x06source\x18\f \x01(\tH\x00R\x06source\x88\x01\x01\x12%\n" +
+	"\vdestination\x18\r \x01(\tH\x01R\vdestination\x88\x01\x01\x12\x1f\n" +
+	"\bprotocol\x18\x0e \x01(\rH\x02R\bprotocol\x88\x01\x01\x12$\n" +
+	"\vsource_port\x18\x0f \x01(\rH\x03R\n" +
+	"sourcePort\x88\x01\x01\x12.\n" +
+	"\x10destination_port\x18\x10 \x01(\rH\x04R\x0fdestinationPort\x88\x01\x01\x12\x17\n" +
+	"\x04vlan\x18\x11 \x01(\rH\x05R\x04vlan\x88\x01\x01B\t\n" +
+	"\a_sourceB\x0e\n" +
+	"\f_destinationB\v\n" +
+	"\t_protocolB\x0e\n" +
+	"\f_source_portB\x13\n" +
+	"\x11_destination_portB\a\n" +
+	"\x05_vlan2\xbb\x05\n" +
 	"\rPolicyService\x12O\n" +
 	"\fListPolicies\x12\x1e.tripod.v1.ListPoliciesRequest\x1a\x1f.tripod.v1.ListPoliciesResponse\x12F\n" +
 	"\tGetPolicy\x12\x1b.tripod.v1.GetPolicyRequest\x1a\x1c.tripod.v1.GetPolicyResponse\x12F\n" +
@@ -1504,7 +1841,8 @@ const file_tripod_v1_policy_proto_rawDesc = "" +
 	"\aHistory\x12\x19.tripod.v1.HistoryRequest\x1a\x1a.tripod.v1.HistoryResponse\x124\n" +
 	"\x03Ban\x12\x15.tripod.v1.BanRequest\x1a\x16.tripod.v1.BanResponse\x12:\n" +
 	"\x05Unban\x12\x17.tripod.v1.UnbanRequest\x1a\x18.tripod.v1.UnbanResponse\x12C\n" +
-	"\bListBans\x12\x1a.tripod.v1.ListBansRequest\x1a\x1b.tripod.v1.ListBansResponseB)Z'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3"
+	"\bListBans\x12\x1a.tripod.v1.ListBansRequest\x1a\x1b.tripod.v1.ListBansResponse\x12L\n" +
+	"\vListSamples\x12\x1d.tripod.v1.ListSamplesRequest\x1a\x1e.tripod.v1.ListSamplesResponseB)Z'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3"
 
 var (
 	file_tripod_v1_policy_proto_rawDescOnce sync.Once
@@ -1518,7 +1856,7 @@ func file_tripod_v1_policy_proto_rawDescGZIP() []byte {
 	return file_tripod_v1_policy_proto_rawDescData
 }
 
-var file_tripod_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_tripod_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_tripod_v1_policy_proto_goTypes = []any{
 	(*ListPoliciesRequest)(nil),   // 0: tripod.v1.ListPoliciesRequest
 	(*ListPoliciesResponse)(nil),  // 1: tripod.v1.ListPoliciesResponse
@@ -1542,43 +1880,50 @@ var file_tripod_v1_policy_proto_goTypes = []any{
 	(*ListBansRequest)(nil),       // 19: tripod.v1.ListBansRequest
 	(*ListBansResponse)(nil),      // 20: tripod.v1.ListBansResponse
 	(*Banned)(nil),                // 21: tripod.v1.Banned
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*ListSamplesRequest)(nil),    // 22: tripod.v1.ListSamplesRequest
+	(*ListSamplesResponse)(nil),   // 23: tripod.v1.ListSamplesResponse
+	(*Sample)(nil),                // 24: tripod.v1.Sample
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_tripod_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: tripod.v1.ListPoliciesResponse.policies:type_name -> tripod.v1.PolicyState
 	3,  // 1: tripod.v1.PolicyState.pending:type_name -> tripod.v1.Pending
-	22, // 2: tripod.v1.Pending.deadline:type_name -> google.protobuf.Timestamp
+	25, // 2: tripod.v1.Pending.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 3: tripod.v1.GetPolicyResponse.state:type_name -> tripod.v1.PolicyState
 	3,  // 4: tripod.v1.PutPolicyResponse.pending:type_name -> tripod.v1.Pending
 	8,  // 5: tripod.v1.PutPolicyResponse.flips:type_name -> tripod.v1.Flip
 	14, // 6: tripod.v1.HistoryResponse.revisions:type_name -> tripod.v1.Revision
-	22, // 7: tripod.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	25, // 7: tripod.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	21, // 8: tripod.v1.BanResponse.ban:type_name -> tripod.v1.Banned
 	21, // 9: tripod.v1.ListBansResponse.bans:type_name -> tripod.v1.Banned
-	22, // 10: tripod.v1.Banned.until:type_name -> google.protobuf.Timestamp
-	0,  // 11: tripod.v1.PolicyService.ListPolicies:input_type -> tripod.v1.ListPoliciesRequest
-	4,  // 12: tripod.v1.PolicyService.GetPolicy:input_type -> tripod.v1.GetPolicyRequest
-	6,  // 13: tripod.v1.PolicyService.PutPolicy:input_type -> tripod.v1.PutPolicyRequest
-	9,  // 14: tripod.v1.PolicyService.Confirm:input_type -> tripod.v1.ConfirmRequest
-	11, // 15: tripod.v1.PolicyService.Revert:input_type -> tripod.v1.RevertRequest
-	12, // 16: tripod.v1.PolicyService.History:input_type -> tripod.v1.HistoryRequest
-	15, // 17: tripod.v1.PolicyService.Ban:input_type -> tripod.v1.BanRequest
-	17, // 18: tripod.v1.PolicyService.Unban:input_type -> tripod.v1.UnbanRequest
-	19, // 19: tripod.v1.PolicyService.ListBans:input_type -> tripod.v1.ListBansRequest
-	1,  // 20: tripod.v1.PolicyService.ListPolicies:output_type -> tripod.v1.ListPoliciesResponse
-	5,  // 21: tripod.v1.PolicyService.GetPolicy:output_type -> tripod.v1.GetPolicyResponse
-	7,  // 22: tripod.v1.PolicyService.PutPolicy:output_type -> tripod.v1.PutPolicyResponse
-	10, // 23: tripod.v1.PolicyService.Confirm:output_type -> tripod.v1.ConfirmResponse
-	7,  // 24: tripod.v1.PolicyService.Revert:output_type -> tripod.v1.PutPolicyResponse
-	13, // 25: tripod.v1.PolicyService.History:output_type -> tripod.v1.HistoryResponse
-	16, // 26: tripod.v1.PolicyService.Ban:output_type -> tripod.v1.BanResponse
-	18, // 27: tripod.v1.PolicyService.Unban:output_type -> tripod.v1.UnbanResponse
-	20, // 28: tripod.v1.PolicyService.ListBans:output_type -> tripod.v1.ListBansResponse
-	20, // [20:29] is the sub-list for method output_type
-	11, // [11:20] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	25, // 10: tripod.v1.Banned.until:type_name -> google.protobuf.Timestamp
+	24, // 11: tripod.v1.ListSamplesResponse.samples:type_name -> tripod.v1.Sample
+	25, // 12: tripod.v1.Sample.time:type_name -> google.protobuf.Timestamp
+	0,  // 13: tripod.v1.PolicyService.ListPolicies:input_type -> tripod.v1.ListPoliciesRequest
+	4,  // 14: tripod.v1.PolicyService.GetPolicy:input_type -> tripod.v1.GetPolicyRequest
+	6,  // 15: tripod.v1.PolicyService.PutPolicy:input_type -> tripod.v1.PutPolicyRequest
+	9,  // 16: tripod.v1.PolicyService.Confirm:input_type -> tripod.v1.ConfirmRequest
+	11, // 17: tripod.v1.PolicyService.Revert:input_type -> tripod.v1.RevertRequest
+	12, // 18: tripod.v1.PolicyService.History:input_type -> tripod.v1.HistoryRequest
+	15, // 19: tripod.v1.PolicyService.Ban:input_type -> tripod.v1.BanRequest
+	17, // 20: tripod.v1.PolicyService.Unban:input_type -> tripod.v1.UnbanRequest
+	19, // 21: tripod.v1.PolicyService.ListBans:input_type -> tripod.v1.ListBansRequest
+	22, // 22: tripod.v1.PolicyService.ListSamples:input_type -> tripod.v1.ListSamplesRequest
+	1,  // 23: tripod.v1.PolicyService.ListPolicies:output_type -> tripod.v1.ListPoliciesResponse
+	5,  // 24: tripod.v1.PolicyService.GetPolicy:output_type -> tripod.v1.GetPolicyResponse
+	7,  // 25: tripod.v1.PolicyService.PutPolicy:output_type -> tripod.v1.PutPolicyResponse
+	10, // 26: tripod.v1.PolicyService.Confirm:output_type -> tripod.v1.ConfirmResponse
+	7,  // 27: tripod.v1.PolicyService.Revert:output_type -> tripod.v1.PutPolicyResponse
+	13, // 28: tripod.v1.PolicyService.History:output_type -> tripod.v1.HistoryResponse
+	16, // 29: tripod.v1.PolicyService.Ban:output_type -> tripod.v1.BanResponse
+	18, // 30: tripod.v1.PolicyService.Unban:output_type -> tripod.v1.UnbanResponse
+	20, // 31: tripod.v1.PolicyService.ListBans:output_type -> tripod.v1.ListBansResponse
+	23, // 32: tripod.v1.PolicyService.ListSamples:output_type -> tripod.v1.ListSamplesResponse
+	23, // [23:33] is the sub-list for method output_type
+	13, // [13:23] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_tripod_v1_policy_proto_init() }
@@ -1590,13 +1935,14 @@ func file_tripod_v1_policy_proto_init() {
 	file_tripod_v1_policy_proto_msgTypes[6].OneofWrappers = []any{}
 	file_tripod_v1_policy_proto_msgTypes[7].OneofWrappers = []any{}
 	file_tripod_v1_policy_proto_msgTypes[11].OneofWrappers = []any{}
+	file_tripod_v1_policy_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tripod_v1_policy_proto_rawDesc), len(file_tripod_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

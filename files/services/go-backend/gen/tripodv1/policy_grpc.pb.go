@@ -32,6 +32,7 @@ const (
 	PolicyService_Ban_FullMethodName          = "/tripod.v1.PolicyService/Ban"
 	PolicyService_Unban_FullMethodName        = "/tripod.v1.PolicyService/Unban"
 	PolicyService_ListBans_FullMethodName     = "/tripod.v1.PolicyService/ListBans"
+	PolicyService_ListSamples_FullMethodName  = "/tripod.v1.PolicyService/ListSamples"
 )
 
 // PolicyServiceClient is the client API for PolicyService service.
@@ -71,6 +72,9 @@ type PolicyServiceClient interface {
 	Unban(ctx context.Context, in *UnbanRequest, opts ...grpc.CallOption) (*UnbanResponse, error)
 	// ListBans returns the bans in force, by address.
 	ListBans(ctx context.Context, in *ListBansRequest, opts ...grpc.CallOption) (*ListBansResponse, error)
+	// ListSamples returns the last packets that were dropped, or would have been where a part is in observe mode: those that
+	// the kernel still has, which takes a bounded number of them in a second.
+	ListSamples(ctx context.Context, in *ListSamplesRequest, opts ...grpc.CallOption) (*ListSamplesResponse, error)
 }
 
 type policyServiceClient struct {
@@ -171,6 +175,16 @@ func (c *policyServiceClient) ListBans(ctx context.Context, in *ListBansRequest,
 	return out, nil
 }
 
+func (c *policyServiceClient) ListSamples(ctx context.Context, in *ListSamplesRequest, opts ...grpc.CallOption) (*ListSamplesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSamplesResponse)
+	err := c.cc.Invoke(ctx, PolicyService_ListSamples_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PolicyServiceServer is the server API for PolicyService service.
 // All implementations must embed UnimplementedPolicyServiceServer
 // for forward compatibility.
@@ -208,6 +222,9 @@ type PolicyServiceServer interface {
 	Unban(context.Context, *UnbanRequest) (*UnbanResponse, error)
 	// ListBans returns the bans in force, by address.
 	ListBans(context.Context, *ListBansRequest) (*ListBansResponse, error)
+	// ListSamples returns the last packets that were dropped, or would have been where a part is in observe mode: those that
+	// the kernel still has, which takes a bounded number of them in a second.
+	ListSamples(context.Context, *ListSamplesRequest) (*ListSamplesResponse, error)
 	mustEmbedUnimplementedPolicyServiceServer()
 }
 
@@ -244,6 +261,9 @@ func (UnimplementedPolicyServiceServer) Unban(context.Context, *UnbanRequest) (*
 }
 func (UnimplementedPolicyServiceServer) ListBans(context.Context, *ListBansRequest) (*ListBansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBans not implemented")
+}
+func (UnimplementedPolicyServiceServer) ListSamples(context.Context, *ListSamplesRequest) (*ListSamplesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSamples not implemented")
 }
 func (UnimplementedPolicyServiceServer) mustEmbedUnimplementedPolicyServiceServer() {}
 func (UnimplementedPolicyServiceServer) testEmbeddedByValue()                       {}
@@ -428,6 +448,24 @@ func _PolicyService_ListBans_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PolicyService_ListSamples_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSamplesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).ListSamples(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_ListSamples_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).ListSamples(ctx, req.(*ListSamplesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PolicyService_ServiceDesc is the grpc.ServiceDesc for PolicyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -470,6 +508,10 @@ var PolicyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListBans",
 			Handler:    _PolicyService_ListBans_Handler,
+		},
+		{
+			MethodName: "ListSamples",
+			Handler:    _PolicyService_ListSamples_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

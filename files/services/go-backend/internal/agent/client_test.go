@@ -70,7 +70,7 @@ func TestQuestionsAndAnswers(t *testing.T) {
 		},
 		{
 			func() (any, error) { return client.Revert(t.Context(), agent.Return{Policy: "edge", By: "ada"}) },
-			`{"op": "revert", "policy": "edge", "revision": null, "confirm": null, "by": "ada"}`,
+			`{"op": "revert", "policy": "edge", "revision": null, "expected": null, "confirm": null, "by": "ada"}`,
 			`{"changed": false, "revision": 7, "pending": null, "summary": [], "warnings": []}`,
 			agent.Change{Revision: 7, Summary: []string{}, Warnings: []string{}},
 		},

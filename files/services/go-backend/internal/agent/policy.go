@@ -114,6 +114,8 @@ type Return struct {
 	Policy string `json:"policy"`
 	// Revision is nil for the one before the present one.
 	Revision *uint64 `json:"revision"`
+	// Expected is as of a draft.
+	Expected *uint64 `json:"expected"`
 	Confirm  *uint32 `json:"confirm"`
 	By       string  `json:"by"`
 }

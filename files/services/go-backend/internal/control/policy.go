@@ -107,6 +107,7 @@ func (s *PolicyServer) Revert(
 	made, err := s.agent.Revert(ctx, agent.Return{
 		Policy:   request.GetPolicy(),
 		Revision: request.Revision,
+		Expected: request.Expected,
 		Confirm:  unlessZero(request.GetConfirmSeconds()),
 		By:       request.GetBy(),
 	})
@@ -199,8 +200,12 @@ var codeOf = map[agent.Kind]codes.Code{
 	agent.Forbidden:  codes.PermissionDenied,
 }
 
-// fail turns an error into a status, and logs what is the host's fault rather than the caller's.
 func (s *PolicyServer) fail(ctx context.Context, method string, err error) error {
+	return refused(ctx, s.log, method, err)
+}
+
+// refused turns an error of a question to the agent into a status, and logs what is the host's fault rather than the caller's.
+func refused(ctx context.Context, log *slog.Logger, method string, err error) error {
 	code, text := codes.Internal, err.Error()
 	var refusal *agent.Refusal
 	switch {
@@ -216,7 +221,7 @@ func (s *PolicyServer) fail(ctx context.Context, method string, err error) error
 	}
 	switch code {
 	case codes.Internal, codes.Unavailable, codes.PermissionDenied:
-		s.log.WarnContext(ctx, "request failed", "method", method, "code", code.String(), "error", err)
+		log.WarnContext(ctx, "request failed", "method", method, "code", code.String(), "error", err)
 	}
 	return status.Error(code, text)
 }

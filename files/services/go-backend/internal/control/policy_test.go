@@ -159,9 +159,11 @@ func TestTheAgentsAnswersReachTheCaller(t *testing.T) {
 		},
 		{
 			func() (proto.Message, error) {
-				return client.Revert(ctx, &tripodv1.RevertRequest{Policy: "edge", Revision: proto.Uint64(0), ConfirmSeconds: 5, By: "ada"})
+				return client.Revert(ctx, &tripodv1.RevertRequest{
+					Policy: "edge", Revision: proto.Uint64(0), Expected: proto.Uint64(8), ConfirmSeconds: 5, By: "ada",
+				})
 			},
-			map[string]any{"op": "revert", "policy": "edge", "revision": 0.0, "confirm": 5.0, "by": "ada"}, changed, change,
+			map[string]any{"op": "revert", "policy": "edge", "revision": 0.0, "expected": 8.0, "confirm": 5.0, "by": "ada"}, changed, change,
 		},
 		{
 			func() (proto.Message, error) { return client.History(ctx, &tripodv1.HistoryRequest{Policy: "edge"}) },

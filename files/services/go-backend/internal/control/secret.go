@@ -53,6 +53,7 @@ func (s Secret) Stream() grpc.StreamServerInterceptor {
 var guarded = map[string]string{
 	tripodv1.PolicyService_ServiceDesc.ServiceName:    "policies are",
 	tripodv1.DataPlaneService_ServiceDesc.ServiceName: "the data plane is",
+	tripodv1.HostService_ServiceDesc.ServiceName:      "the host is",
 }
 
 func (s Secret) check(ctx context.Context, method string) error {

@@ -28,7 +28,7 @@ function answers(number = 7, mine: object = own, more: { pending?: unknown; revi
   const now = { ...state, revision: number, pending: more.pending ?? null };
   return {
     "/policies": { policies: [now], bans: 0 },
-    "/policies/edge": { ...now, document: {}, own: mine },
+    "/policies/edge": { ...now, document: {}, own: mine, etag: `"${number}"` },
     "/policies/edge/history": { revisions: more.revisions ?? [{ ...revision, revision: number }] },
     "/dataplane/parts": { timestamp: "2026-01-01T00:00:03Z", interfaces: [] },
     "/bans": { bans: [], total: 0 },
@@ -198,4 +198,23 @@ it("asks for a confirmation again until it comes over a new connection", async (
   old = 1_000;
   await user.click(screen.getByRole("button", { name: "Confirm" }));
   expect(await screen.findByRole("alert")).toHaveTextContent("Too old.");
+});
+
+it("says that another revision came into force while the preview was read, and keeps the draft", async () => {
+  const late = Response.json({ detail: "Changed.", code: "changed_meanwhile" }, { status: 412 });
+  const { api, user } = await page("maintainer", { ...answers(), "PUT /policies/edge": late });
+  await write(wanted);
+  await user.click(screen.getByRole("button", { name: "Preview" }));
+  await user.type(await screen.findByLabelText("Reason"), "scans");
+  // Somebody else's part, so that nothing of this draft is overtaken.
+  Object.assign(api.answers, answers(8));
+  await user.click(screen.getByRole("button", { name: "Apply" }));
+  expect(await screen.findByText(/somebody else put another revision of this policy in force/)).toBeVisible();
+  expect(api.matches["PUT /policies/edge"]).toBe('"7"');
+  await waitFor(() => expect(screen.queryByRole("button", { name: "Apply" })).not.toBeInTheDocument());
+  expect(screen.getByText(/somebody else put another revision of this policy in force/)).toBeVisible();
+  expect(await area()).toHaveValue(written(wanted));
+  await user.click(screen.getByRole("button", { name: "Preview" }));
+  await screen.findByRole("button", { name: "Apply" });
+  expect(screen.queryByText(/somebody else put another revision/)).not.toBeInTheDocument();
 });

@@ -124,6 +124,31 @@ it("creates once, however often the button is pressed before it is busy", async 
   expect(api.count("/users")).toBe(1);
 });
 
+it("says that somebody else was faster with an account, and begins again with what is there now", async () => {
+  const user = userEvent.setup();
+  const late = Response.json({ detail: "Changed.", code: "changed_meanwhile" }, { status: 412 });
+  const { api } = await show(<App />, "/users", {}, { ...answers, "PUT /users/7": late, "DELETE /users/7": late });
+  await user.click(await screen.findByRole("button", { name: "Edit ada@example.test" }));
+  await user.type(screen.getByLabelText("Full name"), " B.");
+  const page = { users: [{ ...USER, full_name: "Ada L.", etag: '"second"' }], pagination: { page: 1, per_page: 20, total: 1, pages: 1 } };
+  api.answers["/users?page=1&per_page=20"] = page;
+  await user.click(screen.getByRole("button", { name: "Save changes" }));
+  expect(await screen.findByText(/Somebody else has changed this account.* It is now Ada L\./)).toBeVisible();
+  expect(api.matches["PUT /users/7"]).toBe('"first"');
+  api.answers["PUT /users/7"] = page.users[0];
+  await user.click(screen.getByRole("button", { name: "Begin again with what is there now" }));
+  expect(screen.getByLabelText("Full name")).toHaveValue("Ada L.");
+  expect(screen.queryByText(/Somebody else/)).not.toBeInTheDocument();
+  await user.type(screen.getByLabelText("Full name"), " B.");
+  await user.click(screen.getByRole("button", { name: "Save changes" }));
+  await waitFor(() => expect(screen.queryByRole("button", { name: "Save changes" })).not.toBeInTheDocument());
+  expect(api.matches["PUT /users/7"]).toBe('"second"');
+  await user.click(await screen.findByRole("button", { name: "Delete ada@example.test" }));
+  await user.click(screen.getByRole("button", { name: "Delete user" }));
+  expect(await screen.findByText(/Somebody else has changed this account/)).toBeVisible();
+  expect(api.matches["DELETE /users/7"]).toBe('"second"');
+});
+
 it("puts the focus on the page's heading after each navigation", async () => {
   const user = userEvent.setup();
   await show(<App />, "/users", {}, answers);

@@ -8,6 +8,7 @@ export const USER: User = {
   role: "admin",
   is_active: true,
   created_at: "2026-01-01T00:00:00Z",
+  etag: '"first"',
 };
 
 /**
@@ -23,6 +24,8 @@ export class RotatingApi {
   calls: string[] = [];
   /** The last body of each path. */
   bodies: Record<string, unknown> = {};
+  /** The states that changes were for, by method and path. */
+  matches: Record<string, string | null> = {};
   /** Status of every answer while set, as of a server that is down. */
   down: number | null = null;
   expiresIn = 900;
@@ -78,6 +81,7 @@ export class RotatingApi {
       return new Response(null, { status: 204 });
     }
     if (init.body) this.bodies[path] = body;
+    this.matches[`${init.method ?? "GET"} ${path}`] = new Headers(init.headers).get("if-match");
     const asked = [`${init.method ?? "GET"} ${path}`, path].find((key) => key in this.answers);
     if (asked !== undefined) {
       const answer = this.answers[asked];

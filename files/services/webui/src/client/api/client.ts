@@ -17,6 +17,7 @@ import {
   policyConfirmation,
   policyHistory,
   trace,
+  type User,
   user,
   type UserChange,
   userPage,
@@ -48,8 +49,8 @@ export function createApi(session: Session) {
       session.request("/auth/me/password", nothing, { method: "PUT", body: { current_password: current, new_password: wanted } }),
     users: (page: number, perPage: number) => session.request(`/users?page=${page}&per_page=${perPage}`, userPage),
     createUser: (body: NewUser) => session.request("/users", user, { method: "POST", body }),
-    changeUser: (id: number, body: UserChange) => session.request(`/users/${id}`, user, { method: "PUT", body }),
-    deleteUser: (id: number) => session.request(`/users/${id}`, nothing, { method: "DELETE" }),
+    changeUser: ({ id, etag }: User, body: UserChange) => session.request(`/users/${id}`, user, { method: "PUT", body, ifMatch: etag }),
+    deleteUser: ({ id, etag }: User) => session.request(`/users/${id}`, nothing, { method: "DELETE", ifMatch: etag }),
     dataplaneStatus: () => session.request("/dataplane/status", dataplaneStatus),
     dataplaneStats: () => session.request("/dataplane/stats", dataplaneStats),
     dataplaneHistory: async () => (await session.request("/dataplane/history", dataplaneHistory)).readings,
@@ -58,7 +59,8 @@ export function createApi(session: Session) {
     policy: (name: string) => session.request(policyPath(name), policy),
     policyHistory: async (name: string) => (await session.request(`${policyPath(name)}/history`, policyHistory)).revisions,
     previewPolicy: (name: string, body: NewPolicy) => session.request(`${policyPath(name)}/preview`, policyChange, { method: "POST", body }),
-    putPolicy: (name: string, body: NewPolicy) => session.request(policyPath(name), policyChange, { method: "PUT", body }),
+    putPolicy: (name: string, body: NewPolicy, etag: string) =>
+      session.request(policyPath(name), policyChange, { method: "PUT", body, ifMatch: etag }),
     confirmPolicy: (name: string, revision: number) =>
       overNewConnection(() => session.request(`${policyPath(name)}/confirm`, policyConfirmation, { method: "POST", body: { revision } })),
     revertPolicy: (name: string, revision: number | null, seconds: number) =>

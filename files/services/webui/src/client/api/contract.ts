@@ -49,6 +49,29 @@ export const auditPage = object({
 });
 export type AuditPage = Checked<typeof auditPage>;
 
+/** What a worker that balances sends flows to. */
+export const backend = object({
+  worker: text,
+  name: text,
+  address: text,
+  alive: flag,
+  /** Why its last check failed. */
+  reason: orNull(text),
+  /** Of all flows, those that are its own now: 0 to 1. */
+  share: number,
+  weight: number,
+  packets: number,
+  /** When it came to be alive or not. */
+  since: moment,
+});
+export type Backend = Checked<typeof backend>;
+
+/** Backends of workers, by worker. */
+export const backends = object({
+  backends: list(backend),
+});
+export type Backends = Checked<typeof backends>;
+
 /** An address that is dropped for a while. */
 export const ban = object({
   address: text,
@@ -105,6 +128,17 @@ export const countedParts = object({
 });
 export type CountedParts = Checked<typeof countedParts>;
 
+/** The host's CPUs. */
+export const cpus = object({
+  online: list(number),
+  present: list(number),
+  isolated: list(number),
+  nohz_full: list(number),
+  /** Hardware threads that share a core. */
+  siblings: list(list(number)),
+});
+export type Cpus = Checked<typeof cpus>;
+
 /** A new API token. */
 export const createdToken = object({
   id: number,
@@ -160,6 +194,38 @@ export const dataplaneStatus = object({
 });
 export type DataplaneStatus = Checked<typeof dataplaneStatus>;
 
+/** A packet that was dropped, or would have been. */
+export const drop = object({
+  time: moment,
+  interface: text,
+  queue: number,
+  verdict: text,
+  reason: text,
+  /** What decided it, such as rule:no-snmp. */
+  part: orNull(text),
+  /** What the first part in observe mode would have made of it. */
+  would: orNull(text),
+  would_reason: orNull(text),
+  would_part: orNull(text),
+  /** Of the frame (bytes). */
+  length: number,
+  source: orNull(text),
+  destination: orNull(text),
+  protocol: orNull(number),
+  source_port: orNull(number),
+  destination_port: orNull(number),
+  vlan: orNull(number),
+  /** Its first bytes (hex). */
+  frame: text,
+});
+export type Drop = Checked<typeof drop>;
+
+/** Samples of packets, the newest first; counters have the true numbers. */
+export const drops = object({
+  drops: list(drop),
+});
+export type Drops = Checked<typeof drops>;
+
 /** A frame that is judged differently. */
 export const flip = object({
   frame: text,
@@ -177,6 +243,8 @@ export const user = object({
   role: text,
   is_active: flag,
   created_at: moment,
+  /** What a change of it sends as `If-Match`. */
+  etag: optional(text, ""),
 });
 export type User = Checked<typeof user>;
 
@@ -199,11 +267,75 @@ export const greeting = object({
 });
 export type Greeting = Checked<typeof greeting>;
 
+/** What became of the packets of one handler; each is in one of consumed, sent, forwarded and dropped. */
+export const handlerStats = object({
+  handler: text,
+  packets: number,
+  bytes: number,
+  consumed: number,
+  sent: number,
+  forwarded: number,
+  /** By reason. */
+  dropped: anything,
+});
+export type HandlerStats = Checked<typeof handlerStats>;
+
 /** That it lives, or is ready. */
 export const health = object({
   status: text,
 });
 export type Health = Checked<typeof health>;
+
+/** An interface with a program, or one that a policy judges or a worker serves. */
+export const hostInterface = object({
+  name: text,
+  /** Of the program; null where it runs none of ours. */
+  mode: orNull(text),
+  policies: list(text),
+  workers: list(text),
+});
+export type HostInterface = Checked<typeof hostInterface>;
+
+/** A host of the data plane. */
+export const host = object({
+  /** What it calls itself; null while its agent does not answer. */
+  name: orNull(text),
+  /** Where its control service is asked. */
+  target: text,
+  reachable: flag,
+  status: text,
+  /** The kernel's. */
+  release: orNull(text),
+  interfaces: list(hostInterface),
+  /** What did not answer, in words; the rest is good all the same. */
+  missing: list(text),
+});
+export type Host = Checked<typeof host>;
+
+/** The hosts of the data plane. */
+export const hosts = object({
+  hosts: list(host),
+});
+export type Hosts = Checked<typeof hosts>;
+
+/** The pool of one page size. */
+export const hugepages = object({
+  /** Of a page (bytes). */
+  size: number,
+  total: number,
+  free: number,
+});
+export type Hugepages = Checked<typeof hugepages>;
+
+/** Packets that the kernel had no place for; see XDP_STATISTICS. */
+export const kernelStats = object({
+  dropped: number,
+  ring_full: number,
+  fill_empty: number,
+  invalid_fill: number,
+  invalid_tx: number,
+});
+export type KernelStats = Checked<typeof kernelStats>;
 
 /** A list, limit or service. */
 export const namedPart = object({
@@ -215,6 +347,41 @@ export const namedPart = object({
   name: text,
 });
 export type NamedPart = Checked<typeof namedPart>;
+
+/** A network interface; null is what nobody knows. */
+export const nic = object({
+  name: text,
+  kind: orNull(text),
+  driver: orNull(text),
+  pci_address: orNull(text),
+  numa_node: orNull(number),
+  mac: orNull(text),
+  mtu: orNull(number),
+  up: flag,
+  operstate: orNull(text),
+  speed_mbps: orNull(number),
+  queues: orNull(anything),
+  channels: orNull(anything),
+  rings: orNull(anything),
+  irqs: list(anything),
+  /** What its driver can do, and which programs it runs. */
+  xdp: anything,
+});
+export type Nic = Checked<typeof nic>;
+
+/** A NUMA node. */
+export const node = object({
+  id: number,
+  cpus: list(number),
+  /** Bytes. */
+  memory_total: number,
+  /** Bytes. */
+  memory_free: number,
+  hugepages: list(hugepages),
+  /** To each node, itself included; 10 is local. */
+  distance: list(number),
+});
+export type Node = Checked<typeof node>;
 
 /** Where a page is in its list. */
 export const pagination = object({
@@ -286,6 +453,8 @@ export const policy = object({
   document: policyDocument,
   /** The part that belongs to the API, whole. */
   own: anything,
+  /** What a change of it sends as `If-Match`. */
+  etag: optional(text, ""),
 });
 export type Policy = Checked<typeof policy>;
 
@@ -329,6 +498,51 @@ export const policyHistory = object({
 });
 export type PolicyHistory = Checked<typeof policyHistory>;
 
+/** A list, rule, limit or service of a policy, and what it has met on the policy's interfaces together. */
+export const policyPart = object({
+  policy: text,
+  /** Its name in the policy. */
+  id: text,
+  /** Only those of `api` are changed here. */
+  owner: text,
+  /** What it says; the entries of somebody else's long list are shortened. */
+  part: anything,
+  /** What a change of it sends as `If-Match`. */
+  etag: text,
+  packets: number,
+  bytes: number,
+  observed_packets: number,
+  observed_bytes: number,
+  /** Of the last packet; null where there was none. */
+  last: orNull(moment),
+});
+export type PolicyPart = Checked<typeof policyPart>;
+
+/** Parts of policies, in the order in which they are asked. */
+export const policyParts = object({
+  parts: list(policyPart),
+});
+export type PolicyParts = Checked<typeof policyParts>;
+
+/** A queue that a worker serves, or has served since go-backend began. */
+export const queueStats = object({
+  worker: text,
+  nic: text,
+  queue: number,
+  fill_level: number,
+  rx_level: number,
+  tx_level: number,
+  completion_level: number,
+  frames: number,
+  free_frames: number,
+  retries: number,
+  /** For how long its thread worked rather than slept (nanoseconds). */
+  busy_ns: number,
+  kernel: kernelStats,
+  handlers: list(handlerStats),
+});
+export type QueueStats = Checked<typeof queueStats>;
+
 /** Which release this is. */
 export const release = object({
   status: text,
@@ -353,6 +567,23 @@ export const sessionList = object({
   sessions: list(session),
 });
 export type SessionList = Checked<typeof sessionList>;
+
+/** A setting of this service. */
+export const setting = object({
+  name: text,
+  /** Numbers and yes or no as JSON writes them. */
+  value: text,
+  /** By which the deployment sets it; null of what the release fixes. */
+  variable: orNull(text),
+  description: text,
+});
+export type Setting = Checked<typeof setting>;
+
+/** What this service was told when it began; it changes with a deployment. */
+export const settings = object({
+  settings: list(setting),
+});
+export type Settings = Checked<typeof settings>;
 
 /** What one part of a policy said of a frame. */
 export const step = object({
@@ -385,6 +616,17 @@ export const tokenList = object({
 });
 export type TokenList = Checked<typeof tokenList>;
 
+/** What the host is made of. */
+export const topology = object({
+  host: text,
+  /** The kernel's. */
+  release: text,
+  nodes: list(node),
+  cpus: cpus,
+  nics: list(nic),
+});
+export type Topology = Checked<typeof topology>;
+
 /** What the first part in observe mode that had a say would have made of a frame. */
 export const would = object({
   verdict: text,
@@ -413,6 +655,47 @@ export const userPage = object({
 });
 export type UserPage = Checked<typeof userPage>;
 
+/** A queue that a worker serves. */
+export const workerQueue = object({
+  queue: number,
+  cpu: number,
+  /** How packets come: zero-copy, copy or generic. */
+  mode: text,
+  /** Its thread does not come back; its packets go to the network stack meanwhile. */
+  stalled: flag,
+});
+export type WorkerQueue = Checked<typeof workerQueue>;
+
+/** Threads that have the packets of queues of a NIC past the network stack. */
+export const worker = object({
+  name: text,
+  nic: text,
+  /** running, stopped or failed; newer releases may have others. */
+  state: text,
+  /** Why it failed, with the way out. */
+  reason: orNull(text),
+  handler: text,
+  queues: list(workerQueue),
+  /** Where its packets lie. */
+  memory: orNull(text),
+  /** Why they do not lie where they were requested to. */
+  memory_fallback: orNull(text),
+});
+export type Worker = Checked<typeof worker>;
+
+/** All workers, by name. */
+export const workerList = object({
+  workers: list(worker),
+});
+export type WorkerList = Checked<typeof workerList>;
+
+/** What became of packets. */
+export const workerStats = object({
+  timestamp: moment,
+  queues: list(queueStats),
+});
+export type WorkerStats = Checked<typeof workerStats>;
+
 /** The revision to keep. */
 export interface Confirmation {
   revision: number;
@@ -433,11 +716,26 @@ export interface Login {
   password: string;
 }
 
+/** The CPUs of a worker's queues, one for each, in their order. */
+export interface Move {
+  cpus: number[];
+}
+
 /** An address to drop for a while. */
 export interface NewBan {
   address: string;
   seconds: number;
   comment?: string;
+}
+
+/** Which packets of a worker, and how many at most: it ends with the first limit that is reached. */
+export interface NewCapture {
+  worker: string;
+  filter?: string;
+  packets?: number;
+  bytes?: number;
+  seconds?: number;
+  snap_length?: number;
 }
 
 /** One's own password, changed by whoever knows it. */
@@ -461,6 +759,13 @@ export interface NewUser {
   role: "admin" | "maintainer" | "viewer";
 }
 
+/** A part of a policy; the host's agent judges what is in it. */
+export interface PartDraft {
+  part: Record<string, unknown>;
+  confirm_seconds?: number;
+  why?: string;
+}
+
 /** The token of the last sign-in or refresh. */
 export interface Refresh {
   refresh_token: string;
@@ -472,7 +777,7 @@ export interface Return {
   confirm_seconds?: number;
 }
 
-export type Scope = "audit:read" | "dataplane:read" | "dataplane:trace" | "policy:read" | "policy:write" | "users:read" | "users:write";
+export type Scope = "audit:read" | "dataplane:read" | "dataplane:trace" | "packets:read" | "policy:read" | "policy:write" | "settings:read" | "users:read" | "users:write" | "workers:write";
 
 /** A frame to run through an interface's program. */
 export interface Trace {

@@ -15,6 +15,11 @@ export class ApiError extends Error {
     super(message);
   }
 
+  /** Whether somebody else has changed meanwhile what this change was for. */
+  get overtaken(): boolean {
+    return this.status === 412;
+  }
+
   /** Whether the API itself may never have seen the request, or its answer got lost. */
   get lost(): boolean {
     return this.status === 0 || this.code === UNEXPECTED || GATEWAY.has(this.status);
@@ -31,6 +36,8 @@ export interface Call {
   method?: string;
   body?: unknown;
   accessToken?: string | undefined;
+  /** The `etag` of the state that the change is for; empty where the API has none. */
+  ifMatch?: string | undefined;
 }
 
 /**
@@ -38,10 +45,11 @@ export interface Call {
  *
  * @param check What a good answer must be.
  */
-export async function send<T>(path: string, check: Check<T>, { method = "GET", body, accessToken }: Call = {}): Promise<T> {
+export async function send<T>(path: string, check: Check<T>, { method = "GET", body, accessToken, ifMatch }: Call = {}): Promise<T> {
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", "application/json");
   if (accessToken) headers.set("authorization", `Bearer ${accessToken}`);
+  if (ifMatch) headers.set("if-match", ifMatch);
 
   let response: Response;
   let answer: unknown;
@@ -79,6 +87,8 @@ function refusal(status: number, answer: unknown): ApiError {
   }
   return new ApiError(status, UNEXPECTED, `The server answered with status ${status} and no explanation.`);
 }
+
+export const isOvertaken = (error: unknown): boolean => error instanceof ApiError && error.overtaken;
 
 /** The sentence to show for whatever was thrown. */
 export function explain(error: unknown): string {

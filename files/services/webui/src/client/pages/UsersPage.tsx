@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Pencil, Trash2, UserPlus } from "lucide-react";
 import { type SubmitEvent, useState } from "react";
 import { useSearchParams } from "react-router";
-import { explain } from "../api/http";
+import { explain, isOvertaken } from "../api/http";
 import { type NewUser, type Role, ROLES, type User, type UserChange } from "../api/types";
 import { useSave } from "../api/useSave";
 import { RoleBadge, StateBadge } from "../components/Badge";
@@ -29,6 +29,11 @@ export default function UsersPage() {
   const list = useQuery({ queryKey: ["users", page], queryFn: () => api.users(page, PER_PAGE), placeholderData: keepPreviousData });
   const [open, setOpen] = useState<Open>(null);
   const close = () => setOpen(null);
+  const again = (user: User) => ({
+    user,
+    latest: list.data?.users.find(({ id }) => id === user.id),
+    onAgain: (latest: User) => setOpen((now) => now && { ...now, user: latest }),
+  });
   const goTo = (to: number) => setQuery(to > 1 ? { page: String(to) } : {});
 
   return (
@@ -51,8 +56,8 @@ export default function UsersPage() {
         </Card>
       )}
       {open?.kind === "create" && <CreateDialog onClose={close} />}
-      {open?.kind === "edit" && <EditDialog user={open.user} onClose={close} />}
-      {open?.kind === "delete" && <DeleteDialog user={open.user} onClose={close} />}
+      {open?.kind === "edit" && <EditDialog key={open.user.etag} {...again(open.user)} onClose={close} />}
+      {open?.kind === "delete" && <DeleteDialog key={open.user.etag} {...again(open.user)} onClose={close} />}
     </Page>
   );
 }
@@ -154,12 +159,36 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
   );
 }
 
-function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
+interface ChangeProps {
+  /** The account as it was when the dialog was opened. */
+  user: User;
+  /** As it was read last; undefined where it is not on the page any more. */
+  latest: User | undefined;
+  onAgain: (latest: User) => void;
+  onClose: () => void;
+}
+
+/** Why it was not saved; of an account that somebody else changed meanwhile, what it is now and the way on. */
+function Refused({ error, user, latest, onAgain }: Omit<ChangeProps, "onClose"> & { error: unknown }) {
+  if (!isOvertaken(error)) return <Alert>{explain(error)}</Alert>;
+  const changed = latest && latest.etag !== user.etag ? latest : null;
+  return (
+    <div className="grid justify-items-start gap-3">
+      <Alert>
+        Somebody else has changed this account since you opened it, so nothing of yours was saved.
+        {changed && ` It is now ${changed.full_name} (${changed.email}), ${changed.role}, ${changed.is_active ? "active" : "inactive"}.`}
+      </Alert>
+      {changed && <Button look="secondary" onClick={() => onAgain(changed)}>Begin again with what is there now</Button>}
+    </div>
+  );
+}
+
+function EditDialog({ user, latest, onAgain, onClose }: ChangeProps) {
   const api = useApi();
   const [role, setRole] = useState(user.role);
   const roles = ROLE_OPTIONS.some(([known]) => known === user.role) ? ROLE_OPTIONS : [...ROLE_OPTIONS, [user.role, user.role] as const];
   const [active, setActive] = useState(user.is_active);
-  const save = useSave((change: UserChange) => api.changeUser(user.id, change), SEEN_IN, onClose);
+  const save = useSave((change: UserChange) => api.changeUser(user, change), SEEN_IN, onClose);
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
     event.preventDefault();
@@ -178,7 +207,7 @@ function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
   return (
     <Dialog title={`Edit ${user.full_name}`} onClose={onClose}>
       <form onSubmit={submit} className="grid gap-4">
-        {save.isError && <Alert>{explain(save.error)}</Alert>}
+        {save.isError && <Refused error={save.error} user={user} latest={latest} onAgain={onAgain} />}
         <Field label="Full name" name="full_name" defaultValue={user.full_name} autoComplete="off" maxLength={200} required />
         <Field label="E-mail address" name="email" inputMode="email" defaultValue={user.email} autoComplete="off" maxLength={254} required />
         <Field label="New password" name="password" type="password" autoComplete="new-password" minLength={PASSWORD_LENGTH} hint={`Empty: keep the present one. At least ${PASSWORD_LENGTH} characters; ends the person's sessions.`} />
@@ -193,9 +222,9 @@ function EditDialog({ user, onClose }: { user: User; onClose: () => void }) {
   );
 }
 
-function DeleteDialog({ user, onClose }: { user: User; onClose: () => void }) {
+function DeleteDialog({ user, latest, onAgain, onClose }: ChangeProps) {
   const api = useApi();
-  const save = useSave(() => api.deleteUser(user.id), SEEN_IN, onClose);
+  const save = useSave(() => api.deleteUser(user), SEEN_IN, onClose);
   return (
     <Dialog title="Delete user" onClose={onClose}>
       <form
@@ -205,7 +234,7 @@ function DeleteDialog({ user, onClose }: { user: User; onClose: () => void }) {
         }}
         className="grid gap-4"
       >
-        {save.isError && <Alert>{explain(save.error)}</Alert>}
+        {save.isError && <Refused error={save.error} user={user} latest={latest} onAgain={onAgain} />}
         <p className="text-sm wrap-anywhere text-slate-200">
           Delete <strong>{user.full_name}</strong> ({user.email}) for good? To keep the account but bar it, edit it and make it inactive.
         </p>

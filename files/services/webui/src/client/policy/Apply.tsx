@@ -1,5 +1,5 @@
 import { type SubmitEvent } from "react";
-import { explain } from "../api/http";
+import { explain, isOvertaken } from "../api/http";
 import type { PolicyState } from "../api/types";
 import { useSave } from "../api/useSave";
 import { Button } from "../components/Button";
@@ -17,21 +17,29 @@ export interface Tried {
   text: string;
   document: Record<string, unknown>;
   expected: number;
+  etag: string;
 }
 
 interface Props {
   policy: PolicyState;
   tried: Tried;
   onApplied: (revision: number) => void;
+  /** Another revision came into force since it was tried. */
+  onOvertaken: () => void;
 }
 
 /** The form that puts what was tried in force, for as long as it takes to confirm it. */
-export function Apply({ policy, tried, onApplied }: Props) {
+export function Apply({ policy, tried, onApplied, onOvertaken }: Props) {
   const api = useApi();
   const apply = useSave(async ({ seconds, why }: { seconds: number; why: string }) => {
-    const { document, expected } = tried;
-    const made = await api.putPolicy(policy.name, { document, expected, confirm_seconds: seconds, why });
-    onApplied(made.revision);
+    const { document, expected, etag } = tried;
+    try {
+      const made = await api.putPolicy(policy.name, { document, expected, confirm_seconds: seconds, why }, etag);
+      onApplied(made.revision);
+    } catch (error) {
+      if (isOvertaken(error)) onOvertaken();
+      throw error;
+    }
   }, SEEN_IN);
 
   function submit(event: SubmitEvent<HTMLFormElement>): void {
@@ -43,7 +51,7 @@ export function Apply({ policy, tried, onApplied }: Props) {
   if (policy.pending) return <Notice>Revision {policy.pending.revision} waits for confirmation: confirm it or take it back first.</Notice>;
   return (
     <form onSubmit={submit} className="grid gap-4 border-t border-slate-700 pt-4">
-      {apply.isError && <Alert>{explain(apply.error)}</Alert>}
+      {apply.isError && !isOvertaken(apply.error) && <Alert>{explain(apply.error)}</Alert>}
       <div className="grid gap-4 sm:grid-cols-[1fr_12rem]">
         <Field label="Reason" name="why" autoComplete="off" maxLength={200} required hint="For whoever reads the changes." />
         <Field

@@ -1,4 +1,4 @@
-import { type RefObject, useRef } from "react";
+import { type RefObject, useRef, useState } from "react";
 import { explain } from "../api/http";
 import type { Policy, PolicyState, Revision } from "../api/types";
 import { useSave } from "../api/useSave";
@@ -37,6 +37,8 @@ function Draft({ policy, said, revisions }: Props) {
   const api = useApi();
   const draft = useDraft(policy, said.own, revisions);
   const area = useRef<HTMLTextAreaElement>(null);
+  // The text that somebody else was faster than, for as long as it is not tried again.
+  const [late, setLate] = useState<string | null>(null);
   const found = read(draft.text);
   // Whoever made the same of it meanwhile is in nobody's way.
   const overtaken = draft.overtaken && (isFault(found) || canonical(found.value) !== canonical(said.own));
@@ -52,6 +54,12 @@ function Draft({ policy, said, revisions }: Props) {
       </p>
       {draft.fleeting && <Notice>This browser keeps nothing: a reload of the page loses the draft.</Notice>}
       {draft.fate === "taken back" && <Notice>This draft was in force and was taken back, as nobody confirmed it in time or somebody reverted it. Nothing of it is lost.</Notice>}
+      {late === draft.text && (
+        <Alert>
+          While you looked at the preview, somebody else put another revision of this policy in force. The draft is not in force, and nothing of it is
+          lost: preview it again, and apply it if it still does what you want.
+        </Alert>
+      )}
       {overtaken && (
         <Overtaken
           latest={revisions?.find(({ revision }) => revision === said.revision)}
@@ -79,7 +87,8 @@ function Draft({ policy, said, revisions }: Props) {
           busy={preview.isPending}
           disabled={isFault(found) || draft.fate === "waiting"}
           onClick={() => {
-            if (!isFault(found)) preview.mutate({ text: draft.text, document: found.value, expected: said.revision });
+            setLate(null);
+            if (!isFault(found)) preview.mutate({ text: draft.text, document: found.value, expected: said.revision, etag: said.etag });
           }}
         >
           Preview
@@ -88,7 +97,12 @@ function Draft({ policy, said, revisions }: Props) {
       </div>
       {preview.isSuccess && tried && <Preview change={preview.data} before={written(said.own)} after={draft.text} />}
       {preview.isSuccess && tried && preview.data.changed && !overtaken && (
-        <Apply policy={policy} tried={preview.variables} onApplied={(revision) => draft.apply(draft.text, revision)} />
+        <Apply
+          policy={policy}
+          tried={preview.variables}
+          onApplied={(revision) => draft.apply(draft.text, revision)}
+          onOvertaken={() => setLate(draft.text)}
+        />
       )}
     </div>
   );
