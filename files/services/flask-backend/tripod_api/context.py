@@ -17,6 +17,7 @@ from .database import Database
 from .dataplane import Dataplane
 from .errors import ApiError
 from .history import History
+from .identity import Identity
 from .passwords import Passwords
 from .scopes import OF_ROLE, Access, Need, Scope, roles_with
 from .sessions import Principal, Sessions, unauthorized
@@ -41,6 +42,7 @@ class Services:
     dataplane: Dataplane
     agent: Agent
     history: History
+    identity: Identity | None = None
     pause: Callable[[float], None] = time.sleep
 
 

@@ -35,6 +35,7 @@ class Held:
         key: PEM of its key.
         own_ends: When its certificate ends (Unix time).
         authority_ends: When the last one of those it trusts ends (Unix time).
+        server: What a server of this service answers with; it asks nobody for a certificate.
     """
 
     authority: bytes
@@ -42,6 +43,7 @@ class Held:
     key: bytes = field(repr=False)
     own_ends: float
     authority_ends: float
+    server: ssl.SSLContext = field(repr=False, compare=False)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Return what a gRPC client connects with."""
@@ -121,6 +123,7 @@ class Identity(Collector):
             raise Unusable(f"{error.filename}: {error.strerror}") from None
         server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client.check_hostname = False
+        server.minimum_version = ssl.TLSVersion.TLSv1_3
         try:
             client.load_verify_locations(authority)
         except ssl.SSLError:
@@ -134,7 +137,8 @@ class Identity(Collector):
             raise Unusable(f"{certificate}: {error.reason or error}") from None
         if stamp != self._look():
             raise Unusable(f"{self._directory} is being written to")
-        return Held(texts[0], texts[1], texts[2], _ends(own), max(map(_ends, client.get_ca_certs()), default=0))
+        authority_ends = max(map(_ends, client.get_ca_certs()), default=0)
+        return Held(texts[0], texts[1], texts[2], _ends(own), authority_ends, server)
 
 
 def _ends(certificate: Mapping[str, Any]) -> float:
