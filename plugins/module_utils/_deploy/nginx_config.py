@@ -91,6 +91,8 @@ _MAIN = Template("""\
 # Of the Ansible collection tripod.baremetal, which replaces it as a whole.
 user www-data;
 worker_processes auto;
+# Streams go on over a new configuration, but not for ever.
+worker_shutdown_timeout 10m;
 pid $pid_file;
 error_log stderr warn;
 

@@ -41,34 +41,38 @@ OPTIONS: dict[str, Any] = {
 _PORTS = ("port", "api_port", "redirect_port", "web_port", "backend_port")
 _OPTIONAL = ("api_port", "redirect_port")
 _RANGES = {"hsts": (0, 63072000), "connection_life": (1, 3600), "at_once": (1, 4096)}
-_FILES = ("certificate", "key", "secret_file")
+_FILES = ("certificate", "key", "secret_file", "backend_authority")
 
 
-def faults(options: Mapping[str, Any]) -> Findings:
-    """Return every reason why options cannot be a configuration."""
+def faults(options: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> Findings:
+    """Return every reason why options cannot be a configuration.
+
+    Args:
+        options: The options, or some of them.
+        variables: The operator's names for them, where these are not the options' own.
+    """
+    called = {**dict(zip(OPTIONS, OPTIONS)), **(variables or {})}
     wrong = Findings()
-    if not options["addresses"]:
-        wrong.add("addresses is empty, so nobody could reach it; name one, such as 127.0.0.1")
-    for address in options["addresses"]:
+    if not options.get("addresses", True):
+        wrong.add(f"{called['addresses']} is empty, so nobody could reach it; name one, such as 127.0.0.1")
+    for address in options.get("addresses", ()):
         if not _is_address(address):
-            wrong.add(f"addresses: {address!r} is no address; a name may mean several")
-    for network in options["trusted_proxies"]:
+            wrong.add(f"{called['addresses']}: {address!r} is no address; a name may mean several")
+    for network in options.get("trusted_proxies", ()):
         if not _is_network(network):
-            wrong.add(f"trusted_proxies: {network!r} is no address and no network")
-    listening = [name for name in ("port", "api_port", "redirect_port") if options[name]]
+            wrong.add(f"{called['trusted_proxies']}: {network!r} is no address and no network")
+    listening = [name for name in ("port", "api_port", "redirect_port") if options.get(name)]
     if len({options[name] for name in listening}) < len(listening):
-        wrong.add(f"{', '.join(listening)} are to differ")
-    for name in _PORTS:
-        if not (0 if name in _OPTIONAL else 1) <= options[name] <= 65535:
-            wrong.add(f"{name} {options[name]} is outside 1 to 65535")
-    for name, (low, high) in _RANGES.items():
-        if not low <= options[name] <= high:
-            wrong.add(f"{name} {options[name]} is outside {low} to {high}")
-    for name in (*_FILES, "backend_authority"):
-        path = options[name]
+        wrong.add(f"{', '.join(called[name] for name in listening)} are to differ")
+    ranges = {name: (0 if name in _OPTIONAL else 1, 65535) for name in _PORTS}
+    for name, (low, high) in {**ranges, **_RANGES}.items():
+        if name in options and not low <= options[name] <= high:
+            wrong.add(f"{called[name]} {options[name]} is outside {low} to {high}")
+    for name in _FILES:
+        path = options.get(name)
         # nginx would read anything else in a path as words of its own.
         if path and (path_fault(path) or any(letter in path for letter in ";{}\"'$\\ \t\n")):
-            wrong.add(f"{name} {path} is not absolute and plain")
+            wrong.add(f"{called[name]} {path} is not absolute and plain")
     return wrong
 
 
