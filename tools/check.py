@@ -41,14 +41,14 @@ HOST_TOOLS = {
     # xdp-filter is what the XDP program is weighed against.
     "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "llvm", "xdp-tools", *VM_TOOLS],
     "gates": ["shellcheck"],
-    "integration": [*_KERNEL_TOOLS, "nftables", "python3-apt"],
+    "integration": [*_KERNEL_TOOLS, "curl", "nftables", "python3-apt"],
     "kernels": VM_TOOLS,
     "killed": _KERNEL_TOOLS,
     "metal": VM_TOOLS,
     "ways": ["ethtool", "grub-common", "iproute2", "python3-apt"],
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
-    "site": ["bpftool", "chromium", "iproute2", "nftables", "procps"],
+    "site": ["bpftool", "chromium", "curl", "iproute2", "libnss3-tools", "nftables", "openssl", "procps"],
 }
 # Four containers in an emulated machine take longer than all the rest, and so do kills at every moment; figures are for
 # those who compare.

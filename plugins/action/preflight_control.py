@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
 from ..module_utils._core.converge import CoreError
-from ..module_utils._preflight import clients, gateway, published
+from ..module_utils._preflight import clients, front, gateway, published
 from ..module_utils._preflight.arguments import faults
 from ..module_utils._preflight.policies import check_tests, compiled, unassigned
 from ..module_utils._preflight.workers import malformed
@@ -145,6 +145,8 @@ class ActionModule(ActionBase):
             yield from published.refusals(addresses, boolean(self._value(published.CONSENT, given, False)))
         if not {clients.CLIENTS, clients.SERVICES}.intersection([*wrong, *unknown]):
             yield from self._of_clients(given)
+        if not any(name.startswith(("nginx_", "tripod_")) for name in (*wrong, *unknown)):
+            yield from self._of_front(given)
         if not any(name.startswith(("marchproxy_", "tripod_")) for name in (*wrong, *unknown)):
             yield from self._of_gateway(given)
 
@@ -175,6 +177,18 @@ class ActionModule(ActionBase):
         except AnsibleError:
             return  # made from a variable that is refused itself
         yield from clients.refusals(named, served)
+
+    def _of_front(self, given: Mapping[str, Any]) -> Iterator[str]:
+        known = {**_defaults("common"), **_defaults("nginx"), **given}
+        templar = self._templar.copy_with_new_env(available_variables=known)
+        try:
+            if not boolean(templar.template(known[front.SWITCH])):
+                return
+            names = (*front.VARIABLES.values(), front.NAMES)
+            values = {variable: templar.template(known[variable]) for variable in names}
+        except AnsibleError:
+            return  # made from what is known only later
+        yield from front.refusals(values)
 
     def _of_policy(self, given: Mapping[str, Any]) -> Iterator[str]:
         acl = self._value("xdp_acl", given, None) or ()

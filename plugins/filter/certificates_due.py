@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from ..module_utils._deploy.certificate_names import certificate_names
+
 DOCUMENTATION = r"""
 name: certificates_due
 short_description: Which services are to get a certificate, and why
@@ -19,9 +21,9 @@ description:
 positional: keys, issued, authority, days
 options:
   _input:
-    description: Names of the services.
+    description: Services, each as P(tripod.baremetal.certificate_names#filter) takes it.
     type: list
-    elements: str
+    elements: dict
     required: true
   keys:
     description: The C(fingerprint) that M(community.crypto.openssl_privatekey) returns of each key, by service.
@@ -44,7 +46,7 @@ options:
 EXAMPLES = r"""
 - name: See which certificates are due
   ansible.builtin.debug:
-    msg: "{{ ['postgres'] | tripod.baremetal.certificates_due(keys, issued, authority, 30) }}"
+    msg: "{{ [{'service': 'postgres'}] | tripod.baremetal.certificates_due(keys, issued, authority, 30) }}"
 """
 
 RETURN = r"""
@@ -58,7 +60,7 @@ FORMAT = "%Y%m%d%H%M%SZ"
 
 
 def certificates_due(
-    services: Sequence[str],
+    services: Sequence[Mapping[str, Any]],
     keys: Mapping[str, Mapping[str, str] | None],
     issued: Mapping[str, Mapping[str, Any]],
     authority: Mapping[str, Any],
@@ -66,12 +68,16 @@ def certificates_due(
 ) -> dict[str, str]:
     """Return why each service that is to get a certificate is to."""
     soon = datetime.now(timezone.utc) + timedelta(days=int(days))
-    found = {name: _reason(name, keys.get(name) or {}, issued.get(name), authority, soon) for name in services}
+    found = {}
+    for service in services:
+        name = service["service"]
+        names = certificate_names(service)
+        found[name] = _reason(names, keys.get(name) or {}, issued.get(name), authority, soon)
     return {name: reason for name, reason in found.items() if reason}
 
 
 def _reason(
-    name: str,
+    names: Sequence[str],
     key: Mapping[str, str],
     certificate: Mapping[str, Any] | None,
     authority: Mapping[str, Any],
@@ -81,7 +87,7 @@ def _reason(
         return "it has no certificate"
     if certificate["public_key_fingerprints"]["sha256"] != key.get("sha256"):
         return "its certificate is for another key"
-    if certificate["subject_alt_name"] != [f"DNS:{name}"]:
+    if set(certificate["subject_alt_name"] or ()) != set(names):
         return "its certificate is for other names"
     if certificate["authority_key_identifier"] != authority["subject_key_identifier"]:
         return "another key of the authority issues now"

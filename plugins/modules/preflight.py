@@ -45,7 +45,7 @@ options:
     type: int
     default: 0
   ports:
-    description: Ports that must be free, or held by a container of ours.
+    description: Ports that must be free, or held by a container of ours or the TLS front.
     type: list
     elements: dict
     default: []
@@ -71,6 +71,11 @@ options:
         description: Address that is to be listened on.
         type: str
         default: 0.0.0.0
+      addresses:
+        description: Addresses instead of that one, where there are several.
+        type: list
+        elements: str
+        default: []
   disk:
     description: Space that will be taken. What falls on one file system is added up.
     type: list
@@ -444,7 +449,7 @@ findings:
     limit:
       description: What is needed.
       type: str
-      sample: free, or a container of ours
+      sample: free, or a service of ours
     remedy:
       description: The way out.
       type: str

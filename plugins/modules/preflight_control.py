@@ -15,6 +15,7 @@ description:
   - Checks that the inventory reaches C(localhost) without a connection where it names it, that the options of
     ansible-core are those that the roles were tested with, and, with O(builder), that images can be built here.
   - Refuses to publish plain HTTP on an address that others reach, unless C(tripod_publish_plain) says that it may be.
+  - Refuses a TLS front (C(tripod_https)) that cannot be made as requested.
   - Refuses clients of the data plane's gRPC (C(go_backend_policy_clients)) that get no certificate (C(pki_services)).
   - Runs on the control node. No connection to the host is made, and nothing is changed.
 author:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def test_the_engine_holds_nothing_of_ours(listing):
         "/run/tripod-policy",
         "/run/tripod/policy.sock",
         "/run/tripod-export",
+        "/run/tripod-nginx",
+        "/var/log/tripod-nginx.log",
+        "/etc/systemd/system/tripod-nginx.service",
         str(PINS),
         f"/run/netns/{NETNS}",
         f"/sys/class/net/{NIC}",
@@ -68,7 +72,7 @@ def test_no_user_of_ours_is_left():
 
 def test_no_process_of_ours_runs():
     shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert [line for line in shown.splitlines() if "tripod-host" in line or "tripod_api" in line] == []
+    assert [line for line in shown.splitlines() if re.search("tripod-host|tripod_api|tripod/nginx", line)] == []
 
 
 def test_a_second_teardown_finds_nothing_and_leaves_what_is_not_ours():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
@@ -23,10 +25,11 @@ QUIET = [
 
 
 @contextmanager
-def person(width: int = 1280, height: int = 900) -> Iterator[BrowserContext]:
-    """Open a fresh browser; its pages are tabs that share what a browser shares."""
+def person(width: int = 1280, height: int = 900, home: Path | None = None) -> Iterator[BrowserContext]:
+    """Open a fresh browser, of somebody with a home; its pages are tabs that share what a browser shares."""
+    environment: dict[str, str | float | bool] = {**os.environ, **({"HOME": str(home)} if home else {})}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, env=environment)
         try:
             context = browser.new_context(viewport={"width": width, "height": height})
             context.set_default_timeout(20_000)
@@ -35,9 +38,9 @@ def person(width: int = 1280, height: int = 900) -> Iterator[BrowserContext]:
             browser.close()
 
 
-def sign_in(page: Page, password: str, email: str = ADMIN) -> None:
+def sign_in(page: Page, password: str, email: str = ADMIN, base: str = WEB) -> None:
     """Fill the sign-in page in and send it."""
-    page.goto(WEB)
+    page.goto(base)
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in").click()

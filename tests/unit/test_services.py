@@ -29,7 +29,7 @@ def test_the_web_interface_takes_the_bodies_that_the_api_takes() -> None:
 
 
 def test_a_pooled_connection_ends_before_the_api_ends_it() -> None:
-    assert number(WEB / "server" / "proxy.ts", "POOLED") < 1000 * number(API / "gunicorn_conf.py", "keepalive")
+    assert number(WEB / "server" / "upstream.ts", "POOLED") < 1000 * number(API / "gunicorn_conf.py", "keepalive")
 
 
 def test_readings_of_the_history_are_neighbours_for_the_chart() -> None:

@@ -85,7 +85,7 @@ def _check_ports(ports: Sequence[Port], holders: Mapping[Listener, Holder]) -> I
                     ERROR,
                     subject,
                     f"{holder} listens on {_endpoint(listener)}",
-                    "free, or a container of ours",
+                    "free, or a service of ours",
                     f"stop it, or {_set_another(port)}",
                 )
 

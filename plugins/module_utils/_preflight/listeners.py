@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from .._core.system import Host
 from .._deploy.engine_socket import list_containers
+from .._deploy.nginx_config import PID_FILE as FRONT_PID_FILE
+from .._deploy.nginx_front import COMMAND
 
 # /proc/net/tcp and udp: a socket that waits for peers, and one that is bound without a peer.
 WAITING_STATES = {"tcp": "0A", "udp": "07"}
@@ -42,7 +44,7 @@ class Holder:
     Attributes:
         pid: Its id; None where it is hidden from us.
         command: Its command line.
-        ours: Whether it belongs to a container of ours.
+        ours: Whether it belongs to a container of ours, or is the TLS front.
     """
 
     pid: int | None
@@ -84,6 +86,7 @@ def read_holders(host: Host, listeners: Sequence[Listener], label: str, socket: 
         if "PublicPort" in port
     }
     ids = [container["Id"] for container in containers]
+    front = (host.read(FRONT_PID_FILE) or "").strip()
     pids = _socket_owners(host, {listener.inode for listener in listeners})
     found = {}
     for listener in listeners:
@@ -94,7 +97,8 @@ def read_holders(host: Host, listeners: Sequence[Listener], label: str, socket: 
         # A published port is held by the engine's proxy; a container on the host's network holds its ports itself.
         cgroup = host.read(f"/proc/{pid}/cgroup") or ""
         proxied = host.read(f"/proc/{pid}/comm") == "docker-proxy" and (listener.protocol, listener.port) in published
-        found[listener] = Holder(pid, _command(host, pid), proxied or any(one in cgroup for one in ids))
+        ours = proxied or any(one in cgroup for one in ids) or _is_front(host, pid, front)
+        found[listener] = Holder(pid, _command(host, pid), ours)
     return found
 
 
@@ -111,6 +115,14 @@ def _socket_owners(host: Host, inodes: Iterable[str]) -> dict[str, int]:
             if inode:
                 owners.setdefault(inode, int(pid))
     return owners
+
+
+def _is_front(host: Host, pid: int, front: str) -> bool:
+    """Whether a process is the front's first one, or one that it started."""
+    if not front or host.read(f"/proc/{pid}/comm") != COMMAND:
+        return False
+    parent = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()[1:2]
+    return front in (str(pid), *parent)
 
 
 def _command(host: Host, pid: int) -> str:

@@ -29,6 +29,7 @@ PORT = {
     "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
     "variable": {"type": "str", "default": ""},
     "address": {"type": "str", "default": "0.0.0.0"},
+    "addresses": {"type": "list", "elements": "str", "default": []},
 }
 SPACE = {
     "path": {"type": "path", "required": True},

@@ -9,11 +9,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 
+METRICS = "tripod_go_http_address"
+# Where the role nginx leads to all but the metrics from.
+FRONT = "tripod_https_addresses"
 # What speaks plain HTTP, by the variable that says where.
 PLAIN = {
     "tripod_flask_publish_address": "the REST API, with passwords and tokens,",
     "tripod_webui_publish_address": "the web interface, with passwords and tokens,",
-    "tripod_go_http_address": "the metrics of the data plane",
+    METRICS: "the metrics of the data plane",
 }
 CONSENT = "tripod_publish_plain"
 
@@ -29,9 +32,10 @@ def refusals(addresses: Mapping[str, str], consent: bool) -> Iterator[str]:
         return
     for variable, address in addresses.items():
         if not _is_loopback(address):
+            front = "" if variable == METRICS else f", which {FRONT} publishes"
             yield (
                 f"{variable} is {address}, where {PLAIN[variable]} could be read on the way, as it speaks plain "
-                f"HTTP: keep it on 127.0.0.1 with a TLS front before it, or set {CONSENT}=true"
+                f"HTTP: keep it on 127.0.0.1 with a TLS front before it{front}, or set {CONSENT}=true"
             )
 
 

@@ -76,7 +76,7 @@ class Requirements:
         architectures: As ``uname -m`` prints them.
         kernel: Oldest release, such as ``6.1``.
         memory: Total memory (bytes).
-        ports: Must be free, or held by a container of ours.
+        ports: Must be free, or held by a service of ours.
         space: Must be free; what falls on one file system is added up.
         interfaces: Must exist.
         pending_interfaces: Will exist by then, so they are not missed.
@@ -129,7 +129,9 @@ def from_options(options: Mapping[str, Any]) -> Requirements:
         kernel=options["kernel"],
         memory=options["memory_bytes"],
         ports=[
-            Port(one["port"], one["name"], one["protocol"], one["variable"], one["address"]) for one in options["ports"]
+            Port(one["port"], one["name"], one["protocol"], one["variable"], address)
+            for one in options["ports"]
+            for address in one["addresses"] or [one["address"]]
         ],
         space=[Space(one["path"], one["need_bytes"], one["what"]) for one in options["disk"]],
         interfaces=options["interfaces"],

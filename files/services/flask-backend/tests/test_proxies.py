@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
-from tripod_api.proxies import Trust
+from tripod_api.proxies import CONNECTED, FRONT, ClientAddress, Trust
 
 TRUST = Trust.parse("172.18.0.0/16, !172.18.0.1, 2001:db8::/32, 10.0.0.5")
 
@@ -54,6 +57,25 @@ def test_the_client_is_read_from_the_right(peer: str, forwarded: list[str], clie
 )
 def test_only_a_trusted_proxy_says_how_old_a_connection_is(peer: str, age: str | None, connected: float) -> None:
     assert TRUST.connected(peer, 1000.0, age) == connected
+
+
+def test_the_front_is_known_by_its_secret_and_not_by_its_address() -> None:
+    seen: list[tuple[str, float, bool]] = []
+
+    def app(environ: dict[str, Any], _start: object) -> list[bytes]:
+        seen.append((environ["REMOTE_ADDR"], time.time() - environ[CONNECTED], FRONT in environ))
+        return []
+
+    said = {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_FORWARDED_FOR": "1.1.1.1, 198.51.100.1", "HTTP_X_CONNECTION_AGE": "60"}
+    for secret in (None, "", "wrong", "päss", "right"):
+        ClientAddress(app, TRUST, "right")({**said, **({} if secret is None else {FRONT: secret})}, None)
+    ClientAddress(app, TRUST)({**said, FRONT: ""}, None)
+    *others, front, without = seen
+    assert [address for address, _, _ in (*others, without)] == ["192.0.2.1"] * 5
+    assert max(age for _, age, _ in (*others, without)) < 30
+    assert (front[0], front[1] > 59) == ("198.51.100.1", True)
+    # Nobody behind it gets to see the secret, nor what somebody took for it.
+    assert not any(shown for _, _, shown in seen)
 
 
 @pytest.mark.parametrize("text", ["1", "8", "!", "nginx", "10.0.0.0/33", "10.0.0.1-9", "10.0.0.0/8,x"])

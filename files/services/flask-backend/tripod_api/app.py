@@ -58,7 +58,9 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     # A name in a path that is a slash would be sent elsewhere, by a page in HTML.
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.wsgi_app = ClientAddress(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = ClientAddress(  # type: ignore[method-assign]
+        app.wsgi_app, settings.trusted_proxies, settings.front_secret
+    )
     database = Database(settings.database)
     identity = Identity(settings.tls_directory) if settings.tls_directory else None
     circuits = metrics.Circuits(metrics.Place.slot)
@@ -77,6 +79,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         agent=Agent(channel, settings.go_backend_secret),
         afxdp=Afxdp(channel, settings.go_backend_secret),
         history=History(dataplane),
+        identity=identity,
     )
     errors.install(app)
     app.url_map.converters["row"] = Row

@@ -18,6 +18,7 @@ T = TypeVar("T")
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
 GO_BACKEND_SECRET_BYTES = 32
+FRONT_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
 # The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
 BODY_BYTES = 160 * 1024
@@ -42,6 +43,7 @@ class Settings:
         go_backend_secret: What it takes for policies; None where nobody may change any from here.
         tls_directory: Has the certificates by which services know each other; None without any.
         trusted_proxies: Addresses of the proxies in front whose X-Forwarded-For is believed.
+        front_secret: What the front on this host brings along, to be believed like those.
         database_wait: How long the migration waits for the database (seconds).
     """
 
@@ -57,6 +59,7 @@ class Settings:
     session_ttl: int = 7 * 86400
     bcrypt_rounds: int = 12
     trusted_proxies: Trust = field(default_factory=Trust)
+    front_secret: str | None = field(default=None, repr=False)
     database_wait: int = 60
     log_level: str = "INFO"
     build_epoch: int | None = None
@@ -199,6 +202,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
         session_ttl=read.number("SESSION_SECONDS", Settings.session_ttl, 3600, 90 * 86400),
         trusted_proxies=read.networks("TRUSTED_PROXIES"),
+        front_secret=read.secret("FRONT_SECRET_FILE", FRONT_SECRET_BYTES, required=False),
         database_wait=read.number("DB_WAIT_SECONDS", Settings.database_wait, 0, 3600),
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), str.upper),
         build_epoch=read.number("BUILD_EPOCH", 0, 0, 1 << 40) or None,

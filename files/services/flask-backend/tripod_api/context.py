@@ -18,6 +18,7 @@ from .database import Database
 from .dataplane import Dataplane
 from .errors import ApiError
 from .history import History
+from .identity import Identity
 from .passwords import Passwords
 from .scopes import OF_ROLE, Access, Need, Scope, roles_with
 from .sessions import Principal, Sessions, unauthorized
@@ -43,6 +44,7 @@ class Services:
     agent: Agent
     afxdp: Afxdp
     history: History
+    identity: Identity | None = None
     pause: Callable[[float], None] = time.sleep
 
 

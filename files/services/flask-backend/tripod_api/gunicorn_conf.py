@@ -46,3 +46,4 @@ def post_worker_init(worker: Any) -> None:
     services = worker.wsgi.extensions[_EXTENSION]
     services.watch.start()
     services.history.start()
+    worker.identity = services.identity

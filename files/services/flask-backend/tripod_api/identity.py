@@ -36,6 +36,7 @@ class Held:
         own_ends: When its certificate ends (Unix time).
         authority_ends: When the first one of those it trusts ends (Unix time): of two, as during a rotation, what the
             older one issued ends with it.
+        server: What a server of this service answers with; it asks nobody for a certificate.
     """
 
     authority: bytes
@@ -43,6 +44,7 @@ class Held:
     key: bytes = field(repr=False)
     own_ends: float
     authority_ends: float
+    server: ssl.SSLContext = field(repr=False, compare=False)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Return what a gRPC client connects with."""
@@ -122,6 +124,7 @@ class Identity(Collector):
             raise Unusable(f"{error.filename}: {error.strerror}") from None
         server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client.check_hostname = False
+        server.minimum_version = ssl.TLSVersion.TLSv1_3
         try:
             client.load_verify_locations(authority)
         except ssl.SSLError:
@@ -135,7 +138,8 @@ class Identity(Collector):
             raise Unusable(f"{certificate}: {error.reason or error}") from None
         if stamp != self._look():
             raise Unusable(f"{self._directory} is being written to")
-        return Held(texts[0], texts[1], texts[2], _ends(own), min(map(_ends, client.get_ca_certs()), default=0))
+        authority_ends = min(map(_ends, client.get_ca_certs()), default=0)
+        return Held(texts[0], texts[1], texts[2], _ends(own), authority_ends, server)
 
 
 def _ends(certificate: Mapping[str, Any]) -> float:

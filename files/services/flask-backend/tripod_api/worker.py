@@ -23,10 +23,11 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from . import requestid
+from . import requestid, tls
 from .answers import refusal
 from .chunks import Chunks
 from .config import BODY_BYTES
+from .identity import Identity
 from .proxies import ACCEPTED
 
 WORKERS = 2
@@ -73,6 +74,8 @@ class Connection(TConn):  # type: ignore[misc]
         self.accepted = time.time()
         # The loop waits for data, and a thread never does.
         self.data_ready = True
+        self.sock: socket.socket
+        self.opened = False
         self.begin()
 
     def begin(self) -> None:
@@ -84,6 +87,22 @@ class Connection(TConn):  # type: ignore[misc]
         self.expects = False
         self.health = False
         self.named = ""
+
+    def receive(self, identity: Identity | None) -> bytes:
+        """Return what the client sent, nothing where it is gone.
+
+        Raises:
+            tls.WAITS: Nothing came since.
+        """
+        try:
+            if identity is not None and not self.opened:
+                self.sock = tls.opened(self.sock, identity)
+            self.opened = True
+            return bytes(self.sock.recv(65536))
+        except tls.WAITS:
+            raise
+        except OSError:
+            return b""
 
     def take(self, data: bytes) -> bool:
         """Add what came, and tell whether the request is whole, or so wrong that gunicorn's parser will say so.
@@ -161,6 +180,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """Reads and lingers in its loop; everything else is gunicorn's."""
 
     slot: int | None = None
+    identity: Identity | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -194,11 +214,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _read(self, conn: Connection, _socket: Any, data: bytes = b"") -> None:
         if not data:
             try:
-                data = conn.sock.recv(65536)
-            except BlockingIOError:
+                data = conn.receive(self.identity)
+            except tls.WAITS:
                 return
-            except OSError:
-                data = b""
             if not data:
                 self._drop(conn)
                 return
@@ -240,7 +258,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.sock.setblocking(False)
         try:
             req.body = io.BytesIO(req.body.read(BODY_BYTES + 1))
-        except BlockingIOError:
+        except tls.WAITS:
             raise InvalidChunkSize(b"the chunks do not end where they say") from None
         ACCEPTED.set(conn.accepted)
         conn.sock.settimeout(LOOP_SEND_SECONDS if conn.health else SEND_SECONDS)
@@ -293,6 +311,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Close once the client has, or soon: what it still sends must not turn the answer into a reset."""
         try:
             conn.sock.setblocking(False)
+            tls.part(conn.sock)
             conn.sock.shutdown(socket.SHUT_WR)
             if len(self.lingering) >= LINGERING:
                 self._drop(next(iter(self.lingering)))

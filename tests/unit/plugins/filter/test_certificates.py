@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from ansible_collections.tripod.baremetal.plugins.filter.certificate_files import certificate_files
 from ansible_collections.tripod.baremetal.plugins.filter.certificates_due import certificates_due
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.certificate_names import certificate_names
 
+POSTGRES = {"service": "postgres", "uid": 564}
 AUTHORITY = {"subject_key_identifier": "aa:01"}
 
 
@@ -40,13 +42,25 @@ def certificate(days: float = 90, **other: Any) -> dict[str, Any]:
 )
 def test_what_is_due_has_a_reason(found, reason):
     issued = {"postgres": found} if found else {}
-    due = certificates_due(["postgres"], {"postgres": {"sha256": "11:22"}}, issued, AUTHORITY, "30")
+    due = certificates_due([POSTGRES], {"postgres": {"sha256": "11:22"}}, issued, AUTHORITY, "30")
     assert due.get("postgres", "").startswith(reason or "")
     assert list(due) == (["postgres"] if reason else [])
 
 
 def test_a_key_that_nobody_could_read_is_another_key():
-    assert certificates_due(["postgres"], {"postgres": None}, {"postgres": certificate()}, AUTHORITY, 30)
+    assert certificates_due([POSTGRES], {"postgres": None}, {"postgres": certificate()}, AUTHORITY, 30)
+
+
+def test_further_names_are_in_a_certificate_once_and_in_any_order():
+    names = ["UI.example", "192.0.2.10", "::1", "0:0::1", "0.0.0.0", "::", "ui.example"]
+    front = {"service": "nginx", "uid": 0, "names": names}
+    found = certificate_names(front)
+    assert found == ["DNS:nginx", "DNS:ui.example", "IP:192.0.2.10", "IP:::1"]
+    issued = {"nginx": certificate(subject_alt_name=sorted(found))}
+    keys = {"nginx": {"sha256": "11:22"}}
+    assert certificates_due([front], keys, issued, AUTHORITY, 30) == {}
+    more = {**front, "names": [*names, "192.0.2.11"]}
+    assert certificates_due([more], keys, issued, AUTHORITY, 30) == {"nginx": "its certificate is for other names"}
 
 
 def test_files_lie_beside_the_secrets_of_who_has_certificates():

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import path from "node:path";
 import compression from "compression";
 import express, { type ErrorRequestHandler, type Express, type Request } from "express";
@@ -6,9 +8,11 @@ import type { Logger } from "pino";
 import { PAGES } from "../shared/pages";
 import { linger, Refusal, refuse } from "./answers";
 import type { Config } from "./config";
+import { believeFront } from "./front";
 import { apiProxy } from "./proxy";
 import { HEADER, requestId } from "./requests";
 import { plain } from "./trust";
+import { Upstream } from "./upstream";
 
 export interface Options {
   config: Config;
@@ -32,6 +36,8 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
   const app = express();
   app.set("trust proxy", config.trustedProxies);
   app.set("query parser", "simple");
+  app.use(believeFront(config.frontSecret));
+  const upstream = new Upstream(config.apiUrl, config.authority);
 
   app.use((request, response, next) => {
     const start = performance.now();
@@ -88,14 +94,14 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
   app.get("/readyz", async (_request, response) => {
     if (stopping()) {
       refuse(response, new Refusal(503, "stopping", "The web interface is stopping."));
-    } else if (await answers(new URL("/readyz", config.apiUrl))) {
+    } else if (await answers(upstream, "/readyz")) {
       response.json({ status: "ready" });
     } else {
       refuse(response, new Refusal(503, "api_not_ready", "The API is not ready."));
     }
   });
 
-  app.use(apiProxy(config.apiUrl, log, apiTimeout));
+  app.use(apiProxy(upstream, log, apiTimeout));
 
   app.use(compression());
   // Names under /assets hold a hash of their content: what changes gets another name.
@@ -132,11 +138,12 @@ function isVisit(request: Request): boolean {
   return !last.includes(".") && request.accepts("json", "html") === "html";
 }
 
-async function answers(url: URL): Promise<boolean> {
+async function answers(upstream: Upstream, path: string): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PROBE_TIMEOUT) });
-    await response.body?.cancel();
-    return response.ok;
+    const asked = upstream.request({ path, signal: AbortSignal.timeout(PROBE_TIMEOUT) }, false).end();
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    response.destroy();
+    return response.statusCode === 200;
   } catch {
     return false;
   }

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Request } from "express";
+import { isVouched } from "./front";
 import type { Trust } from "./trust";
 
 /** When each client's connection was accepted (milliseconds of the process's own clock). */
@@ -10,7 +11,7 @@ export function accept(socket: Socket): void {
 }
 
 /**
- * How long the client has been connected (seconds): to the trusted proxy in front, where that says so, or to this server.
+ * How long the client has been connected (seconds): to the front or a trusted proxy before this server, where that says so, or to this server.
  *
  * The API needs it of a confirmation, which proves something only over a connection that was made after the change.
  */
@@ -18,5 +19,6 @@ export function connectionAge(request: Request): number {
   const here = (performance.now() - (accepted.get(request.socket) ?? performance.now())) / 1_000;
   const trusted = request.app.get("trust proxy fn") as Trust;
   const before = Number(request.get("x-connection-age") ?? 0);
-  return trusted(request.socket.remoteAddress ?? "") && before >= 0 && Number.isFinite(before) ? here + before : here;
+  const believed = isVouched(request) || trusted(request.socket.remoteAddress ?? "");
+  return believed && before >= 0 && Number.isFinite(before) ? here + before : here;
 }

@@ -1,5 +1,4 @@
-import http, { type ClientRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
-import https from "node:https";
+import type { ClientRequest, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { pipeline } from "node:stream";
 import type { Request, RequestHandler, Response } from "express";
 import type { Logger } from "pino";
@@ -8,18 +7,18 @@ import { Bodies } from "./body";
 import { connectionAge } from "./connections";
 import { HEADER, requestId } from "./requests";
 import { plain } from "./trust";
+import type { Upstream } from "./upstream";
 
 /** How long the API may stay silent, connecting included (milliseconds). */
 export const API_TIMEOUT = 30_000;
-
-/** How long a connection to the API waits for another request; the API itself ends it after 5 s (milliseconds). */
-const POOLED = 3_000;
 
 /** Methods that change nothing: they may share connections, and be sent again over a new one. */
 const SAFE = new Set(["GET", "HEAD"]);
 
 /** The API wants to be asked over another connection (RFC 9110, section 15.5.20). */
 const MISDIRECTED = 421;
+
+const UNREACHABLE = new Refusal(502, "api_unreachable", "The API cannot be reached; try again shortly.");
 
 /** Of one connection only (RFC 9110, section 7.6.1); `expect` was answered by Node, and the body is here. */
 const HOP_BY_HOP = ["connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
@@ -35,9 +34,7 @@ const isApi = (path: string) => path === "/api" || path.startsWith("/api/");
  * What changes something has a connection of its own: the API may close one that was kept at any moment, and nobody can
  * tell whether a request that was sent into that moment was carried out.
  */
-export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): RequestHandler {
-  const transport = target.protocol === "https:" ? https : http;
-  const pool = new transport.Agent({ keepAlive: true, timeout: POOLED, maxFreeSockets: 32 });
+export function apiProxy(upstream: Upstream, log: Logger, timeout = API_TIMEOUT): RequestHandler {
   const bodies = new Bodies();
 
   return async (request, response, next) => {
@@ -55,12 +52,15 @@ export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): Reque
 
   function forward(request: Request, response: Response, body: Buffer, again = false): void {
     const safe = SAFE.has(request.method);
-    const outgoing = transport.request(target, {
-      method: request.method,
-      path: request.originalUrl,
-      headers: toApi(request, body),
-      agent: safe && !again ? pool : false,
-    });
+    let outgoing: ClientRequest;
+    try {
+      const options = { method: request.method, path: request.originalUrl, headers: toApi(request, body) };
+      outgoing = upstream.request(options, safe && !again);
+    } catch (error) {
+      report(request, error as Error);
+      refuse(response, UNREACHABLE);
+      return;
+    }
     let late = false;
     const silence = setTimeout(() => {
       late = true;
@@ -95,7 +95,7 @@ export function apiProxy(target: URL, log: Logger, timeout = API_TIMEOUT): Reque
         response,
         late
           ? new Refusal(504, "api_timeout", "The API did not answer in time; try again shortly.")
-          : new Refusal(502, "api_unreachable", "The API cannot be reached; try again shortly."),
+          : UNREACHABLE,
       );
     });
     outgoing.end(body);

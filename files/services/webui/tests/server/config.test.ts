@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { load } from "../../src/server/config";
 
@@ -10,6 +13,21 @@ describe("load", () => {
       logLevel: "info",
     });
     expect(trustedProxies("127.0.0.1")).toBe(false);
+  });
+
+  it("finds whom to trust and what the front brings along where the roles put them", () => {
+    const directory = mkdtempSync(path.join(tmpdir(), "webui-config-"));
+    const file = path.join(directory, "front_secret");
+    try {
+      writeFileSync(file, "x".repeat(31));
+      const environment = { TLS_DIRECTORY: "/run/secrets", FRONT_SECRET_FILE: file };
+      expect(() => load(environment)).toThrow(`${file} holds 31 characters, at least 32 are needed`);
+      writeFileSync(file, `${"x".repeat(32)}\n`);
+      expect(load(environment)).toMatchObject({ authority: "/run/secrets/ca.crt", frontSecret: "x".repeat(32) });
+      expect(() => load({ FRONT_SECRET_FILE: `${file}.none` })).toThrow("ENOENT");
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("takes levels as the other services write them", () => {

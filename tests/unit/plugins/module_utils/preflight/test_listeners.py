@@ -61,6 +61,21 @@ DESCRIPTORS = {
 PORTS = (Port(3000, "web"), Port(5000, "api"), Port(8080, "go"), Port(8081, "hidden"))
 
 
+@pytest.mark.parametrize(("pid", "parent", "ours"), [("42", "1", True), ("7", "42", True), ("7", "1", False)])
+def test_the_front_is_ours_and_another_nginx_is_not(machine, monkeypatch, pid, parent, ours):
+    monkeypatch.setattr(listeners, "list_containers", lambda *_words: [])
+    files = {
+        "/proc/net/tcp": TCP,
+        "/run/tripod-nginx/nginx.pid": "42\n",
+        f"/proc/{pid}/cmdline": "nginx: worker process\0",
+        f"/proc/{pid}/comm": "nginx\n",
+        f"/proc/{pid}/stat": f"{pid} (nginx) S {parent} 1 1 0",
+        f"/proc/{pid}/cgroup": "0::/\n",
+    }
+    found = read(machine(files, {f"/proc/{pid}/fd/4": "socket:[111]"}), Requirements(ports=PORTS), LABEL, "/none")
+    assert [holder.ours for listener, holder in found.holders.items() if listener.port == 3000] == [ours]
+
+
 @pytest.mark.parametrize(
     ("containers", "ours"),
     [
