@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,13 +117,17 @@ def test_datagrams_come_back_whole(api, served):
 
 
 def test_over_rest_it_is_seen_captured_from_stopped_and_started(api, served):
-    def pings(number: int) -> None:
+    def ping() -> None:
         with network_namespace(NETNS):
             pinging = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         with pinging:
             pinging.connect((ADDRESS, 0))
-            request = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, 7, number)
+            request = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, 7, 1)
             pinging.send(request[:2] + struct.pack("!H", checksum(request)) + request[4:])
+
+    def captured_by(call: Future[requests.Response]) -> bool:
+        ping()
+        return call.done()
 
     def state() -> str:
         [found] = [one for one in api("GET", "/workers").json()["workers"] if one["name"] == WORKER]
@@ -135,7 +139,7 @@ def test_over_rest_it_is_seen_captured_from_stopped_and_started(api, served):
     asked = {"worker": WORKER, "filter": "icmp", "packets": 1, "seconds": 10}
     with ThreadPoolExecutor(1) as pool:
         capturing = pool.submit(api, "POST", "/capture", asked)
-        eventually("a packet is captured", lambda: pings(1) or capturing.done(), seconds=10)
+        eventually("a packet is captured", lambda: captured_by(capturing), seconds=10)
         captured = capturing.result()
     assert (captured.status_code, captured.content[:4]) == (200, b"\x0a\x0d\x0d\x0a"), captured.text
     counted = [one for one in api("GET", f"/workers/stats?worker={WORKER}").json()["queues"] if one["worker"] == WORKER]

@@ -31,10 +31,12 @@ DOCUMENT = {
 
 
 class Peer(test_policies.Peer):
+    own: dict[str, Any] = OWN
+
     def GetPolicy(self, request: Any, context: Any) -> pb.GetPolicyResponse:  # noqa: N802
         self._take(request, context)
         state = pb.PolicyState(name=request.policy, digest="ab", revision=7, interfaces=["ens1"])
-        return pb.GetPolicyResponse(state=state, document=json.dumps(DOCUMENT), own=json.dumps(OWN))
+        return pb.GetPolicyResponse(state=state, document=json.dumps(DOCUMENT), own=json.dumps(self.own))
 
 
 @pytest.fixture
@@ -113,6 +115,13 @@ def test_one_is_replaced_where_it_is_and_a_new_one_comes_last(admin: Caller, mai
         assert asked(peer)[kind] == [*OWN.get(kind, []), {key: "new", "x": 1}]
     wrong = maintainer("PUT", "/rules/edge/new", json={"part": {"id": "old"}})
     assert (wrong.status_code, wrong.json["code"]) == (422, "invalid_input")
+
+
+def test_all_of_them_together_are_no_larger_than_a_policy(maintainer: Caller, peer: Peer) -> None:
+    peer.own = {"lists": [{"name": "large", "prefixes": ["x" * 100_000]}]}
+    refused = maintainer("PUT", "/lists/edge/another", json={"part": {"prefixes": ["x" * 100_000]}})
+    assert (refused.status_code, refused.json["code"]) == (422, "too_large")
+    assert not isinstance(peer.asked, pb.PutPolicyRequest)
 
 
 def test_one_is_taken_away_and_nobody_elses(maintainer: Caller, peer: Peer) -> None:

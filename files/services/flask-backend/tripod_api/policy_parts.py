@@ -5,6 +5,7 @@ A change is one of the API's part of the policy, made for the revision that was 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from flask import Blueprint, Response, jsonify
 
 from . import audit
 from . import policy_shapes as shapes
+from .config import BODY_BYTES
 from .context import services
 from .errors import ApiError
 from .operations import AGENT, operation
@@ -112,6 +114,13 @@ def _change(kind: str, policy: str, part: str, made: dict[str, Any] | None, draf
     document = {**was["own"], kind: parts}
     if not parts:
         del document[kind]
+    if (size := len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())) > BODY_BYTES:
+        raise ApiError(
+            422,
+            "too_large",
+            f"The API's part of policy {policy} would take {size} bytes, and {BODY_BYTES} are the limit: "
+            "shorten a list, or let a feed have it.",
+        )
     draft = draft.model_copy(update={"document": document, "expected": was["revision"]})
     with audit.asked(f"{word} {part} of policy {policy}", before, made) as outcome:
         change = services().agent.put(policy, draft, caller())
