@@ -175,7 +175,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._agent.reapply import REAPPLIERS
+from ..module_utils._agent.reapply import RESTORERS
 from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
 from ..module_utils._guard import outcome, record
@@ -214,9 +214,9 @@ def main() -> None:
             if state == "confirmed":
                 found = outcome.confirm(host, options["id"], check)
             elif state == "reverted":
-                found = outcome.revert(host, REAPPLIERS, options["id"], check)
+                found = outcome.revert(host, RESTORERS, options["id"], check)
             else:
-                found = outcome.report(host, REAPPLIERS, check)
+                found = outcome.report(host, RESTORERS, check)
             over = {one.id: one.state for one in found}
             after = over if state == "reverted" else {}
             after = {**{name: state for name, state in before.items() if name not in over}, **after}

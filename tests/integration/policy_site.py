@@ -169,14 +169,21 @@ class PolicySite(Machine):
     def program(self) -> int:
         return int(self.ip("link", "show", "dev", NIC)[0]["xdp"]["prog"]["id"])
 
-    def forget_boot(self) -> None:
-        """Let every guard be of an earlier boot, and take away what a boot does: processes, pins, /run."""
-        self.kill(*self.processes)
+    def run_out(self) -> None:
+        """Let the time be over in which changes can be confirmed."""
+        self._rewrite_guards(deadline=0.0)
+
+    def _rewrite_guards(self, **fields: Any) -> None:
         for name in self.run("ls", "/var/lib/tripod/guard").split():
             if name.endswith(".json"):
                 place = f"/var/lib/tripod/guard/{name}"
-                text = json.dumps({**json.loads(self.run("cat", place)), "boot_id": "an-earlier-one"})
-                self.run("sh", "-c", f"cat > {place} <<'END'\n{text}\nEND")
+                text = json.dumps({**json.loads(self.run("cat", place)), **fields})
+                self.run("sh", "-c", f"cat > {place}.new <<'END'\n{text}\nEND\nmv {place}.new {place}")
+
+    def forget_boot(self) -> None:
+        """Let every guard be of an earlier boot, and take away what a boot does: processes, pins, /run."""
+        self.kill(*self.processes)
+        self._rewrite_guards(boot_id="an-earlier-one")
         (self.root / NIC / "link").unlink()
         shutil.rmtree(self.root / NIC)
         self.run("rm", "-rf", "/run/tripod", "/run/tripod-policy")

@@ -186,6 +186,24 @@ def test_a_rotation_leaves_no_host_out_that_has_certificates(site, words):
 
 
 @pytest.mark.full
+def test_hosts_that_are_gone_are_named_and_what_they_were_issued_is_forgotten(site):
+    site.play()
+    issued = site.etc("first/ca/issued")
+    shutil.copytree(issued / "localhost", issued / "gone")
+    before = site.digest()
+    said = " ".join(site.refusal(playbook=ROTATION).split())
+    assert "are not in this run: gone." in said
+    words = """-e '{\\"pki_gone\\": [\\"gone\\"]}'"""
+    assert f"This inventory has no gone: those of them that are gone for good are named by {words}" in said
+    assert "the inventory has them still" in site.refusal("-e", '{"pki_gone": ["here", "gone"]}', playbook=ROTATION)
+    assert "not in this run: gone." in site.refusal("-e", '{"pki_gone": ["..", "gone/../here"]}', playbook=ROTATION)
+    assert site.digest() == before
+    site.play("-e", '{"pki_gone": ["gone"]}', playbook=ROTATION)
+    assert {path.name for path in issued.iterdir()} == {"here", "localhost"}
+    assert len(list(site.etc("first/ca").glob("*.key"))) == 1
+
+
+@pytest.mark.full
 def test_an_authority_too_near_its_end_to_issue_stops_only_what_is_due_and_gets_another_key(site):
     said = site.refusal("-e", "pki_authority_days=90")
     assert "raise the first (ten years are usual) or lower the second" in said

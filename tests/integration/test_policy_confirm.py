@@ -175,6 +175,20 @@ def test_what_a_playbook_applied_meanwhile_stays(site):
     assert site.file("policy-edge-inventory")["document"]["default"] == "drop"
 
 
+def test_a_nic_that_went_to_another_policy_meanwhile_stays_there(site):
+    site.put(api("192.0.2.0/24"), confirm=600)
+    site.declare({"default": "drop"}, name="spare", guard="never")
+    assert site.fate(OTHER) == ("drop", "default")
+    site.run_out()
+    eventually(lambda: in_force(site, "inventory"), PATIENCE)
+    # Once the report is put away all is done.
+    eventually(lambda: "policy-" not in site.run("ls", "/var/lib/tripod/guard"), PATIENCE)
+    assert site.file(f"xdp_policy-{NIC}")["policy"] == "spare"
+    assert site.fate(OTHER) == ("drop", "default")
+    site.declare(guard="never")
+    assert (site.fate(GUEST), site.fate(OTHER)) == (("pass", "no_rule"), ("pass", "no_rule"))
+
+
 def test_a_run_that_begins_leaves_a_change_of_the_api_alone(site):
     site.put(api("192.0.2.0/24"), confirm=60)
     assert site.module("change_guard", state="reported").result["guards"] == []

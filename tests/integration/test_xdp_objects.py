@@ -14,13 +14,15 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.system impo
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, netlink
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run import RunOptions
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
+from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.identity import identify
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.program import XdpProgram
 from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request import Desired
 
 from tests.integration import frames, lab
 
 NIC = lab.Cable.nic
-KEPT = ("settings_with_a_long_name", "ports", "events", "recent", "spread", "sockets")
+VARIABLES, LIKE_THEM = "packets_seen", "packets_s"
+KEPT = ("settings_with_a_long_name", VARIABLES, LIKE_THEM, "ports", "events", "recent", "spread", "sockets")
 
 
 @pytest.fixture
@@ -85,13 +87,22 @@ def test_entries_live_on_in_devmaps_ring_buffers_and_maps_of_long_names(desired,
     assert value.raw == struct.pack("=I", 7)
 
 
-def test_a_pin_of_a_long_name_that_was_lost_is_found_again(desired):
+@pytest.mark.parametrize("lost", [KEPT[:1], (VARIABLES,), (VARIABLES, LIKE_THEM)])
+def test_a_pin_of_a_long_name_that_was_lost_is_found_again(desired, lost):
     run(desired)
     before = identifiers(desired)
-    os.unlink(f"{desired.pins}/maps/{KEPT[0]}")
+    for name in lost:
+        os.unlink(f"{desired.pins}/maps/{name}")
     run(desired)
     assert {name: identifiers(desired)[name] for name in KEPT} == {name: before[name] for name in KEPT}
     assert not run(desired).changed
+
+
+def test_a_pin_that_is_not_the_variables_of_the_program_that_runs_is_told(desired):
+    run(desired)
+    assert identify(Host(), NIC, desired.pin_root).strays() == {}
+    os.replace(f"{desired.pins}/maps/{LIKE_THEM}", f"{desired.pins}/maps/{VARIABLES}")
+    assert list(identify(Host(), NIC, desired.pin_root).strays()) == [f"maps/{VARIABLES}"]
 
 
 def test_a_program_that_takes_fragments_is_not_bound_to_one_buffer(cable, desired):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from .._core.system import Host
 from .._guard import outcome, record
 from .._guard.arm import TIMEOUT, arm_host
-from .reapply import REAPPLIERS
+from .reapply import RESTORERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "confirm":
         return _say([f"guard {one.id} is confirmed" for one in outcome.confirm(host, options.id)])
     if options.action == "revert":
-        reverted = outcome.revert(host, REAPPLIERS, options.id)
+        reverted = outcome.revert(host, RESTORERS, options.id)
         _say([record.summary(one) for one in reverted])
         return int(any(one.errors for one in reverted))
     json.dump([record.facts(one) for one in record.records(host)], sys.stdout, indent=2)

@@ -21,11 +21,8 @@ from .._core.system import Host
 from .._guard import outcome, sessions
 from .._guard.arm import Guard, arm
 from .._guard.record import APART, Record, archive_record, boot_clock, locked, records
-from .._linux import netlink
 from .._policy.merge import IDENTITIES, INVENTORY
-from .._xdp import policy_documents, policy_resource, policy_set
-from .._xdp.identity import identify
-from .._xdp.policy_in_force import MAPS
+from .._xdp import policy_documents, policy_judged, policy_resource, policy_set
 from .._xdp.policy_trial import BREAKS, NEVER
 from .policy_errors import Busy, Conflict, Missing
 from .policy_history import UNKNOWN, History, Revision, compare
@@ -35,6 +32,7 @@ PATIENCE = 20.0  # seconds for whoever else changes the host; a swap with many e
 _REAPPLIERS = {
     policy_documents.KIND: policy_documents.reapply,
     policy_resource.KIND: policy_resource.reapply,
+    policy_judged.KIND: policy_judged.reapply,
 }
 
 
@@ -96,7 +94,7 @@ class Changes:
         with nullcontext() if wish.dry_run else _alone(self._host):
             history, before = self._begin(wish)
             was = history.present(wish.owner if wish.bodies is None else None)
-            interfaces, warnings = self._interfaces(wish.policy)
+            interfaces, warnings = policy_judged.takers(self._host, wish.policy, self._state_dir)
             resource = policy_set.PolicySet(self._desired(wish, interfaces), preview=wish.dry_run)
             guard = _Arming(self._host, resource.desired, wish)
             try:
@@ -253,19 +251,6 @@ class Changes:
             **places,
         )
 
-    def _interfaces(self, policy: str) -> tuple[list[dict[str, Any]], list[str]]:
-        """Return the interfaces that can get a change now, and a warning for each of the others."""
-        found, warnings = [], []
-        for one in policy_documents.interfaces(self._host, policy, self._state_dir):
-            name = one["interface"]
-            if netlink.link(name) is None:
-                warnings.append(f"{name} is absent: it gets the policy when it appears")
-            elif identify(self._host, name, one["pin_root"]).unproven(MAPS):
-                warnings.append(f"{name} has no program of this release: it gets the policy when one is attached")
-            else:
-                found.append(one)
-        return found, warnings
-
 
 class _Arming:
     """Arms the guard before the first step; ``converge`` calls it."""
@@ -289,7 +274,7 @@ class _Arming:
             (),
             wish.confirm,
             f"a change of {wish.whose} by {wish.by}",
-            policy_set.restores(desired, state),
+            [policy_judged.restore(wish.policy, desired.state_directory, desired.interfaces)],
             policy_set.guarded_files(desired, state),
             session=wish.connection,
         )

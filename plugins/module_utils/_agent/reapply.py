@@ -30,7 +30,7 @@ from .._firewall import resource as firewall
 from .._guard.outcome import expire
 from .._hugepages import resource as hugepages
 from .._nic import resource as nic
-from .._xdp import bpffs, policy_documents, policy_resource, policy_takeover, policy_tests, program
+from .._xdp import bpffs, policy_documents, policy_judged, policy_resource, policy_takeover, policy_tests, program
 
 CONVERGED, FAILED, DIFFERS = 0, 1, 2  # exit statuses
 # What the last reapply could not bring to the host; the kernel's refusals show only when it is tried.
@@ -73,6 +73,8 @@ REAPPLIERS: Mapping[str, Reapply] = {
     policy_resource.KIND: policy_resource.reapply,
     policy_takeover.KIND: policy_takeover.reapply,
 }
+# What a guard restores, which may be more than a state file says.
+RESTORERS: Mapping[str, Reapply] = {**REAPPLIERS, policy_judged.KIND: policy_judged.reapply}
 # What a link that comes up, or appears, can have lost.
 LINK_KINDS = (nic.KIND, program.KIND, policy_resource.KIND, policy_takeover.KIND)
 # What the watch checks by itself: these kinds, each under a name that no link has.
@@ -340,7 +342,7 @@ def run_apply(options: argparse.Namespace) -> int:
     """
     host = Host()
     try:
-        expire(host, REAPPLIERS)
+        expire(host, RESTORERS)
     except (CoreError, OSError) as error:
         # The watch goes on with it; the host must come up all the same.
         log.error("guards: %s", error)

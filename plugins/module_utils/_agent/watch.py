@@ -29,7 +29,7 @@ from .daemon import end_on_request, single_instance
 from .links import Links, News, Overrun, Socket
 from .metrics import FILE, Metrics
 from .patrol import NEW, TABLES, Patrol
-from .reapply import LINK_KINDS, REAPPLIERS, SUBJECTS, Result, add_state_dir, path, reapply
+from .reapply import LINK_KINDS, REAPPLIERS, RESTORERS, SUBJECTS, Result, add_state_dir, path, reapply
 from .schedule import Schedule
 
 PID_FILE = "/run/tripod-watch/watch.pid"
@@ -195,7 +195,7 @@ def guard_clock(host: Host, ended: threading.Event) -> None:
     """Acknowledge and revert guards until the end; in a thread of its own, as checking a link can take long."""
     while not ended.wait(GUARD_TICK):
         try:
-            expire(host, REAPPLIERS)
+            expire(host, RESTORERS)
         except Exception:
             # Whatever it is, the next guard still has to be seen to.
             log.exception("a guard cannot be seen to; trying again")

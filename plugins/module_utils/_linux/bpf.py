@@ -105,11 +105,17 @@ class MapLayout:
 
 @dataclass(frozen=True)
 class Map:
-    """A map in the kernel."""
+    """A map in the kernel.
+
+    Attributes:
+        letters: How many letters of what its pin is called the kernel can have kept: fewer of variables, as the begin
+            of their section's name counts.
+    """
 
     id: int
     name: str
     layout: MapLayout
+    letters: int = NAME_LIMIT
 
 
 @dataclass(frozen=True)
@@ -276,7 +282,8 @@ def map_info(descriptor: int, meanings: bool = True) -> Map:
         meaning(types, info.btf_key_type_id),
         meaning(types, info.btf_value_type_id),
     )
-    return Map(info.id, info.name.decode(), layout)
+    name = info.name.decode()
+    return Map(info.id, name, layout, NAME_LIMIT - len(_VARIABLES) if name.startswith(_VARIABLES) else NAME_LIMIT)
 
 
 def pin_name(name: str) -> str | None:

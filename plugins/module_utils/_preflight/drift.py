@@ -13,7 +13,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._agent import module as agent_module
-from .._agent.reapply import REAPPLIERS
+from .._agent.reapply import RESTORERS
 from .._boot import driver_module, kernel_args_module, sysctl_module
 from .._core.converge import CoreError, Invalid
 from .._core.module import Answer, Responder
@@ -102,7 +102,7 @@ def check_drift(requested: Mapping[str, Mapping[str, Any]], host: Host) -> dict[
 
 def _guards(host: Host) -> Drift:
     try:
-        return Drift(changes=[record.summary(one) for one in outcome.report(host, REAPPLIERS, check=True)])
+        return Drift(changes=[record.summary(one) for one in outcome.report(host, RESTORERS, check=True)])
     except CoreError as error:
         return Drift(reasons=[str(error)])
 

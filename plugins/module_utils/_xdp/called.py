@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from .._linux import bpf, bpf_map
-from .._linux.bpf import NAME_LIMIT, Map, Program
+from .._linux.bpf import Map, Program
 from .._linux.libbpf import library
 
 EXTENSIONS = "extensions"  # the array
@@ -40,10 +40,11 @@ def owner_of(pin: str) -> tuple[str, str]:
     return slot, name
 
 
-def as_the_kernel_cuts(pin: str) -> str:
-    """Return a pin's name with as much of the map's own name as the kernel keeps."""
+def may_mean(pin: str, used: Map) -> bool:
+    """Whether a pin can be that of a map from ``maps_of``, by as much of its name as the kernel has kept."""
     slot, name = owner_of(pin)
-    return theirs(slot, name[:NAME_LIMIT]) if slot else name[:NAME_LIMIT]
+    cut = name[: used.letters]
+    return used.name == (theirs(slot, cut) if slot else cut)
 
 
 def called(program: Program) -> dict[str, Program]:

@@ -22,7 +22,7 @@ from .._linux import bpf, netlink
 from .._linux.bpf import Map, Program, XdpLink
 from .._linux.netlink import Link
 from .bpffs import on_bpffs
-from .called import OURS, as_the_kernel_cuts, called, maps_of
+from .called import OURS, called, maps_of, may_mean
 from .request import pin_directory
 
 LINK, PROGRAM, JUDGE_PIN, MAPS = "link", "prog", "judge", "maps"
@@ -161,7 +161,7 @@ class Identity:
         """Return the maps of the program that runs which a pin's name can mean; the kernel cuts their names."""
         if not name.startswith(f"{MAPS}/") or name.endswith(HALF):
             return []
-        return [one for one in self.in_use if one.name == as_the_kernel_cuts(name[len(MAPS) + 1 :])]
+        return [one for one in self.in_use if may_mean(name[len(MAPS) + 1 :], one)]
 
     def unproven(self, maps: Collection[str]) -> str | None:
         """Return why the pins of these maps are not those of the program that runs; None where they are."""

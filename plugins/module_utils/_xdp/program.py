@@ -29,7 +29,7 @@ from .._linux.netlink import Link
 from . import extensions, limits, plan, policy_assignment, policy_takeover, request, saved
 from .attach import Attached, attach, clear_pins, detach
 from .bpffs import mount_over, on_bpffs
-from .called import EXTENSIONS, as_the_kernel_cuts, maps_of
+from .called import EXTENSIONS, maps_of, may_mean
 from .drivers import Around, Device
 from .identity import Identity, identify, read_pins
 from .plan import desired_permissions, state_file_body, touches_traffic
@@ -304,19 +304,16 @@ def _maps(found: Identity, state_file: Mapping[str, Any] | None, names: Collecti
     loaded = ((state_file or {}).get("loaded") or {}).get("id")
     if program is None or not (found.ours or program.id == loaded):
         return pinned  # the pinned program is not the one that was loaded last
-    used = list(maps_of(program))
-    right = {
-        name: one
-        for name, one in pinned.items()
-        if (one.id, as_the_kernel_cuts(name)) in {(u.id, u.name) for u in used}
-    }
-    left = {one.name: one for one in used if one.id not in {held.id for held in right.values()}}
-    claimed = {
-        name: left.pop(as_the_kernel_cuts(name), None)
-        for name in {**pinned, **dict.fromkeys(names)}
-        if name not in right
-    }
-    return {**pinned, **{name: one for name, one in claimed.items() if one}, **left}
+    used = {one.id: one for one in maps_of(program)}
+    right = {name: one for name, one in pinned.items() if one.id in used and may_mean(name, used[one.id])}
+    left = [one for one in used.values() if one.id not in {held.id for held in right.values()}]
+    claimed = {}
+    for name in {**pinned, **dict.fromkeys(names)}:
+        one = next((one for one in left if may_mean(name, one)), None)
+        if name not in right and one:
+            claimed[name] = one
+            left.remove(one)
+    return {**pinned, **claimed, **{one.name: one for one in left}}
 
 
 def _place(host: Host, desired: Desired, state_file: Mapping[str, Any] | None) -> tuple[Desired, str | None]:
