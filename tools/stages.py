@@ -279,7 +279,7 @@ def _unit() -> str:
     measured = [f"--cov={ROOT}/plugins/module_utils/{package}" for package in packages]
     measure = [*measured, "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | SWEEP | {"COVERAGE_FILE": str(CACHE / "coverage")}
-    pytest = [BIN / "pytest", *DURATIONS.split()]
+    pytest: list[str | Path] = [BIN / "pytest", *DURATIONS.split()]
     logged("unit", [*pytest, *measure, *own], env=child, lines=60)
     logged("unit", [*pytest, *(f"--ignore={tests}" for tests in own), "tests/unit"], env=child, append=True, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
