@@ -38,6 +38,8 @@ tripod:
     docker_engine_running: false
     pki_packages: []
     nginx_packages: []
+    # That no site on this machine makes beside it.
+    tripod_config_dir: /etc/front-site
     tripod_https_addresses: [127.0.0.1, 192.0.2.10]
     nginx_connection_seconds: 2
     nginx_redirect_port: 80
@@ -88,7 +90,7 @@ class Site:
 
     def curl(self, *words: str) -> Answer:
         names = [word for port in (80, 443, 8443) for word in ("--resolve", f"front.example:{port}:192.0.2.10")]
-        trusted = ["--cacert", "/etc/tripod/secrets/nginx/ca.crt"]
+        trusted = ["--cacert", "/etc/front-site/secrets/nginx/ca.crt"]
         command = ["curl", "--silent", "--show-error", "--include", "--max-time", "20", *names, *trusted, *words]
         return Answer(self.machine.run(*command))
 
@@ -123,10 +125,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         packaged_nginx.put_in_place(packaged_nginx.unpack(folder), machine, folder)
         machine.run("ip", "address", "add", "192.0.2.10/32", "dev", "lo")
         assert "would serve https://front.example:443/" in site.play("--check")
-        assert not site.place("/etc/tripod").exists()
+        assert not site.place("/etc/front-site").exists()
         site.play()
         program = ROOT / "tests" / "support" / "upstream.py"
-        command = [sys.executable, str(program), "3000", "5000", "/etc/tripod/secrets/flask-backend"]
+        command = [sys.executable, str(program), "3000", "5000", "/etc/front-site/secrets/flask-backend"]
         upstream = subprocess.Popen([*machine.within, *command])
         eventually(lambda: "127.0.0.1:3000" in machine.run("ss", "-Hlnt"), 20)
         yield site
@@ -156,7 +158,7 @@ def test_http2_leads_to_the_web_interface_which_is_told_who_asks(site):
     assert (heard["x-forwarded-proto"], heard["x-forwarded-host"]) == ("https", "front.example")
     assert heard["x-request-id"] == "mine-1"
     assert float(heard["x-connection-age"]) < 10
-    assert heard["x-front-secret"] == site.place("/etc/tripod/secrets/webui/front_secret").read_text()
+    assert heard["x-front-secret"] == site.place("/etc/front-site/secrets/webui/front_secret").read_text()
     for bad in ("x" * 65, "a b", 'a"b'):
         found = site.curl("-H", f"X-Request-ID: {bad}", f"{WEB}/").json["headers"]["x-request-id"]
         assert re.fullmatch(r"[0-9a-f]{32}", found)
@@ -170,7 +172,7 @@ def test_the_api_is_asked_by_tls_and_nothing_of_it_but_its_api_is_served(site):
         answer = site.curl(f"{API}{path}")
         assert (answer.status, answer.json["code"]) == (404, "not_found")
     # With a certificate for another name it is another service.
-    own, other = (site.place(f"/etc/tripod/secrets/{name}") for name in ("flask-backend", "webui"))
+    own, other = (site.place(f"/etc/front-site/secrets/{name}") for name in ("flask-backend", "webui"))
     kept = {name: (own / name).read_bytes() for name in ("tls.crt", "tls.key")}
     try:
         for name in kept:
@@ -198,7 +200,7 @@ def test_the_certificate_is_one_that_browsers_take_and_old_tls_is_refused(site):
         script += (
             "print(c.wrap_socket(socket.create_connection(('127.0.0.1', 443)), server_hostname=sys.argv[2]).version())"
         )
-        said = site.machine.run(sys.executable, "-c", script, "/etc/tripod/secrets/nginx/ca.crt", name)
+        said = site.machine.run(sys.executable, "-c", script, "/etc/front-site/secrets/nginx/ca.crt", name)
         assert said == "TLSv1.3\n"
     with pytest.raises(subprocess.CalledProcessError):
         site.curl("--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0", f"{WEB}/")
@@ -222,7 +224,7 @@ def test_errors_of_its_own_are_of_the_one_form(site):
 @pytest.mark.parametrize("url", [f"{WEB}/api/v1/stream", f"{API}/api/v1/stream"])
 def test_a_stream_goes_on_word_by_word(site, url):
     command = ["curl", "-sN", "--http2", "--resolve", "front.example:443:192.0.2.10"]
-    command += ["--resolve", "front.example:8443:192.0.2.10", "--cacert", "/etc/tripod/secrets/nginx/ca.crt"]
+    command += ["--resolve", "front.example:8443:192.0.2.10", "--cacert", "/etc/front-site/secrets/nginx/ca.crt"]
     command += ["-H", "Accept: text/event-stream", url]
     began = time.monotonic()
     with subprocess.Popen([*site.machine.within, *command], stdout=subprocess.PIPE, text=True) as listener:
@@ -247,7 +249,7 @@ def ages(pauses):
         yield answer.status, float(told["headers"]["x-connection-age"]), answer.headers.get("Connection")
 print(json.dumps(list(ages([0, 2.5, 0]))))
 """
-    trusted = "/etc/tripod/secrets/nginx/ca.crt"
+    trusted = "/etc/front-site/secrets/nginx/ca.crt"
     first, second, third = json.loads(site.machine.run(sys.executable, "-c", script, trusted))
     assert [status for status, _, _ in (first, second, third)] == [421] * 3
     assert first[1] < 2
@@ -270,28 +272,28 @@ print(held[-1].recv(4096).decode())
 held[0].settimeout(20)
 print(held[0].recv(4096).decode() or "closed")
 """
-    said = site.machine.run(sys.executable, "-c", script, "/etc/tripod/secrets/nginx/ca.crt")
+    said = site.machine.run(sys.executable, "-c", script, "/etc/front-site/secrets/nginx/ca.crt")
     assert "HTTP/1.1 429" in said
     assert '"code":"too_many_requests"' in said
     assert site.curl(f"{WEB}/").status == 200
 
 
 def test_a_configuration_that_nginx_does_not_take_leaves_the_former_one(site):
-    former = site.place("/etc/tripod/nginx/nginx.conf").read_bytes()
+    former = site.place("/etc/front-site/nginx/nginx.conf").read_bytes()
     before = site.pid()
     broken = site.place("/etc/broken.crt")
     broken.write_text("no certificate\n")
     said = site.refusal("-e", "nginx_certificate=/etc/broken.crt", "-e", "nginx_certificate_key=/etc/broken.crt")
     assert "nginx does not take the configuration, and the former goes on" in said
     assert "PEM" in said
-    assert site.place("/etc/tripod/nginx/nginx.conf").read_bytes() == former
+    assert site.place("/etc/front-site/nginx/nginx.conf").read_bytes() == former
     assert site.pid() == before
     assert site.curl(f"{WEB}/").status == 200
 
 
 @pytest.mark.full
 def test_a_port_that_somebody_else_has_leaves_the_former_configuration(site):
-    former = site.place("/etc/tripod/nginx/nginx.conf").read_bytes()
+    former = site.place("/etc/front-site/nginx/nginx.conf").read_bytes()
     before = site.pid()
     # It shows only once it is to be listened on.
     script = "import socket, time; s = socket.create_server(('127.0.0.1', 8444)); print(flush=True); time.sleep(600)"
@@ -303,8 +305,8 @@ def test_a_port_that_somebody_else_has_leaves_the_former_configuration(site):
         squatter.kill()
     assert "does not serve the configuration" in said
     assert "Address already in use" in said
-    assert site.place("/etc/tripod/nginx/nginx.conf").read_bytes() == former
-    assert not list(site.place("/etc/tripod/nginx").glob("*.next"))
+    assert site.place("/etc/front-site/nginx/nginx.conf").read_bytes() == former
+    assert not list(site.place("/etc/front-site/nginx").glob("*.next"))
     assert site.pid() == before
     assert site.curl(f"{WEB}/").status == 200
     assert "changed=0" in site.play()
@@ -312,11 +314,11 @@ def test_a_port_that_somebody_else_has_leaves_the_former_configuration(site):
 
 def test_a_renewal_is_served_without_a_restart(site):
     before = site.pid()
-    first = site.place("/etc/tripod/secrets/nginx/tls.crt").read_text()
+    first = site.place("/etc/front-site/secrets/nginx/tls.crt").read_text()
     # As on a host that was made anew, or after a run that was cut short: until its end key and certificate do not fit.
-    site.place("/etc/tripod/secrets/nginx/tls.key").unlink()
+    site.place("/etc/front-site/secrets/nginx/tls.key").unlink()
     site.play()
-    second = site.place("/etc/tripod/secrets/nginx/tls.crt").read_text()
+    second = site.place("/etc/front-site/secrets/nginx/tls.crt").read_text()
     assert second != first
     assert site.machine.run(sys.executable, "-c", SHOWN).strip() == second.strip()
     assert site.pid() == before
@@ -325,7 +327,7 @@ def test_a_renewal_is_served_without_a_restart(site):
 @pytest.mark.full
 def test_a_rotation_fails_no_request(site):
     before = site.pid()
-    second = site.place("/etc/tripod/secrets/nginx/tls.crt").read_text()
+    second = site.place("/etc/front-site/secrets/nginx/tls.crt").read_text()
     answers: Counter[int] = Counter()
     with ThreadPoolExecutor(1) as beside:
         rotation = beside.submit(site.play, playbook=ROTATION)
@@ -335,7 +337,7 @@ def test_a_rotation_fails_no_request(site):
             time.sleep(0.1)
         rotation.result()
     assert set(answers) == {200}, answers
-    third = site.place("/etc/tripod/secrets/nginx/tls.crt").read_text()
+    third = site.place("/etc/front-site/secrets/nginx/tls.crt").read_text()
     assert site.machine.run(sys.executable, "-c", SHOWN).strip() == third.strip() != second.strip()
     assert site.curl(f"{WEB}/").status == 200
     assert site.pid() == before
@@ -355,8 +357,8 @@ def test_a_killed_front_is_started_again(site):
 
 def test_a_teardown_leaves_nothing(site):
     site.play(playbook="teardown.yml")
-    for path in ("/etc/tripod/nginx", "/run/tripod-nginx", "/var/log/tripod-nginx.log"):
+    for path in ("/etc/front-site/nginx", "/run/tripod-nginx", "/var/log/tripod-nginx.log"):
         assert not site.place(path).exists(), path
     assert ":443 " not in site.machine.run("ss", "-Hlnt")
     # The secrets are the role teardown's, with the data.
-    assert site.place("/etc/tripod/secrets/nginx/ca.crt").exists()
+    assert site.place("/etc/front-site/secrets/nginx/ca.crt").exists()

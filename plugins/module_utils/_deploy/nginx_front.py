@@ -94,7 +94,7 @@ class FrontState:
     Attributes:
         config: Its configuration; None where there is none.
         current: The digest of what is to be its configuration, with the files that it names as they are now.
-        serves: By what the configuration is told that it serves with; empty where it does not run.
+        serves: The digest of the configuration that it serves with; empty where it does not run, or does not say.
         process: Its first process.
         replaced: Whether its program was replaced by an upgrade since it was started.
         unit: Its unit of systemd; None where there is none, or no systemd.
@@ -130,6 +130,7 @@ class NginxFront:
 
     def __init__(self, config: str, configure: Configure | None = None, seconds: float = 20.0) -> None:
         self.config = config
+        self._candidate = f"{config}.next"
         self._configure = configure
         self._seconds = seconds
         self._text = ""
@@ -224,14 +225,13 @@ class NginxFront:
         return _UNIT.format(program=PROGRAM, config=self.config, name=NAME)
 
     def _put(self, host: Host) -> None:
-        candidate = f"{self.config}.next"
         host.path(self.config).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        host.write_atomically(candidate, self._text, MODE)
+        host.write_atomically(self._candidate, self._text, MODE)
         try:
-            self._test(host, candidate)
+            self._test(host, self._candidate)
             host.write_atomically(self.config, self._text, MODE)
         finally:
-            host.remove(candidate)
+            host.remove(self._candidate)
 
     def _test(self, host: Host, config: str) -> None:
         done = _run(*BEGIN, "-t", "-q", "-c", str(host.path(config)))
@@ -251,8 +251,9 @@ class NginxFront:
         wait(lambda: not _orphans(host), self._seconds)
         host.remove(STATE_SOCKET)
         child, begin = start(host, [*BEGIN, "-c", str(host.path(self.config))], LOG)
-        # It goes into the background once it listens.
-        if child.wait(self._seconds):
+        # It goes into the background once it listens. One that takes longer is waited for below.
+        wait(lambda: child.poll() is not None, self._seconds)
+        if child.poll():
             raise ApplyFailed(f"nginx ended with status {child.returncode}. {log_tail(host, LOG, begin)}")
 
     def _reload(self, host: Host) -> None:
@@ -284,7 +285,7 @@ class NginxFront:
             host.remove(UNIT_FILE)
             systemctl("daemon-reload")
         self._end(host)
-        for path in (self.config, LOG, STATE_SOCKET, PID_FILE):
+        for path in (self.config, self._candidate, LOG, STATE_SOCKET, PID_FILE):
             host.remove(path)
         for directory in (f"{RUN_DIRECTORY}/{name}" for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi")):
             _rmdir(host, directory)
