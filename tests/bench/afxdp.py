@@ -17,6 +17,7 @@ import contextlib
 import ctypes
 import json
 import os
+import statistics
 import struct
 import subprocess
 import tempfile
@@ -29,14 +30,26 @@ from typing import Any
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
 
 from tests.bench import afxdp_wire
-from tests.bench.afxdp_report import BATCH, BATCHES, HANDLERS, Result, Way, report, slow_lines, watched_lines
+from tests.bench.afxdp_report import (
+    BATCH,
+    BATCHES,
+    HANDLERS,
+    Result,
+    Way,
+    paced_lines,
+    report,
+    slow_lines,
+    watched_lines,
+)
 from tests.bench.xdp_stream import ROOT, attached, compiled, pinned_to, put
 from tests.integration import frames, lab
 from tests.support import go_backend
 
 LIVE_FRAMES = 1 << 1
 SEND_BATCH = 64
-SLOW_RATE, SLOW_SECONDS = 100_000, 2.0
+SLOW_RATE = 100_000
+PACED_SECONDS, WATCHED_SECONDS = 2.0, 5.0
+BURST = 312 * SEND_BATCH  # at a rate of millions: a call takes 0.6 ms of CPU, however little it lets the kernel send
 _CONTEXT = struct.Struct("=6I")  # struct xdp_md
 
 
@@ -78,14 +91,14 @@ class Bench:
             )
         return packets
 
-    def slowly(self, seconds: float = SLOW_SECONDS) -> int:
-        """Send packets at a slow rate, and return how many."""
+    def paced(self, rate: float, at_once: int, seconds: float = PACED_SECONDS) -> int:
+        """Send packets at a rate, some at once, and return how many."""
         begin, sent = time.monotonic(), 0
         while (passed := time.monotonic() - begin) < seconds:
-            if sent < passed * SLOW_RATE:
-                sent += self.send(SEND_BATCH)
+            if sent < passed * rate:
+                sent += self.send(at_once)
             else:
-                time.sleep(SEND_BATCH / SLOW_RATE / 4)
+                time.sleep(at_once / rate / 4)
         return sent
 
     def steadily(self, seconds: float) -> int:
@@ -103,18 +116,28 @@ class Bench:
             seconds = time.monotonic() - begin
             return (packets if self.wire.is_lossless else self.wire.received() - before) / seconds
 
-    def received(self, way: Way, packets: int = 0, seconds: float = 0.0, watch: str = "") -> Result:
+    def received(
+        self,
+        way: Way,
+        packets: int = 0,
+        seconds: float = 0.0,
+        watch: str = "",
+        rate: float = SLOW_RATE,
+        at_once: int = SEND_BATCH,
+    ) -> Result:
         """Return what a receiver did.
 
         Args:
             way: The receiver.
-            packets: How many it is sent; 0 are those of a slow rate, or of as many as go in some seconds.
+            packets: How many it is sent; 0 are as many as go in some seconds, or those of a rate.
             seconds: How long it is sent packets.
             watch: What it looks at of itself (``internal/receiver``).
+            rate: Packets in a second.
+            at_once: How many of these come at once.
         """
         with self._running(way, watch) as receiver:
             begin = time.monotonic()
-            sent = self.send(packets) if packets else self.steadily(seconds) if seconds else self.slowly()
+            sent = self.send(packets) if packets else self.steadily(seconds) if seconds else self.paced(rate, at_once)
             took = time.monotonic() - begin
             # What waits in its ring is the receiver's still.
             time.sleep(0.1)
@@ -230,12 +253,20 @@ def main() -> None:
                 found.setdefault(way, []).append(b.received(way, options.packets))
         slow = [Way("Go", "sink"), Way("C", "sink"), Way("Go", "sink", spin=True)]
         slowly = {way: b.received(way) for way in slow}
+        # What sleeps until packets come, at a rate that is the same for both.
+        sleepers = [Way("C", "sink"), Way("Go", "sink")]
+        rate = statistics.median(one.rate for one in found[sleepers[0]])
+        paced: dict[Way, list[Result]] = {}
+        for _round in range(options.rounds):
+            for way in sleepers:
+                paced.setdefault(way, []).append(b.received(way, rate=rate, at_once=BURST))
         last = Way("Go", handlers[-1])
-        plain, collected = (b.received(last, options.packets, watch=watch) for watch in ("", "collect"))
+        plain, collected = (b.received(last, seconds=WATCHED_SECONDS, watch=watch) for watch in ("", "collect"))
         heap = b.received(last, seconds=options.seconds, watch="heap")
     for line in (
         *report(options.packets, drops, found),
         *slow_lines(SLOW_RATE, slowly),
+        *paced_lines(rate, paced),
         *watched_lines(last, plain, collected, heap),
     ):
         print(line)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object import BpfObject
 
 from tests.bench import afxdp_wire
-from tests.bench.afxdp_report import Result, Way, report, watched_lines
+from tests.bench.afxdp_report import Result, Way, paced_lines, report, watched_lines
 from tests.bench.xdp_stream import compiled
 from tests.integration import lab
 
@@ -80,12 +81,41 @@ def test_a_goal_that_is_missed_is_said():
     assert "sink, Go, poll to C: 0.95 (goal: 1.00)  MISSED" in lines
     assert "forward, Go, poll to C: 0.95 (goal: 0.90)" in lines
     assert "sink, Go, spin to XDP_DROP: 0.79 (goal: 0.67)" in lines
-    assert "sink, Go, poll: 0% of a CPU at its own rate (goal: 30% at most)" in lines
-    way, plain = Way("Go", "sink"), result(1, late=1024)
-    late, allocated = watched_lines(way, plain, result(1, late=4096), result(10_000_000, sites={}))
-    assert "MISSED" in late
-    assert "MISSED" not in allocated
-    late, allocated, site = watched_lines(way, plain, result(1, late=2048), result(1000, sites={"runtime.x": 7}))
-    assert "MISSED" not in late
+    way = Way("Go", "sink")
+    million = 1_000_000
+    for rate, cpu, received, said in (
+        (million, 290, million, ""),
+        (million, 310, million, "  MISSED"),
+        (million, 290, million * 9 // 10, "  MISSED"),
+        (million * 9 // 10, 310, million * 9 // 10, "  NOT SAID: fewer were sent"),
+    ):
+        peer, own = result(million, 900), replace(result(rate, cpu), packets=received)
+        lines = list(paced_lines(million, {Way("C", "sink"): [peer], way: [own]}))
+        assert lines[:2] == [
+            "at 1.00 million packets a second, the rate of sink, C, poll:",
+            "  sink, C, poll: 90% of a CPU, 1.00 of 1.00 million received",
+        ]
+        assert lines[2].partition("million received")[2] == said
+
+
+def test_what_a_worker_has_seen_of_itself_is_said_where_it_can_be():
+    def result(packets=1, **more):
+        return Result(packets, 0, 1.0, 1.0, packets, 0, 0, 100, "copy", **{"batches": 50_000, **more})
+
+    way, plain, heap = Way("Go", "sink"), result(late=1024), result(10_000_000, sites={})
+    for late, collections, batches, said in (
+        (2048, 50, 50_000, ""),
+        (4096, 50, 50_000, "MISSED"),
+        (-1, 50, 50_000, "MISSED"),
+        (2048, 9, 50_000, "NOT SAID"),
+        (4096, 51, 50_000, "NOT SAID"),
+    ):
+        collected = result(late=late, collections=collections, batches=batches, pause=70_000)
+        first, second, allocated = watched_lines(way, plain, collected, heap)
+        assert "0 collections of garbage in 1.0 s, as it has them by itself" in first
+        assert f"beside {collections} that were forced in 1.0 s, the longest 70000 ns" in second
+        assert second.partition(" ns  ")[2].partition(":")[0] == said
+        assert "MISSED" not in allocated
+    *_late, allocated, site = watched_lines(way, plain, plain, result(1000, sites={"runtime.x": 7}))
     assert "MISSED" in allocated
     assert site.split() == ["7", "runtime.x"]

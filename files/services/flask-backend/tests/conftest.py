@@ -112,6 +112,14 @@ def start(address: Database, tmp_path: Path) -> Iterator[Callable[..., Service]]
         service.kill()
 
 
+@pytest.fixture
+def service(start: Callable[..., Service]) -> Service:
+    """The service on the database, ready."""
+    found = start()
+    found.wait(found.ready, 60)
+    return found
+
+
 def sign_in(app: Flask, email: str = ADMIN, password: str = PASSWORD) -> Caller:
     client = app.test_client()
     answer = client.post("/api/v1/auth/login", json={"email": email, "password": password})

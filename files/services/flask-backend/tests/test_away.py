@@ -7,29 +7,17 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from others import RATIO, Ask, background, ratio, timed
 from servers import Cluster
 from service import Service
-from test_starved import RATIO, Ask, background, ratio, timed
 
-from tripod_api.config import Database
-
-
-@pytest.fixture
-def address(postgres: Database) -> Database:
-    return postgres
-
-
-@pytest.fixture
-def service(start: Callable[..., Service]) -> Service:
-    found = start()
-    found.wait(found.ready, 60)
-    return found
+pytestmark = pytest.mark.parametrize("address", ["postgres"], indirect=True)
 
 
 def processes(cluster: Cluster) -> list[int]:

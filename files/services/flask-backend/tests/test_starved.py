@@ -15,106 +15,22 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import guesser
 import pytest
+from others import RATIO, background, latencies, others, ratio
 from service import LOGIN, Service, children
-from wire import connect, error_code, parse, percentile
+from wire import connect, error_code, parse
 
 from tripod_api import worker
 from tripod_api.config import Database
 from tripod_api.passwords import LANES
 
-RATIO = 3.0
-TURNS = 7
-TRIES = 3
-SAMPLES = 100
-
-Ask = Callable[[], Any]
-
-
-@pytest.fixture
-def address(postgres: Database) -> Database:
-    return postgres
-
-
-@pytest.fixture
-def service(start: Callable[..., Service]) -> Service:
-    found = start()
-    found.wait(found.ready, 60)
-    return found
-
-
-def latencies(ask: Ask, samples: int = SAMPLES) -> list[float]:
-    found = []
-    for _ in range(samples):
-        began = time.perf_counter()
-        ask()
-        found.append(time.perf_counter() - began)
-    return found
-
-
-def ratio(ask: Ask, trouble: Callable[[], Any], turns: int = TURNS) -> float:
-    """Return the others' 99th percentile beside trouble, over the one without it.
-
-    Both are taken in turns, and of each the lower quartile of all turns counts: whatever else the machine does at times
-    makes a turn slower, and never faster. Where it was busy all along, it is tried again, a few times at most.
-    """
-    found = []
-    while len(found) < TRIES and (not found or found[-1] >= RATIO):
-        found.append(_ratio(ask, trouble, turns))
-    return min(found)
-
-
-def _ratio(ask: Ask, trouble: Callable[[], Any], turns: int) -> float:
-    latencies(ask, 20)
-    quiet, beside = [], []
-    for _ in range(turns):
-        quiet.append(percentile(latencies(ask), 0.99))
-        with trouble():
-            beside.append(percentile(latencies(ask), 0.99))
-    for name, found in (("without it", quiet), ("beside it", beside)):
-        print(f"p99 {name} (ms): {', '.join(f'{1000 * one:.1f}' for one in sorted(found))}")
-    return percentile(beside, 0.25) / percentile(quiet, 0.25)
-
-
-def timed(service: Service, path: str, token: str | None = None) -> tuple[int, float]:
-    """Return the status of an answer, and the seconds until it was there."""
-    began = time.monotonic()
-    return service("GET", path, token=token)[0], time.monotonic() - began
-
-
-def others(service: Service) -> Ask:
-    """Return what somebody else does: a request that asks the database, and a health probe."""
-    token = service.login()[1]["access_token"]
-
-    def ask() -> None:
-        assert service("GET", "/api/v1/auth/me", token=token)[0] == 200
-        assert service("GET", "/healthz")[0] == 200
-
-    return ask
-
-
-@contextmanager
-def background(work: Callable[[threading.Event], None], number: int = 1) -> Iterator[None]:
-    over = threading.Event()
-    threads = [threading.Thread(target=work, args=(over,)) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(60)
-
-
+pytestmark = pytest.mark.parametrize("address", ["postgres"], indirect=True)
 HEAD = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 SLOW = {
     "body": HEAD + b"Content-Length: 4000\r\n\r\n",

@@ -4,7 +4,7 @@
 // Usage: receiver HANDLER CPU BATCH SPIN MAP NIC [PEER MAC NEXT_HOP PEER_MAC PEER_NEXT_HOP]
 //
 // RECEIVER_WATCH in the environment lets it look at itself: "heap" at what allocates, "collect" at its latency while garbage is
-// made and collected all the time.
+// made and collected ten times a second.
 package main
 
 import (
@@ -35,9 +35,11 @@ type result struct {
 	CPU         int64  `json:"cpu"`
 	Allocations uint64 `json:"allocations"`
 	Mode        string `json:"mode"`
+	Batches     uint64 `json:"batches"`
 	// Late is how long a batch took the handler that 0.1 % took longer than, as the bound of a bucket.
 	Late        int64  `json:"late"`
 	Collections uint32 `json:"collections"` // of garbage
+	Pause       uint64 `json:"pause"`       // of these the longest: how long nothing of Go ran
 	// Sites is how often something was allocated, by who did, with "heap" alone.
 	Sites map[string]int64 `json:"sites,omitempty"`
 }
@@ -138,8 +140,9 @@ func serve(w *worker.Worker) error {
 	runtime.ReadMemStats(&after)
 	r := result{
 		CPU: spent, Allocations: after.Mallocs - before.Mallocs, Mode: w.Socket().Mode().String(),
-		Late: late(w.Latencies()), Collections: after.NumGC - before.NumGC, Sites: sites(),
+		Collections: after.NumGC - before.NumGC, Pause: longest(&after, before.NumGC), Sites: sites(),
 	}
+	r.Batches, r.Late = late(w.Latencies())
 	if err := w.Stop(); err != nil {
 		return err
 	}

@@ -10,33 +10,46 @@ import (
 
 const watchVariable = "RECEIVER_WATCH"
 
-// late is how long a batch took that one of a thousand took longer than, in ns, as the bound of its bucket; -1 where there is none.
-func late(latencies worker.Latencies) int64 {
-	var all, seen uint64
+// pace is how often garbage is collected. More often, and collections would be so many beside the batches that one of a thousand
+// has to meet one, whatever it costs there; a process that allocates as the service does has them seconds apart.
+const pace = 100 * time.Millisecond
+
+// late is how many batches there were, and how long one took that one of a thousand took longer than, in ns, as the bound of its
+// bucket; -1 where there is none.
+func late(latencies worker.Latencies) (all uint64, longer int64) {
+	var seen uint64
 	for _, n := range latencies.Batches {
 		all += n
 	}
 	for bucket, n := range latencies.Batches {
 		if seen += n; seen*1000 >= all*999 {
 			if bound := latencies.Bound(bucket); bound > 0 {
-				return bound.Nanoseconds()
+				return all, bound.Nanoseconds()
 			}
 		}
 	}
-	return -1
+	return all, -1
+}
+
+// longest is the longest pause of the collections after the first ones, in ns; the runtime knows of the last 256.
+func longest(stats *runtime.MemStats, first uint32) uint64 {
+	var found uint64
+	for n := max(first, stats.NumGC-min(stats.NumGC, uint32(len(stats.PauseNs)))); n < stats.NumGC; n++ {
+		found = max(found, stats.PauseNs[n%uint32(len(stats.PauseNs))])
+	}
+	return found
 }
 
 var garbage []*[64]byte
 
 // collect makes garbage of some megabytes and has it collected, again and again.
 func collect() {
-	for {
+	for range time.Tick(pace) {
 		garbage = garbage[:0]
 		for range 50_000 {
 			garbage = append(garbage, new([64]byte))
 		}
 		runtime.GC()
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
