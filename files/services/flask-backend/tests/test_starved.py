@@ -165,9 +165,9 @@ def test_200_logins_of_one_account_all_get_an_answer_soon(service: Service) -> N
 
     with ThreadPoolExecutor(200) as pool:
         answers = list(pool.map(login, range(200)))
-    assert {status for status, _ in answers} <= {200, 429, 503}
+    assert {status for status, _ in answers} <= {200, 429}
     assert sum(status == 200 for status, _ in answers) >= 2
-    assert max(seconds for _, seconds in answers) < 30
+    assert max(seconds for _, seconds in answers) < 20
     assert service("GET", "/healthz")[0] == 200
 
 

@@ -33,8 +33,9 @@ from .proxies import ACCEPTED
 WORKERS = 2
 THREADS = 16
 # How many connections a worker has in each state. Their sum stays below CONNECTIONS, at which gunicorn stops accepting.
+# 200 who come at once may all meet the same worker, and none of them is to be sent away with a 503.
 READING = 256
-WAITING = 64
+WAITING = 192
 KEPT = 128
 LINGERING = 64
 CONNECTIONS = READING + WAITING + THREADS + KEPT + LINGERING + 64
