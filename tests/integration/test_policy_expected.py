@@ -15,6 +15,7 @@ from tests.integration.policy_site import BLOCKED, GUEST, INVENTORY, NIC, OTHER,
 from tests.support.fresh import ansible_playbook
 from tests.support.machine import eventually
 from tests.support.modules import run_module
+from tests.support.threads import in_threads
 
 STATE = "policy_tests-edge.json"
 GUESTS = {"name": "guests come in", "frame": {"source": GUEST}, "expect": {"verdict": "pass"}}
@@ -130,8 +131,8 @@ def test_all_that_is_wrong_with_tests_and_policy_is_said_at_once(site):
     assert third.startswith("rules[0] (r).action")
 
 
-def test_the_role_foretells_what_files_change_that_are_still_to_be_shipped(site, tmp_path):
-    policy = {**INVENTORY, "lists": [{"name": "bogons", "action": "drop", "file": "bogons.txt"}]}
+def role(site, folder, **given):
+    """Return how the role is run with some variables, and words of the command line; it returns what was said."""
     play = {
         "hosts": "localhost",
         "connection": "local",
@@ -143,21 +144,32 @@ def test_the_role_foretells_what_files_change_that_are_still_to_be_shipped(site,
             "xdp_packages": [],
             "xdp_guard": "never",
             "xdp_object": str(site.source),
-            "xdp_interfaces": [{"name": NIC, "mode": "generic", "policy": "edge"}],
-            "xdp_policies": {"edge": policy},
-            "xdp_policy_tests": [{"policy": "edge", "pcap": "some.pcap", "expect": {"trusted": False}}],
+            **given,
         },
         "roles": ["tripod.baremetal.xdp"],
     }
-    (tmp_path / "play.yml").write_text(json.dumps([play]))
-    (tmp_path / "some.pcap").write_bytes(capture(BLOCKED))
-    (tmp_path / "bogons.txt").write_text("203.0.113.0/24\n")
+    (folder / "play.yml").write_text(json.dumps([play]))
 
     def run(*words):
-        done = ansible_playbook(site, ["play.yml", "-i", "localhost,", *words], tmp_path)
+        done = ansible_playbook(site, ["play.yml", "-i", "localhost,", *words], folder)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    return run
+
+
+def test_the_role_foretells_what_files_change_that_are_still_to_be_shipped(site, tmp_path):
+    run = role(
+        site,
+        tmp_path,
+        xdp_interfaces=[{"name": NIC, "mode": "generic", "policy": "edge"}],
+        xdp_policies={
+            "edge": {**INVENTORY, "lists": [{"name": "bogons", "action": "drop", "file": "bogons.txt"}]},
+        },
+        xdp_policy_tests=[{"policy": "edge", "pcap": "some.pcap", "expect": {"trusted": False}}],
+    )
+    (tmp_path / "some.pcap").write_bytes(capture(BLOCKED))
+    (tmp_path / "bogons.txt").write_text("203.0.113.0/24\n")
     run()
     files, inner = site.files(), site.run("ls", "/etc/tripod/lists", "/run")
     (tmp_path / "bogons.txt").write_text("192.0.2.0/24\n")
@@ -170,3 +182,33 @@ def test_the_role_foretells_what_files_change_that_are_still_to_be_shipped(site,
     assert site.fate(GUEST) == ("pass", "no_rule")
     run()
     assert site.fate(GUEST) == ("drop", "list_drop")
+
+
+def test_the_role_foretells_which_verdicts_entries_of_the_short_form_flip(site, tmp_path):
+    run = role(
+        site,
+        tmp_path,
+        xdp_interfaces=[{"name": NIC, "mode": "generic"}],
+        xdp_acl=[{"prefix": "198.51.100.0/24", "action": "drop"}],
+        xdp_acl_file="acl.txt",
+    )
+    (tmp_path / "acl.txt").write_text("203.0.113.0/24 drop\n")
+    run()
+    files = site.files()
+    assert f"policy-nic-{NIC}-inventory.json" in files
+    assert site.fate(BLOCKED) == ("drop", "list_drop")
+    assert '"frame":' not in run("--check")
+    (tmp_path / "acl.txt").write_text("192.0.2.0/24 drop\n")
+
+    def come(over):
+        while not over.wait(1):
+            site.fate(BLOCKED)
+
+    # It looks at the packets of the last minute.
+    with in_threads(come):
+        said = run("--check")
+    assert f'"frame": "{NIC} {BLOCKED}:4000 > ' in said
+    assert '"before": "drop list_drop list:acl"' in said
+    assert '"after": "pass no_rule"' in said
+    assert site.files() == files
+    assert (site.fate(GUEST), site.fate(OTHER)) == (("pass", "no_rule"), ("drop", "list_drop"))
