@@ -19,6 +19,8 @@ from .placement import Placement, lower_name, misplaced
 LRO, HARDWARE_GRO = "rx-lro", "rx-gro-hw"
 _HEADROOM = 256  # XDP_PACKET_HEADROOM
 _TAIL = 320  # struct skb_shared_info, in cache lines
+# Drivers that run a program on the NIC (XDP_SETUP_PROG_HW), for kernels before 6.3, where a driver cannot claim it.
+_OFFLOADING = frozenset({"netdevsim", "nfp"})
 _ETHERNET, _FCS, _VLAN = 14, 4, 4
 _LARGE_BUFFER, _SMALL_BUFFER = 3072, 2048  # of the Intel drivers, with pages of 4 KiB
 
@@ -312,7 +314,8 @@ def obstacles(device: Device, mode: str, fragments: bool = False) -> Iterator[Ob
             blind=True,
         )
     features = device.xdp_features
-    if mode == "offload" and features is not None and "hw-offload" not in features:
+    offloads = device.driver in _OFFLOADING if features is None else "hw-offload" in features
+    if mode == "offload" and not offloads:
         yield Obstacle(f"{device.label} runs no program on the NIC", "hw-offload", "choose mode native or generic")
     if mode == "native":
         yield from _unsupported(device)

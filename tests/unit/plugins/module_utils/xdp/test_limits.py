@@ -112,6 +112,17 @@ def test_what_runs_already_proves_that_it_can():
     XdpProgram(DESIRED).validate(DESIRED, replace(DONE, device=SPOILT))
 
 
+@pytest.mark.parametrize(("driver", "offloads"), [("igb", False), (None, False), ("nfp", True)])
+def test_a_kernel_that_cannot_tell_what_drivers_claim_offloads_to_those_that_are_known(driver, offloads):
+    desired = replace(DESIRED, mode="offload")
+    state = replace(BARE, device=replace(SPOILT, driver=driver, xdp_features=None))
+    if offloads:
+        XdpProgram(desired).validate(desired, state)
+        return
+    with pytest.raises(Impossible, match="runs no program on the NIC; needed: hw-offload"):
+        XdpProgram(desired).validate(desired, state)
+
+
 @pytest.mark.parametrize("mode", ["generic", "offload"])
 def test_limits_of_the_driver_do_not_bind_other_modes(mode):
     state = replace(BARE, device=replace(SPOILT, xdp_features={"hw-offload"}))
