@@ -22,20 +22,20 @@ def curl(*words: str) -> tuple[str, list[str], str]:
     """Return the status line, the headers and the body of an answer."""
     command = ["curl", "--silent", "--show-error", "--include", "--cacert", CA, "--max-time", "20", *words]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
+    head, _blank, body = answer.replace("\r\n", "\n").partition("\n\n")
     first, *headers = head.splitlines()
     return first, headers, body
 
 
 def test_both_are_served_by_http2_with_headers_that_are_there_once():
     for url in (f"{FRONT}/", f"{FRONT}/api/v1/status", f"{PROGRAMS}/api/v1/status"):
-        first, headers, _ = curl("--http2", url)
+        first, headers, _body = curl("--http2", url)
         assert first.split()[:2] == ["HTTP/2", "200"], url
         names = [line.partition(":")[0].lower() for line in headers]
         assert len(names) == len(set(names)), headers
         assert {"x-content-type-options", "x-request-id"} <= set(names)
     for path in ("/metrics", "/healthz"):
-        first, _, body = curl(f"{PROGRAMS}{path}")
+        first, _headers, body = curl(f"{PROGRAMS}{path}")
         assert first.split()[1] == "404"
         assert json.loads(body)["code"] == "not_found"
 

@@ -102,7 +102,7 @@ class Answer:
     """What curl printed."""
 
     def __init__(self, text: str) -> None:
-        head, _, self.body = text.replace("\r\n", "\n").partition("\n\n")
+        head, _blank, self.body = text.replace("\r\n", "\n").partition("\n\n")
         first, *lines = head.splitlines()
         self.protocol, self.status = first.split()[0], int(first.split()[1])
         pairs = [line.partition(": ")[::2] for line in lines]
@@ -229,7 +229,7 @@ def test_a_stream_goes_on_word_by_word(site, url):
     began = time.monotonic()
     with subprocess.Popen([*site.machine.within, *command], stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout
-        words = [listener.stdout.readline().strip() for _ in range(5)]
+        words = [listener.stdout.readline().strip() for _line in range(5)]
         assert time.monotonic() - began < 20
         listener.kill()
     assert [word for word in words if word] == ["data: 0", "data: 1", "data: 2"]
@@ -251,7 +251,7 @@ print(json.dumps(list(ages([0, 2.5, 0]))))
 """
     trusted = "/etc/front-site/secrets/nginx/ca.crt"
     first, second, third = json.loads(site.machine.run(sys.executable, "-c", script, trusted))
-    assert [status for status, _, _ in (first, second, third)] == [421] * 3
+    assert [one[0] for one in (first, second, third)] == [421] * 3
     assert first[1] < 2
     assert (second[1] >= 2.5, second[2]) == (True, "close")
     assert third[1] < 2
