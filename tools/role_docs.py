@@ -22,7 +22,7 @@ ALONE = (
     "host what it left there."
 )
 # What a number counts, by the last word of its option's name.
-UNITS = {"bytes": "bytes", "days": "days", "rate": "a second", "timeout": "seconds"}
+UNITS = {"bytes": "bytes", "days": "days", "rate": "a second", "seconds": "seconds", "timeout": "seconds"}
 # A default that is longer stands below the table.
 WIDEST = 60
 _MARKUP = re.compile(r"\b(RV|[BCEILMOPUV])\(([^)]*)\)")

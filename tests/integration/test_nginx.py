@@ -43,7 +43,7 @@ tripod:
     tripod_https_addresses: [127.0.0.1, 192.0.2.10]
     nginx_connection_seconds: 2
     nginx_redirect_port: 80
-    nginx_at_once: 8
+    nginx_client_limit: 8
 """
 TEARDOWN = """\
 - hosts: tripod

@@ -23,7 +23,7 @@ VARIABLES = {
     "trusted_proxies": "nginx_trusted_proxies",
     "hsts": "nginx_hsts_seconds",
     "connection_life": "nginx_connection_seconds",
-    "at_once": "nginx_at_once",
+    "at_once": "nginx_client_limit",
 }
 NAMES = "tripod_https_names"
 

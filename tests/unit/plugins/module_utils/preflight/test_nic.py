@@ -127,7 +127,7 @@ def test_unequal_queues_are_refused_for_gve():
         ("igb", "offload", NATIVE, ERROR, "runs no program on the NIC"),
         ("igb", "offload", (*NATIVE, "hw-offload"), None, ""),
         ("igb", "native", None, INFO, "cannot tell"),
-        ("igb", "offload", None, None, ""),
+        ("igb", "offload", None, ERROR, "runs no program on the NIC"),
         ("veth", "native", (), ERROR, "peer has more transmit queues"),
     ],
 )
