@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,13 +170,24 @@ def test_replace_under_traffic_counts_every_packet(desired, newer_object):
         sender = cable.sender()
         sent = {"pass": 0, "drop": 0}
 
+        def put(frame: bytes) -> None:
+            while True:
+                try:
+                    sender.send(frame)
+                    return
+                except OSError as error:
+                    # The ring of the near end is full of what a busy kernel has not judged yet: it was not sent.
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    time.sleep(0.001)
+
         def send() -> None:
             passing = frames.ethernet(frames.IPV4, frames.ipv4("192.0.2.1"))
             dropped = frames.ethernet(frames.IPV4, frames.ipv4("203.0.113.1"))
             while not stop.is_set():
                 for _round in range(100):
-                    sender.send(passing)
-                    sender.send(dropped)
+                    put(passing)
+                    put(dropped)
                 sent["pass"] += 100
                 sent["drop"] += 100
 
@@ -386,10 +399,14 @@ def test_too_few_queues_are_a_reason(desired):
             *("link", "add", NIC, "numrxqueues", "1", "numtxqueues", "1", "type", "veth"),
             *("peer", "name", "x", "numrxqueues", "2", "numtxqueues", "2"),
         )
-        with pytest.raises(
-            Impossible,
-            match=r"more transmit queues than it has receive queues; needed: at least as many: make the pair",
-        ):
+        # Before Linux 6.3 the driver claims nothing, and says so when it is tried.
+        kind, words = ApplyFailed, "XDP expects number of rx queues not less than peer tx queues"
+        if netlink.xdp_features(netlink.link(NIC).index) is not None:
+            kind, words = (
+                Impossible,
+                "more transmit queues than it has receive queues; needed: at least as many",
+            )
+        with pytest.raises(kind, match=words):
             run(desired)
         assert not cable.xdp()
         assert not os.path.exists(desired.pin_root)

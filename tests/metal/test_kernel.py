@@ -87,7 +87,9 @@ def test_sockets_and_workers_do_their_work(
 ) -> None:
     # One directory for all: what Go has built for one package serves the next.
     built = go_backend.build(tmp_path_factory.getbasetemp(), f"./internal/{package}", tests=True)
-    assert vm.copy(str(built), f":{checkout}/") == 0
+    data = ROOT / "files/services/go-backend/internal" / package / "testdata"
+    for one in (built, *([data] if data.exists() else [])):
+        assert vm.copy(str(one), f":{checkout}/") == 0
     variables = f"TRIPOD_REQUIRE_BPF=1 TRIPOD_XDP_OBJECT={OBJECT}"
     _passes(vm, f"cd {checkout} && env {variables} ./{built.name} -test.v", r"^--- PASS")
 
