@@ -400,12 +400,11 @@ def test_too_few_queues_are_a_reason(desired):
             *("peer", "name", "x", "numrxqueues", "2", "numtxqueues", "2"),
         )
         # Before Linux 6.3 the driver claims nothing, and says so when it is tried.
-        kind, words = ApplyFailed, "XDP expects number of rx queues not less than peer tx queues"
+        kind: type[Exception] = ApplyFailed
+        words = "XDP expects number of rx queues not less than peer tx queues"
         if netlink.xdp_features(netlink.link(NIC).index) is not None:
-            kind, words = (
-                Impossible,
-                "more transmit queues than it has receive queues; needed: at least as many",
-            )
+            kind = Impossible
+            words = "more transmit queues than it has receive queues; needed: at least as many"
         with pytest.raises(kind, match=words):
             run(desired)
         assert not cable.xdp()
