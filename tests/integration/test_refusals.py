@@ -43,6 +43,12 @@ CALLS: dict[str, dict[str, Any]] = {
         "token": "none",
         "backup": "/etc/tripod-refused/backup.json",
     },
+    "nginx_front": {
+        "config": "/etc/tripod-refused/nginx",
+        "certificate": "/etc/none.crt",
+        "key": "/etc/none.key",
+        "secret_file": "/etc/none.secret",
+    },
     "nic": {"nics": [{"name": "lo", "mtu": 60000}], "guard": "never"},
     "owned_tree": {"path": "/etc/tripod-refused", "user": 564, "former": [10004]},
     "preflight": {},
