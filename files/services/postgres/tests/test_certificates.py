@@ -56,6 +56,8 @@ def test_only_tls_comes_in_and_a_new_certificate_takes_a_reload(server: Server, 
             text=True,
         )
         assert done.stdout.strip() == said
+        # The server is told by a signal.
+        time.sleep(1)
     # The server reads it a moment later.
     deadline = time.monotonic() + 10
     while True:
