@@ -42,8 +42,7 @@ def test_only_tls_comes_in_and_a_new_certificate_takes_a_reload(server: Server, 
     assert server.query("SELECT 1", **(checked | {"sslrootcert": str(former)})) == [(1,)]
     # As the role does it.
     reload = (
-        "SELECT pg_reload_conf() "
-        "WHERE (pg_stat_file('{}')).modification >= date_trunc('second', pg_conf_load_time())"
+        "SELECT pg_reload_conf() WHERE (pg_stat_file('{}')).modification >= date_trunc('second', pg_conf_load_time())"
     )
     command = ["psql", "--host=/run/postgresql", f"--port={server.port}", "--username=postgres", "--dbname=postgres"]
     # A file's time is in whole seconds: within the same one it might be newer than what is read.
