@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -18,6 +19,8 @@ from pathlib import Path
 # of its own beside it, as grub-mkconfig does.
 _LEFTOVER = re.compile(r"\.(?P<file>.+)\.(?P<process>\d+)\.\w{8}(\.new)?")
 _WRITING_SECONDS = 3600
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESRCH, errno.ENODEV})
+_NOT_THERE = _GONE | {errno.EINVAL, errno.EOPNOTSUPP}
 # With it directories and files come out alike on every host; what is secret has a mode of its own.
 UMASK = 0o022
 _PROOF_BYTES = 1 << 16  # more than a state file has, but for a large policy
@@ -41,14 +44,13 @@ class Host:
         """Return a file's text without its last newline, or None where it is absent or unreadable by nature.
 
         sysfs attributes such as ``speed`` of a link that is down exist but answer EINVAL: that is
-        "not available", the same as absent, and different from 0.
+        "not available", the same as absent, and different from 0. So is what ends between opening and reading: the
+        kernel says ESRCH of a process then, ENODEV of a device.
         """
         try:
             return self.path(path).read_text(encoding="utf-8", errors="replace").rstrip("\n")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except OSError as error:
-            if error.errno in (22, 95):  # EINVAL, EOPNOTSUPP
+            if error.errno in _NOT_THERE:
                 return None
             raise
 
@@ -61,8 +63,10 @@ class Host:
         """Return the sorted names in a directory; empty where it is absent."""
         try:
             return sorted(os.listdir(self.path(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        except OSError as error:
+            if error.errno in _GONE:
+                return []
+            raise
 
     def link(self, path: str) -> str | None:
         """Return the last component of a symbolic link's target, or None."""

@@ -333,7 +333,7 @@ def _orphans(host: Host) -> list[int]:
             if host.read(f"/proc/{name}/comm") != COMMAND:
                 continue
             links = {host.link(f"/proc/{name}/fd/{one}") for one in host.list(f"/proc/{name}/fd")}
-        except (ProcessLookupError, PermissionError):
+        except PermissionError:
             continue
         if sockets & links:
             found.append(int(name))

@@ -55,17 +55,11 @@ def started_with(host: Host, words: Sequence[str]) -> list[Running]:
     """
     found = []
     for name in host.list("/proc"):
-        if name.isdigit() and int(name) != os.getpid() and _in_a_row(words, _command_line(host, name)):
+        line = (host.read(f"/proc/{name}/cmdline") or "").split("\0") if name.isdigit() else []
+        if _in_a_row(words, line) and int(name) != os.getpid():
             process = find_running(host, int(name)) if _is_here(host, name) else None
             found += [process] if process else []
     return found
-
-
-def _command_line(host: Host, process: str) -> list[str]:
-    try:
-        return (host.read(f"/proc/{process}/cmdline") or "").split("\0")
-    except ProcessLookupError:
-        return []
 
 
 def _in_a_row(words: Sequence[str], line: Sequence[str]) -> bool:
@@ -82,10 +76,7 @@ def _is_here(host: Host, process: str) -> bool:
 
 def find_running(host: Host, pid: int) -> Running | None:
     """Return the living process of that number, or None."""
-    try:
-        fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    except ProcessLookupError:
-        return None  # it ended between opening and reading
+    fields = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
     if not fields or fields[0] == "Z":
         return None
     return Running(pid, int(fields[19]))  # field 22 of proc(5), counted from field 3

@@ -128,12 +128,9 @@ def _name(path: str) -> str:
 def _running_bans(host: Host) -> Iterator[frozenset[int]]:
     """Yield the bans of each process that its unit runs; another one, such as a container's, is not ours to judge."""
     for pid in filter(str.isdigit, host.list("/proc")):
-        try:
-            if host.read(f"/proc/{pid}/comm") == "irqbalance" and UNIT in (host.read(f"/proc/{pid}/cgroup") or ""):
-                words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
-                yield frozenset(int(found[1]) for word in words if (found := _BAN.fullmatch(word)))
-        except ProcessLookupError:
-            continue
+        if host.read(f"/proc/{pid}/comm") == "irqbalance" and UNIT in (host.read(f"/proc/{pid}/cgroup") or ""):
+            words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+            yield frozenset(int(found[1]) for word in words if (found := _BAN.fullmatch(word)))
 
 
 def _runs(host: Host) -> bool:

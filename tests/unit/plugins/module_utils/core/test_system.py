@@ -31,6 +31,19 @@ def test_an_attribute_that_does_not_apply_is_not_available():
     assert Host().read("/sys/class/net/lo/speed") is None
 
 
+@pytest.mark.parametrize("name", ["cmdline", "comm", "cgroup", "environ", "fd", "numa_maps", "stat", "status"])
+def test_a_process_that_ends_while_it_is_read_is_absent(name):
+    with subprocess.Popen(["sleep", "60"]) as process:
+        descriptor = os.open(f"/proc/{process.pid}/{name}", os.O_RDONLY)
+        process.kill()
+    # What opens it anew still finds the file of the process that has ended, as a reader that was a moment late does.
+    path = f"/proc/self/fd/{descriptor}"
+    try:
+        assert Host().list(path) == [] if name == "fd" else Host().read(path) is None
+    finally:
+        os.close(descriptor)
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(host):
     host.write_atomically("/etc/a", "old", mode=0o640)
     with pytest.raises(TypeError):
