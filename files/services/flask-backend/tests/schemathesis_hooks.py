@@ -12,3 +12,11 @@ import schemathesis
 def filter_case(_context: Any, case: Any) -> bool:
     """Leave out what is done to the account itself."""
     return str((case.path_parameters or {}).get("user_id")) != os.environ["TRIPOD_OWN_USER"]
+
+
+@schemathesis.hook
+def map_case(_context: Any, case: Any) -> Any:
+    """Let the stream of events end: else each of its cases would take an hour, and all its places would be taken."""
+    if case.path.endswith("/events") and case.method.upper() == "GET":
+        case.query = {**(case.query or {}), "seconds": 1}
+    return case

@@ -13,6 +13,7 @@ from . import (
     config,
     credentials,
     errors,
+    events,
     hosts,
     metrics,
     observe,
@@ -31,7 +32,7 @@ from .channel import Channel
 from .context import EXTENSION, Services, principal, services
 from .database import Database
 from .dataplane import Dataplane
-from .history import History
+from .feed import Feed
 from .identity import Identity
 from .operations import Row, operation
 from .passwords import Passwords
@@ -78,7 +79,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         dataplane=dataplane,
         agent=Agent(channel, settings.go_backend_secret),
         afxdp=Afxdp(channel, settings.go_backend_secret),
-        history=History(dataplane),
+        feed=Feed(dataplane),
         identity=identity,
     )
     errors.install(app)
@@ -92,6 +93,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         policies.blueprint,
         policy_parts.blueprint,
         packets.blueprint,
+        events.blueprint,
         workers.blueprint,
         hosts.blueprint,
     ):

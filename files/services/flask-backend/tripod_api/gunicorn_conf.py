@@ -45,5 +45,5 @@ def post_worker_init(worker: Any) -> None:
     """Begin what runs beside the requests."""
     services = worker.wsgi.extensions[_EXTENSION]
     services.watch.start()
-    services.history.start()
+    services.feed.start(lambda: worker.alive)
     worker.identity = services.identity

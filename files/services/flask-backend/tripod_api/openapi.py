@@ -17,7 +17,7 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from . import __version__, idempotency
+from . import __version__, events, idempotency
 from .answers import PROBLEM, phrase
 from .operations import LARGEST_ROW, Operation, operations
 from .preconditions import HEADER as IF_MATCH
@@ -39,6 +39,7 @@ RETRIES = {
     "description": "Names what is to be done, so that it is done once however often it is sent: for a day the same key "
     "gets the same answer."
 }
+RESUMES = {"description": "The `id` of the reader's last reading: it gets what came since, or word of a loss."}
 REPLAYED: JSON = {
     idempotency.REPLAYED: {"description": "`true` of an answer that was given before.", "schema": {"type": "string"}}
 }
@@ -149,6 +150,8 @@ def _in_headers(one: Operation) -> list[JSON]:
     found: list[JSON] = []
     if one.if_match:
         found.append({"name": IF_MATCH, "in": "header", "schema": {"type": "string"}, **STATES})
+    if one.media == events.MEDIA:
+        found.append({"name": events.RESUME, "in": "header", "schema": {"type": "string"}, **RESUMES})
     if one.keyed:
         found.append({"name": idempotency.HEADER, "in": "header", "schema": KEY, **RETRIES})
     return found

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify
 from . import shapes
 from .context import services
 from .operations import DATAPLANE, TRACE, operation
-from .schemas import Trace
+from .schemas import Steps, Trace
 from .scopes import Scope
 
 blueprint = Blueprint("packets", __name__, url_prefix="/api/v1/dataplane")
@@ -31,10 +31,18 @@ def dataplane_parts() -> Response:
     return jsonify(services().dataplane.parts())
 
 
-@operation(blueprint, "GET", "/history", Scope.DATAPLANE_READ, gives=shapes.DataplaneHistory)
-def dataplane_history() -> Response:
-    """Return the counters of the last minutes."""
-    return jsonify(readings=services().history.readings())
+@operation(
+    blueprint,
+    "GET",
+    "/history",
+    Scope.DATAPLANE_READ,
+    window=Steps,
+    gives=shapes.DataplaneHistory,
+    refusals=DATAPLANE,
+)
+def dataplane_history(window: Steps) -> Response:
+    """Return what was counted in the last hour by seconds, in a day by 10 s, or in 31 days by 5 minutes."""
+    return jsonify(services().dataplane.rates(window.resolution, window.steps))
 
 
 @operation(blueprint, "POST", "/trace", Scope.DATAPLANE_TRACE, takes=Trace, gives=shapes.TraceResult, refusals=TRACE)

@@ -1,10 +1,10 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { screen } from "@testing-library/react";
 import { expect, it, vi } from "vitest";
-import type { DataplaneStats, DataplaneStatus, Problem } from "../../src/client/api/types";
+import type { DataplaneStatus, Problem } from "../../src/client/api/types";
 import { RateRecorder } from "../../src/client/dataplane/rates";
 import DashboardPage from "../../src/client/pages/DashboardPage";
-import { show } from "./pages";
+import { events, show } from "./pages";
 
 // jsdom has no canvas to draw on.
 vi.mock("../../src/client/dataplane/Chart", () => ({ Chart: () => null }));
@@ -22,11 +22,7 @@ async function dashboard(problems: Problem[], status = "serving") {
     {},
     {
       "/dataplane/status": { reachable: true, status, interfaces: [attachment], problems } satisfies DataplaneStatus,
-      "/dataplane/stats": {
-        timestamp: "2026-01-01T00:00:00Z",
-        interfaces: [{ ...attachment, counters: [] }],
-        problems,
-      } satisfies DataplaneStats,
+      "/events?begin=oldest": events({ timestamp: "2026-01-01T00:00:00Z", interfaces: [{ ...attachment, counters: [] }], problems }),
     },
   );
   await screen.findByTestId("program-lab0");

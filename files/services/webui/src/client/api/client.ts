@@ -4,7 +4,6 @@ import { ApiError } from "./http";
 import {
   ban,
   banPage,
-  dataplaneHistory,
   dataplaneParts,
   dataplaneStats,
   dataplaneStatus,
@@ -53,7 +52,7 @@ export function createApi(session: Session) {
     deleteUser: ({ id, etag }: User) => session.request(`/users/${id}`, nothing, { method: "DELETE", ifMatch: etag }),
     dataplaneStatus: () => session.request("/dataplane/status", dataplaneStatus),
     dataplaneStats: () => session.request("/dataplane/stats", dataplaneStats),
-    dataplaneHistory: async () => (await session.request("/dataplane/history", dataplaneHistory)).readings,
+    events: (last: string, signal: AbortSignal) => session.events("/events?begin=oldest", last, signal),
     dataplaneParts: () => session.request("/dataplane/parts", dataplaneParts),
     policies: () => session.request("/policies", policies),
     policy: (name: string) => session.request(policyPath(name), policy),

@@ -8,7 +8,6 @@ export {
   ban,
   banPage,
   type Counter,
-  dataplaneHistory,
   type DataplaneParts,
   dataplaneParts,
   type DataplaneStats,

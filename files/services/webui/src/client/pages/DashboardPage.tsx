@@ -29,7 +29,7 @@ const NAMES: Record<Verdict, string> = {
 
 export default function DashboardPage({ recorder }: { recorder: RateRecorder }) {
   const api = useApi();
-  const { data: rates } = useRates(recorder);
+  const rates = useRates(recorder);
   const status = useQuery({ queryKey: ["status"], queryFn: api.dataplaneStatus, refetchInterval: 5 * SECOND, retry: false });
   const [chosen, setChosen] = useState(ALL);
 

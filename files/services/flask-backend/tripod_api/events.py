@@ -1,0 +1,145 @@
+"""What happens, as it happens: a stream of events (text/event-stream), and who may read it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from . import shapes
+from .context import Services, bearer, holder, permit, services
+from .database import DatabaseUnavailable
+from .errors import ApiError
+from .feed import Feed, notice
+from .migrations import SchemaMismatch
+from .operations import operation
+from .schemas import Events, Tokens
+from .scopes import Access, Scope
+
+blueprint = Blueprint("events", __name__, url_prefix="/api/v1")
+
+MEDIA = "text/event-stream"
+RESUME = "Last-Event-ID"
+# Each has one of the sixteen threads of its worker for as long as it lasts; the web interface's server needs one for
+# all browsers.
+STREAMS = 4
+# How late a stream notices that its session has ended, beside the age of what is known of that; see `standing`.
+CHECK_SECONDS = 0.15
+# Fronts and browsers take silence for an end.
+BEAT_SECONDS = 5.0
+BEAT = b": \n\n"
+# How long a client of the standard waits before it connects again.
+RETRY = b"retry: 2000\n\n"
+
+_places = threading.BoundedSemaphore(STREAMS)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One reader's stream.
+
+    Attributes:
+        feed: What is read.
+        begin: At which place.
+        lost: Whether what the reader had last is not known any more.
+        check: Raises where the reader may not read any longer.
+        seconds: How long it goes on.
+    """
+
+    feed: Feed
+    begin: int
+    lost: bool
+    check: Callable[[], None]
+    seconds: float
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give events until the end, which is an event, too."""
+        yield RETRY
+        place, lost = self.begin, self.lost
+        end, sent = time.monotonic() + self.seconds, 0.0
+        while self.feed.goes_on() and time.monotonic() < end:
+            if lost:
+                yield notice("lost")
+            items, place, lost = self.feed.since(place, CHECK_SECONDS)
+            try:
+                self.check()
+            except ApiError as error:
+                yield notice("end", code=error.code, detail=error.message)
+                return
+            except (DatabaseUnavailable, SchemaMismatch):
+                # Nobody knows whether the reader still may.
+                yield notice("end", code="database_unavailable", detail="The database does not answer.")
+                return
+            # One by one, as each has its own deadline to be taken by: a reader that takes none is cut off, and what it
+            # has not taken waits in no queue.
+            for item in items:
+                yield item.text
+            # The first one says that all that was kept is there.
+            if not items and time.monotonic() > sent + BEAT_SECONDS:
+                yield BEAT
+                sent = time.monotonic()
+            elif items and sent:
+                sent = time.monotonic()
+        yield notice("end", code="stream_over", detail="This stream is over; connect again.")
+
+
+@operation(
+    blueprint,
+    "GET",
+    "/events",
+    Scope.DATAPLANE_READ,
+    window=Events,
+    gives=bytes,
+    media=MEDIA,
+    refusals=(429,),
+)
+def stream_events(window: Events) -> Response:
+    """Send each reading of the counters as it comes, from where the reader was."""
+    parts, token = services(), bearer()
+    if not _places.acquire(blocking=False):
+        raise ApiError(429, "busy", "Others read the events at this moment; try again shortly.", Retry_After="5")
+    place = _Place()
+    begin, lost = parts.feed.begin(request.headers.get(RESUME, ""), window.begin == "oldest")
+    stream = Stream(parts.feed, begin, lost, lambda: permit(holder(parts, token), Scope.DATAPLANE_READ), window.seconds)
+    response = Response(iter(stream), mimetype=MEDIA)
+    # Whoever stands before us is to keep nothing and hold nothing back.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(place.leave)
+    return response
+
+
+class _Place:
+    """One of the streams there may be, which is left once."""
+
+    def __init__(self) -> None:
+        self._held = True
+
+    def leave(self) -> None:
+        held, self._held = self._held, False
+        if held:
+            _places.release()
+
+
+@operation(blueprint, "POST", "/events/readers", Access.ANYONE, takes=Tokens, gives=shapes.Readers, refusals=(503,))
+def event_readers(wanted: Tokens) -> Response:
+    """Tell which tokens are good for the stream of events: for who passes one stream on to many."""
+    return jsonify(readers=readers(services(), wanted.tokens))
+
+
+def readers(parts: Services, tokens: list[str]) -> list[dict[str, Any]]:
+    """Return whether the holders of tokens may read events, asking the database once for all sessions."""
+    parts.sessions.look_up(tokens)
+    found = []
+    for token in tokens:
+        try:
+            permit(holder(parts, token), Scope.DATAPLANE_READ)
+        except ApiError as error:
+            found.append({"allowed": False, "status": error.status, "code": error.code, "detail": error.message})
+        else:
+            found.append({"allowed": True, "status": 200, "code": None, "detail": None})
+    return found
