@@ -75,9 +75,7 @@ class Dataplane:
 
     def rates(self, resolution: str, steps: int) -> dict[str, Any]:
         """Return what was counted in the last steps of a resolution; one of which nothing is known has no numbers."""
-        request = backend_pb2.GetRatesRequest(
-            resolution=backend_pb2.Resolution.Value(f"RESOLUTION_{resolution.upper()}"), steps=steps
-        )
+        request = backend_pb2.GetRatesRequest(resolution=f"RESOLUTION_{resolution.upper()}", steps=steps)
         answer: backend_pb2.GetRatesResponse = self._backend.call(
             lambda channel: _stub(channel).GetRates(request, timeout=DEADLINE)
         )

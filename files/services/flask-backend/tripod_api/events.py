@@ -58,33 +58,42 @@ class Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         """Give events until the end, which is an event, too."""
+        place, lost, kept, complete = self.begin, self.lost, self.feed.count, False
+        end, checked, sent = time.monotonic() + self.seconds, 0.0, 0.0
         yield RETRY
-        place, lost = self.begin, self.lost
-        end, sent = time.monotonic() + self.seconds, 0.0
         while self.feed.goes_on() and time.monotonic() < end:
             if lost:
                 yield notice("lost")
             items, place, lost = self.feed.since(place, CHECK_SECONDS)
-            try:
-                self.check()
-            except ApiError as error:
-                yield notice("end", code=error.code, detail=error.message)
-                return
-            except (DatabaseUnavailable, SchemaMismatch):
-                # Nobody knows whether the reader still may.
-                yield notice("end", code="database_unavailable", detail="The database does not answer.")
-                return
             # One by one, as each has its own deadline to be taken by: a reader that takes none is cut off, and what it
             # has not taken waits in no queue.
-            for item in items:
-                yield item.text
-            # The first one says that all that was kept is there.
-            if not items and time.monotonic() > sent + BEAT_SECONDS:
+            for text in [item.text for item in items] or [b""]:
+                if time.monotonic() > checked + CHECK_SECONDS:
+                    if over := self._over():
+                        yield over
+                        return
+                    checked = time.monotonic()
+                if text:
+                    yield text
+            now = time.monotonic()
+            if (place >= kept and not complete) or (not items and now > sent + BEAT_SECONDS):
+                # The first one says that all that was kept is there.
+                complete = True
                 yield BEAT
-                sent = time.monotonic()
-            elif items and sent:
-                sent = time.monotonic()
+                sent = now
+            elif items:
+                sent = now
         yield notice("end", code="stream_over", detail="This stream is over; connect again.")
+
+    def _over(self) -> bytes:
+        """Return what to end with where the reader may not read any longer, or nobody knows."""
+        try:
+            self.check()
+        except ApiError as error:
+            return notice("end", code=error.code, detail=error.message)
+        except (DatabaseUnavailable, SchemaMismatch):
+            return notice("end", code="database_unavailable", detail="The database does not answer.")
+        return b""
 
 
 @operation(

@@ -89,13 +89,25 @@ class Feed:
         # A worker that has just begun is about to have what the others have.
         self._asked.wait(WAIT_SECONDS)
         with self._came:
-            first = self._count - len(self._items)
-            if not name:
-                return (first if oldest else max(first, self._count - 1)), False
-            for at, item in enumerate(reversed(self._items)):
-                if item.name == name:
-                    return self._count - at, False
-            return first, True
+            if name:
+                # The reader may have had it of another worker, which had it a moment earlier.
+                self._came.wait_for(lambda: self._behind(name) is not None, WAIT_SECONDS)
+                behind = self._behind(name)
+                return (self._first, True) if behind is None else (behind, False)
+            return (self._first if oldest else max(self._first, self._count - 1)), False
+
+    @property
+    def count(self) -> int:
+        """The place behind the latest item."""
+        return self._count
+
+    @property
+    def _first(self) -> int:
+        return self._count - len(self._items)
+
+    def _behind(self, name: str) -> int | None:
+        found = (self._count - at for at, item in enumerate(reversed(self._items)) if item.name == name)
+        return next(found, None)
 
     def since(self, place: int, seconds: float) -> tuple[Sequence[Item], int, bool]:
         """Return what is at a place and behind it, the next place, and whether something was lost before.
@@ -107,7 +119,7 @@ class Feed:
         with self._came:
             if place >= self._count:
                 self._came.wait(seconds)
-            first = self._count - len(self._items)
+            first = self._first
             lost, place = place < first, max(place, first)
             items = list(islice(self._items, place - first, place - first + AT_ONCE))
             return items, place + len(items), lost

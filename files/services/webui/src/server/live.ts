@@ -39,8 +39,12 @@ interface Reader {
   end: number;
 }
 
-const wrong = (query: Request["query"]) =>
-  !["latest", "oldest"].includes(String(query.begin ?? "latest")) || !/^[1-9]\d{0,3}$/.test(String(query.seconds ?? LONGEST)) || Number(query.seconds ?? LONGEST) > LONGEST;
+/** What a query asks for; null where the API would refuse it. */
+function wanted({ begin = "latest", seconds = String(LONGEST) }: Request["query"]): { oldest: boolean; seconds: number } | null {
+  if (begin !== "latest" && begin !== "oldest") return null;
+  if (typeof seconds !== "string" || !/^[1-9]\d{0,3}$/.test(seconds) || Number(seconds) > LONGEST) return null;
+  return { oldest: begin === "oldest", seconds: Number(seconds) };
+}
 
 /** Passes the API's stream of events on: one stream of this server's, however many browsers read it. */
 export class Live {
@@ -61,7 +65,8 @@ export class Live {
   /** Answers who asks for events as the API does; whatever it would refuse is left to the API. */
   readonly handler: RequestHandler = async (request, response, next) => {
     const [, token = ""] = /^bearer (.*)$/i.exec(request.get("authorization") ?? "") ?? [];
-    if (request.method !== "GET" || request.path !== EVENTS || !TOKEN.test(token) || wrong(request.query)) {
+    const query = wanted(request.query);
+    if (request.method !== "GET" || request.path !== EVENTS || !TOKEN.test(token) || !query) {
       next();
       return;
     }
@@ -82,12 +87,12 @@ export class Live {
       refuse(response, new Refusal(standing.status, standing.code ?? "forbidden", standing.detail ?? "", challenge));
       return;
     }
-    if (!response.destroyed) await this.#admit(request, response, token, asked);
+    if (!response.destroyed) await this.#admit(request, response, token, asked, query);
   };
 
-  async #admit(request: Request, response: Response, token: string, vouched: number): Promise<void> {
+  async #admit(request: Request, response: Response, token: string, vouched: number, query: { oldest: boolean; seconds: number }): Promise<void> {
     const now = performance.now();
-    const end = now + Number(request.query.seconds ?? LONGEST) * 1_000;
+    const end = now + query.seconds * 1_000;
     const reader: Reader = { response, token, place: null, vouched, took: now, full: false, complete: false, end };
     this.#readers.add(reader);
     response.on("close", () => this.#leave(reader));
@@ -100,7 +105,7 @@ export class Live {
     response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no" });
     response.write("retry: 2000\n\n");
     await this.#source.open();
-    const { place, lost } = this.#source.ring.begin(request.get("last-event-id") ?? "", request.query.begin === "oldest");
+    const { place, lost } = this.#source.ring.begin(request.get("last-event-id") ?? "", query.oldest);
     if (lost) this.#write(reader, notice("lost"));
     reader.place = place;
     this.#send(reader);

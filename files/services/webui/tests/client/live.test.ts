@@ -13,6 +13,7 @@ function stream(pieces: string[], ends = true): ReadableStream<Uint8Array> {
   });
 }
 
+const RETRY = "retry: 2000\n\n";
 const BEAT = ": \n\n";
 
 function reading(second: number, packets: number): string {
@@ -42,14 +43,14 @@ function following(...streams: (ReadableStream<Uint8Array> | Error)[]) {
 }
 
 it("reads events however they are cut", async () => {
-  const text = `${BEAT}${reading(0, 1)}`;
+  const text = `${RETRY}${BEAT}${reading(0, 1)}`;
   const found = [];
-  for await (const block of blocks(stream([...text]))) found.push(block);
+  for await (const block of blocks(stream(Array.from(text)))) found.push(block);
   expect(found.map(({ id, kind }) => [id, kind])).toEqual([["", ""], ["p-0", "reading"]]);
 });
 
 it("has all that was kept at once, at the time at which it was, and then what comes", async () => {
-  const { packets, recorder } = following(stream([reading(0, 0), reading(1, 10), reading(2, 30), BEAT, reading(3, 33)], false));
+  const { packets, recorder } = following(stream([RETRY, reading(0, 0), reading(1, 10), reading(2, 30), BEAT, reading(3, 33)], false));
   await expect.poll(packets).toEqual([null, 10, 20, 3]);
   const times = recorder.history.points.map(({ time }) => time);
   expect(times.map((time) => time - (times[0] ?? 0))).toEqual([0, 1000, 2000, 3000]);

@@ -4,6 +4,7 @@ import { ApiError } from "./http";
 import {
   ban,
   banPage,
+  dataplaneHistory,
   dataplaneParts,
   dataplaneStats,
   dataplaneStatus,
@@ -52,6 +53,7 @@ export function createApi(session: Session) {
     deleteUser: ({ id, etag }: User) => session.request(`/users/${id}`, nothing, { method: "DELETE", ifMatch: etag }),
     dataplaneStatus: () => session.request("/dataplane/status", dataplaneStatus),
     dataplaneStats: () => session.request("/dataplane/stats", dataplaneStats),
+    dataplaneHistory: (resolution: string) => session.request(`/dataplane/history?resolution=${resolution}`, dataplaneHistory),
     events: (last: string, signal: AbortSignal) => session.events("/events?begin=oldest", last, signal),
     dataplaneParts: () => session.request("/dataplane/parts", dataplaneParts),
     policies: () => session.request("/policies", policies),

@@ -30,7 +30,9 @@ export async function* blocks(stream: ReadableStream<Uint8Array>): AsyncGenerato
       rest = parts.pop() ?? "";
       for (const part of parts) {
         const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(part)?.[1] ?? "";
-        yield { id: field("id"), kind: field("event"), data: field("data") };
+        const kind = field("event");
+        // All else, such as how long to wait for a new connection, is for browsers' own readers.
+        if (kind || part.startsWith(":")) yield { id: field("id"), kind, data: field("data") };
       }
     }
   } finally {
@@ -59,16 +61,17 @@ type Open = (last: string, signal: AbortSignal) => Promise<ReadableStream<Uint8A
  */
 export async function follow(open: Open, recorder: RateRecorder, tell: (failure: ApiError | null) => void, signal: AbortSignal): Promise<void> {
   let pause = PAUSE.first;
-  while (!signal.aborted) {
+  const over = () => signal.aborted;
+  while (!over()) {
     try {
       const reading = new Reading(recorder, tell);
       for await (const block of blocks(await open(recorder.id, signal))) {
-        if (signal.aborted) return;
+        if (over()) return;
         reading.take(block);
         if (block.kind === "reading") pause = PAUSE.first;
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (over()) return;
       tell(error instanceof ApiError ? error : unreadable(explain(error)));
     }
     await sleep(pause * (0.5 + Math.random() / 2), signal);
