@@ -31,6 +31,8 @@ class Dataplane:
         # Apart, or a go-backend that says it can't serve would be taken for one that is away.
         self._health = Circuit("health", channel, {}, *AWAY)
         self._backend = Circuit("dataplane", channel, ANSWERS, *AWAY)
+        # Likewise: it is asked every second, whoever else asks or does not.
+        self._readings = Circuit("readings", channel, ANSWERS, *AWAY)
 
     def status(self) -> dict[str, Any]:
         """Return whether go-backend serves, and the programs attached; it being away is an answer, too."""
@@ -68,7 +70,7 @@ class Dataplane:
             seconds: How long to wait where there is none yet.
         """
         request = backend_pb2.ListReadingsRequest(after=after, wait_ms=int(seconds * 1000))
-        answer: backend_pb2.ListReadingsResponse = self._backend.call(
+        answer: backend_pb2.ListReadingsResponse = self._readings.call(
             lambda channel: _stub(channel).ListReadings(request, timeout=DEADLINE + seconds)
         )
         return [(one.id, _counters(one.stats)) for one in answer.readings], answer.lost
