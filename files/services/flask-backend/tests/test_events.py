@@ -166,8 +166,9 @@ def test_a_stream_ends_with_its_session(live: Service) -> None:
 
 
 def test_a_stream_ends_when_its_time_is_over(live: Service) -> None:
+    token = token_of(live)
     began = time.monotonic()
-    *_, last = Stream(live, token_of(live), "?seconds=1").events()
+    *_, last = Stream(live, token, "?seconds=1").events()
     assert json.loads(last["data"])["code"] == "stream_over"
     assert time.monotonic() - began < 1 + SOON
 
