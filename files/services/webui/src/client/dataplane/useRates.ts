@@ -15,15 +15,15 @@ export interface Rates {
 }
 
 /**
- * Follows the counters while it is shown. What was read while nobody looked here, the server has kept; what cannot be had is a
- * gap.
+ * Follows the counters while they are looked at. What was read while nobody looked here, the server has kept; what cannot be had
+ * is a gap.
  */
 export function useRates(recorder: RateRecorder): Rates | undefined {
   const api = useApi();
   const [rates, setRates] = useState<Rates>();
 
   useEffect(() => {
-    const end = new AbortController();
+    let reading: AbortController | null = null;
     let failure: ApiError | null = null;
     let came = Date.now();
     const show = () => setRates({ history: recorder.history, failure });
@@ -33,14 +33,30 @@ export function useRates(recorder: RateRecorder): Rates | undefined {
       else recorder.miss(Date.now());
       show();
     };
+    const stop = () => {
+      reading?.abort();
+      reading = null;
+    };
+    // Over HTTP/1.1 a browser has six connections to a server, and a stream in each of many tabs would take them all.
+    const look = () => {
+      if (document.visibilityState === "hidden") {
+        stop();
+      } else if (!reading) {
+        reading = new AbortController();
+        came = Date.now();
+        void follow(api.events, recorder, tell, reading.signal);
+      }
+    };
     const clock = setInterval(() => {
-      if (Date.now() < came + LATE) return;
+      if (!reading || Date.now() < came + LATE) return;
       recorder.miss(Date.now());
       show();
     }, SECOND);
-    void follow(api.events, recorder, tell, end.signal);
+    document.addEventListener("visibilitychange", look);
+    look();
     return () => {
-      end.abort();
+      document.removeEventListener("visibilitychange", look);
+      stop();
       clearInterval(clock);
     };
   }, [api, recorder]);
