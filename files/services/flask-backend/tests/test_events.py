@@ -17,6 +17,7 @@ from service import SECRETS, Service, free_port
 from test_dataplane import serve
 from test_feed import Recording
 
+from tripod_api.api_tokens import PREFIX
 from tripod_api.config import Database
 from tripod_api.events import STREAMS
 from tripod_api.feed import KEPT
@@ -222,17 +223,18 @@ def test_streams_do_not_keep_the_service_from_stopping(live: Service) -> None:
 def test_the_reader_of_many_learns_of_each_whether_it_may(live: Service) -> None:
     first, second = token_of(live), token_of(live)
     lacking = live("POST", "/api/v1/tokens", {"name": "x", "scopes": ["policy:read"], "days": 1}, first)[1]["token"]
-    asked = {"tokens": [first, second, lacking, "nonsense", ""]}
+    able = live("POST", "/api/v1/tokens", {"name": "y", "scopes": ["dataplane:read"], "days": 1}, first)[1]["token"]
+    asked = {"tokens": [first, second, able, lacking, "nonsense", "", PREFIX + "x" * 43]}
 
     def codes() -> list[Any]:
         status, answer = live("POST", "/api/v1/events/readers", asked)
         assert status == 200
         return [(one["allowed"], one["status"], one["code"]) for one in answer["readers"]]
 
-    refused = [(False, 403, "forbidden"), *[(False, 401, "invalid_token")] * 2]
-    assert codes() == [(True, 200, None), (True, 200, None), *refused]
+    refused = [(False, 403, "forbidden"), *[(False, 401, "invalid_token")] * 3]
+    assert codes() == [*[(True, 200, None)] * 3, *refused]
     live("POST", "/api/v1/auth/logout", token=second)
-    assert codes() == [(True, 200, None), (False, 401, "session_ended"), *refused]
+    assert codes() == [(True, 200, None), (False, 401, "session_ended"), (True, 200, None), *refused]
 
 
 def test_many_are_asked_about_with_one_question_to_the_database(app: Flask, admin: Caller) -> None:
