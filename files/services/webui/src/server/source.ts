@@ -27,7 +27,7 @@ export class Source {
   #turn = 0;
 
   /**
-   * @param tokens Of the present readers, with any of which the API may be asked; see docs/decisions/0098.
+   * @param tokens Of the present readers, with any of which the API may be asked; see docs/decisions/0099.
    * @param came Called after something was added to the ring.
    */
   constructor(
@@ -108,7 +108,7 @@ export class Source {
       this.#asked = null;
       this.#complete = false;
       if (!this.#wanted) return;
-      if (over) this.#again(PAUSE.first / 10);
+      if (over) this.#again(PAUSE.first / 2);
       else this.#failed(reason);
     });
     asked.end();
