@@ -17,6 +17,7 @@ T = TypeVar("T")
 # Words that mark a secret as copied from an example rather than generated.
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
+KEYS = 4  # in one file
 GO_BACKEND_SECRET_BYTES = 32
 FRONT_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
@@ -34,7 +35,8 @@ class Settings:
 
     Attributes:
         database: Address and account; its password is never part of a repr.
-        jwt_secret: Key of the access tokens' HMAC.
+        jwt_secret: Key of the access tokens' HMAC, and of what else is hashed so that nobody outside can.
+        former_jwt_secrets: Keys before it, whose tokens are taken until they end.
         access_ttl: Life of an access token (seconds).
         session_ttl: Life of a session from sign-in, however often it is refreshed (seconds).
         bcrypt_rounds: Binary logarithm of bcrypt's iterations.
@@ -50,6 +52,7 @@ class Settings:
     database: Database
     jwt_secret: str = field(repr=False)
     admin_email: str
+    former_jwt_secrets: tuple[str, ...] = field(default=(), repr=False)
     admin_password: str | None = field(default=None, repr=False)
     go_backend_target: str = "go-backend:50051"
     go_backend_secret: str | None = field(default=None, repr=False)
@@ -63,6 +66,11 @@ class Settings:
     database_wait: int = 60
     log_level: str = "INFO"
     build_epoch: int | None = None
+
+    @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """All keys, the one that is used first."""
+        return (self.jwt_secret, *self.former_jwt_secrets)
 
 
 @dataclass(frozen=True)
@@ -145,25 +153,46 @@ class _Reader:
 
     def secret(self, name: str, least: int, required: bool = True) -> str | None:
         """Return the secret in the file that a variable names; None where it may and does lack."""
+        value = self._content(name, required)
+        if value is not None:
+            self._check(name, value, least)
+        return value
+
+    def secrets(self, name: str, least: int) -> tuple[str, ...]:
+        """Return the secrets in the file that a variable names, one on each line, the one that is used first."""
+        content = self._content(name, required=True)
+        if content is None:
+            return ("",)
+        values = tuple(content.split("\n"))
+        if len(values) > KEYS:
+            self.faults.append(
+                f"{name}: {self.environ[name]} has {len(values)} lines, and at most {KEYS} keys are taken"
+            )
+        for value in values:
+            self._check(name, value, least)
+        return values
+
+    def _content(self, name: str, required: bool) -> str | None:
         path = self.environ.get(name)
         if not path:
             if required:
                 self.faults.append(f"{name} is not set; it names the file that holds the secret")
             return None
         try:
-            value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+            return Path(path).read_text(encoding="utf-8").removesuffix("\n")
         except FileNotFoundError:
             if required:
                 self.faults.append(f"{name}: {path} does not exist")
-            return None
         except (OSError, UnicodeDecodeError) as error:
             self.faults.append(f"{name}: cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
-            return None
+        return None
+
+    def _check(self, name: str, value: str, least: int) -> None:
+        path = self.environ[name]
         if len(value.encode()) < least:
             self.faults.append(f"{name}: {path} holds {len(value.encode())} bytes, at least {least} are needed")
         elif len(set(value)) < least // 3 or any(word in value.lower() for word in PLACEHOLDERS):
             self.faults.append(f"{name}: {path} holds a placeholder; generate one, e.g. with `openssl rand -base64 48`")
-        return value
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -190,9 +219,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             password=read.secret("DB_PASSWORD_FILE", PASSWORD_LENGTH) or "",
             authority=str(tls_directory / AUTHORITY) if tls_directory else "",
         )
+    jwt_secret, *former = read.secrets("JWT_SECRET_FILE", JWT_SECRET_BYTES)
     settings = Settings(
         database=database,
-        jwt_secret=read.secret("JWT_SECRET_FILE", JWT_SECRET_BYTES) or "",
+        jwt_secret=jwt_secret,
+        former_jwt_secrets=tuple(former),
         admin_email=read.text("ADMIN_EMAIL"),
         admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
         go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
