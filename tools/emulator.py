@@ -1,4 +1,4 @@
-"""Programs of arm64 on this machine: by its own CPU, or by QEMU's user emulation, of which the kernel is told for as long."""
+"""Programs of arm64 on this machine: by its own CPU, or by QEMU's user emulation, which the kernel knows meanwhile."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .vm.base import QEMU_SUITE, locked, unpacked
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 # As Debian's packages name it, and mmdebstrap looks for it.
 ENTRY = BINFMT / "qemu-aarch64"
-# How a program of arm64 for Linux begins, as the kernel shows it and as it is told: of an ELF header all but the ABI, and
-# whether the program may be loaded anywhere.
+# How a program of arm64 for Linux begins, as the kernel shows it: of an ELF header all but the ABI, and whether the
+# program may be loaded anywhere.
 MAGIC = "7f454c460201010000000000000000000200b700"
 MASK = "ffffffffffffff00fffffffffffffffffeffffff"
-# The interpreter is opened at once, as containers have no such file (F). It gets the program opened (O), with the rights that
-# the program's file brings (C), and the name that it was called by (P).
+# The interpreter is opened at once, as containers have no such file (F). It gets the program opened (O), with the
+# rights that its file brings (C), and the name that it was called by (P).
 FLAGS = "OCFP"
 
 
@@ -46,7 +46,8 @@ def arm64() -> Iterator[str]:
         program = unpacked("emulator", QEMU_SUITE, "qemu-user") / "usr/bin/qemu-aarch64"
         _write(BINFMT / "register", f":{ENTRY.name}:M::{_escaped(MAGIC)}:{_escaped(MASK)}:{program}:{FLAGS}")
         try:
-            yield subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+            told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            yield told.splitlines()[0]
         finally:
             _write(ENTRY, "-1")
 
@@ -73,7 +74,7 @@ def interpreter(entry: str) -> str:
     """
     words = dict(line.partition(" ")[::2] for line in entry.splitlines())
     if "enabled" not in words or words.get("magic") != MAGIC or "F" not in words.get("flags:", ""):
-        raise Failure(f"{ENTRY} is registered and does not run programs of arm64 in containers (flag F): remove it first")
+        raise Failure(f"{ENTRY} runs no programs of arm64 in containers (flag F): write -1 to it, then run again")
     return words["interpreter"]
 
 

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.site import SERVICES, docker, inspect
+from tests.support.site import MEGABYTES, SERVICES, docker, inspect
 
-# Of a million bytes each, as `docker image inspect` counts them.
-MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130}
 # For whoever installs, documents or fetches; what a container runs is what it was built with.
 LEFT_OUT = ("apt", "apt-get", "curl", "dpkg", "gcc", "npm", "perl", "pip", "wget")
 

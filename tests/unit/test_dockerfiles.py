@@ -50,7 +50,8 @@ def recorded(text: str) -> list[str]:
         return []
     before = next(line for line in lines if line.endswith("> /before"))
     begin = lines.index("mkdir -p /out/var/lib/dpkg/status.d")
-    return [before, *lines[begin : next(at for at, line in enumerate(lines) if "--extract --directory=/out" in line) + 1]]
+    end = next(at for at, line in enumerate(lines) if line.endswith("tar --extract --directory=/out"))
+    return [before, *lines[begin : end + 1]]
 
 
 def test_what_packages_bring_is_recorded_in_the_same_words():
