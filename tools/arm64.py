@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import io
+import json
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,13 +58,48 @@ def _bases(names: Mapping[str, str]) -> None:
         with step(f"a base of {ARCHITECTURE}"):
             words = ["env", "SOURCE_DATE_EPOCH=0", "LC_ALL=C.UTF-8", "mmdebstrap", f"--architectures={ARCHITECTURE}"]
             logged(LOG, [*as_root(), *words, *options, SUITE, archive, *sources(SUITE)], lines=20)
-            docker = [*as_root(), "docker", "import", "--platform", f"linux/{ARCHITECTURE}"]
-            logged(LOG, [*docker, "--change", 'CMD ["/bin/bash"]', archive, names["base"]], append=True)
-        _build(names["runtime-base"], CONTEXTS / "base", {"BASE": names["base"]})
+            _load(archive, names["base"])
+        runtime_base = names["runtime-base"]
+        _build(runtime_base, CONTEXTS / "base", {"BASE": names["base"]})
+        # What is built from nothing, as this base is, the engine takes for its own machine's.
+        _export(runtime_base, archive)
+        _load(archive, runtime_base)
         # With what this machine trusts, as the role gives it.
         context = shutil.copytree(CONTEXTS / "build-base", Path(scratch, "build-base"))
         shutil.copy(CERTIFICATES, context)
         _build(names["build-base"], context, {"BASE": names["base"]})
+
+
+def _export(name: str, archive: Path) -> None:
+    docker: list[str | Path] = [*as_root(), "docker"]
+    container = logged(LOG, [*docker, "create", name], append=True).splitlines()[-1]
+    try:
+        logged(LOG, [*docker, "export", "--output", archive, container], append=True)
+    finally:
+        logged(LOG, [*docker, "rm", container], append=True)
+
+
+def _load(archive: Path, name: str) -> None:
+    """Make an image of a root's archive, by the format of ``docker save``: an import knows no architecture."""
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    configuration = {
+        "architecture": ARCHITECTURE,
+        "os": "linux",
+        "config": {"Cmd": ["/bin/bash"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    whole = archive.with_name("image.tar")
+    with tarfile.open(whole, "w") as tar:
+        for path, content in (("config.json", configuration), ("manifest.json", manifest)):
+            member = tarfile.TarInfo(path)
+            data = json.dumps(content).encode()
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        tar.add(archive, "layer.tar")
+    logged(LOG, [*as_root(), "docker", "load", "--input", whole], append=True)
+    whole.unlink()
 
 
 def _build(name: str, context: Path, given: Mapping[str, str], *more: str) -> None:
