@@ -38,7 +38,7 @@ _KERNEL_TOOLS = [
     "systemd",  # for its reader of sysctl files
 ]
 HOST_TOOLS = {
-    "arm64": ["arch-test", "mmdebstrap"],
+    "arm64": ["arch-test", "bpftool", "mmdebstrap"],
     # xdp-filter is what the XDP program is weighed against.
     "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "llvm", "xdp-tools", *VM_TOOLS],
     "gates": ["shellcheck"],
