@@ -72,7 +72,8 @@ def _bases(names: Mapping[str, str]) -> None:
 
 def _export(name: str, archive: Path) -> None:
     docker: list[str | Path] = [*as_root(), "docker"]
-    container = logged(LOG, [*docker, "create", name], append=True).splitlines()[-1]
+    container = f"{REPOSITORY}-export"
+    logged(LOG, [*docker, "create", "--name", container, name], append=True)
     try:
         logged(LOG, [*docker, "export", "--output", archive, container], append=True)
     finally:

@@ -672,7 +672,7 @@ STAGES = (
         after=("vm-base", "images"),
         alone=True,
     ),
-    Stage("arm64", "arm64", _arm64, minutes=30, after=("xdp-object",), alone=True),
+    Stage("arm64", "arm64", _arm64, minutes=40, after=("xdp-object",), alone=True),
     Stage("kernels", "kernels", _kernels, minutes=60, after=("vm-base", "xdp-object"), alone=True),
     Stage("bench-map", "bench", _bench("bench-map", "xdp_map"), minutes=15, after=("xdp-object",), alone=True),
     Stage(
