@@ -691,5 +691,5 @@ STAGES = (
     Stage("bench-api", "bench", _bench_api, minutes=4, alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
-    Stage("site", "site", _site, minutes=12, after=("images",), alone=True),
+    Stage("site", "site", _site, minutes=13, after=("images",), alone=True),
 )
