@@ -19,7 +19,7 @@ from typing import Any
 from flask import Response, current_app, g, request
 from pydal import DAL
 
-from .context import principal, services
+from .context import of_host, principal, services
 from .database import Conflict, DatabaseUnavailable, now
 from .errors import ApiError
 from .migrations import SchemaMismatch
@@ -103,7 +103,8 @@ def _claim(key: str) -> Response | tuple[int, Any]:
     who = principal()
     moment = now()
     wanted = {"user_id": who.user.id, "token_id": who.token_id or 0, "key_hash": _digest("key", key)}
-    asked = _digest("request", f"{request.path}\n{request.headers.get('If-Match')}\n", request.get_data())
+    # What is asked of another host is another request.
+    asked = _digest("request", f"{of_host(request.path)}\n{request.headers.get('If-Match')}\n", request.get_data())
     for last in (False, True):
         try:
             with services().database.transaction() as db:
