@@ -182,11 +182,11 @@ class ActionModule(ActionBase):
         yield from clients.refusals(named, served)
 
     def _of_data_planes(self, given: Mapping[str, Any]) -> Iterator[str]:
-        told = self._value(DATA_PLANES, given, None) or ()
+        requested = self._value(DATA_PLANES, given, None) or ()
         hosts = given.get("hostvars", {})
         # What hostvars gives is worked out already.
-        named = {one["name"]: hosts[one["name"]] if one["name"] in hosts else None for one in told}
-        yield from data_planes.refusals(str(given.get("inventory_hostname", "")), told, named)
+        named = {name: hosts[name] for name in {one["name"] for one in requested} if name in hosts}
+        yield from data_planes.refusals(str(given.get("inventory_hostname", "")), requested, named)
 
     def _of_front(self, given: Mapping[str, Any]) -> Iterator[str]:
         known = {**_defaults("common"), **_defaults("nginx"), **given}

@@ -38,8 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The hosts, each with its C(address) and C(port), C(asked), which is what the API is told of it, C(secret_source), the
-      file on that host that holds its secret, and C(secret), the name of the API's copy.
+    - The hosts, each with its C(address) and C(port); C(asked), which is what the API is told of it; C(secret_source),
+      the file on that host that holds its secret; C(secret), the name of the API's copy.
   type: list
   elements: dict
 """

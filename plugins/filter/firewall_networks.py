@@ -28,7 +28,8 @@ options:
     type: dict
     default: {}
   outside_ports:
-    description: TCP ports of other machines that containers reach, each with C(address) and C(port), by the network's name.
+    description:
+      - TCP ports of other machines that containers reach, each with C(address) and C(port), by the network's name.
     type: dict
     default: {}
 """

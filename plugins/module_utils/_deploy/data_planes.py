@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no compatibility is promised to code outside it.
-"""Hosts whose data planes one API serves: where each is asked, and by which name it is known. Functions of data only."""
+"""Hosts whose data planes one API serves: where each is asked, by which name it is known. Functions of data only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTION = "flask_backend_data_planes"
 PORT, CONFIG_DIR = 50051, "/etc/tripod"
 # Where a container has its secrets.
 MOUNTED = "/run/secrets"
-SECRET = "policy_secret"  # noqa: S105  (a file's name)
+SECRET = "policy_secret"
 
 
 def certificate_name(host: str) -> str:
@@ -39,15 +39,15 @@ def port_of(host: Mapping[str, Any]) -> int:
     return int(host.get("tripod_go_grpc_port") or PORT)
 
 
-def data_planes(told: Sequence[Mapping[str, Any]], hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def data_planes(requested: Sequence[Mapping[str, Any]], hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return where each data plane is asked, what it is known by, and where its secret is.
 
     Args:
-        told: OPTION.
+        requested: OPTION.
         hosts: Variables of the hosts of the inventory, by name.
     """
     found = []
-    for one in told:
+    for one in requested:
         name, host = one["name"], hosts[one["name"]]
         address, port = reached_at(one, host), port_of(host)
         found.append(

@@ -20,22 +20,22 @@ NAME = r"[A-Za-z0-9._-]{1,64}"
 
 
 def refusals(
-    own: str, told: Sequence[Mapping[str, Any]], hosts: Mapping[str, Mapping[str, Any] | None]
+    own: str, requested: Sequence[Mapping[str, Any]], hosts: Mapping[str, Mapping[str, Any] | None]
 ) -> Iterator[str]:
     """Yield why each host could not be served.
 
     Args:
         own: The API's host.
-        told: OPTION of that host.
+        requested: OPTION of that host.
         hosts: Variables of those that it names, worked out; None of one that the inventory does not have.
     """
-    names = [str(one["name"]) for one in told]
+    names = [str(one["name"]) for one in requested]
     known = [certificate_name(name) for name in [own, *names]]
     if len(known) > MOST:
         yield f"{OPTION}: with {own} itself there are {len(known)} hosts, and {MOST} are the limit of one API"
-    if told and not re.fullmatch(NAME, own):
+    if requested and not re.fullmatch(NAME, own):
         yield f"{OPTION}: {own} cannot be named in a query: give this host a name of letters, digits and . _ -"
-    for place, (one, name) in enumerate(zip(told, names)):
+    for place, (one, name) in enumerate(zip(requested, names)):
         where = f"{OPTION}[{place}] ({name})"
         host = hosts.get(name)
         if host is None:
@@ -45,7 +45,7 @@ def refusals(
             yield f"{where}: it cannot be named in a query: give it a name of up to 64 letters, digits and . _ -"
         if known.index(certificate_name(name)) <= place:
             first = [own, *names][known.index(certificate_name(name))]
-            yield f"{where}: {first} goes by that name already; an API serves its own host without being told"
+            yield f"{where}: {first} goes by that name already; an API serves its own host without being requested"
         address = reached_at(one, host)
         try:
             ipaddress.ip_address(address)

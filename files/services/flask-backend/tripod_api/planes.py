@@ -10,10 +10,11 @@ import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from threading import BoundedSemaphore
 from time import monotonic
 from typing import TypeVar
 
-from .afxdp import Afxdp
+from .afxdp import CAPTURES, Afxdp
 from .agent import Agent
 from .channel import DEADLINE, Channel
 from .config import GoBackend
@@ -39,15 +40,23 @@ class Plane:
         identity: By what both sides know each other; None for plain connections.
         circuits: Where the circuit breakers tell their states.
         places: How many requests may wait for it at a time; None for any number.
+        captures: Places for captures of all hosts, each of which has a thread.
     """
 
-    def __init__(self, told: GoBackend, identity: Identity | None, circuits: Circuits, places: int | None) -> None:
+    def __init__(
+        self,
+        told: GoBackend,
+        identity: Identity | None,
+        circuits: Circuits,
+        places: int | None,
+        captures: BoundedSemaphore,
+    ) -> None:
         self.name = told.name
         self.target = told.target
         self.channel = Channel(told.target, identity, circuits, host=told.name, peer=told.tls_name, places=places)
         self.dataplane = Dataplane(self.channel)
         self.agent = Agent(self.channel, told.secret)
-        self.afxdp = Afxdp(self.channel, told.secret)
+        self.afxdp = Afxdp(self.channel, told.secret, captures)
         self.history = History(self.dataplane)
         self._asking = ThreadPoolExecutor(ASKING, thread_name_prefix=f"ask-{told.name}")
 
@@ -72,7 +81,8 @@ class Planes:
 
     def __init__(self, told: Sequence[GoBackend], identity: Identity | None, circuits: Circuits, threads: int) -> None:
         places = max(2, threads // len(told)) if len(told) > 1 else None
-        self._planes = {one.name: Plane(one, identity, circuits, places) for one in told}
+        captures = BoundedSemaphore(CAPTURES)
+        self._planes = {one.name: Plane(one, identity, circuits, places, captures) for one in told}
 
     def __iter__(self) -> Iterator[Plane]:
         """Give each of them."""
