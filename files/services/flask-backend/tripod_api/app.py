@@ -26,6 +26,7 @@ from . import (
 )
 from .api_tokens import ApiTokens
 from .context import EXTENSION, Services, principal, services
+from .copies import Copies
 from .database import Database
 from .identity import Identity
 from .operations import Row, operation
@@ -60,6 +61,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     database = Database(settings.database)
     identity = Identity(settings.tls_directory) if settings.tls_directory else None
     circuits = metrics.Circuits(metrics.Place.slot, [one.name for one in settings.go_backends])
+    planes = Planes(settings.go_backends, identity, circuits, config.THREADS)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
@@ -68,7 +70,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         sessions=Sessions(database, settings),
         api_tokens=ApiTokens(database),
         throttle=Throttle(settings.jwt_secret),
-        planes=Planes(settings.go_backends, identity, circuits, config.THREADS),
+        planes=planes,
+        copies=Copies(database, planes),
         identity=identity,
     )
     errors.install(app)

@@ -11,6 +11,7 @@ from flask import current_app, g, request
 
 from .api_tokens import PREFIX, ApiTokens
 from .config import Settings
+from .copies import Copies
 from .database import Database
 from .errors import ApiError
 from .identity import Identity
@@ -36,6 +37,7 @@ class Services:
     api_tokens: ApiTokens
     throttle: Throttle
     planes: Planes
+    copies: Copies
     identity: Identity | None = None
     pause: Callable[[float], None] = time.sleep
 

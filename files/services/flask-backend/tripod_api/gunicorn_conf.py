@@ -47,4 +47,5 @@ def post_worker_init(worker: Any) -> None:
     services = worker.wsgi.extensions[_EXTENSION]
     services.watch.start()
     services.planes.start()
+    services.copies.start()
     worker.identity = services.identity
