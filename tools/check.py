@@ -39,7 +39,7 @@ _KERNEL_TOOLS = [
 ]
 HOST_TOOLS = {
     # xdp-filter is what the XDP program is weighed against.
-    "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "llvm", "xdp-tools", *VM_TOOLS],
+    "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "libxdp-dev", "llvm", "xdp-tools", *VM_TOOLS],
     "gates": ["shellcheck"],
     "integration": [*_KERNEL_TOOLS, "curl", "nftables", "python3-apt"],
     "kernels": VM_TOOLS,

@@ -482,13 +482,14 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
     return run
 
 
-def _bench(name: str, module: str, given: str = "xdp_object") -> Callable[[], str]:
+def _bench(name: str, module: str, given: str = "xdp_object", *more: str | Path) -> Callable[[], str]:
     """Run a module of tests/bench.
 
     Args:
         name: The log's.
         module: Of tests/bench.
         given: What was made that it takes as its argument; nothing where that is empty.
+        more: Its other arguments.
     """
 
     def run() -> str:
@@ -498,10 +499,24 @@ def _bench(name: str, module: str, given: str = "xdp_object") -> Callable[[], st
             weigh: list[str | Path] = [BIN / "python", "-m", f"tests.bench.{module}"]
             if given:
                 weigh.append(_made(given))
-            printed = logged(name, [*words, core, *weigh], lines=20)
+            printed = logged(name, [*words, core, *weigh, *more], lines=20)
         return "\n" + printed.rstrip()
 
     return run
+
+
+def _bench_afxdp() -> str:
+    """Build the receiver in C in an image, and weigh a worker beside it."""
+    tag, log = "tripod-bench-receiver", "bench-receiver"
+    docker_build(log, "--file", "tests/bench/receiver.Dockerfile", "--tag", tag, "tests/bench")
+    with tempfile.TemporaryDirectory() as scratch:
+        receiver = Path(scratch, "receiver")
+        made = logged(log, [*as_root(), "docker", "create", tag], append=True).split()[-1]
+        try:
+            logged(log, [*as_root(), "docker", "cp", f"{made}:/receiver", receiver], append=True)
+        finally:
+            logged(log, [*as_root(), "docker", "rm", made], append=True)
+        return _bench("bench-afxdp", "afxdp", "", "--receiver", receiver)()
 
 
 def _bench_api() -> str:
@@ -660,7 +675,7 @@ STAGES = (
     Stage(
         "bench-afxdp",
         "bench",
-        _bench("bench-afxdp", "afxdp", given=""),
+        _bench_afxdp,
         minutes=10,
         after=("xdp-object",),
         alone=True,

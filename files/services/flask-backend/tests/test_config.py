@@ -29,6 +29,20 @@ def test_the_contracts_variables_suffice(environ: dict[str, str]) -> None:
     assert STRONG not in repr(settings)
 
 
+def test_the_key_before_is_on_the_second_line(environ: dict[str, str]) -> None:
+    path = Path(environ["JWT_SECRET_FILE"])
+    path.write_text(f"{STRONG[::-1]}\n{STRONG}")
+    settings = load(environ)
+    assert settings.jwt_secrets == (STRONG[::-1], STRONG)
+    assert STRONG not in repr(settings)
+    path.write_text(f"{STRONG}\n\n{'x' * 40}\n{STRONG}\n{STRONG}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    assert f"JWT_SECRET_FILE: {path} has 5 lines, and at most 4 keys are taken" in str(caught.value)
+    assert f"JWT_SECRET_FILE: {path} holds 0 bytes, at least 32 are needed" in str(caught.value)
+    assert f"JWT_SECRET_FILE: {path} holds a placeholder" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

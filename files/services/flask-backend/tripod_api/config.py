@@ -20,6 +20,7 @@ T = TypeVar("T")
 # Words that mark a secret as copied from an example rather than generated.
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
+KEYS = 4  # in one file
 GO_BACKEND_SECRET_BYTES = 32
 FRONT_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
@@ -60,7 +61,8 @@ class Settings:
 
     Attributes:
         database: Address and account; its password is never part of a repr.
-        jwt_secret: Key of the access tokens' HMAC.
+        jwt_secret: Key of the access tokens' HMAC, and of what else is hashed so that nobody outside can.
+        former_jwt_secrets: Keys before it, whose tokens are taken until they end.
         access_ttl: Life of an access token (seconds).
         session_ttl: Life of a session from sign-in, however often it is refreshed (seconds).
         bcrypt_rounds: Binary logarithm of bcrypt's iterations.
@@ -77,6 +79,7 @@ class Settings:
     database: Database
     jwt_secret: str = field(repr=False)
     admin_email: str
+    former_jwt_secrets: tuple[str, ...] = field(default=(), repr=False)
     admin_password: str | None = field(default=None, repr=False)
     go_backend_target: str = "go-backend:50051"
     go_backend_secret: str | None = field(default=None, repr=False)
@@ -96,6 +99,11 @@ class Settings:
     def go_backends(self) -> tuple[GoBackend, ...]:
         """The hosts of the data plane; one at least."""
         return self.hosts or (GoBackend(GO_BACKEND, self.go_backend_target, self.go_backend_secret),)
+
+    @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """All keys, the one that is used first."""
+        return (self.jwt_secret, *self.former_jwt_secrets)
 
 
 @dataclass(frozen=True)
@@ -178,28 +186,48 @@ class _Reader:
 
     def secret(self, name: str, least: int, required: bool = True) -> str | None:
         """Return the secret in the file that a variable names; None where it may and does lack."""
+        value = self._content(name, required)
+        if value is not None:
+            self._check(name, self.environ[name], value, least)
+        return value
+
+    def secrets(self, name: str, least: int) -> tuple[str, ...]:
+        """Return the secrets in the file that a variable names, one on each line, the one that is used first."""
+        content = self._content(name, required=True)
+        if content is None:
+            return ("",)
+        values = tuple(content.split("\n"))
+        if len(values) > KEYS:
+            self.faults.append(
+                f"{name}: {self.environ[name]} has {len(values)} lines, and at most {KEYS} keys are taken"
+            )
+        for value in values:
+            self._check(name, self.environ[name], value, least)
+        return values
+
+    def _content(self, name: str, required: bool) -> str | None:
         path = self.environ.get(name)
         if not path:
             if required:
                 self.faults.append(f"{name} is not set; it names the file that holds the secret")
             return None
-        return self.secret_in(path, name, least, required)
+        return self._read(name, path, required)
 
-    def secret_in(self, path: str, name: str, least: int, required: bool) -> str | None:
+    def _read(self, name: str, path: str, required: bool) -> str | None:
         try:
-            value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+            return Path(path).read_text(encoding="utf-8").removesuffix("\n")
         except FileNotFoundError:
             if required:
                 self.faults.append(f"{name}: {path} does not exist")
-            return None
         except (OSError, UnicodeDecodeError) as error:
             self.faults.append(f"{name}: cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
-            return None
+        return None
+
+    def _check(self, name: str, path: str, value: str, least: int) -> None:
         if len(value.encode()) < least:
             self.faults.append(f"{name}: {path} holds {len(value.encode())} bytes, at least {least} are needed")
         elif len(set(value)) < least // 3 or any(word in value.lower() for word in PLACEHOLDERS):
             self.faults.append(f"{name}: {path} holds a placeholder; generate one, e.g. with `openssl rand -base64 48`")
-        return value
 
     def hosts(self, name: str) -> tuple[GoBackend, ...]:
         """Return the hosts that a variable has as JSON; none where it is not set."""
@@ -229,8 +257,10 @@ class _Reader:
         found = told.get("name", "")
         if not re.fullmatch(HOST_NAME, found):
             self.faults.append(f"{place}: the name is {found!r}, expected up to 64 letters, digits and . _ -")
-        path = told.get("secret_file")
-        secret = self.secret_in(path, place, GO_BACKEND_SECRET_BYTES, required=False) if path else None
+        path = told.get("secret_file", "")
+        secret = self._read(place, path, required=False) if path else None
+        if secret is not None:
+            self._check(place, path, secret, GO_BACKEND_SECRET_BYTES)
         return GoBackend(found, told["target"], secret, told.get("tls_name", ""))
 
 
@@ -258,9 +288,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             password=read.secret("DB_PASSWORD_FILE", PASSWORD_LENGTH) or "",
             authority=str(tls_directory / AUTHORITY) if tls_directory else "",
         )
+    jwt_secret, *former = read.secrets("JWT_SECRET_FILE", JWT_SECRET_BYTES)
     settings = Settings(
         database=database,
-        jwt_secret=read.secret("JWT_SECRET_FILE", JWT_SECRET_BYTES) or "",
+        jwt_secret=jwt_secret,
+        former_jwt_secrets=tuple(former),
         admin_email=read.text("ADMIN_EMAIL"),
         admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
         go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
