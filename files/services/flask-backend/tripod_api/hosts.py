@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify
 
-from . import __version__, config, idempotency
+from . import __version__, agent, config, dataplane, idempotency
 from . import host_shapes as shapes
 from .api_tokens import MOST as TOKENS
 from .context import plane, services
-from .dataplane import AWAY as DATAPLANE_AWAY
 from .errors import ApiError
 from .operations import AGENT, operation
 from .planes import Plane
@@ -24,7 +23,7 @@ from .shapes import Shape
 
 T = TypeVar("T")
 
-AWAY = DATAPLANE_AWAY[1]
+AWAY, AGENT_AWAY = dataplane.AWAY[1], agent.AWAY[1]
 
 blueprint = Blueprint("hosts", __name__, url_prefix="/api/v1")
 
@@ -52,7 +51,8 @@ def _host(asked: Plane) -> dict[str, Any]:
             return None
 
     name, topology = or_none(asked.agent.topology) or (None, None)
-    policies = or_none(asked.agent.policies)
+    # Who did not answer the one takes as long for the other.
+    policies = or_none(asked.agent.policies) if AGENT_AWAY not in missing else None
     workers = or_none(asked.afxdp.workers)
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"mode": None, "policies": [], "workers": []})
     for interface in status["interfaces"]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
 from threading import BoundedSemaphore
 from time import monotonic
 from typing import TypeVar
@@ -26,8 +25,8 @@ from .metrics import Circuits
 
 T = TypeVar("T")
 
-# Who asks several hosts at once waits for each no longer than for one that is about to answer.
-PATIENCE = DEADLINE + 1
+# Who asks all hosts at once waits so long in all: for one of which a part does not answer, and the rest does.
+PATIENCE = 2 * DEADLINE + 1
 # Of each host, for what is asked of all of them: one waits, another one is to see that it need not.
 ASKING = 2
 
@@ -121,7 +120,7 @@ class Planes:
         for plane, answer in asked:
             try:
                 found.append(answer.result(max(0.0, until - monotonic())))
-            except Late:
+            except TimeoutError:
                 answer.cancel()
                 found.append(otherwise(plane))
         return found
