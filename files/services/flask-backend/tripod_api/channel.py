@@ -96,7 +96,7 @@ class _RequestId(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterce
 
 
 class Crowded(Exception):
-    """As many questions wait for an answer as may."""
+    """As many requests wait for an answer as may."""
 
 
 class Channel:
@@ -111,7 +111,7 @@ class Channel:
         circuits: Where the circuit breakers tell their states.
         host: What metrics and the log call it.
         peer: What the server's certificate is for, where that is not the target's name.
-        places: How many questions may wait for it at a time, so that others have threads left; None for any number.
+        places: How many requests may wait for it at a time, so that others have threads left; None for any number.
     """
 
     def __init__(  # noqa: PLR0913  (all but the first have a meaning of their own where they lack)
@@ -157,7 +157,8 @@ class Channel:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        if self._places is None:
+        # What runs beside the requests has threads of its own.
+        if self._places is None or requestid.current() is None:
             yield
             return
         if not self._places.acquire(blocking=False):
