@@ -39,7 +39,7 @@ def after(settings: Settings) -> Iterator[Callable[..., Flask]]:
         def start(*keys: str) -> Flask:
             app = create_app(replace(settings, jwt_secret=keys[0], former_jwt_secrets=keys[1:]))
             app.test_client_class = ConformingClient
-            stack.enter_context(closing(app.extensions[EXTENSION].channel))
+            stack.enter_context(closing(app.extensions[EXTENSION].planes))
             return app
 
         yield start

@@ -24,17 +24,14 @@ from . import (
     users,
     workers,
 )
-from .afxdp import Afxdp
-from .agent import Agent
 from .api_tokens import ApiTokens
-from .channel import Channel
 from .context import EXTENSION, Services, principal, services
+from .copies import Copies
 from .database import Database
-from .dataplane import Dataplane
-from .history import History
 from .identity import Identity
 from .operations import Row, operation
 from .passwords import Passwords
+from .planes import Planes
 from .proxies import ClientAddress
 from .scopes import Access
 from .sessions import Sessions
@@ -63,9 +60,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     )
     database = Database(settings.database)
     identity = Identity(settings.tls_directory) if settings.tls_directory else None
-    circuits = metrics.Circuits(metrics.Place.slot)
-    channel = Channel(settings.go_backend_target, identity, circuits)
-    dataplane = Dataplane(channel)
+    circuits = metrics.Circuits(metrics.Place.slot, [one.name for one in settings.go_backends])
+    planes = Planes(settings.go_backends, identity, circuits, config.THREADS)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
@@ -74,11 +70,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         sessions=Sessions(database, settings),
         api_tokens=ApiTokens(database),
         throttle=Throttle(settings.jwt_secret),
-        channel=channel,
-        dataplane=dataplane,
-        agent=Agent(channel, settings.go_backend_secret),
-        afxdp=Afxdp(channel, settings.go_backend_secret),
-        history=History(dataplane),
+        planes=planes,
+        copies=Copies(database, planes),
         identity=identity,
     )
     errors.install(app)

@@ -19,7 +19,7 @@ from typing import Any
 from flask import Response, current_app, g, request
 from pydal import DAL
 
-from .context import principal, services
+from .context import of_host, principal, services
 from .database import Conflict, DatabaseUnavailable, now
 from .errors import ApiError
 from .migrations import SchemaMismatch
@@ -104,7 +104,8 @@ def _claim(key: str) -> Response | tuple[int, Any]:
     moment = now()
     keys = _digests("key", key)
     wanted = {"user_id": who.user.id, "token_id": who.token_id or 0, "key_hash": keys[0]}
-    asked = _digests("request", f"{request.path}\n{request.headers.get('If-Match')}\n", request.get_data())
+    # What is asked of another host is another request.
+    asked = _digests("request", f"{of_host(request.path)}\n{request.headers.get('If-Match')}\n", request.get_data())
     for last in (False, True):
         try:
             with services().database.transaction() as db:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from . import shapes
-from .context import services
+from .context import plane
 from .operations import DATAPLANE, TRACE, operation
 from .schemas import Trace
 from .scopes import Scope
@@ -13,31 +13,44 @@ from .scopes import Scope
 blueprint = Blueprint("packets", __name__, url_prefix="/api/v1/dataplane")
 
 
-@operation(blueprint, "GET", "/status", Scope.DATAPLANE_READ, gives=shapes.DataplaneStatus)
+@operation(blueprint, "GET", "/status", Scope.DATAPLANE_READ, gives=shapes.DataplaneStatus, of_host=True)
 def dataplane_status() -> Response:
     """Tell whether go-backend serves, and what is attached where."""
-    return jsonify(services().dataplane.status())
+    return jsonify(plane().dataplane.status())
 
 
-@operation(blueprint, "GET", "/stats", Scope.DATAPLANE_READ, gives=shapes.DataplaneStats, refusals=DATAPLANE)
+@operation(
+    blueprint, "GET", "/stats", Scope.DATAPLANE_READ, gives=shapes.DataplaneStats, refusals=DATAPLANE, of_host=True
+)
 def dataplane_stats() -> Response:
     """Return packet counters."""
-    return jsonify(services().dataplane.stats())
+    return jsonify(plane().dataplane.stats())
 
 
-@operation(blueprint, "GET", "/parts", Scope.DATAPLANE_READ, gives=shapes.DataplaneParts, refusals=DATAPLANE)
+@operation(
+    blueprint, "GET", "/parts", Scope.DATAPLANE_READ, gives=shapes.DataplaneParts, refusals=DATAPLANE, of_host=True
+)
 def dataplane_parts() -> Response:
     """Return what each list, rule, limit and service has met."""
-    return jsonify(services().dataplane.parts())
+    return jsonify(plane().dataplane.parts())
 
 
-@operation(blueprint, "GET", "/history", Scope.DATAPLANE_READ, gives=shapes.DataplaneHistory)
+@operation(blueprint, "GET", "/history", Scope.DATAPLANE_READ, gives=shapes.DataplaneHistory, of_host=True)
 def dataplane_history() -> Response:
     """Return the counters of the last minutes."""
-    return jsonify(readings=services().history.readings())
+    return jsonify(readings=plane().history.readings())
 
 
-@operation(blueprint, "POST", "/trace", Scope.DATAPLANE_TRACE, takes=Trace, gives=shapes.TraceResult, refusals=TRACE)
+@operation(
+    blueprint,
+    "POST",
+    "/trace",
+    Scope.DATAPLANE_TRACE,
+    takes=Trace,
+    gives=shapes.TraceResult,
+    refusals=TRACE,
+    of_host=True,
+)
 def dataplane_trace(wanted: Trace) -> Response:
     """Tell what the program on an interface would do with a frame."""
-    return jsonify(services().dataplane.trace(wanted.interface, bytes.fromhex(wanted.frame)))
+    return jsonify(plane().dataplane.trace(wanted.interface, bytes.fromhex(wanted.frame)))
