@@ -38,8 +38,9 @@ _KERNEL_TOOLS = [
     "systemd",  # for its reader of sysctl files
 ]
 HOST_TOOLS = {
+    "arm64": ["arch-test", "bpftool", "mmdebstrap"],
     # xdp-filter is what the XDP program is weighed against.
-    "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "llvm", "xdp-tools", *VM_TOOLS],
+    "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "libxdp-dev", "llvm", "xdp-tools", *VM_TOOLS],
     "gates": ["shellcheck"],
     "integration": [*_KERNEL_TOOLS, "curl", "nftables", "python3-apt"],
     "kernels": VM_TOOLS,
@@ -56,6 +57,7 @@ LONG = {
     "cores": "make test-cores",
     "ways": "make test-ways",
     "integration-full": "make test-integration-full",
+    "arm64": "make test-arm64",
     "kernels": "make test-kernels",
     "metal-full": "make test-metal-full",
     "killed": "make test-killed",

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cores, engine, pages
+from . import arm64, compose, cores, emulator, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
@@ -44,6 +45,7 @@ BY_THE_CLOCK = {"TRIPOD_LIMITS_SECONDS": "10", "TRIPOD_EXCHANGES": "100"}
 IN_FULL = ("check", "side-effect")
 # Written by tests/playbooks/images.yml: what was made, by base, runtime_base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
+SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
     "_boot/driver_limits",
@@ -93,7 +95,9 @@ _HANDED_ON = {
     "PWD",
     "PYTEST_ADDOPTS",
     "PYTHONDONTWRITEBYTECODE",
+    "TRIPOD_ARM64_IMAGES",
     "TRIPOD_BASE",
+    "TRIPOD_COMPOSE",
     "TRIPOD_EXCHANGES",
     "TRIPOD_FUZZ_FRAMES",
     "TRIPOD_FUZZ_SEED",
@@ -415,12 +419,30 @@ def _site() -> str:
     # Somebody's site is tried as it stands, and stays, with its data. Only where there is none is one made and removed.
     stands = engine.site_remains()
     steps = ("converge", "idempotence", "verify") if stands else ("test",)
-    with _root_environment(TRIPOD_SITE_IS_THE_TESTS="" if stands else "1") as words:
+    added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
+    with _root_environment(**added) as words:
         for number, verb in enumerate(steps):
             logged("site", [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
         if not stands:
             logged("site", [*words, BIN / "pytest", "tests/aftermath"], append=True, lines=80)
     return "the site that was here, which stays" if stands else "a site from nothing, and removed"
+
+
+def _compose() -> dict[str, str]:
+    words = compose.command()
+    return {"TRIPOD_COMPOSE": shlex.join(words)} if words else {}
+
+
+def _arm64() -> str:
+    """Build the services' images for arm64 and start them, which this machine may have to emulate."""
+    log = arm64.LOG
+    with (
+        emulator.arm64() as runner,
+        arm64.built(SERVICES, _made("build_base")) as images,
+        _root_environment(TRIPOD_ARM64_IMAGES=json.dumps(images), **_compose()) as words,
+    ):
+        logged(log, [*words, BIN / "pytest", "tests/arm64"], append=True, lines=80)
+    return f"by {runner}"
 
 
 def _vm_base() -> str:
@@ -482,13 +504,14 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
     return run
 
 
-def _bench(name: str, module: str, given: str = "xdp_object") -> Callable[[], str]:
+def _bench(name: str, module: str, given: str = "xdp_object", *more: str | Path) -> Callable[[], str]:
     """Run a module of tests/bench.
 
     Args:
         name: The log's.
         module: Of tests/bench.
         given: What was made that it takes as its argument; nothing where that is empty.
+        more: Its other arguments.
     """
 
     def run() -> str:
@@ -498,10 +521,24 @@ def _bench(name: str, module: str, given: str = "xdp_object") -> Callable[[], st
             weigh: list[str | Path] = [BIN / "python", "-m", f"tests.bench.{module}"]
             if given:
                 weigh.append(_made(given))
-            printed = logged(name, [*words, core, *weigh], lines=20)
+            printed = logged(name, [*words, core, *weigh, *more], lines=20)
         return "\n" + printed.rstrip()
 
     return run
+
+
+def _bench_afxdp() -> str:
+    """Build the receiver in C in an image, and weigh a worker beside it."""
+    tag, log = "tripod-bench-receiver", "bench-receiver"
+    docker_build(log, "--file", "tests/bench/receiver.Dockerfile", "--tag", tag, "tests/bench")
+    with tempfile.TemporaryDirectory() as scratch:
+        receiver = Path(scratch, "receiver")
+        made = logged(log, [*as_root(), "docker", "create", tag], append=True).split()[-1]
+        try:
+            logged(log, [*as_root(), "docker", "cp", f"{made}:/receiver", receiver], append=True)
+        finally:
+            logged(log, [*as_root(), "docker", "rm", made], append=True)
+        return _bench("bench-afxdp", "afxdp", "", "--receiver", receiver)()
 
 
 def _bench_api() -> str:
@@ -650,6 +687,7 @@ STAGES = (
         after=("vm-base", "images"),
         alone=True,
     ),
+    Stage("arm64", "arm64", _arm64, minutes=40, after=("xdp-object",), alone=True),
     Stage("kernels", "kernels", _kernels, minutes=60, after=("vm-base", "xdp-object"), alone=True),
     Stage("bench-map", "bench", _bench("bench-map", "xdp_map"), minutes=15, after=("xdp-object",), alone=True),
     Stage(
@@ -660,7 +698,7 @@ STAGES = (
     Stage(
         "bench-afxdp",
         "bench",
-        _bench("bench-afxdp", "afxdp", given=""),
+        _bench_afxdp,
         minutes=10,
         after=("xdp-object",),
         alone=True,
@@ -668,5 +706,5 @@ STAGES = (
     Stage("bench-api", "bench", _bench_api, minutes=4, alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
-    Stage("site", "site", _site, minutes=12, after=("images",), alone=True),
+    Stage("site", "site", _site, minutes=13, after=("images",), alone=True),
 )

@@ -19,9 +19,8 @@ from pathlib import Path
 from .console import Failure, guarded, say, step
 from .paths import CACHE, ROOT
 from .run import as_root, logged
-from .stages import IMAGES, docker_build
+from .stages import IMAGES, SERVICES, docker_build
 
-SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
 SHOWN = 20
 Entries = Mapping[str, tuple[object, ...]]
 

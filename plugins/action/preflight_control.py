@@ -18,7 +18,8 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
 from ..module_utils._core.converge import CoreError
-from ..module_utils._preflight import clients, front, gateway, published
+from ..module_utils._deploy.data_planes import OPTION as DATA_PLANES
+from ..module_utils._preflight import clients, data_planes, front, gateway, published
 from ..module_utils._preflight.arguments import faults
 from ..module_utils._preflight.policies import check_tests, compiled, unassigned
 from ..module_utils._preflight.workers import malformed
@@ -145,6 +146,8 @@ class ActionModule(ActionBase):
             yield from published.refusals(addresses, boolean(self._value(published.CONSENT, given, False)))
         if not {clients.CLIENTS, clients.SERVICES}.intersection([*wrong, *unknown]):
             yield from self._of_clients(given)
+        if DATA_PLANES not in (*wrong, *unknown):
+            yield from self._of_data_planes(given)
         if not any(name.startswith(("nginx_", "tripod_")) for name in (*wrong, *unknown)):
             yield from self._of_front(given)
         if not any(name.startswith(("marchproxy_", "tripod_")) for name in (*wrong, *unknown)):
@@ -177,6 +180,13 @@ class ActionModule(ActionBase):
         except AnsibleError:
             return  # made from a variable that is refused itself
         yield from clients.refusals(named, served)
+
+    def _of_data_planes(self, given: Mapping[str, Any]) -> Iterator[str]:
+        requested = self._value(DATA_PLANES, given, None) or ()
+        hosts = given.get("hostvars", {})
+        # What hostvars gives is worked out already.
+        named = {name: hosts[name] for name in {one["name"] for one in requested} if name in hosts}
+        yield from data_planes.refusals(str(given.get("inventory_hostname", "")), requested, named)
 
     def _of_front(self, given: Mapping[str, Any]) -> Iterator[str]:
         known = {**_defaults("common"), **_defaults("nginx"), **given}

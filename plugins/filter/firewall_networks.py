@@ -16,7 +16,7 @@ author: Tripod contributors (@tripod)
 description:
   - Turns networks, as the Docker Engine shows them, into the C(networks) of M(tripod.baremetal.firewall). One that is
     not internal is taken for one through which published ports are reached.
-positional: host_ports
+positional: host_ports, outside_ports
 options:
   _input:
     description: Networks, each the C(network) that M(community.docker.docker_network) returns.
@@ -25,6 +25,11 @@ options:
     required: true
   host_ports:
     description: TCP ports that containers reach at the host's address on their network, by the network's name.
+    type: dict
+    default: {}
+  outside_ports:
+    description:
+      - TCP ports of other machines that containers reach, each with C(address) and C(port), by the network's name.
     type: dict
     default: {}
 """
@@ -47,9 +52,11 @@ ID_DIGITS = 12  # of a network's ID, in the name of a bridge that nobody named
 
 
 def firewall_networks(
-    networks: Sequence[Mapping[str, Any]], host_ports: Mapping[str, Sequence[int]] | None = None
+    networks: Sequence[Mapping[str, Any]],
+    host_ports: Mapping[str, Sequence[int]] | None = None,
+    outside_ports: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return each network with its bridge, its prefixes and what it reaches on the host."""
+    """Return each network with its bridge, its prefixes and what it reaches on the host and elsewhere."""
     found = []
     for network in networks:
         configured = (network.get("IPAM") or {}).get("Config") or []
@@ -62,6 +69,10 @@ def firewall_networks(
                 "subnets": [one["Subnet"] for one in configured],
                 "published": not network.get("Internal", False),
                 "host_ports": [{"address": gateway, "port": int(port)} for gateway in gateways for port in ports],
+                "outside_ports": [
+                    {"address": one["address"], "port": int(one["port"])}
+                    for one in (outside_ports or {}).get(network["Name"], ())
+                ],
             }
         )
     return found

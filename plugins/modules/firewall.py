@@ -15,8 +15,9 @@ description:
     transaction, and no other table is read, flushed or changed. An accept in it does not end what other tables decide.
   - What arrives from outside for an address of a network, or for a loopback address, is dropped before a container
     engine translates addresses. Ports that an engine publishes are reached under their published addresses only.
-  - Containers of a network reach each other, and of the host what O(networks[].host_ports) names. They begin no other
-    connection, neither to the host nor to other networks, nor to the Internet.
+  - Containers of a network reach each other, of the host what O(networks[].host_ports) names, and of other machines
+    what O(networks[].outside_ports) names. They begin no other connection, neither to the host nor to other networks,
+    nor to the Internet.
   - Processes of a user in O(processes) answer, and begin no connection but to the local ports that are named.
   - Each rule that drops counts what it dropped; C(nft list table inet tripod) shows it.
   - Connections that exist when the table is made go on.
@@ -65,6 +66,25 @@ options:
         suboptions:
           address:
             description: The host's address on that network.
+            type: str
+            required: true
+          port:
+            description: Port.
+            type: int
+            required: true
+          protocol:
+            description: Transport protocol.
+            type: str
+            choices: [tcp, udp]
+            default: tcp
+      outside_ports:
+        description: What its containers may reach on other machines; of a network with O(networks[].published) alone.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          address:
+            description: The other machine's address.
             type: str
             required: true
           port:

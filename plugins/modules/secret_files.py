@@ -13,6 +13,7 @@ description:
   - Generates each secret once and stores it in one file for each of its readers, with mode C(0400) and no newline at
     its end.
   - The first copy that exists holds the true value; copies that are missing or differ are written from it.
+  - A value stays until another is given, or O(secrets[].renew) requests one.
   - No value ever leaves the host. Neither the result nor the diff shows one.
 author:
   - Tripod contributors (@tripod)
@@ -42,6 +43,15 @@ options:
         description: O(secrets[].value) is a text of several lines, such as PEM, of up to 65536 characters.
         type: bool
         default: false
+        version_added: 1.1.0
+      renew:
+        description:
+          - Generate another value now, at each run that says so; every copy is written again.
+          - With V(with_former) the value before stays on a second line, for a reader that takes what was signed with
+            it for some time yet; the one before that goes. With V(alone) nothing of it stays.
+          - Not with O(secrets[].value).
+        type: str
+        choices: [with_former, alone]
         version_added: 1.1.0
       copies:
         description: The files that hold it.
@@ -79,6 +89,15 @@ EXAMPLES = r"""
           - {path: /etc/tripod/secrets/postgres/db_password, owner: 564, group: 564}
           - {path: /etc/tripod/secrets/flask-backend/db_password, owner: 561, group: 561}
 
+- name: Sign with another key from now on, and accept the former one for some time yet
+  tripod.baremetal.secret_files:
+    secrets:
+      - name: signing key
+        length: 64
+        renew: with_former
+        copies:
+          - {path: /etc/tripod/secrets/flask-backend/jwt_secret, owner: 561, group: 561}
+
 - name: Keep a token of our own
   tripod.baremetal.secret_files:
     secrets:
@@ -115,7 +134,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.converge import converge, exit_arguments
 from ..module_utils._core.module import answering
 from ..module_utils._core.system import Host
-from ..module_utils._deploy.secret_files import Copy, Secret, SecretFiles, generation
+from ..module_utils._deploy.secret_files import ALONE, WITH_FORMER, Copy, Secret, SecretFiles, generation
 
 
 def main() -> None:
@@ -131,6 +150,7 @@ def main() -> None:
                     "length": {"type": "int", "default": 32},
                     "value": {"type": "str", "no_log": True},
                     "multiline": {"type": "bool", "default": False},
+                    "renew": {"type": "str", "choices": [WITH_FORMER, ALONE]},
                     "copies": {
                         "type": "list",
                         "elements": "dict",
@@ -155,6 +175,7 @@ def main() -> None:
                 length=option["length"],
                 value=option["value"] or None,
                 multiline=option["multiline"],
+                renew=option["renew"] or "",
             )
             for option in module.params["secrets"]
         ]

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A receiver of AF_XDP in C, of the same shape as a worker of go-backend: one socket
- * for a queue, or two of one UMEM, rings of the same length, batches, wake-ups where
- * the kernel requests them, a stack of free frames, and the same work on a packet.
+ * A receiver of AF_XDP in C, with libxdp, of the same shape as a worker of go-backend:
+ * one socket for a queue, or two of one UMEM, rings of the same length, batches,
+ * wake-ups where the kernel requests them, a stack of free frames, and the same work
+ * on a packet.
  *
  * Usage: afxdp_receiver HANDLER CPU BATCH SPIN MAP NIC [PEER MAC NEXT_HOP PEER_MAC PEER_NEXT_HOP]
  *
@@ -11,8 +12,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/if_xdp.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdint.h>
@@ -22,27 +21,23 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#include <xdp/xsk.h>
 
 enum { FRAME_SIZE = 4096, RX = 2048, TX = 2048, FILL = 2 * RX, FRAMES = 2 * (FILL + TX) };
 enum { IDLE_MS = 20, QUIET_MS = 20, MOST_BATCH = 4096 };
 enum { ETHERNET = 14, IPV4 = 20 };
 
-struct ring {
-	uint32_t *producer, *consumer, *flags;
-	void *entries;
-	uint32_t mask, local, seen;
-};
-
 struct side {
-	int fd;
-	struct ring fill, completion, rx, tx;
+	struct xsk_socket *socket;
+	struct xsk_ring_prod fill, tx;
+	struct xsk_ring_cons completion, rx;
 	uint8_t mac[6], next_hop[6];
 	struct xdp_desc sending[MOST_BATCH];
 	uint32_t waiting; /* in sending */
 };
 
+static struct xsk_umem *umem;
 static uint8_t *area;
 static uint64_t stack[FRAMES];
 static uint32_t frames_free;
@@ -62,90 +57,63 @@ static void check(long result, const char *what)
 		fail(what);
 }
 
-static void lay(struct ring *r, int fd, const struct xdp_ring_offset *at, uint32_t size, size_t entry, uint64_t offset)
+static void make_umem(struct side *first)
 {
-	uint8_t *memory = mmap(NULL, at->desc + size * entry, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-			       (off_t)offset);
+	const struct xsk_umem_config config = {
+		.fill_size = FILL, .comp_size = TX, .frame_size = FRAME_SIZE,
+	};
 
-	if (memory == MAP_FAILED)
-		fail("map a ring");
-	r->producer = (uint32_t *)(memory + at->producer);
-	r->consumer = (uint32_t *)(memory + at->consumer);
-	r->flags = (uint32_t *)(memory + at->flags);
-	r->entries = memory + at->desc;
-	r->mask = size - 1;
+	errno = -xsk_umem__create(&umem, area, (uint64_t)FRAMES * FRAME_SIZE, &first->fill, &first->completion, &config);
+	if (errno)
+		fail("make a UMEM");
 }
 
-static uint32_t load(uint32_t *index) { return __atomic_load_n(index, __ATOMIC_ACQUIRE); }
-static void publish(uint32_t *index, uint32_t value) { __atomic_store_n(index, value, __ATOMIC_SEQ_CST); }
-
-static void option(int fd, int name, const void *value, socklen_t size)
+static void open_side(struct side *s, const char *nic)
 {
-	check(setsockopt(fd, SOL_XDP, name, value, size), "set an option");
+	const struct xsk_socket_config config = {
+		.rx_size = RX, .tx_size = TX,
+		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+		.bind_flags = XDP_USE_NEED_WAKEUP,
+	};
+
+	errno = -xsk_socket__create_shared(&s->socket, nic, 0, umem, &s->rx, &s->tx, &s->fill, &s->completion, &config);
+	if (errno)
+		fail("make a socket");
 }
 
-static void open_side(struct side *s, const char *nic, int shared)
-{
-	struct sockaddr_xdp address = { .sxdp_family = AF_XDP, .sxdp_ifindex = if_nametoindex(nic) };
-	uint32_t fill = FILL, rx = RX, tx = TX;
-	struct xdp_mmap_offsets at;
-	socklen_t size = sizeof(at);
-
-	check(s->fd = socket(AF_XDP, SOCK_RAW, 0), "make a socket");
-	if (shared < 0) {
-		struct xdp_umem_reg request = {
-			.addr = (uintptr_t)area, .len = (uint64_t)FRAMES * FRAME_SIZE, .chunk_size = FRAME_SIZE,
-		};
-
-		option(s->fd, XDP_UMEM_REG, &request, sizeof(request));
-		address.sxdp_flags = XDP_USE_NEED_WAKEUP;
-	} else {
-		address.sxdp_flags = XDP_SHARED_UMEM;
-		address.sxdp_shared_umem_fd = (uint32_t)shared;
-	}
-	option(s->fd, XDP_UMEM_FILL_RING, &fill, sizeof(fill));
-	option(s->fd, XDP_UMEM_COMPLETION_RING, &tx, sizeof(tx));
-	option(s->fd, XDP_RX_RING, &rx, sizeof(rx));
-	option(s->fd, XDP_TX_RING, &tx, sizeof(tx));
-	check(getsockopt(s->fd, SOL_XDP, XDP_MMAP_OFFSETS, &at, &size), "read where rings are");
-	lay(&s->fill, s->fd, &at.fr, fill, sizeof(uint64_t), XDP_UMEM_PGOFF_FILL_RING);
-	lay(&s->completion, s->fd, &at.cr, tx, sizeof(uint64_t), XDP_UMEM_PGOFF_COMPLETION_RING);
-	lay(&s->rx, s->fd, &at.rx, rx, sizeof(struct xdp_desc), XDP_PGOFF_RX_RING);
-	lay(&s->tx, s->fd, &at.tx, tx, sizeof(struct xdp_desc), XDP_PGOFF_TX_RING);
-	check(bind(s->fd, (struct sockaddr *)&address, sizeof(address)), "bind");
-}
+static int descriptor(const struct side *s) { return xsk_socket__fd(s->socket); }
 
 static void refill(struct side *s)
 {
-	uint32_t credit = FILL - (s->fill.local - s->rx.local), n;
+	uint32_t n = FILL - (s->fill.cached_prod - s->rx.cached_cons), space, at;
 
-	s->fill.seen = load(s->fill.consumer);
-	n = FILL - (s->fill.local - s->fill.seen);
-	if (n > credit)
-		n = credit;
 	if (n > frames_free)
 		n = frames_free;
+	space = xsk_prod_nb_free(&s->fill, n);
+	if (n > space)
+		n = space;
+	if (!n || !xsk_ring_prod__reserve(&s->fill, n, &at))
+		return;
 	for (uint32_t i = 0; i < n; i++)
-		((uint64_t *)s->fill.entries)[s->fill.local++ & s->fill.mask] = stack[--frames_free];
-	if (n)
-		publish(s->fill.producer, s->fill.local);
+		*xsk_ring_prod__fill_addr(&s->fill, at + i) = stack[--frames_free];
+	xsk_ring_prod__submit(&s->fill, n);
 }
 
 static void put(uint64_t address) { stack[frames_free++] = address & ~(uint64_t)(FRAME_SIZE - 1); }
 
 static void reclaim(struct side *s)
 {
-	uint32_t ready = load(s->completion.producer) - s->completion.local;
+	uint32_t at, ready = xsk_ring_cons__peek(&s->completion, TX, &at);
 
 	for (uint32_t i = 0; i < ready; i++)
-		put(((uint64_t *)s->completion.entries)[s->completion.local++ & s->completion.mask]);
+		put(*xsk_ring_cons__comp_addr(&s->completion, at + i));
 	if (ready)
-		publish(s->completion.consumer, s->completion.local);
+		xsk_ring_cons__release(&s->completion, ready);
 }
 
 static uint32_t room(struct side *s)
 {
-	uint32_t held = s->tx.local - s->completion.local, space = TX - (s->tx.local - load(s->tx.consumer));
+	uint32_t held = s->tx.cached_prod - s->completion.cached_cons, space = xsk_prod_nb_free(&s->tx, TX);
 
 	return TX - held < space ? TX - held : space;
 }
@@ -191,10 +159,13 @@ static int forward(uint8_t *frame, uint32_t length, const struct side *from, con
 
 static void transmit(struct side *s)
 {
+	uint32_t at;
+
+	if (!s->waiting || xsk_ring_prod__reserve(&s->tx, s->waiting, &at) != s->waiting)
+		return;
 	for (uint32_t i = 0; i < s->waiting; i++)
-		((struct xdp_desc *)s->tx.entries)[s->tx.local++ & s->tx.mask] = s->sending[i];
-	if (s->waiting)
-		publish(s->tx.producer, s->tx.local);
+		*xsk_ring_prod__tx_desc(&s->tx, at + i) = s->sending[i];
+	xsk_ring_prod__submit(&s->tx, s->waiting);
 	s->waiting = 0;
 }
 
@@ -212,14 +183,10 @@ static uint32_t turn(uint32_t batch, int forwards)
 	for (int i = 0; i < number_of_sides; i++) {
 		int from = (i + first) % number_of_sides;
 		struct side *s = &sides[from], *to = &sides[1 - from];
-		uint32_t n = load(s->rx.producer) - s->rx.local;
+		uint32_t at, n = xsk_ring_cons__peek(&s->rx, batch < most ? batch : most, &at);
 
-		if (n > batch)
-			n = batch;
-		if (n > most)
-			n = most;
 		for (uint32_t k = 0; k < n; k++) {
-			struct xdp_desc d = ((struct xdp_desc *)s->rx.entries)[s->rx.local++ & s->rx.mask];
+			struct xdp_desc d = *xsk_ring_cons__rx_desc(&s->rx, at + k);
 
 			if (forwards && forward(area + d.addr, d.len, s, to)) {
 				d.options = 0;
@@ -230,7 +197,7 @@ static uint32_t turn(uint32_t batch, int forwards)
 			}
 		}
 		if (n)
-			publish(s->rx.consumer, s->rx.local);
+			xsk_ring_cons__release(&s->rx, n);
 		for (int k = 0; k < number_of_sides; k++)
 			transmit(&sides[k]);
 		refill(s);
@@ -243,10 +210,10 @@ static uint32_t turn(uint32_t batch, int forwards)
 
 static void wake(struct side *s)
 {
-	if (load(s->fill.flags) & XDP_RING_NEED_WAKEUP)
-		recvfrom(s->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-	if (s->tx.local != load(s->tx.consumer) && load(s->tx.flags) & XDP_RING_NEED_WAKEUP)
-		sendto(s->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+	if (xsk_ring_prod__needs_wakeup(&s->fill))
+		recvfrom(descriptor(s), NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	if (xsk_prod_nb_free(&s->tx, TX) < TX && xsk_ring_prod__needs_wakeup(&s->tx))
+		sendto(descriptor(s), NULL, 0, MSG_DONTWAIT, NULL, 0);
 }
 
 static void read_mac(uint8_t *mac, const char *text)
@@ -263,7 +230,7 @@ static uint64_t dropped(void)
 		struct xdp_statistics counts;
 		socklen_t size = sizeof(counts);
 
-		check(getsockopt(sides[i].fd, SOL_XDP, XDP_STATISTICS, &counts, &size), "read statistics");
+		check(getsockopt(descriptor(&sides[i]), SOL_XDP, XDP_STATISTICS, &counts, &size), "read statistics");
 		total += counts.rx_dropped + counts.rx_ring_full;
 	}
 	return total;
@@ -283,20 +250,8 @@ static const char *mode(void)
 	struct xdp_options options;
 	socklen_t size = sizeof(options);
 
-	check(getsockopt(sides[0].fd, SOL_XDP, XDP_OPTIONS, &options, &size), "read the mode");
+	check(getsockopt(descriptor(&sides[0]), SOL_XDP, XDP_OPTIONS, &options, &size), "read the mode");
 	return options.flags & XDP_OPTIONS_ZEROCOPY ? "zero-copy" : "copy";
-}
-
-static void listen_at(int map, int fd)
-{
-	uint32_t queue = 0;
-	struct {
-		uint32_t map, padding;
-		uint64_t key, value, flags;
-	} request = { (uint32_t)map, 0, (uintptr_t)&queue, (uintptr_t)&fd, 0 };
-	const int update = 2; /* BPF_MAP_UPDATE_ELEM */
-
-	check(syscall(SYS_bpf, update, &request, sizeof(request)), "put the socket into the map");
 }
 
 int main(int argc, char **argv)
@@ -324,10 +279,11 @@ int main(int argc, char **argv)
 		fail("take memory");
 	for (uint32_t i = FRAMES; i-- > 0;)
 		stack[frames_free++] = (uint64_t)i * FRAME_SIZE;
-	open_side(&sides[0], argv[6], -1);
+	make_umem(&sides[0]);
+	open_side(&sides[0], argv[6]);
 	if (argc == 12) {
 		number_of_sides = 2;
-		open_side(&sides[1], argv[7], sides[0].fd);
+		open_side(&sides[1], argv[7]);
 		read_mac(sides[0].mac, argv[8]);
 		read_mac(sides[0].next_hop, argv[9]);
 		read_mac(sides[1].mac, argv[10]);
@@ -335,7 +291,9 @@ int main(int argc, char **argv)
 	}
 	for (int i = 0; i < number_of_sides; i++)
 		refill(&sides[i]);
-	listen_at(atoi(argv[5]), sides[0].fd);
+	errno = -xsk_socket__update_xskmap(sides[0].socket, atoi(argv[5]));
+	if (errno)
+		fail("put the socket into the map");
 	puts("ready");
 	fflush(stdout);
 	begun = cpu_time();
@@ -345,9 +303,12 @@ int main(int argc, char **argv)
 		for (int i = 0; i < number_of_sides; i++)
 			wake(&sides[i]);
 		if (n == 0 && !spin) {
-			struct pollfd waits[3] = { { sides[0].fd, POLLIN, 0 }, input, { sides[1].fd, POLLIN, 0 } };
+			struct pollfd waits[3] = { { descriptor(&sides[0]), POLLIN, 0 }, input };
 
-			poll(waits, number_of_sides == 2 ? 3 : 2, IDLE_MS);
+			if (number_of_sides == 2)
+				waits[2] = (struct pollfd){ descriptor(&sides[1]), POLLIN, 0 };
+
+			poll(waits, (nfds_t)number_of_sides + 1, IDLE_MS);
 			if (waits[1].revents)
 				break;
 		} else if (n == 0 && ++since % 65536 == 0 && poll(&input, 1, 0) > 0) {

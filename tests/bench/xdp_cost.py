@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import xdp_policies, xdp_programs
+from tests.bench.xdp_policies import Sent
 from tests.bench.xdp_stream import MOST_SOURCES, Stream, compiled, machine, pinned_to
 from tests.integration import lab
 
@@ -46,7 +47,7 @@ class Subject:
         name: Of its line.
         load: Opens it; given the prefixes of a family.
         prefixes: How many it knows.
-        hit: Whether the packets' sources are in them, and dropped.
+        sent: Whether the packets' sources are in them, and dropped.
         goals: Ratios to the peer, by family and by number of sources.
         base: Line that it is compared with by ``most``.
         most: That it may cost beyond its base (ns).
@@ -55,7 +56,7 @@ class Subject:
     name: str
     load: Callable[[list[str]], AbstractContextManager[int]]
     prefixes: int = 0
-    hit: bool = False
+    sent: Sent = Sent.MISS
     goals: Goals | None = None
     base: str = ""
     most: float = 0.0
@@ -76,11 +77,13 @@ def subjects(content: bytes) -> list[Subject]:
         Subject(PEER, lambda _entries: xdp_programs.xdp_filter()),
     ]
     for count in FULL:
-        for hit, word in ((False, ""), (True, ", hit")):
+        for sent in Sent.MISS, Sent.NEAR, Sent.HIT:
+            word = "" if sent is Sent.MISS else f", {sent.value}"
+            acl, full = (ACL[count], FULL[count]) if sent is not Sent.NEAR else (None, None)
             lines += [
-                Subject(f"release 1.0.0, {count}{word}", xdp_programs.released, count, hit),
-                Subject(f"ACL only, {count}{word}", ours(xdp_policies.acl), count, hit, ACL[count]),
-                Subject(f"full path, {count}{word}", ours(xdp_policies.full), count, hit, FULL[count]),
+                Subject(f"release 1.0.0, {count}{word}", xdp_programs.released, count, sent),
+                Subject(f"ACL only, {count}{word}", ours(xdp_policies.acl), count, sent, acl),
+                Subject(f"full path, {count}{word}", ours(xdp_policies.full), count, sent, full),
             ]
     base = f"full path, {min(FULL)}"
     for rules, most in RULES.items():
@@ -111,13 +114,13 @@ def cases(lines: Sequence[Subject]) -> Iterator[list[Case]]:
         for family in FAMILIES:
             known = {count: xdp_policies.prefixes(count, family) for count in {line.prefixes for line in lines}}
             sent = {
-                (count, hit): xdp_policies.sources(MOST_SOURCES, family, known[count], hit)
-                for count, hit in {(line.prefixes, line.hit) for line in lines}
+                (count, kind): xdp_policies.sources(MOST_SOURCES, family, known[count], kind)
+                for count, kind in {(line.prefixes, line.sent) for line in lines}
             }
             for line in lines:
                 program = stack.enter_context(line.load(known[line.prefixes]))
                 for sources in SOURCES:
-                    chosen = sent[line.prefixes, line.hit][:sources]
+                    chosen = sent[line.prefixes, line.sent][:sources]
                     stream = stack.enter_context(Stream(driver, family, chosen, program))
                     opened.append(Case(line, family, sources, stream))
         yield opened
@@ -128,7 +131,7 @@ def cost(case: Case, packets: int) -> float:
     begin = time.thread_time_ns()
     verdict = lab.run_program(case.stream.program, case.stream.frame, packets)
     spent = time.thread_time_ns() - begin
-    if verdict != (XDP_DROP if case.subject.hit else XDP_PASS):
+    if verdict != (XDP_DROP if case.subject.sent is Sent.HIT else XDP_PASS):
         raise SystemExit(f"{case.subject.name}: verdict {verdict}")
     return spent / packets
 
@@ -162,6 +165,22 @@ def table(lines: Sequence[Subject], costs: Costs) -> Iterator[str]:
         yield f"{line.name:33}" + "".join(f"{cell:>21}" for cell in cells)
 
 
+def drops(costs: Costs) -> Iterator[str]:
+    """Yield what a drop costs beside a miss for which the same has been searched."""
+    for count in FULL:
+        for path in "ACL only", "full path":
+            cells = []
+            for family in FAMILIES:
+                for sources in SOURCES:
+                    empty = costs[EMPTY, family, sources]
+                    near, hit = (
+                        costs[f"{path}, {count}, {kind.value}", family, sources] - empty
+                        for kind in (Sent.NEAR, Sent.HIT)
+                    )
+                    cells.append(f"{hit - near:+.1f} ns ({hit / near:.2f}{_compared(hit / near, 1.0, '.2f')})")
+            yield f"{f'{path}, {count}':33}" + "".join(f"{cell:>24}" for cell in cells)
+
+
 def _compared(found: float, goal: float, form: str) -> str:
     """Say the goal; an exclamation mark where it is missed."""
     return f" of {goal:{form}}{'' if found <= goal else '!'}"
@@ -183,6 +202,9 @@ def main() -> None:
         print(f"\n{name} of the rounds")
         for row in table(lines, {key: choose(values) for key, values in found.items()}):
             print(row.rstrip())
+    print("\na drop beside a near miss, by the least of the rounds")
+    for row in drops({key: min(values) for key, values in found.items()}):
+        print(row)
 
 
 if __name__ == "__main__":

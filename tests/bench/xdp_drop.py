@@ -81,7 +81,7 @@ def main() -> None:
     packets = int(sys.argv[3]) if len(sys.argv) > 3 else 2_000_000
     near, far = sorted(os.sched_getaffinity(0))[-2:]
     entries = xdp_policies.prefixes(PREFIXES, 4)
-    sources = xdp_policies.sources(MOST_SOURCES, 4, entries, hit=True)
+    sources = xdp_policies.sources(MOST_SOURCES, 4, entries, xdp_policies.Sent.HIT)
     driver = compiled("sources.bpf.c")
     content = Path(sys.argv[1]).read_bytes()
     best: dict[str, float] = {}

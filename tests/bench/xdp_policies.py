@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+from enum import Enum
 from random import Random
 from typing import Any
 
 from tests.support.policy_model_prefixes import Prefixes
 
 SEED = 12
+
+
+class Sent(Enum):
+    """Where the sources of packets are.
+
+    HIT and NEAR are spread like the prefixes, the latter over the other halves of the networks twice as large, so that
+    both lead to the same places of the tables; a MISS is anywhere, and mostly where there is nothing to be searched.
+    """
+
+    HIT = "hit"
+    NEAR = "near miss"
+    MISS = "miss"
+
+
 # Lengths of the entries of public block lists, roughly: single addresses, /24s, and what providers are given.
 _LENGTHS = {
     4: (*(32,) * 6, *(24,) * 8, 16, 18, 19, 20, 21, 22),
@@ -32,22 +47,22 @@ def prefixes(count: int, family: int) -> list[str]:
     return list(found)
 
 
-def sources(count: int, family: int, within: list[str], hit: bool) -> list[int]:
-    """Return addresses, each in one of some prefixes, or in none."""
+def sources(count: int, family: int, within: list[str], sent: Sent) -> list[int]:
+    """Return addresses of which each is in one of some prefixes, or in none, or in none and next to one."""
     random = Random(SEED + 1)
-    if hit:
-        found = []
-        for text in random.choices(within, k=count):
-            network = ipaddress.ip_network(text)
-            bits = _SIZES[family] - network.prefixlen
-            found.append(int(network.network_address) | random.getrandbits(bits) if bits else int(network[0]))
-        return found
     listed = Prefixes()
-    for text in within:
+    for text in within if sent is not Sent.HIT else ():
         listed.add(text, 0)
-    found = []
+    found: list[int] = []
     while len(found) < count:
-        address = _unicast(random, family)
+        if sent is Sent.MISS:
+            address = _unicast(random, family)
+        else:
+            network = ipaddress.ip_network(random.choice(within))
+            bits = _SIZES[family] - network.prefixlen
+            address = int(network.network_address) + (random.getrandbits(bits) if bits else 0)
+            if sent is Sent.NEAR:
+                address ^= 1 << bits
         if not listed.holds(family, address):
             found.append(address)
     return found

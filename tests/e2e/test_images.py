@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.site import SERVICES, docker, inspect
+from tests.support.site import MEGABYTES, SERVICES, docker, inspect
 
-# Of a million bytes each, as `docker image inspect` counts them.
-MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130}
 # For whoever installs, documents or fetches; what a container runs is what it was built with.
 LEFT_OUT = ("apt", "apt-get", "curl", "dpkg", "gcc", "npm", "perl", "pip", "wget")
 
@@ -51,6 +50,17 @@ def test_has_no_tools_that_fetch_or_install_and_nothing_to_read(service):
     root = Path("/proc", str(inspect(service)["State"]["Pid"]), "root")
     read = {Path(path).name for path in files(service, "usr/share/doc") if not (root / path).is_symlink()}
     assert read == {"copyright"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_has_the_terms_of_every_package_that_is_recorded(service):
+    root = Path("/proc", str(inspect(service)["State"]["Pid"]), "root")
+    records = [root / "var/lib/dpkg/status", *(root / "var/lib/dpkg/status.d").glob("*")]
+    packages = {
+        name for path in records for name in re.findall(r"^Package: (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert len(packages) > 40
+    assert [name for name in sorted(packages) if not (root / "usr/share/doc" / name / "copyright").exists()] == []
 
 
 @pytest.mark.parametrize("service", SERVICES)

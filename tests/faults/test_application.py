@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -70,6 +72,25 @@ def test_a_full_tmp_costs_no_request() -> None:
         assert "tripod_api_requests_total" in requests.get(f"{API}/metrics", timeout=10).text
     finally:
         docker("exec", container("flask-backend"), "python3", "-c", "import os; os.remove('/tmp/fill')")
+
+
+def kid(token: str) -> str:
+    """Return the name of the key that a token says it is signed with."""
+    header = token.split(".")[0]
+    return json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+
+
+def test_another_key_of_access_tokens_signs_nobody_out() -> None:
+    before = login().json()
+    done = playbook("playbooks/rotate_jwt_key.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for key in (SECRETS / "flask-backend" / "jwt_secret").read_text(encoding="utf-8").splitlines():
+        assert key not in done.stdout + done.stderr
+    eventually("the API is healthy", lambda: healthy("flask-backend"))
+    assert Client(before["access_token"])("GET", "/auth/me").status_code == 200
+    renewed = requests.post(f"{API}/api/v1/auth/refresh", json={"refresh_token": before["refresh_token"]}, timeout=10)
+    assert renewed.status_code == 200
+    assert kid(renewed.json()["access_token"]) != kid(before["access_token"])
 
 
 def test_a_lost_admin_password_is_recovered() -> None:

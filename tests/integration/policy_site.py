@@ -68,9 +68,9 @@ class PolicySite(Machine):
         self.run("mount", "--bind", "/run/bpf", "/sys/fs/bpf")
         self.cable(NIC, PEER)
 
-    def attach(self) -> None:
+    def attach(self, nic: str = NIC, **options: Any) -> None:
         done = self.module(
-            "xdp_program", interface=NIC, object=str(self.source), pin_root=str(self.root), mode="generic"
+            "xdp_program", interface=nic, object=str(self.source), pin_root=str(self.root), mode="generic", **options
         )
         assert done.changed, done.output
 
@@ -160,11 +160,11 @@ class PolicySite(Machine):
         finally:
             os.close(namespace)
 
-    def fate(self, source: str) -> tuple[str, str]:
+    def fate(self, source: str, nic: str = NIC, peer: str = PEER) -> tuple[str, str]:
         """What becomes of packets of a source: the verdict and reason that were counted for all of them."""
         with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
-            sender.bind((PEER, 0))
-            return lab.fate(self.root / NIC / "maps/counters", sender, frames.of(source), PACKETS)
+            sender.bind((peer, 0))
+            return lab.fate(self.root / nic / "maps/counters", sender, frames.of(source), PACKETS)
 
     def program(self) -> int:
         return int(self.ip("link", "show", "dev", NIC)[0]["xdp"]["prog"]["id"])

@@ -189,6 +189,28 @@ def test_a_nic_that_went_to_another_policy_meanwhile_stays_there(site):
     assert (site.fate(GUEST), site.fate(OTHER)) == (("pass", "no_rule"), ("pass", "no_rule"))
 
 
+@pytest.fixture
+def second(site):
+    """Another NIC with the program, and of no policy."""
+    site.cable("xdp1", "peer1")
+    site.attach("xdp1")
+    yield "xdp1"
+    site.declare(guard="never")
+    site.attach("xdp1", state="detached")
+    site.run("ip", "link", "delete", "xdp1")
+
+
+def test_a_nic_that_came_to_the_policy_meanwhile_goes_back_with_it(site, second):
+    site.put(api("192.0.2.0/24"), confirm=600)
+    site.declare(interfaces=[NIC, second], guard="never")
+    assert (site.fate(GUEST), site.fate(GUEST, second, "peer1")) == (("drop", "list_drop"),) * 2
+    site.run_out()
+    eventually(lambda: in_force(site, "inventory"), PATIENCE)
+    eventually(lambda: "policy-" not in site.run("ls", "/var/lib/tripod/guard"), PATIENCE)
+    assert (site.fate(GUEST), site.fate(GUEST, second, "peer1")) == (("pass", "no_rule"),) * 2
+    assert site.file(f"xdp_policy-{second}")["policy"] == "edge"
+
+
 def test_a_run_that_begins_leaves_a_change_of_the_api_alone(site):
     site.put(api("192.0.2.0/24"), confirm=60)
     assert site.module("change_guard", state="reported").result["guards"] == []

@@ -89,9 +89,16 @@ def bench(cable, pin_root, tmp_path, xdp_object) -> Bench:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(OLD, NEW), (OLD, LARGE), ({}, OLD)], ids=["exchanged", "outgrown", "the first"]
+    ("following", "before", "after"),
+    [
+        pytest.param("modules", OLD, NEW, id="modules-exchanged"),
+        pytest.param("modules", OLD, LARGE, id="modules-outgrown", marks=pytest.mark.full),
+        pytest.param("modules", {}, OLD, id="modules-the first"),
+        pytest.param("agent", OLD, NEW, id="agent-exchanged"),
+        pytest.param("agent", OLD, LARGE, id="agent-outgrown"),
+        pytest.param("agent", {}, OLD, id="agent-the first", marks=pytest.mark.full),
+    ],
 )
-@pytest.mark.parametrize("following", ["modules", "agent"])
 def test_old_or_new_whole_and_the_next_run_converges(bench, before, after, following):
     bench.begin(before)
     seen = set()

@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -27,9 +26,11 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._xdp.request impo
 from tests.integration import frames, lab
 from tests.support import forked
 from tests.support.bpf_object import hollow
+from tests.support.machine import eventually
 from tests.support.sweep import sweep
 
 NIC = lab.Cable.nic
+PATIENCE = 10.0  # seconds
 RELEASE = Path(__file__).parents[1] / "fixtures" / "xdp-1.0.0"
 INVENTORY = {"203.0.113.0/24": "drop", "203.0.113.9/32": "pass", "2001:db8:bad::/48": "drop"}
 API = {"198.51.100.7/32": "drop", "2001:db8:ccc::/48": "pass"}
@@ -134,13 +135,6 @@ class Traffic:
                 continue
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not come about"
-        time.sleep(0.005)
-
-
 def counted(released: Released) -> Mapping[tuple[str, str], int]:
     return lab.read_counters(Path(released.pin("maps/counters")))
 
@@ -154,16 +148,16 @@ def upgraded(released, xdp_object) -> Released:
 def test_nobody_passes_meanwhile_and_counters_go_on(cable, released, xdp_object):
     lab.bring_up(cable)
     with Traffic(cable) as traffic:
-        wait_until(lambda: traffic.sent >= 1000)
+        eventually(lambda: traffic.sent >= 1000, PATIENCE)
         released.upgrade(xdp_object)
         end = traffic.sent + 1000
-        wait_until(lambda: traffic.sent >= end)
+        eventually(lambda: traffic.sent >= end, PATIENCE)
     assert traffic.passed == 0
     assert counted(released)["drop", "list_drop"] == traffic.sent
     # What the test watches for would be seen.
     with Traffic(cable) as traffic:
         converge(XdpProgram(absent := released.absent()), absent, Host())
-        wait_until(lambda: traffic.passed > 0)
+        eventually(lambda: traffic.passed > 0, PATIENCE)
 
 
 def test_entries_of_both_owners_are_lists_now_and_old_pins_are_gone(cable, upgraded):

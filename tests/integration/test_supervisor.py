@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,21 +18,14 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._agent.zipapp imp
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge import ApplyFailed
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 
+from tests.support.machine import eventually
+
 IMAGE = os.environ.get("TRIPOD_BASE", "debian:stable-slim")
 PATIENCE = 15.0  # seconds, on a busy machine
 
 
 def docker(*words: str) -> str:
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    limit = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > limit:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 class Bench:
@@ -59,7 +52,7 @@ class Bench:
     def start(self) -> int:
         said = self.log.read_text().count("supervising the containers") if self.log.exists() else 0
         self.runner.restart(Host(), self.service())
-        assert eventually(lambda: self.log.read_text().count("supervising the containers") > said)
+        eventually(lambda: self.log.read_text().count("supervising the containers") > said, PATIENCE)
         return self.pid()
 
     def pid(self) -> int:
@@ -98,23 +91,23 @@ def test_a_killed_container_comes_back(bench, policy):
     container = bench.run(policy)
     docker("kill", container)
     assert not runs(container), "the engine itself brings it back: the supervisor is not needed any more"
-    assert eventually(lambda: runs(container))
+    eventually(lambda: runs(container), PATIENCE)
 
 
 def test_a_stopped_container_stays_down_also_for_the_next_supervisor(bench):
     first = bench.start()
     container = bench.run()
     docker("stop", "--time", "1", container)
-    assert eventually(lambda: container in bench.stopped())
+    eventually(lambda: container in bench.stopped(), PATIENCE)
     os.kill(first, signal.SIGKILL)
-    assert eventually(lambda: not bench.runs())
+    eventually(lambda: not bench.runs(), PATIENCE)
     assert bench.start() != first
     time.sleep(3)
     assert not runs(container)
     docker("start", container)
-    assert eventually(lambda: bench.stopped() == [])
+    eventually(lambda: bench.stopped() == [], PATIENCE)
     docker("kill", container)
-    assert eventually(lambda: runs(container))
+    eventually(lambda: runs(container), PATIENCE)
 
 
 def test_a_container_that_died_while_no_supervisor_ran_comes_back(bench):
@@ -123,7 +116,7 @@ def test_a_container_that_died_while_no_supervisor_ran_comes_back(bench):
     os.kill(first, signal.SIGKILL)
     docker("kill", container)
     bench.start()
-    assert eventually(lambda: runs(container))
+    eventually(lambda: runs(container), PATIENCE)
 
 
 def test_a_removed_container_is_forgotten(bench):
@@ -164,7 +157,7 @@ def test_an_idle_supervisor_costs_nothing(bench):
 def test_a_supervisor_waits_for_an_engine_and_ends_on_request(bench, tmp_path):
     lonely = bench.service("--socket", str(tmp_path / "nobody.sock"))
     bench.runner.restart(Host(), lonely)
-    assert eventually(lambda: "trying again until there is one" in bench.log.read_text())
+    eventually(lambda: "trying again until there is one" in bench.log.read_text(), PATIENCE)
     bench.runner.stop(Host(), lonely)
     assert Path(bench.pid_file).read_text() == ""
 

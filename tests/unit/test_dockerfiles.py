@@ -1,4 +1,4 @@
-"""Every Dockerfile gives what it copies out of a clone modes of its own."""
+"""Every Dockerfile gives what it copies out of a clone modes of its own, and all record packages alike."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ def test_what_is_copied_is_compiled_or_gets_its_modes(path):
     ]
     assert bare == []
     assert "--chmod" not in re.sub(r"^#.*$", "", text, flags=re.MULTILINE), "the classic builder does not know it"
+
+
+def recorded(text: str) -> list[str]:
+    """Return the lines that record what an installation of packages brings, of a Dockerfile that has them."""
+    lines = [line.strip().rstrip("; \\") for line in text.splitlines()]
+    if not any(line.endswith("> /before") for line in lines):
+        return []
+    before = next(line for line in lines if line.endswith("> /before"))
+    begin = lines.index("mkdir -p /out/var/lib/dpkg/status.d")
+    end = next(at for at, line in enumerate(lines) if line.endswith("tar --extract --directory=/out"))
+    return [before, *lines[begin : end + 1]]
+
+
+def test_what_packages_bring_is_recorded_in_the_same_words():
+    # A Dockerfile can include no other, and each has to be built alone on the standard's base.
+    found = {path.parent.name: recorded(path.read_text(encoding="utf-8")) for path in FILES}
+    having = {name: lines for name, lines in found.items() if lines}
+    assert set(having) == {"flask-backend", "postgres", "webui"}
+    assert having["flask-backend"] == having["postgres"] == having["webui"]
+    assert len(having["webui"]) > 4

@@ -19,7 +19,16 @@ PLAYBOOKS = [
     "site",
     *(
         pytest.param(one, marks=FULL)
-        for one in ("provision", "deploy", "gateway", "summary", "teardown", "reset_password", "rotate_ca")
+        for one in (
+            "provision",
+            "deploy",
+            "gateway",
+            "summary",
+            "teardown",
+            "reset_password",
+            "rotate_ca",
+            "rotate_jwt_key",
+        )
     ),
 ]
 

@@ -35,7 +35,18 @@ SAMPLE = {
     ),
     "provision --skip-tags hugepages",
 }
-PLAYBOOKS = ("control", "provision", "deploy", "gateway", "summary", "teardown", "lab", "reset_password", "rotate_ca")
+PLAYBOOKS = (
+    "control",
+    "provision",
+    "deploy",
+    "gateway",
+    "summary",
+    "teardown",
+    "lab",
+    "reset_password",
+    "rotate_ca",
+    "rotate_jwt_key",
+)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ PACKAGES = (
 # igb came with 8. Debian 13's own 10.0 loses timer interrupts under multi-threaded TCG, and 5 of 13 boots hung.
 GOOD_QEMU = (11, 1)
 QEMU_SUITE = f"{SUITE}{_BACKPORTS}"
+# Of an unpacked root.
+LOADER, LIBRARIES = "usr/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"
 _BOOT = f"""\
 serial --unit=0
 terminal_input serial
@@ -111,16 +113,34 @@ def qemu() -> Qemu:
         told = subprocess.run([system, "-version"], capture_output=True, text=True, check=False).stdout
         if qemu_version(told) >= GOOD_QEMU:
             return Qemu((system,), {})
-    apt_install(TOOLS, "the VM")
-    # A lock of its own: a VM starts while the base of another is made.
-    with locked(VMS / "qemu.lock"):
-        root = _made("qemu", f"{mirror(DEBIAN)} {QEMU_SUITE} {GOOD_QEMU}", _make_qemu) / "root"
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    # Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
-    loader = (str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(libraries))
+    root = unpacked("qemu", QEMU_SUITE, "qemu-system-x86,seabios", least=f"{GOOD_QEMU}")
     firmware = ("-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu"))
-    program = str(root / "usr/bin/qemu-system-x86_64")
-    return Qemu((*loader, program, *firmware), {"QEMU_MODULE_DIR": str(libraries / "qemu")})
+    modules = {"QEMU_MODULE_DIR": str(root / LIBRARIES / "qemu")}
+    return Qemu((*run_in_place(root, "usr/bin/qemu-system-x86_64"), *firmware), modules)
+
+
+def unpacked(name: str, suite: str, packages: str, least: str = "") -> Path:
+    """Return a root with packages of a Debian, and all that they need, unpacked and not installed.
+
+    Args:
+        name: What they are here; the directory's.
+        suite: One of ``SUITES``.
+        packages: Separated by commas.
+        least: The version that is good enough; what was unpacked for another is unpacked anew.
+    """
+    apt_install(["mmdebstrap"], f"{name} of Debian {suite}")
+    # A lock for each: a VM starts while the base of another is made.
+    with locked(VMS / f"{name}.lock"):
+        make = partial(_unpack, name, suite, packages)
+        return _made(name, f"{mirror(DEBIAN)} {suite} {packages} {least}", make) / "root"
+
+
+def run_in_place(root: Path, program: str) -> tuple[str, ...]:
+    """Return the words that start a program of an unpacked root.
+
+    Its own loader finds its own libraries: no chroot, and so no mounts that could be forgotten.
+    """
+    return (str(root / LOADER), "--library-path", str(root / LIBRARIES), str(root / program))
 
 
 def mirror(archive: str) -> str:
@@ -202,12 +222,13 @@ def qemu_version(text: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _make_qemu(scratch: Path) -> None:
-    with step(f"QEMU from {QEMU_SUITE}"):
-        sources = [f"deb {mirror(DEBIAN)} {suite} main" for suite in (SUITE, QEMU_SUITE)]
-        default = f'--aptopt=APT::Default-Release "{QEMU_SUITE}"'
-        words = ["--mode=root", "--variant=extract", "--include=qemu-system-x86,seabios", default]
-        logged("vm-qemu", [*as_root(), "mmdebstrap", *words, SUITE, scratch / "root", *sources], lines=20)
+def _unpack(name: str, suite: str, packages: str, scratch: Path) -> None:
+    with step(f"{name} from {suite}"):
+        words = ["--mode=root", "--variant=extract", f"--include={packages}"]
+        words.append(f'--aptopt=APT::Default-Release "{suite}"')
+        release = _release(suite)
+        both = [f"deb {mirror(DEBIAN)} {one} main" for one in dict.fromkeys((release, suite))]
+        logged(f"vm-{name}", [*as_root(), "mmdebstrap", *words, release, scratch / "root", *both], lines=20)
 
 
 def _guest_recipe(suite: str) -> str:

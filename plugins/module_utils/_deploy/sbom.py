@@ -23,6 +23,8 @@ GO_HEADER, GO_INLINE = 32, 2
 # The linker puts this before and after the list of modules, for whoever looks for it in memory.
 GO_SENTINEL = 16
 PROGRAM_BYTES = 64 << 20
+# Where a layer over the base records its packages, a file each; the base has one file for all of its own.
+LAYERS = PurePosixPath("var/lib/dpkg/status.d")
 
 
 @dataclass(frozen=True, order=True)
@@ -114,6 +116,7 @@ def components(archive: IO[bytes]) -> list[Component]:
         archive: The file system of a container of it, as the engine exports it: a tar archive, which is read once.
     """
     found: set[Component] = set()
+    of_layers: set[Component] = set()
     with tarfile.open(fileobj=archive, mode="r|") as tar:
         for member in tar:
             name = str(PurePosixPath(member.name))
@@ -122,8 +125,11 @@ def components(archive: IO[bytes]) -> list[Component]:
             content = tar.extractfile(member) if member.isfile() and (reader or is_program) else None
             if content:
                 data = content.read()
-                found.update(reader(data.decode(encoding="utf-8", errors="replace")) if reader else go(data))
-    return sorted(found)
+                records = of_layers if PurePosixPath(name).parent == LAYERS else found
+                records.update(reader(data.decode(encoding="utf-8", errors="replace")) if reader else go(data))
+    # One of the base that a layer upgraded is recorded twice, and is there once.
+    newer = {item.name for item in of_layers}
+    return sorted(of_layers | {item for item in found if item.kind != "deb" or item.name not in newer})
 
 
 def document(reference: str, image_id: str, created: str, contained: Iterable[Component]) -> dict[str, Any]:

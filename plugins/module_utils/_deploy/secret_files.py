@@ -22,6 +22,7 @@ from .._core.system import Host
 MODE = 0o400
 # Others may pass through to their own copy, and cannot list what else is there.
 DIRECTORY_MODE = 0o711
+WITH_FORMER, ALONE = "with_former", "alone"
 LENGTH_RANGE = (16, 1024)
 GIVEN_RANGE = (8, 4096)
 MULTILINE_RANGE = (8, 65536)
@@ -53,6 +54,8 @@ class Secret:
         length: Characters of a generated value.
         value: Given by the operator, replaces what is there; None to generate it once.
         multiline: The given value is a text of several lines, such as PEM.
+        renew: Whether another value is generated now: "with_former" leaves the one before on a second line, "alone"
+            does not; "" keeps what is there.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Secret:
     length: int = 32
     value: str | None = field(default=None, repr=False)
     multiline: bool = False
+    renew: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class SecretFiles:
 
     def __init__(self, desired: Sequence[Secret]) -> None:
         self.desired = desired
+        self._renewed: set[str] = set()  # names of those that have their other value by now
 
     def read(self, host: Host) -> dict[str, Found]:
         """Return what is found at each copy's path."""
@@ -117,7 +122,7 @@ class SecretFiles:
             ]
         changes = []
         for secret in self.desired:
-            truth = true_value(secret, state)
+            truth = None if self._is_to_be_renewed(secret) else true_value(secret, state)
             for copy in secret.copies:
                 changes += _plan_copy(copy, state[copy.path], truth)
         return changes
@@ -129,12 +134,18 @@ class SecretFiles:
         state = self.read(host)
         for secret in self.desired:
             value = true_value(secret, state) or generate(secret.length)
+            if self._is_to_be_renewed(secret):
+                value = _renewed(secret, state)
+                self._renewed.add(secret.name)
             for copy in secret.copies:
                 if copy.path in touched:
                     try:
                         remove(host, copy.path) if copy.path in removed else write(host, copy, value)
                     except OSError as error:
                         raise ApplyFailed(f"{secret.name}: {copy.path}: {errors.reason(error)}") from error
+
+    def _is_to_be_renewed(self, secret: Secret) -> bool:
+        return bool(secret.renew) and secret.name not in self._renewed
 
     def _copies(self) -> Iterator[tuple[Secret, Copy]]:
         return ((secret, copy) for secret in self.desired for copy in secret.copies)
@@ -153,6 +164,12 @@ def true_value(secret: Secret, state: dict[str, Found]) -> str | None:
     if secret.value is not None:
         return secret.value
     return next((state[copy.path].value for copy in secret.copies if state[copy.path].value is not None), None)
+
+
+def _renewed(secret: Secret, state: dict[str, Found]) -> str:
+    """Return a new value, and on a second line the one before, of which no more than one is kept."""
+    lines = [generate(secret.length), *(true_value(secret, state) or "").splitlines()[:1]]
+    return "\n".join(lines if secret.renew == WITH_FORMER else lines[:1])
 
 
 def generation(state: dict[str, Found]) -> str:
@@ -231,6 +248,8 @@ def _malformed(secret: Secret) -> Iterator[str]:
             yield f"{copy.path}: owner {copy.owner} and group {copy.group} must be numeric ids, 0 or more"
     if secret.value is None:
         return
+    if secret.renew:
+        yield "a value is given, so none can be generated anew: change the value, or leave out renew"
     low, high = MULTILINE_RANGE if secret.multiline else GIVEN_RANGE
     if not low <= len(secret.value) <= high:
         yield f"the given value has {len(secret.value)} characters, {low} to {high} are accepted"

@@ -26,6 +26,7 @@ NETWORK = {
     "subnets": {"type": "list", "elements": "str", "required": True},
     "published": {"type": "bool", "default": False},
     "host_ports": {"type": "list", "elements": "dict", "default": [], "options": HOST_PORT},
+    "outside_ports": {"type": "list", "elements": "dict", "default": [], "options": HOST_PORT},
 }
 PROCESS = {
     "name": {"type": "str", "required": True},

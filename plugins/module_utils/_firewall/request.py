@@ -22,10 +22,10 @@ _NAME_BYTES = 63
 
 @dataclass(frozen=True)
 class HostPort:
-    """A port of the host that a network may reach.
+    """A port that a network may reach.
 
     Attributes:
-        address: The host's address on that network.
+        address: The host's address on that network, or another machine's.
         port: 1 to 65535.
         protocol: One of PROTOCOLS.
     """
@@ -45,6 +45,7 @@ class Network:
         subnets: Its prefixes, the host's address on it among them.
         published: Whether ports of its containers are published: others may begin a connection that was translated.
         host_ports: What its containers may reach on the host; nothing else.
+        outside_ports: Likewise on other machines.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Network:
     subnets: tuple[str, ...]
     published: bool = False
     host_ports: tuple[HostPort, ...] = ()
+    outside_ports: tuple[HostPort, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,11 @@ class Request:
         """Return the request as a state file holds it."""
         return {
             "networks": [
-                {**asdict(one), "subnets": list(one.subnets), "host_ports": [asdict(port) for port in one.host_ports]}
+                {
+                    **asdict(one),
+                    "subnets": list(one.subnets),
+                    **{key: [asdict(port) for port in getattr(one, key)] for key in ("host_ports", "outside_ports")},
+                }
                 for one in self.networks
             ],
             "processes": [{**asdict(one), "local_ports": list(one.local_ports)} for one in self.processes],
@@ -123,9 +129,12 @@ def _network(one: Mapping[str, Any]) -> Network:
         str(one["bridge"]),
         tuple(_canonical(str(subnet)) for subnet in one["subnets"]),
         bool(one.get("published")),
-        tuple(
-            HostPort(_canonical(str(port["address"])), int(port["port"]), str(port.get("protocol") or "tcp"))
-            for port in one.get("host_ports") or ()
+        *(
+            tuple(
+                HostPort(_canonical(str(port["address"])), int(port["port"]), str(port.get("protocol") or "tcp"))
+                for port in one.get(key) or ()
+            )
+            for key in ("host_ports", "outside_ports")
         ),
     )
 
@@ -168,14 +177,19 @@ def _network_faults(network: Network) -> Iterator[str]:
     for subnet in subnets:
         if subnet.prefixlen == 0 or subnet.is_loopback or subnet.is_multicast:
             yield f"{network.name}: {subnet} is no subnet of containers"
-    for port in network.host_ports:
+    if network.outside_ports and not network.published:
+        yield f"{network.name}: no way leads outside from an internal network: take outside_ports of one that is not"
+    kinds = (*(("host", port) for port in network.host_ports), *(("outside", port) for port in network.outside_ports))
+    for kind, port in kinds:
         try:
             address = ipaddress.ip_address(port.address)
         except ValueError as error:
-            yield f"{network.name}: host port address {port.address!r}: {error}"
+            yield f"{network.name}: {kind} port address {port.address!r}: {error}"
             continue
-        if not any(address.version == subnet.version and address in subnet for subnet in subnets):
-            yield f"{network.name}: host port address {address} is not in {', '.join(network.subnets)}"
+        within = any(address.version == subnet.version and address in subnet for subnet in subnets)
+        if within != (kind == "host"):
+            where = f"{'in' if within else 'not in'} {', '.join(network.subnets)}"
+            yield f"{network.name}: {kind} port address {address} is {where}"
         if port.protocol not in PROTOCOLS:
             yield f"{network.name}: protocol {port.protocol!r}: give one of {', '.join(PROTOCOLS)}"
         yield from _port_fault(network.name, port.port)

@@ -105,6 +105,9 @@ def _forward(request: Request) -> Iterator[Rule]:
     # Frames within a bridge pass here too where br_netfilter is loaded, and the engine loads it.
     for network in request.networks:
         yield _accept(f"within {network.name}", _by(network.bridge), _equals(_meta("oifname"), network.bridge))
+    for network in request.networks:
+        for port in network.outside_ports:
+            yield _accept(f"{network.name} to elsewhere", _by(network.bridge), *_to_port(port))
     yield _drop("our networks to elsewhere", _by(*bridges))
     edges = [network.bridge for network in request.networks if network.published]
     if edges:

@@ -19,6 +19,7 @@ from .libbpf import check, library, messages
 
 _FRAGMENTS = b"xdp.frags"  # the section's name is how libbpf, too, knows it
 _NO_COMMON_LRU = 1 << 1
+_REPORT = "Verification failed: "
 
 
 def _entries(kind: str, requested: int, flags: int) -> int:
@@ -212,4 +213,9 @@ def _summary(said: Sequence[str]) -> str:
     lines = [line.strip() for line in "".join(said).splitlines()]
     noise = ("processed ", "-- END", "verification time", "stack depth", "mark_precise")
     lines = [line for line in lines if line and not any(word in line for word in noise)]
+    report = next((place for place, line in enumerate(lines) if line.startswith(_REPORT)), None)
+    if report is not None:
+        # Linux 7.3 explains itself behind its reason: why, where, by which way, and what may be done.
+        why = lines[report + 2 : report + 3] if lines[report + 1 : report + 2] == ["Reason:"] else []
+        return " | ".join([*lines[max(report - 1, 0) : report + 1], *why])
     return " | ".join(lines[-4:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.data_planes import data_planes
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "flask_backend"
 NETWORK = {"docker_engine_app_subnet": "172.18.0.0/16", "docker_engine_app_gateway": "172.18.0.1"}
@@ -43,3 +45,29 @@ def test_the_database_is_prepared_by_the_same_image_before_the_service_is_replac
     assert once["container_command"] == ["python3", "-m", "tripod_api.migrate"]
     assert (once["container_service"], once["container_once"]) == ("flask-backend", "migrate")
     assert (service["container_service"], "container_once" in service) == ("flask-backend", False)
+
+
+@pytest.mark.parametrize("others", [[], [{"name": "edge2", "address": "192.0.2.2"}]])
+def test_the_hosts_whose_data_planes_are_served_are_named_to_the_service(others):
+    loader = DataLoader()
+    kept = loader.load_from_file(str(ROLE / "vars" / "main.yml"), trusted_as_template=True)
+    once, service = containers(loader)
+    known = {
+        "inventory_hostname": "edge1",
+        "tripod_go_grpc_port": 50051,
+        # Which a filter of the collection's makes of the option.
+        "_flask_backend_others": data_planes(others, {"edge2": {}}),
+    }
+    variable = Templar(loader=loader, variables={**kept, **NETWORK, **known}).template(
+        service["container_env"]["GO_BACKENDS"]
+    )
+    own = {"name": "edge1", "target": "go-backend:50051", "secret_file": "/run/secrets/policy_secret"}
+    other = {
+        "name": "edge2",
+        "target": "192.0.2.2:50051",
+        "tls_name": "go-backend.edge2",
+        "secret_file": "/run/secrets/policy_secret_edge2",
+    }
+    # A site of one host is told nothing new.
+    assert json.loads(variable) == ([own, other] if others else [])
+    assert once["container_env"] == service["container_env"]

@@ -28,13 +28,14 @@ from typing import Any
 
 from servers import own_postgres
 from service import LOGIN, Service, children, free_port
-from test_policies import SECRET, Peer, serving
+from test_policies import NOON, SECRET, Peer, serving
 
 from tripod_api.gen import policy_pb2 as pb
 
 HERE = Path(__file__).parent
 CONNECTIONS = (1, 16, 64)
 ENTRIES = 10_000
+DROPS = 1000
 GOAL, GOAL_OF_THE_PROXY, GOAL_BESIDE_LOGINS = 0.6, 0.8, 3.0
 LOGINS_PER_CPU = 10
 
@@ -63,13 +64,21 @@ class Side:
 
 
 class LargePeer(Peer):
-    """Has a policy of 10,000 entries."""
+    """Has a policy of 10,000 entries, and as many samples of drops as may be asked for at once."""
 
     def GetPolicy(self, request: Any, context: Any) -> pb.GetPolicyResponse:  # noqa: N802
         self._take(request, context)
         entries = [f"10.{number >> 8}.{number & 255}.0/24" for number in range(ENTRIES)]
         document = json.dumps({"lists": [{"name": "blocked", "owner": "api", "action": "drop", "entries": entries}]})
         return pb.GetPolicyResponse(state=pb.PolicyState(name=request.policy, digest="ab"), document=document, own="{}")
+
+    def ListSamples(self, request: Any, context: Any) -> pb.ListSamplesResponse:  # noqa: N802
+        self._take(request, context)
+        fields = {"interface": "ens1", "verdict": "drop", "reason": "list_drop", "part": "list:bogons", "length": 1514}
+        addresses = {"source": "203.0.113.9", "destination": "192.0.2.1", "protocol": 17, "source_port": 53}
+        sample = pb.Sample(**fields, **addresses, destination_port=53, frame=bytes(range(128)))
+        sample.time.FromJsonString(NOON)
+        return pb.ListSamplesResponse(samples=[sample] * request.limit)
 
 
 def load(port: int, path: str, connections: int, seconds: float, token: str = "") -> Figures:
@@ -229,10 +238,12 @@ def main() -> None:
         for connections in CONNECTIONS:
             compare(sides, connections, given)
         beside_logins(service, token, given)
-        large = load(service.port, "/api/v1/policies/edge", 1, given.seconds, token)
-        print(
-            f"GET of a policy of {ENTRIES} entries: p50 {1000 * large['p50']:.1f} ms, p99 {1000 * large['p99']:.1f} ms"
-        )
+        for what, path in (
+            (f"a policy of {ENTRIES} entries", "/api/v1/policies/edge"),
+            (f"{DROPS} drops", f"/api/v1/drops?limit={DROPS}"),
+        ):
+            large = load(service.port, path, 1, given.seconds, token)
+            print(f"GET of {what}: p50 {1000 * large['p50']:.1f} ms, p99 {1000 * large['p99']:.1f} ms")
         workers = ", ".join(f"{resident(pid):.0f}" for pid in children(service.process.pid))
         print(f"memory of the workers (PSS): {workers} MiB")
 

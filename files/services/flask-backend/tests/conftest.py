@@ -71,7 +71,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     app.test_client_class = ConformingClient
     yield app
     services: Services = app.extensions[EXTENSION]
-    services.channel.close()
+    services.planes.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from service import free_port
 from test_policies import SECRET
 
+from tripod_api.channel import DEADLINE
 from tripod_api.config import Database, Settings
 from tripod_api.gen import backend_pb2_grpc, dataplane_pb2_grpc, host_pb2, host_pb2_grpc, policy_pb2, policy_pb2_grpc
 
@@ -93,6 +95,7 @@ def viewer(app: Flask, admin: Caller) -> Caller:
 @pytest.mark.usefixtures("peer")
 def test_the_host_and_what_it_is_made_of(viewer: Caller, settings: Settings) -> None:
     host = {
+        "host": "go-backend",
         "name": "edge1",
         "target": settings.go_backend_target,
         "reachable": True,
@@ -126,7 +129,7 @@ def test_what_does_not_answer_is_missing_and_the_rest_is_told(viewer: Caller, se
     finally:
         server.stop(None).wait()
     [found] = viewer("GET", "/hosts").json["hosts"]
-    assert (found["reachable"], found["interfaces"], len(found["missing"])) == (False, [], 2)
+    assert (found["reachable"], found["interfaces"], len(found["missing"])) == (False, [], 1)
 
 
 def test_drops_are_for_who_may_see_packets(app: Flask, admin: Caller, viewer: Caller, peer: policies.Peer) -> None:
@@ -158,3 +161,23 @@ def test_settings_are_told_without_a_secret(admin: Caller, settings: Settings, v
     assert found["database"] == ("sqlite", "DB_TYPE")
     for secret in (JWT_SECRET, SECRET):
         assert secret not in answer.text
+
+
+def test_an_agent_that_is_silent_is_missing_and_no_more(viewer: Caller, settings: Settings) -> None:
+    class Silent(Host):
+        def GetTopology(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
+            time.sleep(2 * DEADLINE)
+
+    class SilentToo(policies.Peer):
+        def ListPolicies(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            time.sleep(2 * DEADLINE)
+
+    server = serve(settings.go_backend_target, dataplane.Peer(), workers.Peer(), Silent(), SilentToo())
+    try:
+        began = time.monotonic()
+        [found] = viewer("GET", "/hosts").json["hosts"]
+        assert time.monotonic() - began < 2 * DEADLINE
+        assert (found["reachable"], found["status"], len(found["missing"])) == (True, "serving", 1)
+        assert found["interfaces"] == [{"name": "ens1", "mode": "native", "policies": [], "workers": ["dns"]}]
+    finally:
+        server.stop(None).wait()

@@ -56,7 +56,7 @@ def test_what_is_sent_again_is_done_once_and_answered_as_it_was(app: Flask, admi
     for caller, key in ((admin, KEY), (replace(admin, client=another.test_client()), f'"{KEY}"')):
         again = caller("POST", "/users", json=NEW, **keyed(key))
         assert (again.status_code, again.json, again.headers["Idempotency-Replayed"]) == (201, first.json, "true")
-    another.extensions[EXTENSION].channel.close()
+    another.extensions[EXTENSION].planes.close()
     assert told(admin("POST", "/users", json=NEW | {"full_name": "Old"}, **keyed())) == (422, "idempotency_key_reused")
     assert told(admin("POST", "/tokens", json=TOKEN, **keyed())) == (422, "idempotency_key_reused")
     assert admin("GET", "/users").json["pagination"]["total"] == 2

@@ -96,15 +96,7 @@ def serve() -> Iterator[Serve]:
 
 def reach(port: int, directory: Path, name: str = "go-backend") -> Channel:
     """Return the way to a server that goes by a name, as the site's containers resolve it."""
-    return Named(f"127.0.0.1:{port}", Identity(directory), name)
-
-
-class Named(Channel):
-    """One whose server has a name that this machine does not resolve."""
-
-    def __init__(self, target: str, identity: Identity, name: str) -> None:
-        super().__init__(target, identity)
-        self.options = (*channels.CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", name))
+    return Channel(f"127.0.0.1:{port}", Identity(directory), peer=name)
 
 
 def status(channel: Channel) -> dict[str, object]:
@@ -236,15 +228,15 @@ def test_metrics_tell_when_certificates_end_and_the_state_of_breakers(
         for name in ("own", "authority")
     }
     assert days == pytest.approx({"own": 3, "authority": 10}, abs=0.1)
-    state = 'tripod_api_circuit_workers{{circuit="dataplane",state="{}"}}'
+    state = 'tripod_api_circuit_workers{{circuit="dataplane",host="go-backend",state="{}"}}'
     assert (found[state.format("closed")], found[state.format("open")]) == (1, 0)
     for _ in range(channels.FAILURES_TO_OPEN):
         with pytest.raises(Unavailable):
-            services.dataplane.stats()
+            services.planes.named([]).dataplane.stats()
     found = metrics()
     assert (found[state.format("closed")], found[state.format("open")]) == (0, 1)
-    assert found['tripod_api_circuit_workers{circuit="policy",state="closed"}'] == 1
-    services.channel.close()
+    assert found['tripod_api_circuit_workers{circuit="policy",host="go-backend",state="closed"}'] == 1
+    services.planes.close()
 
 
 class Flaky(PolicyServiceServicer, BackendServiceServicer):

@@ -39,7 +39,7 @@ def other_worker(settings: Settings) -> Iterator[Flask]:
     """Another process' application on the same database, or the same one after a restart."""
     other = create_app(settings)
     yield other
-    other.extensions[EXTENSION].channel.close()
+    other.extensions[EXTENSION].planes.close()
 
 
 @pytest.fixture(autouse=True)

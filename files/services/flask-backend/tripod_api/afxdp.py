@@ -36,11 +36,12 @@ class Afxdp(Confidential):
     Args:
         channel: The way to go-backend.
         secret: What it takes for these questions; None where this service was given none.
+        captures: Places for captures of all hosts.
     """
 
-    def __init__(self, channel: Channel, secret: str | None) -> None:
+    def __init__(self, channel: Channel, secret: str | None, captures: threading.BoundedSemaphore) -> None:
         super().__init__(Circuit("workers", channel, ANSWERS, *AWAY), secret, AWAY[0])
-        self._captures = threading.BoundedSemaphore(CAPTURES)
+        self._captures = captures
 
     def workers(self) -> list[dict[str, Any]]:
         """Return all workers, by name."""

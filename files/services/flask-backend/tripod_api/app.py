@@ -25,17 +25,14 @@ from . import (
     users,
     workers,
 )
-from .afxdp import Afxdp
-from .agent import Agent
 from .api_tokens import ApiTokens
-from .channel import Channel
 from .context import EXTENSION, Services, principal, services
+from .copies import Copies
 from .database import Database
-from .dataplane import Dataplane
-from .feed import Feed
 from .identity import Identity
 from .operations import Row, operation
 from .passwords import Passwords
+from .planes import Planes
 from .proxies import ClientAddress
 from .scopes import Access
 from .sessions import Sessions
@@ -64,9 +61,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     )
     database = Database(settings.database)
     identity = Identity(settings.tls_directory) if settings.tls_directory else None
-    circuits = metrics.Circuits(metrics.Place.slot)
-    channel = Channel(settings.go_backend_target, identity, circuits)
-    dataplane = Dataplane(channel)
+    circuits = metrics.Circuits(metrics.Place.slot, [one.name for one in settings.go_backends])
+    planes = Planes(settings.go_backends, identity, circuits, config.THREADS)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         database=database,
@@ -75,11 +71,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         sessions=Sessions(database, settings),
         api_tokens=ApiTokens(database),
         throttle=Throttle(settings.jwt_secret),
-        channel=channel,
-        dataplane=dataplane,
-        agent=Agent(channel, settings.go_backend_secret),
-        afxdp=Afxdp(channel, settings.go_backend_secret),
-        feed=Feed(dataplane),
+        planes=planes,
+        copies=Copies(database, planes),
         identity=identity,
     )
     errors.install(app)

@@ -18,7 +18,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from pydal import DAL
 
 from . import idempotency, requestid, shapes, trail
-from .context import services
+from .context import of_host, services
 from .database import TRANSACTION_SECONDS, Conflict, Database, DatabaseUnavailable, now
 from .errors import ApiError
 from .migrations import SchemaMismatch
@@ -60,7 +60,7 @@ def record(db: DAL, target: str, was: State, became: State, *, user: Any = None,
         db,
         Entry(
             action=f"{operation_asked.writes}{step and ' '}{step}",
-            target=target,
+            target=of_host(target),
             account=who.email,
             was=was,
             became=became,

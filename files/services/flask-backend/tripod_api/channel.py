@@ -14,6 +14,7 @@ import grpc
 from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
 
 from . import requestid
+from .config import GO_BACKEND
 from .errors import ApiError
 from .identity import Held, Identity, Unusable
 from .metrics import Circuits
@@ -94,6 +95,10 @@ class _RequestId(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterce
         return details._replace(metadata=(*(details.metadata or ()), (requestid.METADATA, request_id)))
 
 
+class Crowded(Exception):
+    """As many requests wait for an answer as may."""
+
+
 class Channel:
     """A connection to go-backend that all who ask share.
 
@@ -104,13 +109,29 @@ class Channel:
         target: gRPC target, e.g. ``go-backend:50051``; the server's certificate is for its name.
         identity: By what both sides know each other; None for a plain connection.
         circuits: Where the circuit breakers tell their states.
+        host: What metrics and the log call it.
+        peer: What the server's certificate is for, where that is not the target's name.
+        places: How many requests may wait for it at a time, so that others have threads left; None for any number.
     """
 
-    def __init__(self, target: str, identity: Identity | None = None, circuits: Circuits | None = None) -> None:
+    def __init__(  # noqa: PLR0913  (all but the first have a meaning of their own where they lack)
+        self,
+        target: str,
+        identity: Identity | None = None,
+        circuits: Circuits | None = None,
+        *,
+        host: str = GO_BACKEND,
+        peer: str = "",
+        places: int | None = None,
+    ) -> None:
         self._target = target
         self._identity = identity
+        self.host = host
         self.options: tuple[tuple[str, str | int], ...] = CHANNEL_OPTIONS
-        self.circuits = circuits or Circuits(None)
+        if identity and peer:
+            self.options += (("grpc.ssl_target_name_override", peer),)
+        self.circuits = circuits or Circuits(None, [host])
+        self._places = threading.BoundedSemaphore(places) if places else None
         self._lock = threading.Lock()
         self._line: _Line | None = None
 
@@ -120,26 +141,47 @@ class Channel:
 
         Raises:
             Unusable: There are no certificates to connect with.
+            Crowded: As many as may wait for an answer.
         """
-        held = self._identity.held() if self._identity else None
-        with self._lock:
-            if self._line is None or self._line.held is not held:
-                self._retire()
-                self._line = _Line(self._open(held), held)
-            line = self._line
-            line.users += 1
-        try:
-            yield line.channel
-        finally:
-            with self._lock:
-                line.users -= 1
-                if line.retired and line.users == 0:
-                    line.channel.close()
+        with self._place():
+            line = self._take()
+            try:
+                yield line.channel
+            finally:
+                self._give_back(line)
 
     def close(self) -> None:
         """Drop the connection; the next question makes another."""
         with self._lock:
             self._retire()
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        # What runs beside the requests has threads of its own.
+        if self._places is None or requestid.current() is None:
+            yield
+            return
+        if not self._places.acquire(blocking=False):
+            raise Crowded
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _take(self) -> _Line:
+        held = self._identity.held() if self._identity else None
+        with self._lock:
+            if self._line is None or self._line.held is not held:
+                self._retire()
+                self._line = _Line(self._open(held), held)
+            self._line.users += 1
+            return self._line
+
+    def _give_back(self, line: _Line) -> None:
+        with self._lock:
+            line.users -= 1
+            if line.retired and line.users == 0:
+                line.channel.close()
 
     def _open(self, held: Held | None) -> grpc.Channel:
         if held is None:
@@ -270,6 +312,8 @@ class Circuit:
         except Unusable as error:
             self._log(error)
             raise Unavailable(*self._away) from error
+        except Crowded:
+            raise Unavailable("host_busy", f"{self._channel.host} has many questions to answer; try again.") from None
         except grpc.RpcError as error:
             if error.code() not in self._answers:
                 self._log(error)
@@ -277,14 +321,17 @@ class Circuit:
             status, code = self._answers[error.code()]
             raise ApiError(status, code, error.details() or code) from None
         finally:
-            self._channel.circuits.tell(self._name, self._state.state)
+            self._channel.circuits.tell(self._channel.host, self._name, self._state.state)
 
     def _log(self, error: BaseException | None) -> None:
         """Say why there was no answer, such as a refused certificate; once for as long as it stays the same."""
         reason = in_words(error.details() or "") if isinstance(error, grpc.RpcError) else str(error or "")
         if reason and reason != self._said:
             self._said = reason
-            logger.warning("go-backend does not answer", extra={"circuit": self._name, "reason": reason})
+            logger.warning(
+                "go-backend does not answer",
+                extra={"host": self._channel.host, "circuit": self._name, "reason": reason},
+            )
 
     @property
     def _breaker(self) -> CircuitBreaker:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from .identity import AUTHORITY
+from .metrics import HOSTS
 from .proxies import Trust
 
 T = TypeVar("T")
@@ -17,15 +20,39 @@ T = TypeVar("T")
 # Words that mark a secret as copied from an example rather than generated.
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "default", "example", "password", "placeholder", "secret")
 JWT_SECRET_BYTES = 32
+KEYS = 4  # in one file
 GO_BACKEND_SECRET_BYTES = 32
 FRONT_SECRET_BYTES = 32
 PASSWORD_LENGTH = 12
 # The largest thing anyone may send is a frame to trace: twice 64 KiB as hex, and its JSON around it.
 BODY_BYTES = 160 * 1024
+# Of one worker, for requests.
+THREADS = 16
+# What the only host of the data plane goes by, where the deployment names none.
+GO_BACKEND = "go-backend"
+# Names of hosts are labels of metrics and words of queries.
+HOST_NAME = r"[A-Za-z0-9._-]{1,64}"
 
 
 class ConfigError(Exception):
     """The service cannot start as configured; the message lists every fault."""
+
+
+@dataclass(frozen=True)
+class GoBackend:
+    """A host of the data plane.
+
+    Attributes:
+        name: What requests and metrics call it.
+        target: gRPC target of its go-backend.
+        secret: What that takes for policies; None where nobody may change any from here.
+        tls_name: What its certificate is for, where that is not the target's name.
+    """
+
+    name: str
+    target: str
+    secret: str | None = field(default=None, repr=False)
+    tls_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,13 +61,15 @@ class Settings:
 
     Attributes:
         database: Address and account; its password is never part of a repr.
-        jwt_secret: Key of the access tokens' HMAC.
+        jwt_secret: Key of the access tokens' HMAC, and of what else is hashed so that nobody outside can.
+        former_jwt_secrets: Keys before it, whose tokens are taken until they end.
         access_ttl: Life of an access token (seconds).
         session_ttl: Life of a session from sign-in, however often it is refreshed (seconds).
         bcrypt_rounds: Binary logarithm of bcrypt's iterations.
         admin_password: First admin's password; None once the file is gone.
-        go_backend_target: gRPC target of go-backend.
+        go_backend_target: gRPC target of go-backend, where there is one host.
         go_backend_secret: What it takes for policies; None where nobody may change any from here.
+        hosts: Those of the data plane, where the deployment names them; then the two above say nothing.
         tls_directory: Has the certificates by which services know each other; None without any.
         trusted_proxies: Addresses of the proxies in front whose X-Forwarded-For is believed.
         front_secret: What the front on this host brings along, to be believed like those.
@@ -50,9 +79,11 @@ class Settings:
     database: Database
     jwt_secret: str = field(repr=False)
     admin_email: str
+    former_jwt_secrets: tuple[str, ...] = field(default=(), repr=False)
     admin_password: str | None = field(default=None, repr=False)
     go_backend_target: str = "go-backend:50051"
     go_backend_secret: str | None = field(default=None, repr=False)
+    hosts: tuple[GoBackend, ...] = ()
     tls_directory: Path | None = None
     http_port: int = 5000
     access_ttl: int = 900
@@ -63,6 +94,16 @@ class Settings:
     database_wait: int = 60
     log_level: str = "INFO"
     build_epoch: int | None = None
+
+    @property
+    def go_backends(self) -> tuple[GoBackend, ...]:
+        """The hosts of the data plane; one at least."""
+        return self.hosts or (GoBackend(GO_BACKEND, self.go_backend_target, self.go_backend_secret),)
+
+    @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """All keys, the one that is used first."""
+        return (self.jwt_secret, *self.former_jwt_secrets)
 
 
 @dataclass(frozen=True)
@@ -145,25 +186,82 @@ class _Reader:
 
     def secret(self, name: str, least: int, required: bool = True) -> str | None:
         """Return the secret in the file that a variable names; None where it may and does lack."""
+        value = self._content(name, required)
+        if value is not None:
+            self._check(name, self.environ[name], value, least)
+        return value
+
+    def secrets(self, name: str, least: int) -> tuple[str, ...]:
+        """Return the secrets in the file that a variable names, one on each line, the one that is used first."""
+        content = self._content(name, required=True)
+        if content is None:
+            return ("",)
+        values = tuple(content.split("\n"))
+        if len(values) > KEYS:
+            self.faults.append(
+                f"{name}: {self.environ[name]} has {len(values)} lines, and at most {KEYS} keys are taken"
+            )
+        for value in values:
+            self._check(name, self.environ[name], value, least)
+        return values
+
+    def _content(self, name: str, required: bool) -> str | None:
         path = self.environ.get(name)
         if not path:
             if required:
                 self.faults.append(f"{name} is not set; it names the file that holds the secret")
             return None
+        return self._read(name, path, required)
+
+    def _read(self, name: str, path: str, required: bool) -> str | None:
         try:
-            value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+            return Path(path).read_text(encoding="utf-8").removesuffix("\n")
         except FileNotFoundError:
             if required:
                 self.faults.append(f"{name}: {path} does not exist")
-            return None
         except (OSError, UnicodeDecodeError) as error:
             self.faults.append(f"{name}: cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
-            return None
+        return None
+
+    def _check(self, name: str, path: str, value: str, least: int) -> None:
         if len(value.encode()) < least:
             self.faults.append(f"{name}: {path} holds {len(value.encode())} bytes, at least {least} are needed")
         elif len(set(value)) < least // 3 or any(word in value.lower() for word in PLACEHOLDERS):
             self.faults.append(f"{name}: {path} holds a placeholder; generate one, e.g. with `openssl rand -base64 48`")
-        return value
+
+    def hosts(self, name: str) -> tuple[GoBackend, ...]:
+        """Return the hosts that a variable has as JSON; none where it is not set."""
+        text = self.environ.get(name)
+        if not text:
+            return ()
+        form = 'expected a list such as [{"name": "edge1", "target": "10.0.0.1:50051"}]'
+        try:
+            told = json.loads(text)
+        except ValueError:
+            told = None
+        if told == []:
+            return ()
+        if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+            self.faults.append(f"{name}: {form}")
+            return ()
+        if len(told) > HOSTS:
+            self.faults.append(f"{name}: there are {len(told)} hosts, and {HOSTS} are the limit of one API")
+        return tuple(self._host(f"{name}[{place}]", one, form) for place, one in enumerate(told))
+
+    def _host(self, place: str, told: Mapping[str, Any], form: str) -> GoBackend:
+        unknown = sorted(set(told) - {"name", "target", "tls_name", "secret_file"})
+        wrong = [key for key in told if not isinstance(told[key], str)]
+        if unknown or wrong or not told.get("target"):
+            self.faults.append(f"{place}: {form}; beside these two it may have tls_name and secret_file, all texts")
+            return GoBackend("", "")
+        found = told.get("name", "")
+        if not re.fullmatch(HOST_NAME, found):
+            self.faults.append(f"{place}: the name is {found!r}, expected up to 64 letters, digits and . _ -")
+        path = told.get("secret_file", "")
+        secret = self._read(place, path, required=False) if path else None
+        if secret is not None:
+            self._check(place, path, secret, GO_BACKEND_SECRET_BYTES)
+        return GoBackend(found, told["target"], secret, told.get("tls_name", ""))
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -190,13 +288,16 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             password=read.secret("DB_PASSWORD_FILE", PASSWORD_LENGTH) or "",
             authority=str(tls_directory / AUTHORITY) if tls_directory else "",
         )
+    jwt_secret, *former = read.secrets("JWT_SECRET_FILE", JWT_SECRET_BYTES)
     settings = Settings(
         database=database,
-        jwt_secret=read.secret("JWT_SECRET_FILE", JWT_SECRET_BYTES) or "",
+        jwt_secret=jwt_secret,
+        former_jwt_secrets=tuple(former),
         admin_email=read.text("ADMIN_EMAIL"),
         admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
         go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
         go_backend_secret=read.secret("GO_BACKEND_SECRET_FILE", GO_BACKEND_SECRET_BYTES, required=False),
+        hosts=read.hosts("GO_BACKENDS"),
         tls_directory=tls_directory,
         http_port=read.number("HTTP_PORT", Settings.http_port, 1, 65535),
         access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
@@ -207,6 +308,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), str.upper),
         build_epoch=read.number("BUILD_EPOCH", 0, 0, 1 << 40) or None,
     )
+    names = [one.name for one in settings.hosts if one.name]
+    read.faults += [f"GO_BACKENDS names {name} more than once" for name in sorted(set(names)) if names.count(name) > 1]
     if read.faults:
         raise ConfigError("; ".join(read.faults))
     return settings

@@ -9,17 +9,14 @@ from typing import cast
 
 from flask import current_app, g, request
 
-from .afxdp import Afxdp
-from .agent import Agent
 from .api_tokens import PREFIX, ApiTokens
-from .channel import Channel
 from .config import Settings
+from .copies import Copies
 from .database import Database
-from .dataplane import Dataplane
 from .errors import ApiError
-from .feed import Feed
 from .identity import Identity
 from .passwords import Passwords
+from .planes import Plane, Planes
 from .scopes import OF_ROLE, Access, Need, Scope, roles_with
 from .sessions import Principal, Sessions, unauthorized
 from .throttle import Throttle
@@ -39,11 +36,8 @@ class Services:
     sessions: Sessions
     api_tokens: ApiTokens
     throttle: Throttle
-    channel: Channel
-    dataplane: Dataplane
-    agent: Agent
-    afxdp: Afxdp
-    feed: Feed
+    planes: Planes
+    copies: Copies
     identity: Identity | None = None
     pause: Callable[[float], None] = time.sleep
 
@@ -51,6 +45,16 @@ class Services:
 def services() -> Services:
     """Return the parts of the application that serves this request."""
     return cast(Services, current_app.extensions[EXTENSION])
+
+
+def plane() -> Plane:
+    """Return the host that the request is about; only within an operation that is about one."""
+    return cast(Plane, g.plane)
+
+
+def of_host(what: str) -> str:
+    """Name something of the request's host, for logs and the audit trail: with the host where there are several."""
+    return f"{what} on {plane().name}" if "plane" in g and services().planes.several else what
 
 
 def principal() -> Principal:

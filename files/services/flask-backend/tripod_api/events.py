@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from . import shapes
 from .api_tokens import PREFIX
-from .context import Services, bearer, holder, permit, services
+from .context import Services, bearer, holder, permit, plane, services
 from .database import DatabaseUnavailable
 from .errors import ApiError
 from .feed import Feed, notice
@@ -107,15 +107,16 @@ class Stream:
     gives=bytes,
     media=MEDIA,
     refusals=(429,),
+    of_host=True,
 )
 def stream_events(window: Events) -> Response:
     """Send each reading of the counters as it comes, from where the reader was."""
-    parts, token = services(), bearer()
+    parts, feed, token = services(), plane().feed, bearer()
     if not _places.acquire(blocking=False):
         raise ApiError(429, "busy", "Others read the events at this moment; try again shortly.", Retry_After="5")
     place = _Place()
-    begin, lost = parts.feed.begin(request.headers.get(RESUME, ""), window.begin == "oldest")
-    stream = Stream(parts.feed, begin, lost, lambda: permit(holder(parts, token), Scope.DATAPLANE_READ), window.seconds)
+    begin, lost = feed.begin(request.headers.get(RESUME, ""), window.begin == "oldest")
+    stream = Stream(feed, begin, lost, lambda: permit(holder(parts, token), Scope.DATAPLANE_READ), window.seconds)
     response = Response(iter(stream), mimetype=MEDIA)
     # Whoever stands before us is to keep nothing and hold nothing back.
     response.headers["Cache-Control"] = "no-store"

@@ -9,6 +9,7 @@ from tripod_api import metrics as _metrics
 from tripod_api import passwords as _passwords  # noqa: F401  (its lanes are shared by the workers)
 from tripod_api import standing as _standing  # noqa: F401  (so is its number)
 from tripod_api import worker as _worker
+from tripod_api.config import THREADS as _THREADS
 from tripod_api.config import load as _load
 from tripod_api.context import EXTENSION as _EXTENSION
 from tripod_api.logs import configuration as _configuration
@@ -19,7 +20,7 @@ wsgi_app = "tripod_api.app:create_app()"
 bind = [f"0.0.0.0:{_settings.http_port}"]
 worker_class = "tripod_api.worker.Worker"
 workers = _worker.WORKERS
-threads = _worker.THREADS
+threads = _THREADS
 worker_connections = _worker.CONNECTIONS
 # Each worker touches a file there now and then; on a disk that stalls, the touch would stall the worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
@@ -45,5 +46,6 @@ def post_worker_init(worker: Any) -> None:
     """Begin what runs beside the requests."""
     services = worker.wsgi.extensions[_EXTENSION]
     services.watch.start()
-    services.feed.start(lambda: worker.alive)
+    services.planes.start(lambda: worker.alive)
+    services.copies.start()
     worker.identity = services.identity

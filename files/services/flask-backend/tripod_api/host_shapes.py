@@ -204,6 +204,7 @@ class HostInterface(Shape):
 class Host(Shape):
     """A host of the data plane."""
 
+    host: str = Field(description="By which the query `host` names it.")
     name: str | None = Field(description="What it calls itself; null while its agent does not answer.")
     target: str = Field(description="Where its control service is asked.")
     reachable: bool

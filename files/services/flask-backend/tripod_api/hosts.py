@@ -1,25 +1,29 @@
-"""The host of the data plane, what it is made of, and this service's settings: their REST resources."""
+"""The hosts of the data plane, what they are made of, and this service's settings: their REST resources."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify
 
-from . import __version__, config, idempotency
+from . import __version__, agent, config, dataplane, idempotency
 from . import host_shapes as shapes
 from .api_tokens import MOST as TOKENS
-from .context import services
+from .context import plane, services
 from .errors import ApiError
 from .operations import AGENT, operation
+from .planes import Plane
 from .schemas import Drops
 from .scopes import Scope
 from .shapes import Shape
 
 T = TypeVar("T")
+
+AWAY, AGENT_AWAY = dataplane.AWAY[1], agent.AWAY[1]
 
 blueprint = Blueprint("hosts", __name__, url_prefix="/api/v1")
 
@@ -27,7 +31,15 @@ blueprint = Blueprint("hosts", __name__, url_prefix="/api/v1")
 @operation(blueprint, "GET", "/hosts", Scope.DATAPLANE_READ, gives=shapes.Hosts)
 def list_hosts() -> Response:
     """Tell which hosts the data plane has, and what is on their interfaces, as far as anybody answers."""
-    parts = services()
+    return jsonify(hosts=services().planes.ask_all(_host, partial(_silent, AWAY)))
+
+
+def _host(asked: Plane) -> dict[str, Any]:
+    """Return what is known of a host, as far as it answers."""
+    status = asked.dataplane.status()
+    if not status["reachable"]:
+        # What its agent and its workers know comes by the same way, and each would take a deadline to say so.
+        return _silent(AWAY, asked)
     missing: list[str] = []
 
     def or_none(ask: Callable[[], T]) -> T | None:
@@ -38,10 +50,10 @@ def list_hosts() -> Response:
                 missing.append(error.message)
             return None
 
-    status = parts.dataplane.status()
-    name, topology = or_none(parts.agent.topology) or (None, None)
-    policies = or_none(parts.agent.policies)
-    workers = or_none(parts.afxdp.workers)
+    name, topology = or_none(asked.agent.topology) or (None, None)
+    # Who did not answer the one takes as long for the other.
+    policies = or_none(asked.agent.policies) if AGENT_AWAY not in missing else None
+    workers = or_none(asked.afxdp.workers)
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"mode": None, "policies": [], "workers": []})
     for interface in status["interfaces"]:
         found[interface["name"]]["mode"] = interface["mode"]
@@ -50,22 +62,29 @@ def list_hosts() -> Response:
             found[interface]["policies"].append(policy["name"])
     for worker in workers or []:
         found[worker["nic"]]["workers"].append(worker["name"])
-    host = {
+    return {
+        "host": asked.name,
         "name": name,
-        "target": parts.settings.go_backend_target,
-        "reachable": status["reachable"],
+        "target": asked.target,
+        "reachable": True,
         "status": status["status"],
         "release": topology["kernel"]["release"] if topology else None,
         "interfaces": [{"name": interface, **found[interface]} for interface in sorted(found)],
         "missing": missing,
     }
-    return jsonify(hosts=[host])
 
 
-@operation(blueprint, "GET", "/topology", Scope.DATAPLANE_READ, gives=shapes.Topology, refusals=AGENT)
+def _silent(why: str, asked: Plane) -> dict[str, Any]:
+    return {
+        **{"host": asked.name, "name": None, "target": asked.target, "reachable": False, "status": "unreachable"},
+        **{"release": None, "interfaces": [], "missing": [why]},
+    }
+
+
+@operation(blueprint, "GET", "/topology", Scope.DATAPLANE_READ, gives=shapes.Topology, refusals=AGENT, of_host=True)
 def show_topology() -> Response:
     """Tell what the host is made of: NUMA nodes, CPUs, NICs with their queues and interrupts."""
-    name, found = services().agent.topology()
+    name, found = plane().agent.topology()
     return jsonify(
         host=name,
         release=found["kernel"]["release"],
@@ -80,16 +99,20 @@ def _known(shape: type[Shape], told: dict[str, Any]) -> dict[str, Any]:
     return {name: told.get(name) for name in shape.model_fields}
 
 
-@operation(blueprint, "GET", "/drops", Scope.PACKETS_READ, window=Drops, gives=shapes.Drops, refusals=AGENT)
+@operation(
+    blueprint, "GET", "/drops", Scope.PACKETS_READ, window=Drops, gives=shapes.Drops, refusals=AGENT, of_host=True
+)
 def list_drops(window: Drops) -> Response:
     """Show the last packets that were dropped, or would have been: samples, of which so many are taken in a second."""
-    return jsonify(drops=services().agent.samples(window))
+    return jsonify(drops=plane().agent.samples(window))
 
 
 @operation(blueprint, "GET", "/settings", Scope.SETTINGS_READ, gives=shapes.Settings)
 def list_settings() -> Response:
     """Tell how this service is set up; no secret is among it."""
     told = services().settings
+    targets = ", ".join(f"{one.name} at {one.target}" for one in told.hosts) or told.go_backend_target
+    variable = "GO_BACKENDS" if told.hosts else "GO_BACKEND_TARGET"
     rows: list[tuple[str, Any, str | None, str]] = [
         ("version", __version__, None, "This release."),
         ("access_token_seconds", told.access_ttl, "ACCESS_TOKEN_SECONDS", "Life of an access token."),
@@ -100,12 +123,12 @@ def list_settings() -> Response:
         ("body_bytes", config.BODY_BYTES, None, "The largest body of a request."),
         ("database", told.database.type, "DB_TYPE", "Kind of the database."),
         ("database_tls", bool(told.database.authority), "TLS_DIRECTORY", "Whether it is asked over TLS."),
-        ("go_backend", told.go_backend_target, "GO_BACKEND_TARGET", "Where the data plane is asked."),
+        ("go_backend", targets, variable, "Where the data plane is asked."),
         ("go_backend_tls", told.tls_directory is not None, "TLS_DIRECTORY", "Whether it is asked over mutual TLS."),
         (
             "go_backend_trusted",
-            told.go_backend_secret is not None,
-            "GO_BACKEND_SECRET_FILE",
+            all(one.secret is not None for one in told.go_backends),
+            "GO_BACKENDS" if told.hosts else "GO_BACKEND_SECRET_FILE",
             "Whether policies, workers and packets may be asked for.",
         ),
         ("log_level", told.log_level, "LOG_LEVEL", "Least weight of the lines in the log."),

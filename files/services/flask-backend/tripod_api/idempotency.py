@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from flask import Response, current_app, g, request
 from pydal import DAL
 
-from .context import principal, services
+from .context import of_host, principal, services
 from .database import Conflict, DatabaseUnavailable, now
 from .errors import ApiError
 from .migrations import SchemaMismatch
@@ -102,15 +102,17 @@ def _claim(key: str) -> Response | tuple[int, Any]:
     """Return the key's row and when it was taken, or the answer that it has."""
     who = principal()
     moment = now()
-    wanted = {"user_id": who.user.id, "token_id": who.token_id or 0, "key_hash": _digest("key", key)}
-    asked = _digest("request", f"{request.path}\n{request.headers.get('If-Match')}\n", request.get_data())
+    keys = _digests("key", key)
+    wanted = {"user_id": who.user.id, "token_id": who.token_id or 0, "key_hash": keys[0]}
+    # What is asked of another host is another request.
+    asked = _digests("request", f"{of_host(request.path)}\n{request.headers.get('If-Match')}\n", request.get_data())
     for last in (False, True):
         try:
             with services().database.transaction() as db:
                 table = db.idempotency_keys
                 db(table.began_at < moment - KEPT).delete()
                 mine = (table.user_id == wanted["user_id"]) & (table.token_id == wanted["token_id"])
-                row = db(mine & (table.key_hash == wanted["key_hash"])).select().first()
+                row = db(mine & table.key_hash.belongs(keys)).select().first()
                 if row is not None:
                     return _judge(db, row, asked, moment)
                 if db(mine).count() >= MOST:
@@ -121,7 +123,7 @@ def _claim(key: str) -> Response | tuple[int, Any]:
                         f"send this without {HEADER}.",
                         Retry_After="600",
                     )
-                taken = table.insert(**wanted, request_hash=asked, began_at=moment, state=TAKEN)
+                taken = table.insert(**wanted, request_hash=asked[0], began_at=moment, state=TAKEN)
                 return int(taken), moment
         except Conflict:
             # Another one with the same key came first, and its row is there now.
@@ -130,8 +132,8 @@ def _claim(key: str) -> Response | tuple[int, Any]:
     raise AssertionError
 
 
-def _judge(db: DAL, row: Any, asked: str, moment: Any) -> Response | tuple[int, Any]:
-    if row.request_hash != asked:
+def _judge(db: DAL, row: Any, asked: Sequence[str], moment: Any) -> Response | tuple[int, Any]:
+    if row.request_hash not in asked:
         raise ApiError(
             422,
             "idempotency_key_reused",
@@ -192,7 +194,11 @@ def _mine(db: DAL) -> Any:
     return db((db.idempotency_keys.id == number) & (db.idempotency_keys.began_at == moment))
 
 
-def _digest(kind: str, text: str, body: bytes = b"") -> str:
-    """Return what a text and a body are known by; with a key, as a password in one would be found by trying."""
-    secret = hmac.digest(services().settings.jwt_secret.encode(), b"idempotency", "sha256")
-    return hmac.new(secret, f"{kind} {text}".encode(errors="surrogatepass") + body, hashlib.sha256).hexdigest()
+def _digests(kind: str, text: str, body: bytes = b"") -> list[str]:
+    """Return what a text and a body are known by; with a key, as a password in one would be found by trying.
+
+    First with the key of today, then with those before it: what was asked before they changed is known again.
+    """
+    message = f"{kind} {text}".encode(errors="surrogatepass") + body
+    secrets = (hmac.digest(key.encode(), b"idempotency", "sha256") for key in services().settings.jwt_secrets)
+    return [hmac.new(secret, message, hashlib.sha256).hexdigest() for secret in secrets]

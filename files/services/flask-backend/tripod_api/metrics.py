@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import product
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -29,10 +30,12 @@ CELL = len(STATUSES) + len(BOUNDS) + 1
 SLOT = CELL * len(METHODS) * ROUTES
 SHARED = memoryview(mmap.mmap(-1, SLOTS * SLOT * 8)).cast("d")
 
-# Circuit breakers of a worker, by what they are asked; of each one the number of its state, from 1, as 0 is no worker.
+# Circuit breakers of a worker, by host and by what they are asked; of each one the number of its state, from 1, as 0 is
+# no worker.
+HOSTS = 32
 CIRCUITS = ("health", "dataplane", "readings", "policy", "workers")
 STATES = ("closed", "half-open", "open")
-SHARED_CIRCUITS = memoryview(mmap.mmap(-1, SLOTS * len(CIRCUITS)))
+SHARED_CIRCUITS = memoryview(mmap.mmap(-1, SLOTS * HOSTS * len(CIRCUITS)))
 
 
 class Place:
@@ -103,27 +106,29 @@ class Circuits(Collector):
 
     Args:
         slot: The worker's own; None for states apart from the others'.
+        hosts: Whom it asks, HOSTS at most.
     """
 
-    def __init__(self, slot: int | None) -> None:
-        self._table = SHARED_CIRCUITS if slot is not None else memoryview(bytearray(len(CIRCUITS)))
-        self._mine = (slot or 0) * len(CIRCUITS)
-        for circuit in CIRCUITS:
-            self.tell(circuit, "closed")
+    def __init__(self, slot: int | None, hosts: Sequence[str]) -> None:
+        self._circuits = list(product(hosts, CIRCUITS))
+        self._table = SHARED_CIRCUITS if slot is not None else memoryview(bytearray(HOSTS * len(CIRCUITS)))
+        self._mine = (slot or 0) * HOSTS * len(CIRCUITS)
+        for host, circuit in self._circuits:
+            self.tell(host, circuit, "closed")
 
-    def tell(self, circuit: str, state: str) -> None:
+    def tell(self, host: str, circuit: str, state: str) -> None:
         """Note the state of one."""
-        self._table[self._mine + CIRCUITS.index(circuit)] = STATES.index(state) + 1
+        self._table[self._mine + self._circuits.index((host, circuit))] = STATES.index(state) + 1
 
     def collect(self) -> Iterable[Metric]:
         """Give Prometheus' client the number of workers in each state."""
         workers = GaugeMetricFamily(
             "tripod_api_circuit_workers",
             "Workers whose circuit breaker to go-backend is in a state; where it is open nobody is asked.",
-            labels=["circuit", "state"],
+            labels=["host", "circuit", "state"],
         )
-        for number, circuit in enumerate(CIRCUITS):
-            found = list(self._table[number :: len(CIRCUITS)])
+        for number, (host, circuit) in enumerate(self._circuits):
+            found = list(self._table[number :: HOSTS * len(CIRCUITS)])
             for value, state in enumerate(STATES, 1):
-                workers.add_metric([circuit, state], found.count(value))
+                workers.add_metric([host, circuit, state], found.count(value))
         return (workers,)

@@ -119,6 +119,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ){options}""",
         "CREATE INDEX idempotency_keys_began_at ON idempotency_keys (began_at)",
     ),
+    (
+        """CREATE TABLE policy_copies (
+            id {identity},
+            host VARCHAR(64) NOT NULL,
+            policy VARCHAR(64) NOT NULL,
+            revision BIGINT NOT NULL,
+            digest VARCHAR(128) NOT NULL,
+            document {text} NOT NULL,
+            kept_at {datetime} NOT NULL,
+            UNIQUE (host, policy)
+        ){options}""",
+    ),
 )
 
 

@@ -19,7 +19,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from . import __version__, events, idempotency
 from .answers import PROBLEM, phrase
-from .operations import LARGEST_ROW, Operation, operations
+from .config import HOST_NAME
+from .operations import HOST, LARGEST_ROW, Operation, operations
 from .preconditions import HEADER as IF_MATCH
 from .scopes import OF_ROLE, Access, Scope, roles_with
 from .shapes import Problem
@@ -40,6 +41,8 @@ RETRIES = {
     "gets the same answer."
 }
 RESUMES = {"description": "The `id` of the reader's last reading: it gets what came since, or word of a loss."}
+NAME: JSON = {"type": "string", "pattern": f"^{HOST_NAME}$"}
+MEANT = {"description": "Host of the data plane that is meant, by its name in `/api/v1/hosts`; needed of several."}
 REPLAYED: JSON = {
     idempotency.REPLAYED: {"description": "`true` of an answer that was given before.", "schema": {"type": "string"}}
 }
@@ -140,10 +143,13 @@ def _in_path(path: str) -> list[JSON]:
 
 
 def _in_query(one: Operation) -> list[JSON]:
-    if one.window is None:
-        return []
-    schema = TypeAdapter(one.window).json_schema(schema_generator=_Schemas)
-    return [{"name": name, "in": "query", "schema": member} for name, member in schema["properties"].items()]
+    found: list[JSON] = []
+    if one.window is not None:
+        schema = TypeAdapter(one.window).json_schema(schema_generator=_Schemas)
+        found = [{"name": name, "in": "query", "schema": member} for name, member in schema["properties"].items()]
+    if one.of_host:
+        found.append({"name": HOST, "in": "query", "schema": NAME, **MEANT})
+    return found
 
 
 def _in_headers(one: Operation) -> list[JSON]:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
-from flask import Blueprint, Flask, g
+from flask import Blueprint, Flask, g, request
 from werkzeug.routing import IntegerConverter
 
 from . import idempotency
-from .context import authorize
+from .context import authorize, services
 from .schemas import Body, Query, body, query
 from .scopes import Access, Need
 
 View = Callable[..., Any]
+
+# In the query of what is about a host of the data plane.
+HOST = "host"
 
 # More digits would not fit the database's numbers.
 ROW_DIGITS = 18
@@ -55,6 +58,7 @@ class Operation:
         etag: Whether what went well has an ETag.
         if_match: Whether it honours If-Match; see tripod_api.preconditions.
         keyed: Whether it honours Idempotency-Key; see tripod_api.idempotency.
+        of_host: Whether it is about a host of the data plane, which the query names; see tripod_api.planes.
         summary: What it does, a sentence.
     """
 
@@ -70,6 +74,7 @@ class Operation:
     etag: bool
     if_match: bool
     keyed: bool
+    of_host: bool
     summary: str
 
     @property
@@ -82,7 +87,7 @@ class Operation:
             found.add(403)
         if self.takes is not None:
             found |= {400, 413, 415, 422}
-        if self.window is not None:
+        if self.window is not None or self.of_host:
             found.add(422)
         if self.if_match:
             found.add(412)
@@ -108,6 +113,7 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
     if_match: bool = False,
     keyed: bool = False,
     secret: bool = False,
+    of_host: bool = False,
 ) -> Callable[[View], View]:
     """Make a view an operation: the caller is judged first, then the body and the query, which it is handed.
 
@@ -127,6 +133,7 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
         if_match: Likewise; the view sees to it.
         keyed: Likewise.
         secret: Of what is keyed: the answer has what is nowhere kept.
+        of_host: As of an Operation; the view asks for it by `plane`.
     """
 
     def decorate(view: View) -> View:
@@ -143,6 +150,7 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
             etag=etag,
             if_match=if_match,
             keyed=keyed,
+            of_host=of_host,
             summary=(view.__doc__ or "").split("\n\n")[0].strip(),
         )
 
@@ -150,6 +158,8 @@ def operation(  # noqa: PLR0913  (each is a word of the contract)
         def guarded(**arguments: Any) -> Any:
             g.operation = told
             authorize(told.needs)
+            if told.of_host:
+                g.plane = services().planes.named(request.args.getlist(HOST))
             if takes is not None:
                 arguments["wanted"] = body(takes)
             if window is not None:

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, request
 from . import audit
 from . import policy_shapes as shapes
 from .agent import revision_tag
-from .context import principal, services
+from .context import plane, principal
 from .errors import ApiError
 from .operations import AGENT, operation
 from .preconditions import names_a_state, require_match, tagged
@@ -25,16 +25,25 @@ logger = logging.getLogger(__name__)
 blueprint = Blueprint("policies", __name__, url_prefix="/api/v1")
 
 
-@operation(blueprint, "GET", "/policies", Scope.POLICY_READ, gives=shapes.Policies, refusals=AGENT)
+@operation(blueprint, "GET", "/policies", Scope.POLICY_READ, gives=shapes.Policies, refusals=AGENT, of_host=True)
 def list_policies() -> Response:
     """Tell which policies there are, and which interfaces they judge."""
-    return jsonify(services().agent.policies())
+    return jsonify(plane().agent.policies())
 
 
-@operation(blueprint, "GET", "/policies/<name>", Scope.POLICY_READ, gives=shapes.Policy, refusals=AGENT, etag=True)
+@operation(
+    blueprint,
+    "GET",
+    "/policies/<name>",
+    Scope.POLICY_READ,
+    gives=shapes.Policy,
+    refusals=AGENT,
+    etag=True,
+    of_host=True,
+)
 def show_policy(name: str) -> Response:
     """Show a policy in force, and the part of it that belongs to this API."""
-    found = services().agent.policy(name)
+    found = plane().agent.policy(name)
     return tagged(found, found["etag"])
 
 
@@ -49,16 +58,17 @@ def show_policy(name: str) -> Response:
     writes="policy changed",
     etag=True,
     if_match=True,
+    of_host=True,
 )
 def put_policy(name: str, wanted: Draft) -> Response:
     """Replace the part of a policy that belongs to this API."""
-    was = services().agent.policy(name)
+    was = plane().agent.policy(name)
     _require_same(was)
     if names_a_state() and wanted.expected is None:
         wanted = wanted.model_copy(update={"expected": was["revision"]})
     with audit.asked(f"policy {name}", was["own"], wanted.document) as outcome:
         with _same_until_now(name):
-            made = services().agent.put(name, wanted, caller())
+            made = plane().agent.put(name, wanted, caller())
         outcome.update(outcome_of(made))
     log("policy changed", policy=name, revision=made["revision"], changed=made["changed"], summary=made["summary"])
     return tagged(made, revision_tag(made["revision"]))
@@ -72,10 +82,11 @@ def put_policy(name: str, wanted: Draft) -> Response:
     takes=Draft,
     gives=shapes.PolicyChange,
     refusals=AGENT,
+    of_host=True,
 )
 def preview_policy(name: str, wanted: Draft) -> Response:
     """Tell what would become of a policy, and change nothing."""
-    return jsonify(services().agent.put(name, wanted, caller(), dry_run=True))
+    return jsonify(plane().agent.put(name, wanted, caller(), dry_run=True))
 
 
 @operation(
@@ -88,12 +99,13 @@ def preview_policy(name: str, wanted: Draft) -> Response:
     refusals=(*AGENT, 421),
     writes="policy confirmed",
     keyed=True,
+    of_host=True,
 )
 def confirm_policy(name: str, wanted: Confirmation) -> Response:
     """Keep a change that would be taken back otherwise, by somebody who got through since."""
     _require_new_connection(name, wanted.revision)
     with audit.asked(f"policy {name}", None, {"revision": wanted.revision}) as outcome:
-        revision = services().agent.confirm(name, wanted.revision, caller())
+        revision = plane().agent.confirm(name, wanted.revision, caller())
         outcome.update(revision=revision)
     log("policy confirmed", policy=name, revision=revision)
     return jsonify(revision=revision)
@@ -111,30 +123,41 @@ def confirm_policy(name: str, wanted: Confirmation) -> Response:
     etag=True,
     if_match=True,
     keyed=True,
+    of_host=True,
 )
 def revert_policy(name: str, wanted: Return) -> Response:
     """Put this API's part of a policy back to what it was."""
-    was = services().agent.policy(name)
+    was = plane().agent.policy(name)
     _require_same(was)
     expected = was["revision"] if names_a_state() else None
     with audit.asked(f"policy {name}", was["own"], {"revision": wanted.revision}) as outcome:
         with _same_until_now(name):
-            made = services().agent.revert(name, wanted, caller(), expected)
+            made = plane().agent.revert(name, wanted, caller(), expected)
         outcome.update(outcome_of(made))
     log("policy reverted", policy=name, to=wanted.revision, revision=made["revision"], changed=made["changed"])
     return tagged(made, revision_tag(made["revision"]))
 
 
-@operation(blueprint, "GET", "/policies/<name>/history", Scope.POLICY_READ, gives=shapes.PolicyHistory, refusals=AGENT)
+@operation(
+    blueprint,
+    "GET",
+    "/policies/<name>/history",
+    Scope.POLICY_READ,
+    gives=shapes.PolicyHistory,
+    refusals=AGENT,
+    of_host=True,
+)
 def policy_history(name: str) -> Response:
     """Tell who changed a policy, when, and how; the newest first."""
-    return jsonify(revisions=services().agent.history(name))
+    return jsonify(revisions=plane().agent.history(name))
 
 
-@operation(blueprint, "GET", "/bans", Scope.POLICY_READ, window=BanPage, gives=shapes.BanPage, refusals=AGENT)
+@operation(
+    blueprint, "GET", "/bans", Scope.POLICY_READ, window=BanPage, gives=shapes.BanPage, refusals=AGENT, of_host=True
+)
 def list_bans(window: BanPage) -> Response:
     """Page through the bans in force, by address."""
-    return jsonify(services().agent.bans(window))
+    return jsonify(plane().agent.bans(window))
 
 
 @operation(
@@ -148,21 +171,24 @@ def list_bans(window: BanPage) -> Response:
     refusals=AGENT,
     writes="address banned",
     keyed=True,
+    of_host=True,
 )
 def ban(wanted: NewBan) -> tuple[Response, int]:
     """Drop everything from an address for a while."""
     with audit.asked(f"ban {wanted.address}", None, wanted.model_dump()) as outcome:
-        made = services().agent.ban(wanted, caller())
+        made = plane().agent.ban(wanted, caller())
         outcome.update(made)
     log("address banned", address=made["address"], until=made["until"])
     return jsonify(made), 201
 
 
-@operation(blueprint, "DELETE", "/bans/<address>", Scope.POLICY_WRITE, refusals=AGENT, writes="ban taken back")
+@operation(
+    blueprint, "DELETE", "/bans/<address>", Scope.POLICY_WRITE, refusals=AGENT, writes="ban taken back", of_host=True
+)
 def unban(address: str) -> tuple[str, int]:
     """Take a ban back."""
     with audit.asked(f"ban {address}", {"address": address}, None):
-        services().agent.unban(address, caller())
+        plane().agent.unban(address, caller())
     log("ban taken back", address=address)
     return "", 204
 
@@ -178,13 +204,13 @@ def _same_until_now(name: str) -> Iterator[None]:
         yield
     except ApiError as error:
         if error.status == 409:
-            _require_same(services().agent.policy(name))
+            _require_same(plane().agent.policy(name))
         raise
 
 
 def _require_new_connection(name: str, revision: int) -> None:
     """Refuse what comes by a connection from before a change: such a one may go on where no new one can be made."""
-    since = services().agent.in_force_since(name, revision)
+    since = plane().agent.in_force_since(name, revision)
     if since is not None and request.environ[CONNECTED] <= since:
         raise ApiError(
             421,

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify
 from . import audit
 from . import policy_shapes as shapes
 from .config import BODY_BYTES
-from .context import services
+from .context import plane
 from .errors import ApiError
 from .operations import AGENT, operation
 from .policies import caller, log, outcome_of
@@ -49,13 +49,22 @@ def _declare(kind: str) -> None:
         return name_it
 
     @operation(
-        blueprint, "GET", f"/{kind}", Scope.POLICY_READ, window=OfPolicy, gives=shapes.PolicyParts, refusals=AGENT
+        blueprint,
+        "GET",
+        f"/{kind}",
+        Scope.POLICY_READ,
+        window=OfPolicy,
+        gives=shapes.PolicyParts,
+        refusals=AGENT,
+        of_host=True,
     )
     @named(f"list_{kind}", f"Show the {kind} of all policies, or of one, and what each has met.")
     def show_all(window: OfPolicy) -> Response:
         return jsonify(parts=list(_parts(kind, window.policy)))
 
-    @operation(blueprint, "GET", one, Scope.POLICY_READ, gives=shapes.PolicyPart, refusals=AGENT, etag=True)
+    @operation(
+        blueprint, "GET", one, Scope.POLICY_READ, gives=shapes.PolicyPart, refusals=AGENT, etag=True, of_host=True
+    )
     @named(f"show_{word}", f"Show one of the {kind} of a policy, and what it has met.")
     def show(policy: str, part: str) -> Response:
         found = next((each for each in _parts(kind, policy) if each["id"] == part), None)
@@ -73,6 +82,7 @@ def _declare(kind: str) -> None:
         refusals=AGENT,
         writes=f"{word} changed",
         if_match=True,
+        of_host=True,
     )
     @named(f"put_{word}", f"Make one of the API's {kind} of a policy, or replace it; a new one comes last.")
     def put(policy: str, part: str, wanted: PartDraft) -> Response:
@@ -93,6 +103,7 @@ def _declare(kind: str) -> None:
         refusals=AGENT,
         writes=f"{word} removed",
         if_match=True,
+        of_host=True,
     )
     @named(f"remove_{word}", f"Take one of the API's {kind} of a policy away.")
     def remove(policy: str, part: str, window: PartRemoval) -> Response:
@@ -101,7 +112,7 @@ def _declare(kind: str) -> None:
 
 def _change(kind: str, policy: str, part: str, made: dict[str, Any] | None, draft: Draft) -> Response:
     word, key = KINDS[kind]
-    was = services().agent.policy(policy)
+    was = plane().agent.policy(policy)
     own = was["own"].get(kind, [])
     at = next((number for number, each in enumerate(own) if each.get(key) == part), None)
     if made is None and at is None:
@@ -123,7 +134,7 @@ def _change(kind: str, policy: str, part: str, made: dict[str, Any] | None, draf
         )
     draft = draft.model_copy(update={"document": document, "expected": was["revision"]})
     with audit.asked(f"{word} {part} of policy {policy}", before, made) as outcome:
-        change = services().agent.put(policy, draft, caller())
+        change = plane().agent.put(policy, draft, caller())
         outcome.update(outcome_of(change))
     log(f"{word} changed", policy=policy, part=part, revision=change["revision"], changed=change["changed"])
     return jsonify(change)
@@ -132,10 +143,10 @@ def _change(kind: str, policy: str, part: str, made: dict[str, Any] | None, draf
 def _parts(kind: str, policy: str) -> Iterator[dict[str, Any]]:
     """Yield the parts of a policy, or of all, in the order in which they are asked, with what each has met."""
     word, key = KINDS[kind]
-    agent = services().agent
+    agent = plane().agent
     names = [policy] if policy else [one["name"] for one in agent.policies()["policies"]]
     found = [agent.policy(name) for name in names]
-    counted = services().dataplane.parts()["interfaces"] if any(each["document"].get(kind) for each in found) else []
+    counted = plane().dataplane.parts()["interfaces"] if any(each["document"].get(kind) for each in found) else []
     for each in found:
         own = {part.get(key): part for part in each["own"].get(kind, [])}
         for part in each["document"].get(kind, []):

@@ -6,10 +6,9 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,17 +22,13 @@ from .config import Settings
 from .database import Database, now
 from .errors import ApiError
 from .scopes import OF_ROLE, Scope
+from .signing import Signer
 from .standing import Standing, changed
 from .trail import Entry, Record
 
-ISSUER = "tripod"
-AUDIENCE = "tripod-api"
-ALGORITHM = "HS256"
 # How long after its use a token may come again from the same client, and how often.
 REUSE_GRACE = timedelta(seconds=10)
 REUSES = 32
-
-CLAIMS = ["iss", "aud", "sub", "sid", "jti", "iat", "exp"]
 
 
 @dataclass(frozen=True)
@@ -112,8 +107,8 @@ class Sessions:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._secret = settings.jwt_secret
-        self._access_ttl = settings.access_ttl
+        self._secrets = settings.jwt_secrets
+        self._signer = Signer(settings)
         self._session_ttl = timedelta(seconds=settings.session_ttl)
         self._standing: Standing[Principal] = Standing()
 
@@ -157,7 +152,11 @@ class Sessions:
             ApiError: 401; where the token was used before by another client, or long ago, somebody has a copy of it,
                 and the whole session ends.
         """
-        client = hmac.new(self._secret.encode(), f"client {address} {agent}".encode(), hashlib.sha256).hexdigest()
+        # With the keys before, too: a client that is told its pair a second time may have got it before they changed.
+        client, *formerly = (
+            hmac.new(secret.encode(), f"client {address} {agent}".encode(), hashlib.sha256).hexdigest()
+            for secret in self._secrets
+        )
         invalid = unauthorized("invalid_refresh_token", "The refresh token is not valid; sign in again.")
         with self._database.transaction() as db:
             this = db.refresh_tokens.token_hash == _digest(refresh_token)
@@ -167,7 +166,7 @@ class Sessions:
             held = db(this).select().first()
             if held is None:
                 raise invalid
-            if first or self._again(db, held, client):
+            if first or self._again(db, held, (client, *formerly)):
                 both = db(db.sessions.id == held.session_id)(db.sessions.user_id == db.users.id).select().first()
                 if not _alive(both):
                     raise invalid
@@ -179,10 +178,10 @@ class Sessions:
             "refresh_token_reused", "The refresh token was used before; the session is ended, sign in again."
         )
 
-    def _again(self, db: DAL, held: Any, client: str) -> bool:
+    def _again(self, db: DAL, held: Any, client: Sequence[str]) -> bool:
         """Tell whether a used token is the same client's, within the grace; the rows that it makes are counted."""
         late = now() - held.used_at > REUSE_GRACE
-        if late or held.used_by is None or not hmac.compare_digest(held.used_by, client):
+        if late or held.used_by is None or not any(hmac.compare_digest(held.used_by, one) for one in client):
             return False
         few = (db.refresh_tokens.id == held.id) & (db.refresh_tokens.reuses < REUSES)
         return bool(db(few).update(reuses=db.refresh_tokens.reuses + 1))
@@ -219,16 +218,7 @@ class Sessions:
 
     def _session_of(self, access_token: str) -> int:
         try:
-            claims = jwt.decode(
-                access_token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                leeway=5,
-                options={"require": CLAIMS},
-            )
-            return _session_number(claims["sid"])
+            return _session_number(self._signer.read(access_token)["sid"])
         except jwt.ExpiredSignatureError:
             raise unauthorized("token_expired", "The access token has expired; refresh it.") from None
         except Exception as error:
@@ -250,17 +240,8 @@ class Sessions:
     def _grant(self, db: DAL, user: Any, session_id: int) -> Grant:
         refresh_token = secrets.token_urlsafe(32)
         db.refresh_tokens.insert(session_id=session_id, token_hash=_digest(refresh_token), used_at=None)
-        issued = int(time.time())
-        claims = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": str(user.id),
-            "sid": str(session_id),
-            "jti": uuid.uuid4().hex,
-            "iat": issued,
-            "exp": issued + self._access_ttl,
-        }
-        return Grant(jwt.encode(claims, self._secret, ALGORITHM), refresh_token, user)
+        claims = {"sub": str(user.id), "sid": str(session_id), "jti": uuid.uuid4().hex}
+        return Grant(self._signer.sign(claims), refresh_token, user)
 
 
 def told(session: Any) -> dict[str, Any]:

@@ -74,3 +74,12 @@ def define(dal: DAL) -> None:
         Field("etag"),
         Field("answer", "text"),
     )
+    dal.define_table(
+        "policy_copies",
+        Field("host"),
+        Field("policy"),
+        Field("revision", "integer"),
+        Field("digest"),
+        Field("document", "text"),
+        Field("kept_at", "datetime"),
+    )

@@ -26,12 +26,11 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from . import requestid, tls
 from .answers import refusal
 from .chunks import Chunks
-from .config import BODY_BYTES
+from .config import BODY_BYTES, THREADS
 from .identity import Identity
 from .proxies import ACCEPTED
 
 WORKERS = 2
-THREADS = 16
 # How many connections a worker has in each state. Their sum stays below CONNECTIONS, at which gunicorn stops accepting.
 # 200 who come at once may all meet the same worker, and none of them is to be sent away with a 503.
 READING = 256

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from . import audit
 from . import host_shapes as shapes
 from .afxdp import Capture
-from .context import principal, services
+from .context import plane, principal
 from .operations import WORKER, operation
 from .schemas import Move, NewCapture, OfWorker
 from .scopes import Scope
@@ -22,10 +22,10 @@ blueprint = Blueprint("workers", __name__, url_prefix="/api/v1")
 PCAPNG = "application/x-pcapng"
 
 
-@operation(blueprint, "GET", "/workers", Scope.DATAPLANE_READ, gives=shapes.WorkerList, refusals=WORKER)
+@operation(blueprint, "GET", "/workers", Scope.DATAPLANE_READ, gives=shapes.WorkerList, refusals=WORKER, of_host=True)
 def list_workers() -> Response:
     """Tell which workers there are, and on which queues and CPUs."""
-    return jsonify(workers=services().afxdp.workers())
+    return jsonify(workers=plane().afxdp.workers())
 
 
 @operation(
@@ -36,10 +36,11 @@ def list_workers() -> Response:
     window=OfWorker,
     gives=shapes.WorkerStats,
     refusals=WORKER,
+    of_host=True,
 )
 def worker_stats(window: OfWorker) -> Response:
     """Tell what became of the packets of workers."""
-    return jsonify(services().afxdp.stats(window.worker))
+    return jsonify(plane().afxdp.stats(window.worker))
 
 
 @operation(
@@ -50,10 +51,11 @@ def worker_stats(window: OfWorker) -> Response:
     window=OfWorker,
     gives=shapes.Backends,
     refusals=WORKER,
+    of_host=True,
 )
 def worker_backends(window: OfWorker) -> Response:
     """Tell what workers that balance send flows to."""
-    return jsonify(backends=services().afxdp.backends(window.worker))
+    return jsonify(backends=plane().afxdp.backends(window.worker))
 
 
 @operation(
@@ -65,11 +67,12 @@ def worker_backends(window: OfWorker) -> Response:
     refusals=WORKER,
     writes="worker started",
     keyed=True,
+    of_host=True,
 )
 def start_worker(name: str) -> Response:
     """Start a worker that was stopped; one that runs stays as it is."""
     with audit.asked(f"worker {name}", None, None) as outcome:
-        made = services().afxdp.start(name)
+        made = plane().afxdp.start(name)
         outcome.update(made)
     return jsonify(made)
 
@@ -83,11 +86,12 @@ def start_worker(name: str) -> Response:
     refusals=WORKER,
     writes="worker stopped",
     keyed=True,
+    of_host=True,
 )
 def stop_worker(name: str) -> Response:
     """Let a worker's packets go to the network stack, until it is started or go-backend is."""
     with audit.asked(f"worker {name}", None, None) as outcome:
-        made = services().afxdp.stop(name)
+        made = plane().afxdp.stop(name)
         outcome.update(made)
     return jsonify(made)
 
@@ -102,11 +106,12 @@ def stop_worker(name: str) -> Response:
     refusals=WORKER,
     writes="worker moved",
     keyed=True,
+    of_host=True,
 )
 def move_worker(name: str, wanted: Move) -> Response:
     """Let a worker run on other CPUs, until go-backend is started anew."""
     with audit.asked(f"worker {name}", None, wanted.model_dump()) as outcome:
-        made = services().afxdp.move(name, wanted.cpus)
+        made = plane().afxdp.move(name, wanted.cpus)
         outcome.update(made)
     return jsonify(made)
 
@@ -120,11 +125,12 @@ def move_worker(name: str, wanted: Move) -> Response:
     refusals=WORKER,
     writes="workers reloaded",
     keyed=True,
+    of_host=True,
 )
 def reload_workers() -> Response:
     """Have the file of workers read again; where it is wrong, nothing changes."""
     with audit.asked("workers", None, None) as outcome:
-        made = services().afxdp.reload()
+        made = plane().afxdp.reload()
         outcome.update(workers=[one["name"] for one in made])
     return jsonify(workers=made)
 
@@ -139,12 +145,13 @@ def reload_workers() -> Response:
     media=PCAPNG,
     refusals=(*WORKER, 429),
     writes="packets captured",
+    of_host=True,
 )
 def capture(wanted: NewCapture) -> Response:
     """Capture packets that come to a worker, as a pcapng file that is sent as they come."""
     # It changes nothing; who has seen packets is to be known all the same.
     audit.note(f"worker {wanted.worker}", None, wanted.model_dump())
-    begun = services().afxdp.capture(wanted)
+    begun = plane().afxdp.capture(wanted)
     response = Response(iter(begun), mimetype=PCAPNG)
     response.headers["Content-Disposition"] = 'attachment; filename="capture.pcapng"'
     who: dict[str, Any] = {

@@ -81,15 +81,25 @@ def test_networks_as_the_packet_filter_is_to_know_them():
         "IPAM": {"Config": [{"Subnet": "172.20.0.0/16", "Gateway": "172.20.0.1"}, {"Subnet": "fd00::/64"}]},
     }
     old = {"Name": "old", "Id": "0123456789abcdef", "Options": {}, "IPAM": {"Config": [{"Subnet": "172.21.0.0/16"}]}}
-    assert firewall_networks([rpc, old], {"rpc": ["50051"], "db": [1]}) == [
+    outside = [{"address": "192.0.2.2", "port": 50051}]
+    others = {"old": [{**outside[0], "name": "edge2"}]}
+    assert firewall_networks([rpc, old], {"rpc": ["50051"], "db": [1]}, others) == [
         {
             "name": "rpc",
             "bridge": "rpc0",
             "subnets": ["172.20.0.0/16", "fd00::/64"],
             "published": False,
             "host_ports": [{"address": "172.20.0.1", "port": 50051}],
+            "outside_ports": [],
         },
-        {"name": "old", "bridge": "br-0123456789ab", "subnets": ["172.21.0.0/16"], "published": True, "host_ports": []},
+        {
+            "name": "old",
+            "bridge": "br-0123456789ab",
+            "subnets": ["172.21.0.0/16"],
+            "published": True,
+            "host_ports": [],
+            "outside_ports": outside,
+        },
     ]
 
 

@@ -4,7 +4,7 @@
 // Usage: receiver HANDLER CPU BATCH SPIN MAP NIC [PEER MAC NEXT_HOP PEER_MAC PEER_NEXT_HOP]
 //
 // RECEIVER_WATCH in the environment lets it look at itself: "heap" at what allocates, "collect" at its latency while garbage is
-// made and collected ten times a second.
+// made and collected four times a second.
 package main
 
 import (

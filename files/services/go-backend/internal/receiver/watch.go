@@ -12,7 +12,7 @@ const watchVariable = "RECEIVER_WATCH"
 
 // pace is how often garbage is collected. More often, and collections would be so many beside the batches that one of a thousand
 // has to meet one, whatever it costs there; a process that allocates as the service does has them seconds apart.
-const pace = 100 * time.Millisecond
+const pace = 250 * time.Millisecond
 
 // late is how many batches there were, and how long one took that one of a thousand took longer than, in ns, as the bound of its
 // bucket; -1 where there is none.

@@ -1,16 +1,19 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { type ReactNode, Suspense, useState } from "react";
+import { type ReactNode, Suspense, useMemo, useState } from "react";
 import { Link, Route, Routes } from "react-router";
 import { PAGES } from "../shared/pages";
+import { createApi } from "./api/client";
 import { ApiError } from "./api/http";
 import { Page } from "./components/Page";
 import { Spinner } from "./components/feedback";
 import { RateRecorder } from "./dataplane/rates";
+import { HostPicker } from "./layout/HostPicker";
 import { lazyPage } from "./lazyPage";
 import { Shell } from "./layout/Shell";
 import { LoginPage } from "./pages/LoginPage";
-import { mayManageUsers, mayTrace, useAccount, useSessionState, useUser } from "./session/context";
+import { mayManageUsers, mayTrace, SessionContext, useAccount, useSession, useSessionState, useUser } from "./session/context";
 import { RequireSession } from "./session/RequireSession";
+import { type Hosts, useHosts } from "./session/useHosts";
 
 const DashboardPage = lazyPage(() => import("./pages/DashboardPage"));
 const PolicyPage = lazyPage(() => import("./pages/PolicyPage"));
@@ -38,8 +41,20 @@ export function App() {
   );
 }
 
-/** All that needs a session, with a cache and a recorder that end with it. */
+/** All that needs a session, about one host at a time. */
 function Signed() {
+  const session = useSession();
+  const hosts = useHosts();
+  const api = useMemo(() => createApi(session, hosts.host), [session, hosts.host]);
+  return (
+    <SessionContext value={{ session, api }}>
+      <Pages key={hosts.host} hosts={hosts} />
+    </SessionContext>
+  );
+}
+
+/** The pages, with a cache and a recorder that end with them. */
+function Pages({ hosts }: { hosts: Hosts }) {
   const [client] = useState(
     () =>
       new QueryClient({
@@ -56,7 +71,7 @@ function Signed() {
     <QueryClientProvider client={client}>
       <Account />
       <Routes>
-        <Route element={<Shell />}>
+        <Route element={<Shell top={<HostPicker {...hosts} />} />}>
           <Route index element={page(<DashboardPage recorder={recorder} />)} />
           <Route path={PAGES.policy} element={page(<PolicyPage />)} />
           <Route path={PAGES.tracer} element={page(<Only when={mayTrace}><TracerPage /></Only>)} />

@@ -25,6 +25,7 @@ const LONGEST = 3_600;
 /** Somebody who reads, and has no more of its own than a place among the events that all read. */
 interface Reader {
   response: Response;
+  source: Source;
   token: string;
   /** Null until it is known what the API has kept. */
   place: number | null;
@@ -39,27 +40,35 @@ interface Reader {
   end: number;
 }
 
-/** What a query asks for; null where the API would refuse it. */
-function wanted({ begin = "latest", seconds = String(LONGEST) }: Request["query"]): { oldest: boolean; seconds: number } | null {
-  if (begin !== "latest" && begin !== "oldest") return null;
-  if (typeof seconds !== "string" || !/^[1-9]\d{0,3}$/.test(seconds) || Number(seconds) > LONGEST) return null;
-  return { oldest: begin === "oldest", seconds: Number(seconds) };
+interface Wanted {
+  oldest: boolean;
+  seconds: number;
+  /** Of the data plane; empty for the only one. */
+  host: string;
 }
 
-/** Passes the API's stream of events on: one stream of this server's, however many browsers read it. */
+/** What a query asks for; null where the API would refuse it. */
+function wanted({ begin = "latest", seconds = String(LONGEST), host = "" }: Request["query"]): Wanted | null {
+  if (typeof host !== "string" || !/^[A-Za-z0-9._-]{0,64}$/.test(host)) return null;
+  if (begin !== "latest" && begin !== "oldest") return null;
+  if (typeof seconds !== "string" || !/^[1-9]\d{0,3}$/.test(seconds) || Number(seconds) > LONGEST) return null;
+  return { oldest: begin === "oldest", seconds: Number(seconds), host };
+}
+
+/** Passes the API's stream of events on: one of each host of the data plane, however many browsers read it. */
 export class Live {
   readonly #readers = new Set<Reader>();
   readonly #standing: Readers;
-  readonly #source: Source;
+  /** By host. */
+  readonly #sources = new Map<string, Source>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    upstream: Upstream,
-    log: Logger,
+    private readonly upstream: Upstream,
+    private readonly log: Logger,
     private readonly stopping: () => boolean,
   ) {
     this.#standing = new Readers(upstream);
-    this.#source = new Source(upstream, log, () => this.#tokens(), () => this.#pass());
   }
 
   /** Answers who asks for events as the API does; whatever it would refuse is left to the API. */
@@ -90,10 +99,11 @@ export class Live {
     if (!response.destroyed) await this.#admit(request, response, token, asked, query);
   };
 
-  async #admit(request: Request, response: Response, token: string, vouched: number, query: { oldest: boolean; seconds: number }): Promise<void> {
+  async #admit(request: Request, response: Response, token: string, vouched: number, query: Wanted): Promise<void> {
     const now = performance.now();
     const end = now + query.seconds * 1_000;
-    const reader: Reader = { response, token, place: null, vouched, took: now, full: false, complete: false, end };
+    const source = this.#sourceOf(query.host);
+    const reader: Reader = { response, source, token, place: null, vouched, took: now, full: false, complete: false, end };
     this.#readers.add(reader);
     response.on("close", () => this.#leave(reader));
     response.on("drain", () => {
@@ -104,31 +114,45 @@ export class Live {
     this.#timer ??= setInterval(() => this.#look(), CHECK);
     response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no" });
     response.write("retry: 2000\n\n");
-    await this.#source.open();
-    const { place, lost } = this.#source.ring.begin(request.get("last-event-id") ?? "", query.oldest);
+    await source.open();
+    const { place, lost } = source.ring.begin(request.get("last-event-id") ?? "", query.oldest);
     if (lost) this.#write(reader, notice("lost"));
     reader.place = place;
     this.#send(reader);
   }
 
-  #tokens(): string[] {
-    return [...new Set([...this.#readers].map((reader) => reader.token))];
+  #sourceOf(host: string): Source {
+    const source =
+      this.#sources.get(host) ??
+      new Source(this.upstream, this.log, host, {
+        tokens: () => this.#tokens((reader) => reader.source === this.#sources.get(host)),
+        came: () => this.#pass(host),
+        over: () => this.#sources.delete(host),
+      });
+    this.#sources.set(host, source);
+    return source;
+  }
+
+  #tokens(whose: (reader: Reader) => boolean = () => true): string[] {
+    return [...new Set([...this.#readers].filter(whose).map((reader) => reader.token))];
   }
 
   #leave(reader: Reader): void {
-    if (!this.#readers.delete(reader) || this.#readers.size > 0) return;
+    if (!this.#readers.delete(reader)) return;
+    if (![...this.#readers].some(({ source }) => source === reader.source)) reader.source.leave();
+    if (this.#readers.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#source.leave();
   }
 
-  #pass(): void {
-    for (const reader of this.#readers) this.#send(reader);
+  #pass(host: string): void {
+    const source = this.#sources.get(host);
+    for (const reader of this.#readers) if (reader.source === source) this.#send(reader);
   }
 
   /** Sends what the reader has room for; the rest stays where it is, for all. */
   #send(reader: Reader): void {
-    const { ring } = this.#source;
+    const { ring } = reader.source;
     while (reader.place !== null && !reader.full && performance.now() < reader.vouched + TRUST) {
       if (reader.place < ring.first) {
         reader.place = ring.first;

@@ -13,7 +13,17 @@ const LINGER = 5_000;
 /** How long a reader waits for what the API has kept. */
 const PATIENCE = 2_000;
 
-/** The one stream that this server reads of the API, while anybody here reads it. */
+/** What a source needs of those who read it. */
+interface Audience {
+  /** Of the present readers, with any of which the API may be asked; see docs/decisions/0099. */
+  tokens: () => string[];
+  /** Called after something was added to the ring. */
+  came: () => void;
+  /** Called once nobody has read for a while. */
+  over: () => void;
+}
+
+/** The one stream that this server reads of the API about a host, while anybody here reads it. */
 export class Source {
   readonly ring = new Ring();
   #asked: ClientRequest | null = null;
@@ -26,15 +36,12 @@ export class Source {
   #waiting: (() => void)[] = [];
   #turn = 0;
 
-  /**
-   * @param tokens Of the present readers, with any of which the API may be asked; see docs/decisions/0099.
-   * @param came Called after something was added to the ring.
-   */
+  /** @param host Of the data plane; empty for the only one. */
   constructor(
     private readonly upstream: Upstream,
     private readonly log: Logger,
-    private readonly tokens: () => string[],
-    private readonly came: () => void,
+    private readonly host: string,
+    private readonly audience: Audience,
   ) {}
 
   /** Reads from now on, and resolves once there is what the API has kept, or it does not answer. */
@@ -59,18 +66,19 @@ export class Source {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#asked?.destroy();
+      this.audience.over();
     }, LINGER).unref();
   }
 
   #connect(): void {
     this.#timer = undefined;
-    const tokens = this.tokens();
+    const tokens = this.audience.tokens();
     // Another one each time: what one of them may not any more, others may.
     const token = tokens[this.#turn++ % Math.max(tokens.length, 1)];
     if (!this.#wanted || token === undefined) return;
     let asked: ClientRequest;
     try {
-      asked = this.upstream.request({ path: "/api/v1/events?begin=oldest", headers: this.#headers(token) }, false);
+      asked = this.upstream.request({ path: `/api/v1/events?begin=oldest${this.host && `&host=${this.host}`}`, headers: this.#headers(token) }, false);
     } catch (error) {
       this.#failed((error as Error).message);
       return;
@@ -98,7 +106,7 @@ export class Source {
         } catch (error) {
           asked.destroy(error as Error);
         }
-        this.came();
+        this.audience.came();
       });
       response.on("error", (error) => (reason = error.message));
     });
@@ -140,8 +148,8 @@ export class Source {
     if (this.#failures > 1 && !this.#away) {
       this.#away = true;
       this.log.error({ reason }, "the API's events cannot be read");
-      this.ring.add({ id: "", bytes: notice("away", { code: "api_unreachable", detail: "The API cannot be reached." }) });
-      this.came();
+      this.ring.add({ id: "", bytes: notice("away", { code: "api_unreachable", detail: "The API's events cannot be read." }) });
+      this.audience.came();
       for (const resolve of this.#waiting.splice(0)) resolve();
     }
     this.#again(Math.min(PAUSE.first * 2 ** (this.#failures - 1), PAUSE.last));

@@ -48,3 +48,28 @@ it("keeps pages from roles that may not use them", async () => {
   await show(<App />, "/users", { role: "maintainer" });
   expect(await screen.findByRole("heading", { name: "Not for your role" })).toBeInTheDocument();
 });
+
+const HOST = { name: null, target: "x:1", reachable: true, status: "serving", release: null, interfaces: [], missing: [] };
+/** A page's code is read when it is first gone to. */
+const SLOWLY = 10_000;
+const hosts = (...names: string[]) => ({ "/hosts": { hosts: names.map((host) => ({ ...HOST, host })) } });
+
+it("is about one host at a time where there are several, and comes back to it", async () => {
+  const user = userEvent.setup();
+  const first = await show(<App />, "/policy", {}, hosts("edge1", "edge2"));
+  expect(await screen.findByLabelText("Host")).toHaveValue("edge1");
+  await vi.waitFor(() => expect(first.api.calls).toContain("/policies?host=edge1"), SLOWLY);
+  await user.selectOptions(screen.getByLabelText("Host"), "edge2");
+  await vi.waitFor(() => expect(first.api.calls).toContain("/policies?host=edge2"), SLOWLY);
+  first.unmount();
+
+  const second = await show(<App />, "/policy", {}, hosts("edge1", "edge2"));
+  await vi.waitFor(() => expect(screen.getByLabelText("Host")).toHaveValue("edge2"), SLOWLY);
+  expect(second.api.calls.filter((call) => call.startsWith("/policies"))).not.toContain("/policies?host=edge1");
+  second.unmount();
+
+  // Of a host that is gone nothing is asked any more.
+  const third = await show(<App />, "/policy", {}, hosts("edge1"));
+  await vi.waitFor(() => expect(third.api.calls).toContain("/policies"), SLOWLY);
+  expect(screen.queryByLabelText("Host")).not.toBeInTheDocument();
+});

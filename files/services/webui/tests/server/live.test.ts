@@ -216,6 +216,16 @@ describe("the stream of events", () => {
     expect(again.status).toBe(401);
   });
 
+  it("is one for each host of the data plane", async () => {
+    const { api, origin } = await both();
+    const hosts = ["", "one", "two", "one"];
+    const browsers = await Promise.all(hosts.map((host) => new Browser().open(origin, "a", host && `?host=${host}`)));
+    await expect.poll(() => browsers.map(({ numbers }) => numbers), patient).toEqual(hosts.map(() => [2]));
+    expect(api.opened.map(({ query }) => query).sort()).toEqual(["", "&host=one", "&host=two"].map((host) => `/api/v1/events?begin=oldest${host}`));
+    browsers[2]?.close();
+    await expect.poll(() => api.streams.size, patient).toBe(2);
+  });
+
   it("is left to the API where that would refuse it", async () => {
     const { api, origin } = await both();
     expect((await fetch(`${origin}/api/v1/events`)).status).toBe(401);

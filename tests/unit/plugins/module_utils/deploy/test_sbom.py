@@ -73,6 +73,12 @@ def test_every_kind_of_package_is_found_where_it_is_recorded():
     assert components(image(FILES)) == FOUND
 
 
+def test_a_package_of_the_base_that_a_layer_upgraded_is_named_once_as_it_is_now():
+    newer = "Package: libc6\nStatus: install ok installed\nVersion: 2.41-12+deb13u6\n"
+    upgraded = {"var/lib/dpkg/status.d/libc6": newer, **FILES}
+    assert components(image(upgraded)) == [Component("deb", "libc6", "2.41-12+deb13u6"), *FOUND[1:]]
+
+
 def test_a_package_has_an_address_that_other_tools_know():
     assert [item.url for item in FOUND] == [
         "pkg:deb/debian/libc6@2.41-12%2Bdeb13u5",

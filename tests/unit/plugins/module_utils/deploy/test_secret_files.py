@@ -15,7 +15,9 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._core.converge im
 )
 from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
 from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.secret_files import (
+    ALONE,
     ALPHABET,
+    WITH_FORMER,
     Copy,
     Secret,
     SecretFiles,
@@ -27,8 +29,8 @@ USER, GROUP = os.getuid(), os.getgid()
 FIRST, SECOND = "/etc/site/secrets/database/password", "/etc/site/secrets/api/password"
 
 
-def secret(value=None, length=32, paths=(FIRST, SECOND), name="password"):
-    return Secret(name, tuple(Copy(path, USER, GROUP) for path in paths), length, value)
+def secret(value=None, length=32, paths=(FIRST, SECOND), name="password", renew=""):
+    return Secret(name, tuple(Copy(path, USER, GROUP) for path in paths), length, value, renew=renew)
 
 
 def bring(host, *desired, present=True, check=False):
@@ -113,6 +115,32 @@ def test_a_given_value_replaces_what_is_there_and_stays(host):
     assert not bring(host, secret()).changed
 
 
+def test_another_value_is_made_when_that_is_requested_and_the_one_before_stays_below(host):
+    bring(host, secret())
+    first = text(host, FIRST)
+    assert bring(host, secret(renew=WITH_FORMER), check=True).changed
+    assert text(host, FIRST) == first
+    assert bring(host, secret(renew=WITH_FORMER)).changed
+    second, former = text(host, FIRST).splitlines()
+    assert (len(second), former) == (32, first)
+    assert second != first
+    assert text(host, SECOND) == text(host, FIRST)
+    # What stands stays, both lines of it.
+    assert not bring(host, secret()).changed
+    assert text(host, FIRST).splitlines() == [second, first]
+    bring(host, secret(renew=WITH_FORMER))
+    assert text(host, FIRST).splitlines()[1:] == [second]
+    assert bring(host, secret(renew=ALONE)).changed
+    alone = text(host, FIRST)
+    assert len(alone) == 32
+    assert alone not in (first, second)
+
+
+def test_where_there_was_none_another_value_is_the_first(host):
+    assert bring(host, secret(renew=WITH_FORMER)).changed
+    assert len(text(host, FIRST)) == 32
+
+
 def test_a_wrong_mode_is_put_right(host):
     bring(host, secret())
     value = text(host, FIRST)
@@ -164,6 +192,7 @@ def test_every_malformed_option_is_named_before_anything_is_written(host):
             secret(),
             Secret("password", (Copy(FIRST), Copy("relative/path"), Copy("/a/../b", -1)), length=8, value="short"),
             Secret("useless", (), value="newline-at-end\n"),
+            Secret("both", (Copy("/etc/site/both"),), value="value-of-ours", renew=ALONE),
         )
     reasons = "\n".join(caught.value.facts["reasons"])
     for words in (
@@ -176,6 +205,7 @@ def test_every_malformed_option_is_named_before_anything_is_written(host):
         "the given value has 5 characters, 8 to 4096 are accepted",
         "useless: no copy is named",
         "useless: the given value holds a control character",
+        "both: a value is given, so none can be generated anew",
     ):
         assert words in reasons
     assert "short" not in reasons

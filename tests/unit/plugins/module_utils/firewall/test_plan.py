@@ -25,7 +25,13 @@ REQUEST = parse(
                 "subnets": ["172.31.2.0/24", "fd31::/64"],
                 "host_ports": [{"address": "172.31.2.1", "port": 50051}],
             },
-            {"name": "edge", "bridge": "edge0", "subnets": ["172.31.3.0/24"], "published": True},
+            {
+                "name": "edge",
+                "bridge": "edge0",
+                "subnets": ["172.31.3.0/24"],
+                "published": True,
+                "outside_ports": [{"address": "192.0.2.2", "port": 50051}],
+            },
         ],
         "processes": [{"name": "go", "uid": 562, "local_ports": [8080, 50051]}],
     }
@@ -53,6 +59,7 @@ forward
   iifname db0 oifname db0 accept comment "tripod: within db"
   iifname rpc0 oifname rpc0 accept comment "tripod: within rpc"
   iifname edge0 oifname edge0 accept comment "tripod: within edge"
+  iifname edge0 ip daddr 192.0.2.2 tcp dport 50051 accept comment "tripod: edge to elsewhere"
   iifname { db0, edge0, rpc0 } counter drop comment "tripod: our networks to elsewhere"
   oifname edge0 ct status dnat accept comment "tripod: published ports"
   counter drop comment "tripod: elsewhere to our networks"

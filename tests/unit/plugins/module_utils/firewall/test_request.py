@@ -8,11 +8,12 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._firewall.request
 
 DB = {"name": "db", "bridge": "db0", "subnets": ["172.31.1.0/24", "fd31::/64"]}
 PORT = {"address": "172.31.1.1", "port": 50051}
+OUTSIDE = {"published": True, "outside_ports": [{"address": "192.0.2.2", "port": 50051}]}
 GO = {"name": "go", "uid": 562, "local_ports": [8080]}
 
 
 def test_a_request_comes_back_from_its_state_file():
-    request = parse({"networks": [{**DB, "published": True, "host_ports": [PORT]}], "processes": [GO]})
+    request = parse({"networks": [{**DB, "host_ports": [PORT], **OUTSIDE}], "processes": [GO]})
     assert parse(request.to_body()) == request
     assert request.bridges == ("db0",)
 
@@ -41,6 +42,8 @@ def test_addresses_are_written_as_the_kernel_writes_them():
         ({"networks": [{**DB, "host_ports": [{**PORT, "address": "x"}]}]}, "host port address 'x'"),
         ({"networks": [{**DB, "host_ports": [{**PORT, "port": 0}]}]}, "port 0 is outside 1 to 65535"),
         ({"networks": [{**DB, "host_ports": [{**PORT, "protocol": "sctp"}]}]}, "give one of tcp, udp"),
+        ({"networks": [{**DB, **OUTSIDE, "published": False}]}, "no way leads outside from an internal network"),
+        ({"networks": [{**DB, **OUTSIDE, "outside_ports": [PORT]}]}, "outside port address 172.31.1.1 is in 172.31"),
         ({"networks": [{**DB, "name": 'a"b'}]}, "is no name"),
         ({"processes": [{**GO, "uid": 0}]}, "root's own connections cannot be held"),
         ({"processes": [GO, {**GO, "name": "other"}]}, "uid 562 is given 2 times"),

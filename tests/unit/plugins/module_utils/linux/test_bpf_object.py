@@ -22,6 +22,35 @@ def test_the_verifiers_reason_is_in_the_summary():
     assert "processed" not in summary
 
 
+# As Linux 7.3 and newer tell it.
+REPORT = LOG.replace(
+    "R9 !read_ok\n",
+    """R9 !read_ok
+
+Verification failed: Register Type Safety: Unreadable register
+
+Reason:
+  R9 has never been initialized on this path, so the verifier cannot use it as an input.
+
+At:
+  insn 0
+        | ^-- error: R9 is not readable
+
+Suggestion:
+  Initialize R9 on every path before this instruction.
+
+""",
+)
+
+
+def test_of_a_report_the_summary_has_the_reason():
+    assert bpf_object._summary([REPORT]) == (
+        "R9 !read_ok | Verification failed: Register Type Safety: Unreadable register | "
+        "R9 has never been initialized on this path, so the verifier cannot use it as an input."
+    )
+    assert bpf_object._summary(["Verification failed: cut off"]) == "Verification failed: cut off"
+
+
 @pytest.mark.parametrize(
     ("name", "pin"),
     [

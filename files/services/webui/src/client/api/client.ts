@@ -8,6 +8,7 @@ import {
   dataplaneParts,
   dataplaneStats,
   dataplaneStatus,
+  hosts,
   type NewBan,
   type NewPolicy,
   type NewUser,
@@ -41,9 +42,19 @@ async function overNewConnection<T>(ask: () => Promise<T>, tries = CONNECTIONS):
 
 const policyPath = (name: string) => `/policies/${encodeURIComponent(name)}`;
 
-/** Every call the pages make, in one place. */
-export function createApi(session: Session) {
+/**
+ * Every call the pages make, in one place.
+ *
+ * @param host Of the data plane, whose everything is about; empty where there is one only.
+ */
+export function createApi(session: Session, host = "") {
+  const on = (path: string, query: Record<string, string> = {}) => {
+    const asked = new URLSearchParams({ ...query, ...(host ? { host } : {}) }).toString();
+    return asked ? `${path}?${asked}` : path;
+  };
   return {
+    host,
+    hosts: async () => (await session.request("/hosts", hosts)).hosts,
     me: () => session.reread(),
     changePassword: (current: string, wanted: string) =>
       session.request("/auth/me/password", nothing, { method: "PUT", body: { current_password: current, new_password: wanted } }),
@@ -51,26 +62,26 @@ export function createApi(session: Session) {
     createUser: (body: NewUser) => session.request("/users", user, { method: "POST", body }),
     changeUser: ({ id, etag }: User, body: UserChange) => session.request(`/users/${id}`, user, { method: "PUT", body, ifMatch: etag }),
     deleteUser: ({ id, etag }: User) => session.request(`/users/${id}`, nothing, { method: "DELETE", ifMatch: etag }),
-    dataplaneStatus: () => session.request("/dataplane/status", dataplaneStatus),
-    dataplaneStats: () => session.request("/dataplane/stats", dataplaneStats),
-    dataplaneHistory: (resolution: string) => session.request(`/dataplane/history?resolution=${resolution}`, dataplaneHistory),
-    events: (last: string, signal: AbortSignal) => session.events("/events?begin=oldest", last, signal),
-    dataplaneParts: () => session.request("/dataplane/parts", dataplaneParts),
-    policies: () => session.request("/policies", policies),
-    policy: (name: string) => session.request(policyPath(name), policy),
-    policyHistory: async (name: string) => (await session.request(`${policyPath(name)}/history`, policyHistory)).revisions,
-    previewPolicy: (name: string, body: NewPolicy) => session.request(`${policyPath(name)}/preview`, policyChange, { method: "POST", body }),
+    dataplaneStatus: () => session.request(on("/dataplane/status"), dataplaneStatus),
+    dataplaneStats: () => session.request(on("/dataplane/stats"), dataplaneStats),
+    dataplaneHistory: (resolution: string) => session.request(on("/dataplane/history", { resolution }), dataplaneHistory),
+    events: (last: string, signal: AbortSignal) => session.events(on("/events", { begin: "oldest" }), last, signal),
+    dataplaneParts: () => session.request(on("/dataplane/parts"), dataplaneParts),
+    policies: () => session.request(on("/policies"), policies),
+    policy: (name: string) => session.request(on(policyPath(name)), policy),
+    policyHistory: async (name: string) => (await session.request(on(`${policyPath(name)}/history`), policyHistory)).revisions,
+    previewPolicy: (name: string, body: NewPolicy) => session.request(on(`${policyPath(name)}/preview`), policyChange, { method: "POST", body }),
     putPolicy: (name: string, body: NewPolicy, etag: string) =>
-      session.request(policyPath(name), policyChange, { method: "PUT", body, ifMatch: etag }),
+      session.request(on(policyPath(name)), policyChange, { method: "PUT", body, ifMatch: etag }),
     confirmPolicy: (name: string, revision: number) =>
-      overNewConnection(() => session.request(`${policyPath(name)}/confirm`, policyConfirmation, { method: "POST", body: { revision } })),
+      overNewConnection(() => session.request(on(`${policyPath(name)}/confirm`), policyConfirmation, { method: "POST", body: { revision } })),
     revertPolicy: (name: string, revision: number | null, seconds: number) =>
-      session.request(`${policyPath(name)}/revert`, policyChange, { method: "POST", body: { revision, confirm_seconds: seconds } }),
-    bans: () => session.request("/bans", banPage),
-    ban: (body: NewBan) => session.request("/bans", ban, { method: "POST", body }),
-    unban: (address: string) => session.request(`/bans/${encodeURIComponent(address)}`, nothing, { method: "DELETE" }),
+      session.request(on(`${policyPath(name)}/revert`), policyChange, { method: "POST", body: { revision, confirm_seconds: seconds } }),
+    bans: () => session.request(on("/bans"), banPage),
+    ban: (body: NewBan) => session.request(on("/bans"), ban, { method: "POST", body }),
+    unban: (address: string) => session.request(on(`/bans/${encodeURIComponent(address)}`), nothing, { method: "DELETE" }),
     trace: (ifname: string, frame: string) =>
-      session.request("/dataplane/trace", trace, { method: "POST", body: { interface: ifname, frame } }),
+      session.request(on("/dataplane/trace"), trace, { method: "POST", body: { interface: ifname, frame } }),
   };
 }
 

@@ -325,6 +325,8 @@ export type HostInterface = Checked<typeof hostInterface>;
 
 /** A host of the data plane. */
 export const host = object({
+  /** By which the query `host` names it. */
+  host: text,
   /** What it calls itself; null while its agent does not answer. */
   name: orNull(text),
   /** Where its control service is asked. */

@@ -19,6 +19,7 @@ export {
   type Draft as NewPolicy,
   type Grant,
   grant,
+  hosts,
   type NewBan,
   type NewUser,
   type PartCounter,

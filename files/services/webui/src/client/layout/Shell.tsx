@@ -1,5 +1,5 @@
 import { Menu, X } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Outlet, useLocation } from "react-router";
 import { ErrorBoundary } from "../components/ErrorBoundary";
 import { useUser } from "../session/context";
@@ -8,7 +8,8 @@ import { navigation } from "./navigation";
 import { Sidebar } from "./Sidebar";
 import { useSidebar } from "./useSidebar";
 
-export function Shell() {
+/** @param top Above each page. */
+export function Shell({ top }: { top?: ReactNode }) {
   const user = useUser();
   const groups = navigation(user.role);
   const sidebar = useSidebar(user.id, groups);
@@ -41,6 +42,7 @@ export function Shell() {
           </div>
         </aside>
         <main id="main" ref={main} tabIndex={-1} className="min-h-dvh min-w-0 flex-1 bg-slate-900 p-4 outline-none sm:p-6 lg:p-8">
+          {top}
           <ErrorBoundary key={pathname}>
             <Outlet />
           </ErrorBoundary>

@@ -12,7 +12,8 @@ export type Draft = Checked<typeof draft>;
 
 const PREFIX = "tripod.draft";
 
-export const draftKey = (user: number, policy: string): string => `${PREFIX}.${user}.${policy}`;
+/** Of one host its key is the same as before there were several. */
+export const draftKey = (user: number, policy: string, host = ""): string => `${PREFIX}.${user}.${host && `${host}/`}${policy}`;
 
 /**
  * Drafts of this browser, by key: in localStorage, so that they outlive a reload and an ended session, and all tabs write on

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useSyncExternalStore } from "react";
 import type { PolicyState, Revision } from "../api/types";
-import { useUser } from "../session/context";
+import { useApi, useUser } from "../session/context";
 import { canonical, written } from "./document";
 import { type Draft, draftKey, Drafts, parseDraft } from "./drafts";
 
@@ -16,7 +16,7 @@ const drafts = new Drafts();
  * @param revisions The last ones; undefined while they are not known.
  */
 export function useDraft(policy: PolicyState, own: object, revisions: readonly Revision[] | undefined) {
-  const key = draftKey(useUser().id, policy.name);
+  const key = draftKey(useUser().id, policy.name, useApi().host);
   const raw = useSyncExternalStore(drafts.subscribe, () => drafts.raw(key));
   const kept = useMemo(() => parseDraft(raw), [raw]);
   const fate = kept ? fateOf(kept, policy, revisions) : "open";
