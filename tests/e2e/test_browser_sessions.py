@@ -140,13 +140,14 @@ def test_a_front_that_answers_in_html_is_shown_in_words(browser):
     page = signed_in(browser)
     html = {"status": 200, "content_type": "text/html", "body": "<html>Bad Gateway</html>"}
     browser.route("**/api/v1/dataplane/**", lambda route: route.fulfill(**html))
-    expect(page.get_by_text("an answer that this page cannot read").first).to_be_visible()
+    # The page asks for the state every 5 s, and for figures not at all.
+    expect(page.get_by_text("an answer that this page cannot read").first).to_be_visible(timeout=15_000)
     expect(page.get_by_test_id("dataplane-status")).to_have_text("not known")
     browser.route(REFRESH, lambda route: route.fulfill(**{**html, "status": 401}))
     page.evaluate(AGE)
-    page.wait_for_timeout(4_000)
+    page.wait_for_timeout(7_000)
     browser.unroute(REFRESH)
     browser.unroute("**/api/v1/dataplane/**")
     # What was no word of the API has ended nothing.
-    expect(page.get_by_test_id("dataplane-status")).not_to_have_text("not known")
+    expect(page.get_by_test_id("dataplane-status")).not_to_have_text("not known", timeout=15_000)
     assert admin_password() not in page.content()

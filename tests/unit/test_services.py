@@ -7,6 +7,7 @@ from pathlib import Path
 
 SERVICES = Path(__file__).resolve().parents[2] / "files" / "services"
 API = SERVICES / "flask-backend" / "tripod_api"
+GO = SERVICES / "go-backend" / "internal"
 WEB = SERVICES / "webui" / "src"
 
 
@@ -32,9 +33,23 @@ def test_a_pooled_connection_ends_before_the_api_ends_it() -> None:
     assert number(WEB / "server" / "upstream.ts", "POOLED") < 1000 * number(API / "gunicorn_conf.py", "keepalive")
 
 
-def test_readings_of_the_history_are_neighbours_for_the_chart() -> None:
-    every = 1000 * number(API / "history.py", "EVERY_SECONDS")
-    assert 1.5 * every < number(WEB / "client" / "dataplane" / "rates.ts", "LONGEST")
+def test_readings_of_each_second_are_neighbours_for_the_chart() -> None:
+    regular = number(GO / "history" / "rates.go", "regular")
+    assert 1.5 * regular < number(WEB / "client" / "dataplane" / "rates.ts", "LONGEST") < 3 * regular
+
+
+def test_all_keep_readings_for_as_long_as_the_chart_goes_back() -> None:
+    kept = {number(GO / "history" / "readings.go", "Kept"), number(API / "feed.py", "KEPT")}
+    assert kept == {number(WEB / "server" / "ring.ts", "KEPT")} == {300}
+
+
+def test_nobody_takes_a_quiet_stream_for_one_that_has_ended() -> None:
+    beat = 1000 * number(API / "events.py", "BEAT_SECONDS")
+    for silence in (WEB / "server" / "source.ts", WEB / "client" / "dataplane" / "live.ts"):
+        assert 2 * beat < number(silence, "SILENCE")
+    assert 2 * number(WEB / "server" / "live.ts", "SILENT") < number(
+        WEB / "client" / "dataplane" / "live.ts", "SILENCE"
+    )
 
 
 def test_both_ask_for_passwords_of_one_length() -> None:

@@ -19,7 +19,7 @@ from tripod_api.scopes import Scope
 from tripod_api.trail import Entry
 
 # These change nothing that lasts: another pair of tokens of the same session, and questions too long for a GET.
-QUESTIONS = {"refresh", "preview_policy", "dataplane_trace"}
+QUESTIONS = {"refresh", "preview_policy", "dataplane_trace", "event_readers"}
 
 
 def trail(admin: Caller, **query: Any) -> list[dict[str, Any]]:

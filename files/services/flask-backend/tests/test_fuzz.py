@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-import test_dataplane as dataplane
+import test_feed as feed
 import test_hosts as hosts
 import test_policies as policies
 import test_workers as workers
@@ -48,7 +48,7 @@ def peer() -> Iterator[str]:
     target = f"127.0.0.1:{free_port()}"
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(policies.Peer(), server)  # type: ignore[no-untyped-call]
-    backend_pb2_grpc.add_BackendServiceServicer_to_server(dataplane.Peer(), server)  # type: ignore[no-untyped-call]
+    backend_pb2_grpc.add_BackendServiceServicer_to_server(feed.Recording(5), server)  # type: ignore[no-untyped-call]
     dataplane_pb2_grpc.add_DataPlaneServiceServicer_to_server(workers.Peer(), server)  # type: ignore[no-untyped-call]
     host_pb2_grpc.add_HostServiceServicer_to_server(hosts.Host(), server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(target)

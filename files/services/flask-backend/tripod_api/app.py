@@ -13,6 +13,7 @@ from . import (
     config,
     credentials,
     errors,
+    events,
     hosts,
     metrics,
     observe,
@@ -85,6 +86,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         policies.blueprint,
         policy_parts.blueprint,
         packets.blueprint,
+        events.blueprint,
         workers.blueprint,
         hosts.blueprint,
     ):

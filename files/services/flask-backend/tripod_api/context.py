@@ -67,6 +67,20 @@ def session_id() -> int:
     return cast(int, principal().session_id)
 
 
+def bearer() -> str:
+    """Return the token that this request brings, or raise a 401."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise unauthorized("not_signed_in", "Sign in first: an `Authorization: Bearer` header is needed.")
+    return token.strip()
+
+
+def holder(parts: Services, token: str) -> Principal:
+    """Return who holds a token, or raise a 401."""
+    found = parts.api_tokens if token.startswith(PREFIX) else parts.sessions
+    return found.authenticate(token)
+
+
 def authorize(needs: Need) -> None:
     """Find out who asks, and refuse whoever may not.
 
@@ -78,16 +92,16 @@ def authorize(needs: Need) -> None:
     """
     if needs is Access.ANYONE:
         return
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise unauthorized("not_signed_in", "Sign in first: an `Authorization: Bearer` header is needed.")
-    token = token.strip()
-    found = services().api_tokens if token.startswith(PREFIX) else services().sessions
-    g.principal = found.authenticate(token)
-    if needs is Access.SESSION and principal().session_id is None:
+    g.principal = holder(services(), bearer())
+    permit(principal(), needs)
+
+
+def permit(who: Principal, needs: Need) -> None:
+    """Raise a 403 where what somebody holds is not enough."""
+    if needs is Access.SESSION and who.session_id is None:
         raise ApiError(403, "session_needed", "An API token is not enough for this: sign in.")
-    if isinstance(needs, Scope) and needs not in principal().scopes:
-        role = principal().user.role
+    if isinstance(needs, Scope) and needs not in who.scopes:
+        role = who.user.role
         if needs in OF_ROLE[role]:
             raise ApiError(403, "forbidden", f"This needs the scope {needs}, which the API token was not made for.")
         having = " or ".join(roles_with(needs))

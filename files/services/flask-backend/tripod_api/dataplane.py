@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -30,6 +31,8 @@ class Dataplane:
         # Apart, or a go-backend that says it can't serve would be taken for one that is away.
         self._health = Circuit("health", channel, {}, *AWAY)
         self._backend = Circuit("dataplane", channel, ANSWERS, *AWAY)
+        # Likewise: it is asked every second, whoever else asks or does not.
+        self._readings = Circuit("readings", channel, ANSWERS, *AWAY)
 
     def status(self) -> dict[str, Any]:
         """Return whether go-backend serves, and the programs attached; it being away is an answer, too."""
@@ -57,27 +60,33 @@ class Dataplane:
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of every interface that has any to give, and what is wrong with the others."""
-        stats = self._stats()
+        return _counters(self._stats())
+
+    def readings(self, after: str, seconds: float) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
+        """Return what `stats` was in each of the last seconds, by the name of the reading, and whether some is lost.
+
+        Args:
+            after: The last one that the caller has; empty for all that there are.
+            seconds: How long to wait where there is none yet.
+        """
+        request = backend_pb2.ListReadingsRequest(after=after, wait_ms=int(seconds * 1000))
+        answer: backend_pb2.ListReadingsResponse = self._readings.call(
+            lambda channel: _stub(channel).ListReadings(request, timeout=DEADLINE + seconds)
+        )
+        return [(one.id, _counters(one.stats)) for one in answer.readings], answer.lost
+
+    def rates(self, resolution: str, steps: int) -> dict[str, Any]:
+        """Return what was counted in the last steps of a resolution; one of which nothing is known has no numbers."""
+        request = backend_pb2.GetRatesRequest(resolution=f"RESOLUTION_{resolution.upper()}", steps=steps)
+        answer: backend_pb2.GetRatesResponse = self._backend.call(
+            lambda channel: _stub(channel).GetRates(request, timeout=DEADLINE)
+        )
+        begin = datetime.fromtimestamp(answer.begin, UTC) if answer.HasField("begin") else None
         return {
-            "timestamp": stats.timestamp.ToJsonString(),
-            "interfaces": [
-                {
-                    "name": entry.name,
-                    "mode": entry.mode,
-                    "program": _program(entry.program),
-                    "counters": [
-                        {
-                            "verdict": _verdict(counter.verdict),
-                            "reason": counter.reason,
-                            "packets": counter.packets,
-                            "bytes": counter.bytes,
-                        }
-                        for counter in entry.counters
-                    ],
-                }
-                for entry in stats.interfaces
-            ],
-            "problems": _problems(stats),
+            "begin": begin.isoformat() if begin else None,
+            "step_seconds": answer.step_seconds,
+            "interfaces": [_rates(entry) for entry in answer.interfaces],
+            "left_out": answer.left_out,
         }
 
     def parts(self) -> dict[str, Any]:
@@ -122,6 +131,47 @@ class Dataplane:
 
 def _stub(channel: grpc.Channel) -> backend_pb2_grpc.BackendServiceStub:
     return backend_pb2_grpc.BackendServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+def _counters(stats: backend_pb2.StatsResponse) -> dict[str, Any]:
+    return {
+        "timestamp": stats.timestamp.ToJsonString(),
+        "interfaces": [
+            {
+                "name": entry.name,
+                "mode": entry.mode,
+                "program": _program(entry.program),
+                "counters": [
+                    {
+                        "verdict": _verdict(counter.verdict),
+                        "reason": counter.reason,
+                        "packets": counter.packets,
+                        "bytes": counter.bytes,
+                    }
+                    for counter in entry.counters
+                ],
+            }
+            for entry in stats.interfaces
+        ],
+        "problems": _problems(stats),
+    }
+
+
+def _rates(entry: backend_pb2.InterfaceRates) -> dict[str, Any]:
+    known = list(entry.known_ms)
+    return {
+        "name": entry.name,
+        "known_ms": known,
+        "rates": [
+            {
+                "verdict": _verdict(one.verdict),
+                "reason": one.reason,
+                "packets": [value if part else None for value, part in zip(one.packets, known, strict=True)],
+                "bytes": [value if part else None for value, part in zip(one.bytes, known, strict=True)],
+            }
+            for one in entry.rates
+        ],
+    }
 
 
 def _program(program: backend_pb2.Program) -> dict[str, Any]:

@@ -46,6 +46,6 @@ def post_worker_init(worker: Any) -> None:
     """Begin what runs beside the requests."""
     services = worker.wsgi.extensions[_EXTENSION]
     services.watch.start()
-    services.planes.start()
+    services.planes.start(lambda: worker.alive)
     services.copies.start()
     worker.identity = services.identity

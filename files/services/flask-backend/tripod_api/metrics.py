@@ -33,7 +33,7 @@ SHARED = memoryview(mmap.mmap(-1, SLOTS * SLOT * 8)).cast("d")
 # Circuit breakers of a worker, by host and by what they are asked; of each one the number of its state, from 1, as 0 is
 # no worker.
 HOSTS = 32
-CIRCUITS = ("health", "dataplane", "policy", "workers")
+CIRCUITS = ("health", "dataplane", "readings", "policy", "workers")
 STATES = ("closed", "half-open", "open")
 SHARED_CIRCUITS = memoryview(mmap.mmap(-1, SLOTS * HOSTS * len(CIRCUITS)))
 

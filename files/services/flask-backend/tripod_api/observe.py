@@ -13,7 +13,8 @@ from . import logs, requestid
 from .answers import HEADERS
 from .metrics import Requests
 
-QUIET = {"/healthz", "/readyz", "/metrics"}
+# What is asked again and again without anybody doing anything.
+QUIET = {"/healthz", "/readyz", "/metrics", "/api/v1/events/readers"}
 
 
 def install(app: Flask, slot: int | None, *collectors: Collector) -> None:

@@ -17,7 +17,7 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from . import __version__, idempotency
+from . import __version__, events, idempotency
 from .answers import PROBLEM, phrase
 from .config import HOST_NAME
 from .operations import HOST, LARGEST_ROW, Operation, operations
@@ -42,6 +42,7 @@ RETRIES = {
 }
 NAME: JSON = {"type": "string", "pattern": f"^{HOST_NAME}$"}
 MEANT = {"description": "Host of the data plane that is meant, by its name in `/api/v1/hosts`; needed of several."}
+RESUMES = {"description": "The `id` of the reader's last reading: it gets what came since, or word of a loss."}
 REPLAYED: JSON = {
     idempotency.REPLAYED: {"description": "`true` of an answer that was given before.", "schema": {"type": "string"}}
 }
@@ -155,6 +156,8 @@ def _in_headers(one: Operation) -> list[JSON]:
     found: list[JSON] = []
     if one.if_match:
         found.append({"name": IF_MATCH, "in": "header", "schema": {"type": "string"}, **STATES})
+    if one.media == events.MEDIA:
+        found.append({"name": events.RESUME, "in": "header", "schema": {"type": "string"}, **RESUMES})
     if one.keyed:
         found.append({"name": idempotency.HEADER, "in": "header", "schema": KEY, **RETRIES})
     return found

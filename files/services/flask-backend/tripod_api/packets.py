@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify
 from . import shapes
 from .context import plane
 from .operations import DATAPLANE, TRACE, operation
-from .schemas import Trace
+from .schemas import Steps, Trace
 from .scopes import Scope
 
 blueprint = Blueprint("packets", __name__, url_prefix="/api/v1/dataplane")
@@ -35,10 +35,19 @@ def dataplane_parts() -> Response:
     return jsonify(plane().dataplane.parts())
 
 
-@operation(blueprint, "GET", "/history", Scope.DATAPLANE_READ, gives=shapes.DataplaneHistory, of_host=True)
-def dataplane_history() -> Response:
-    """Return the counters of the last minutes."""
-    return jsonify(readings=plane().history.readings())
+@operation(
+    blueprint,
+    "GET",
+    "/history",
+    Scope.DATAPLANE_READ,
+    window=Steps,
+    gives=shapes.DataplaneHistory,
+    refusals=DATAPLANE,
+    of_host=True,
+)
+def dataplane_history(window: Steps) -> Response:
+    """Return what was counted in the last hour by seconds, in a day by 10 s, or in 31 days by 5 minutes."""
+    return jsonify(plane().dataplane.rates(window.resolution, window.steps))
 
 
 @operation(

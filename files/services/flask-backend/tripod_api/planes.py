@@ -19,7 +19,7 @@ from .channel import DEADLINE, Channel
 from .config import GoBackend
 from .dataplane import Dataplane
 from .errors import ApiError
-from .history import History
+from .feed import Feed
 from .identity import Identity
 from .metrics import Circuits
 
@@ -56,7 +56,7 @@ class Plane:
         self.dataplane = Dataplane(self.channel)
         self.agent = Agent(self.channel, told.secret)
         self.afxdp = Afxdp(self.channel, told.secret, captures)
-        self.history = History(self.dataplane)
+        self.feed = Feed(self.dataplane)
         self._asking = ThreadPoolExecutor(ASKING, thread_name_prefix=f"ask-{told.name}")
 
     def ask(self, question: Callable[[Plane], T]) -> Future[T]:
@@ -79,7 +79,8 @@ class Planes:
     """
 
     def __init__(self, told: Sequence[GoBackend], identity: Identity | None, circuits: Circuits, threads: int) -> None:
-        places = max(2, threads // len(told)) if len(told) > 1 else None
+        # One more, which its feed has all the time.
+        places = max(2, threads // len(told)) + 1 if len(told) > 1 else None
         captures = BoundedSemaphore(CAPTURES)
         self._planes = {one.name: Plane(one, identity, circuits, places, captures) for one in told}
 
@@ -125,10 +126,14 @@ class Planes:
                 found.append(otherwise(plane))
         return found
 
-    def start(self) -> None:
-        """Begin what runs beside the requests."""
+    def start(self, goes_on: Callable[[], bool]) -> None:
+        """Begin what runs beside the requests.
+
+        Args:
+            goes_on: Whether streams of events may.
+        """
         for plane in self:
-            plane.history.start()
+            plane.feed.start(goes_on)
 
     def close(self) -> None:
         """Drop all connections."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import request
@@ -229,6 +229,12 @@ class NewCapture(Body):
     snap_length: Annotated[int, Field(ge=14, le=256 << 10)] = 256 << 10
 
 
+class Tokens(Body):
+    """Tokens of those who read the stream of events."""
+
+    tokens: Annotated[list[Annotated[str, Field(max_length=600)]], Field(max_length=256)]
+
+
 class Query(BaseModel):
     """What a query string holds."""
 
@@ -247,6 +253,20 @@ class Drops(Query):
     interface: Annotated[str, Field(max_length=15), AfterValidator(_printable)] = ""
     reason: Annotated[str, Field(max_length=32), AfterValidator(_printable)] = ""
     part: Annotated[str, Field(max_length=80), AfterValidator(_printable)] = ""
+
+
+class Steps(Query):
+    """The last steps of a resolution."""
+
+    resolution: Literal["second", "ten_seconds", "five_minutes"] = "second"
+    steps: Annotated[int, Field(ge=0, le=10_000, description="The last so many; 0 for all.")] = 0
+
+
+class Events(Query):
+    """Where a stream of events begins without `Last-Event-ID`, and how long it goes on."""
+
+    begin: Literal["latest", "oldest"] = "latest"
+    seconds: Annotated[int, Field(ge=1, le=3600)] = 3600
 
 
 class OfPolicy(Query):

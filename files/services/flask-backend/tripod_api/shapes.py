@@ -208,10 +208,47 @@ class DataplaneStats(Shape):
     problems: list[Trouble]
 
 
-class DataplaneHistory(Shape):
-    """What was read in the last minutes, the oldest first; counters that are 0 are left out."""
+class Rates(Shape):
+    """What met one verdict for one reason, in each step."""
 
-    readings: list[DataplaneStats]
+    verdict: str
+    reason: str
+    packets: list[int | None] = Field(description="In the known part of a step; null where nothing is known.")
+    bytes: list[int | None] = Field(description="Likewise.")
+
+
+class InterfaceRates(Shape):
+    """What an interface counted."""
+
+    name: str
+    known_ms: list[int] = Field(
+        description="For how much of each step it is known what was counted (milliseconds); 0 is a gap."
+    )
+    rates: list[Rates] = Field(description="Of what met a packet within these steps.")
+
+
+class DataplaneHistory(Shape):
+    """What was counted in steps, the oldest first."""
+
+    begin: datetime | None = Field(description="Of the first step; null where there is none yet.")
+    step_seconds: int
+    interfaces: list[InterfaceRates] = Field(description="Those that were read within these steps, gone ones too.")
+    left_out: int = Field(description="Counters for which there was no room, as there is for 64; usually 0.")
+
+
+class Reader(Shape):
+    """Whether a token is good for the stream of events."""
+
+    allowed: bool
+    status: int = Field(description="What the stream would answer.")
+    code: str | None = Field(description="Why not; null where it is allowed.")
+    detail: str | None = Field(description="Likewise, for persons.")
+
+
+class Readers(Shape):
+    """Whether tokens are good for the stream of events, in the order in which they were asked about."""
+
+    readers: list[Reader]
 
 
 class PartCounter(Shape):

@@ -18,12 +18,23 @@ class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_PASS: _ClassVar[Verdict]
     VERDICT_TX: _ClassVar[Verdict]
     VERDICT_REDIRECT: _ClassVar[Verdict]
+
+class Resolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESOLUTION_UNSPECIFIED: _ClassVar[Resolution]
+    RESOLUTION_SECOND: _ClassVar[Resolution]
+    RESOLUTION_TEN_SECONDS: _ClassVar[Resolution]
+    RESOLUTION_FIVE_MINUTES: _ClassVar[Resolution]
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_ABORTED: Verdict
 VERDICT_DROP: Verdict
 VERDICT_PASS: Verdict
 VERDICT_TX: Verdict
 VERDICT_REDIRECT: Verdict
+RESOLUTION_UNSPECIFIED: Resolution
+RESOLUTION_SECOND: Resolution
+RESOLUTION_TEN_SECONDS: Resolution
+RESOLUTION_FIVE_MINUTES: Resolution
 
 class DataRequest(_message.Message):
     __slots__ = ("data", "interface")
@@ -160,3 +171,69 @@ class PartCounter(_message.Message):
     observed_bytes: int
     last: _timestamp_pb2.Timestamp
     def __init__(self, part: _Optional[str] = ..., id: _Optional[str] = ..., packets: _Optional[int] = ..., bytes: _Optional[int] = ..., observed_packets: _Optional[int] = ..., observed_bytes: _Optional[int] = ..., last: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListReadingsRequest(_message.Message):
+    __slots__ = ("after", "wait_ms")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    wait_ms: int
+    def __init__(self, after: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+
+class ListReadingsResponse(_message.Message):
+    __slots__ = ("readings", "lost")
+    READINGS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    readings: _containers.RepeatedCompositeFieldContainer[Reading]
+    lost: bool
+    def __init__(self, readings: _Optional[_Iterable[_Union[Reading, _Mapping]]] = ..., lost: _Optional[bool] = ...) -> None: ...
+
+class Reading(_message.Message):
+    __slots__ = ("id", "stats")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    stats: StatsResponse
+    def __init__(self, id: _Optional[str] = ..., stats: _Optional[_Union[StatsResponse, _Mapping]] = ...) -> None: ...
+
+class GetRatesRequest(_message.Message):
+    __slots__ = ("resolution", "steps")
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    resolution: Resolution
+    steps: int
+    def __init__(self, resolution: _Optional[_Union[Resolution, str]] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class GetRatesResponse(_message.Message):
+    __slots__ = ("begin", "step_seconds", "interfaces", "left_out")
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    STEP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    INTERFACES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    begin: int
+    step_seconds: int
+    interfaces: _containers.RepeatedCompositeFieldContainer[InterfaceRates]
+    left_out: int
+    def __init__(self, begin: _Optional[int] = ..., step_seconds: _Optional[int] = ..., interfaces: _Optional[_Iterable[_Union[InterfaceRates, _Mapping]]] = ..., left_out: _Optional[int] = ...) -> None: ...
+
+class InterfaceRates(_message.Message):
+    __slots__ = ("name", "known_ms", "rates")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_MS_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    known_ms: _containers.RepeatedScalarFieldContainer[int]
+    rates: _containers.RepeatedCompositeFieldContainer[Rates]
+    def __init__(self, name: _Optional[str] = ..., known_ms: _Optional[_Iterable[int]] = ..., rates: _Optional[_Iterable[_Union[Rates, _Mapping]]] = ...) -> None: ...
+
+class Rates(_message.Message):
+    __slots__ = ("verdict", "reason", "packets", "bytes")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    verdict: Verdict
+    reason: str
+    packets: _containers.RepeatedScalarFieldContainer[int]
+    bytes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., reason: _Optional[str] = ..., packets: _Optional[_Iterable[int]] = ..., bytes: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -45,6 +45,16 @@ class BackendServiceStub:
                 request_serializer=tripod__api_dot_gen_dot_backend__pb2.StatsRequest.SerializeToString,
                 response_deserializer=tripod__api_dot_gen_dot_backend__pb2.StatsResponse.FromString,
                 _registered_method=True)
+        self.ListReadings = channel.unary_unary(
+                '/tripod.v1.BackendService/ListReadings',
+                request_serializer=tripod__api_dot_gen_dot_backend__pb2.ListReadingsRequest.SerializeToString,
+                response_deserializer=tripod__api_dot_gen_dot_backend__pb2.ListReadingsResponse.FromString,
+                _registered_method=True)
+        self.GetRates = channel.unary_unary(
+                '/tripod.v1.BackendService/GetRates',
+                request_serializer=tripod__api_dot_gen_dot_backend__pb2.GetRatesRequest.SerializeToString,
+                response_deserializer=tripod__api_dot_gen_dot_backend__pb2.GetRatesResponse.FromString,
+                _registered_method=True)
 
 
 class BackendServiceServicer:
@@ -71,6 +81,26 @@ class BackendServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReadings(self, request, context):
+        """ListReadings returns what GetStats would have returned in each of the last seconds, which is kept for five minutes: all that
+        came after a reading that the caller has, and where none did yet, the next one as soon as it is there. So who asks again and
+        again has each reading once, without a stream that could stand still unnoticed.
+
+        INVALID_ARGUMENT: the wait is longer than 10 s.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRates(self, request, context):
+        """GetRates returns what was counted in each step of one resolution, as far back as it is kept.
+
+        INVALID_ARGUMENT: there is no such resolution.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BackendServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -83,6 +113,16 @@ def add_BackendServiceServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=tripod__api_dot_gen_dot_backend__pb2.StatsRequest.FromString,
                     response_serializer=tripod__api_dot_gen_dot_backend__pb2.StatsResponse.SerializeToString,
+            ),
+            'ListReadings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReadings,
+                    request_deserializer=tripod__api_dot_gen_dot_backend__pb2.ListReadingsRequest.FromString,
+                    response_serializer=tripod__api_dot_gen_dot_backend__pb2.ListReadingsResponse.SerializeToString,
+            ),
+            'GetRates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRates,
+                    request_deserializer=tripod__api_dot_gen_dot_backend__pb2.GetRatesRequest.FromString,
+                    response_serializer=tripod__api_dot_gen_dot_backend__pb2.GetRatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -140,6 +180,60 @@ class BackendService:
             '/tripod.v1.BackendService/GetStats',
             tripod__api_dot_gen_dot_backend__pb2.StatsRequest.SerializeToString,
             tripod__api_dot_gen_dot_backend__pb2.StatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReadings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tripod.v1.BackendService/ListReadings',
+            tripod__api_dot_gen_dot_backend__pb2.ListReadingsRequest.SerializeToString,
+            tripod__api_dot_gen_dot_backend__pb2.ListReadingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tripod.v1.BackendService/GetRates',
+            tripod__api_dot_gen_dot_backend__pb2.GetRatesRequest.SerializeToString,
+            tripod__api_dot_gen_dot_backend__pb2.GetRatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

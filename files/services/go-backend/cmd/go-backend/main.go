@@ -119,7 +119,8 @@ func run(ctx context.Context, getenv func(string) string) error {
 		grpc.ChainStreamInterceptor(
 			rpcMetrics.StreamServerInterceptor(), control.NameStream(log), control.RecoverStream(), secret.Stream()),
 	)
-	tripodv1.RegisterBackendServiceServer(grpcServer, control.NewServer(root, file, traces, names, log))
+	backend := control.NewServer(root, file, traces, names, log)
+	tripodv1.RegisterBackendServiceServer(grpcServer, backend)
 	tripodv1.RegisterPolicyServiceServer(grpcServer, control.NewPolicyServer(host, log))
 	tripodv1.RegisterHostServiceServer(grpcServer, control.NewHostServer(host, log))
 	tripodv1.RegisterDataPlaneServiceServer(grpcServer, control.NewDataPlaneServer(manager, log))
@@ -143,6 +144,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	}()
 	go reloadOn(ctx, hangups, manager)
 	go health.Run(ctx, refreshEvery)
+	go backend.Record(ctx)
 	go releaseTwins(ctx, root, traces)
 	failed := make(chan error, 2)
 	go func() { failed <- fmt.Errorf("serve gRPC on %s: %w", cfg.GRPCAddress, grpcServer.Serve(grpcListener)) }()

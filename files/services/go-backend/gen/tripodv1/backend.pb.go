@@ -84,6 +84,62 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{0}
 }
 
+// Resolution is how long a step is, and how far back steps are kept.
+type Resolution int32
+
+const (
+	Resolution_RESOLUTION_UNSPECIFIED Resolution = 0
+	// 3600 steps of 1 s.
+	Resolution_RESOLUTION_SECOND Resolution = 1
+	// 8640 steps of 10 s.
+	Resolution_RESOLUTION_TEN_SECONDS Resolution = 2
+	// 8928 steps of 5 min, 31 days.
+	Resolution_RESOLUTION_FIVE_MINUTES Resolution = 3
+)
+
+// Enum value maps for Resolution.
+var (
+	Resolution_name = map[int32]string{
+		0: "RESOLUTION_UNSPECIFIED",
+		1: "RESOLUTION_SECOND",
+		2: "RESOLUTION_TEN_SECONDS",
+		3: "RESOLUTION_FIVE_MINUTES",
+	}
+	Resolution_value = map[string]int32{
+		"RESOLUTION_UNSPECIFIED":  0,
+		"RESOLUTION_SECOND":       1,
+		"RESOLUTION_TEN_SECONDS":  2,
+		"RESOLUTION_FIVE_MINUTES": 3,
+	}
+)
+
+func (x Resolution) Enum() *Resolution {
+	p := new(Resolution)
+	*p = x
+	return p
+}
+
+func (x Resolution) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Resolution) Descriptor() protoreflect.EnumDescriptor {
+	return file_tripod_v1_backend_proto_enumTypes[1].Descriptor()
+}
+
+func (Resolution) Type() protoreflect.EnumType {
+	return &file_tripod_v1_backend_proto_enumTypes[1]
+}
+
+func (x Resolution) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Resolution.Descriptor instead.
+func (Resolution) EnumDescriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{1}
+}
+
 type DataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A whole frame from the destination MAC address on, without preamble and checksum.
@@ -906,6 +962,424 @@ func (x *PartCounter) GetLast() *timestamppb.Timestamp {
 	return nil
 }
 
+type ListReadingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the last reading that the caller has; empty for all that are kept.
+	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// How long to wait for a reading where there is none yet (milliseconds).
+	WaitMs        uint32 `protobuf:"varint,2,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReadingsRequest) Reset() {
+	*x = ListReadingsRequest{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReadingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReadingsRequest) ProtoMessage() {}
+
+func (x *ListReadingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReadingsRequest.ProtoReflect.Descriptor instead.
+func (*ListReadingsRequest) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListReadingsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListReadingsRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type ListReadingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest first; empty where none came within the wait.
+	Readings []*Reading `protobuf:"bytes,1,rep,name=readings,proto3" json:"readings,omitempty"`
+	// The reading that was named is not kept any more, or was another process's: nobody knows what came between.
+	Lost          bool `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReadingsResponse) Reset() {
+	*x = ListReadingsResponse{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReadingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReadingsResponse) ProtoMessage() {}
+
+func (x *ListReadingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReadingsResponse.ProtoReflect.Descriptor instead.
+func (*ListReadingsResponse) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListReadingsResponse) GetReadings() []*Reading {
+	if x != nil {
+		return x.Readings
+	}
+	return nil
+}
+
+func (x *ListReadingsResponse) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
+// Reading is what the counters were at one moment.
+type Reading struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the process and the reading's place in its row; a program compares ids and reads nothing in them.
+	Id            string         `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Stats         *StatsResponse `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reading) Reset() {
+	*x = Reading{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reading) ProtoMessage() {}
+
+func (x *Reading) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reading.ProtoReflect.Descriptor instead.
+func (*Reading) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Reading) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Reading) GetStats() *StatsResponse {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+type GetRatesRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Resolution Resolution             `protobuf:"varint,1,opt,name=resolution,proto3,enum=tripod.v1.Resolution" json:"resolution,omitempty"`
+	// Only the last so many steps; 0 for all.
+	Steps         uint32 `protobuf:"varint,2,opt,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRatesRequest) Reset() {
+	*x = GetRatesRequest{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRatesRequest) ProtoMessage() {}
+
+func (x *GetRatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRatesRequest.ProtoReflect.Descriptor instead.
+func (*GetRatesRequest) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetRatesRequest) GetResolution() Resolution {
+	if x != nil {
+		return x.Resolution
+	}
+	return Resolution_RESOLUTION_UNSPECIFIED
+}
+
+func (x *GetRatesRequest) GetSteps() uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+type GetRatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the first step began, a multiple of the step (Unix time, seconds); absent where there is none.
+	Begin       *int64 `protobuf:"varint,1,opt,name=begin,proto3,oneof" json:"begin,omitempty"`
+	StepSeconds uint32 `protobuf:"varint,2,opt,name=step_seconds,json=stepSeconds,proto3" json:"step_seconds,omitempty"`
+	// Sorted by name: each that was ever read within these steps, also one that is gone.
+	Interfaces []*InterfaceRates `protobuf:"bytes,3,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Pairs of verdict and reason that found no place, as there is one for so many on all interfaces together; 0 is usual.
+	LeftOut       uint32 `protobuf:"varint,4,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRatesResponse) Reset() {
+	*x = GetRatesResponse{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRatesResponse) ProtoMessage() {}
+
+func (x *GetRatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRatesResponse.ProtoReflect.Descriptor instead.
+func (*GetRatesResponse) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetRatesResponse) GetBegin() int64 {
+	if x != nil && x.Begin != nil {
+		return *x.Begin
+	}
+	return 0
+}
+
+func (x *GetRatesResponse) GetStepSeconds() uint32 {
+	if x != nil {
+		return x.StepSeconds
+	}
+	return 0
+}
+
+func (x *GetRatesResponse) GetInterfaces() []*InterfaceRates {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *GetRatesResponse) GetLeftOut() uint32 {
+	if x != nil {
+		return x.LeftOut
+	}
+	return 0
+}
+
+type InterfaceRates struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// For how much of each step it is known what was counted (milliseconds); 0 is a gap, of which nothing is known. So many packets
+	// in so many milliseconds is the rate.
+	KnownMs []uint32 `protobuf:"varint,2,rep,packed,name=known_ms,json=knownMs,proto3" json:"known_ms,omitempty"`
+	// Of pairs of verdict and reason that counted a packet within these steps.
+	Rates         []*Rates `protobuf:"bytes,3,rep,name=rates,proto3" json:"rates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InterfaceRates) Reset() {
+	*x = InterfaceRates{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InterfaceRates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InterfaceRates) ProtoMessage() {}
+
+func (x *InterfaceRates) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InterfaceRates.ProtoReflect.Descriptor instead.
+func (*InterfaceRates) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *InterfaceRates) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InterfaceRates) GetKnownMs() []uint32 {
+	if x != nil {
+		return x.KnownMs
+	}
+	return nil
+}
+
+func (x *InterfaceRates) GetRates() []*Rates {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+type Rates struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=tripod.v1.Verdict" json:"verdict,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Counted in the known part of each step.
+	Packets       []uint64 `protobuf:"varint,3,rep,packed,name=packets,proto3" json:"packets,omitempty"`
+	Bytes         []uint64 `protobuf:"varint,4,rep,packed,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rates) Reset() {
+	*x = Rates{}
+	mi := &file_tripod_v1_backend_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rates) ProtoMessage() {}
+
+func (x *Rates) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_backend_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rates.ProtoReflect.Descriptor instead.
+func (*Rates) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_backend_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Rates) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Rates) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Rates) GetPackets() []uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+func (x *Rates) GetBytes() []uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
 var File_tripod_v1_backend_proto protoreflect.FileDescriptor
 
 const file_tripod_v1_backend_proto_rawDesc = "" +
@@ -972,7 +1446,38 @@ const file_tripod_v1_backend_proto_rawDesc = "" +
 	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12)\n" +
 	"\x10observed_packets\x18\x05 \x01(\x04R\x0fobservedPackets\x12%\n" +
 	"\x0eobserved_bytes\x18\x06 \x01(\x04R\robservedBytes\x12.\n" +
-	"\x04last\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04last*\x81\x01\n" +
+	"\x04last\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"D\n" +
+	"\x13ListReadingsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x17\n" +
+	"\await_ms\x18\x02 \x01(\rR\x06waitMs\"Z\n" +
+	"\x14ListReadingsResponse\x12.\n" +
+	"\breadings\x18\x01 \x03(\v2\x12.tripod.v1.ReadingR\breadings\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\bR\x04lost\"I\n" +
+	"\aReading\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
+	"\x05stats\x18\x02 \x01(\v2\x18.tripod.v1.StatsResponseR\x05stats\"^\n" +
+	"\x0fGetRatesRequest\x125\n" +
+	"\n" +
+	"resolution\x18\x01 \x01(\x0e2\x15.tripod.v1.ResolutionR\n" +
+	"resolution\x12\x14\n" +
+	"\x05steps\x18\x02 \x01(\rR\x05steps\"\xb0\x01\n" +
+	"\x10GetRatesResponse\x12\x19\n" +
+	"\x05begin\x18\x01 \x01(\x03H\x00R\x05begin\x88\x01\x01\x12!\n" +
+	"\fstep_seconds\x18\x02 \x01(\rR\vstepSeconds\x129\n" +
+	"\n" +
+	"interfaces\x18\x03 \x03(\v2\x19.tripod.v1.InterfaceRatesR\n" +
+	"interfaces\x12\x19\n" +
+	"\bleft_out\x18\x04 \x01(\rR\aleftOutB\b\n" +
+	"\x06_begin\"g\n" +
+	"\x0eInterfaceRates\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\bknown_ms\x18\x02 \x03(\rR\aknownMs\x12&\n" +
+	"\x05rates\x18\x03 \x03(\v2\x10.tripod.v1.RatesR\x05rates\"}\n" +
+	"\x05Rates\x12,\n" +
+	"\averdict\x18\x01 \x01(\x0e2\x12.tripod.v1.VerdictR\averdict\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\apackets\x18\x03 \x03(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x04 \x03(\x04R\x05bytes*\x81\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fVERDICT_ABORTED\x10\x01\x12\x10\n" +
@@ -980,10 +1485,18 @@ const file_tripod_v1_backend_proto_rawDesc = "" +
 	"\fVERDICT_PASS\x10\x03\x12\x0e\n" +
 	"\n" +
 	"VERDICT_TX\x10\x04\x12\x14\n" +
-	"\x10VERDICT_REDIRECT\x10\x052\x8f\x01\n" +
+	"\x10VERDICT_REDIRECT\x10\x05*x\n" +
+	"\n" +
+	"Resolution\x12\x1a\n" +
+	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11RESOLUTION_SECOND\x10\x01\x12\x1a\n" +
+	"\x16RESOLUTION_TEN_SECONDS\x10\x02\x12\x1b\n" +
+	"\x17RESOLUTION_FIVE_MINUTES\x10\x032\xa5\x02\n" +
 	"\x0eBackendService\x12>\n" +
 	"\vProcessData\x12\x16.tripod.v1.DataRequest\x1a\x17.tripod.v1.DataResponse\x12=\n" +
-	"\bGetStats\x12\x17.tripod.v1.StatsRequest\x1a\x18.tripod.v1.StatsResponseB)Z'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3"
+	"\bGetStats\x12\x17.tripod.v1.StatsRequest\x1a\x18.tripod.v1.StatsResponse\x12O\n" +
+	"\fListReadings\x12\x1e.tripod.v1.ListReadingsRequest\x1a\x1f.tripod.v1.ListReadingsResponse\x12C\n" +
+	"\bGetRates\x12\x1a.tripod.v1.GetRatesRequest\x1a\x1b.tripod.v1.GetRatesResponseB)Z'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3"
 
 var (
 	file_tripod_v1_backend_proto_rawDescOnce sync.Once
@@ -997,46 +1510,64 @@ func file_tripod_v1_backend_proto_rawDescGZIP() []byte {
 	return file_tripod_v1_backend_proto_rawDescData
 }
 
-var file_tripod_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tripod_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_tripod_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_tripod_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_tripod_v1_backend_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: tripod.v1.Verdict
-	(*DataRequest)(nil),           // 1: tripod.v1.DataRequest
-	(*DataResponse)(nil),          // 2: tripod.v1.DataResponse
-	(*Step)(nil),                  // 3: tripod.v1.Step
-	(*Rule)(nil),                  // 4: tripod.v1.Rule
-	(*Program)(nil),               // 5: tripod.v1.Program
-	(*StatsRequest)(nil),          // 6: tripod.v1.StatsRequest
-	(*StatsResponse)(nil),         // 7: tripod.v1.StatsResponse
-	(*Problem)(nil),               // 8: tripod.v1.Problem
-	(*InterfaceStats)(nil),        // 9: tripod.v1.InterfaceStats
-	(*Counter)(nil),               // 10: tripod.v1.Counter
-	(*PartCounter)(nil),           // 11: tripod.v1.PartCounter
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(Resolution)(0),               // 1: tripod.v1.Resolution
+	(*DataRequest)(nil),           // 2: tripod.v1.DataRequest
+	(*DataResponse)(nil),          // 3: tripod.v1.DataResponse
+	(*Step)(nil),                  // 4: tripod.v1.Step
+	(*Rule)(nil),                  // 5: tripod.v1.Rule
+	(*Program)(nil),               // 6: tripod.v1.Program
+	(*StatsRequest)(nil),          // 7: tripod.v1.StatsRequest
+	(*StatsResponse)(nil),         // 8: tripod.v1.StatsResponse
+	(*Problem)(nil),               // 9: tripod.v1.Problem
+	(*InterfaceStats)(nil),        // 10: tripod.v1.InterfaceStats
+	(*Counter)(nil),               // 11: tripod.v1.Counter
+	(*PartCounter)(nil),           // 12: tripod.v1.PartCounter
+	(*ListReadingsRequest)(nil),   // 13: tripod.v1.ListReadingsRequest
+	(*ListReadingsResponse)(nil),  // 14: tripod.v1.ListReadingsResponse
+	(*Reading)(nil),               // 15: tripod.v1.Reading
+	(*GetRatesRequest)(nil),       // 16: tripod.v1.GetRatesRequest
+	(*GetRatesResponse)(nil),      // 17: tripod.v1.GetRatesResponse
+	(*InterfaceRates)(nil),        // 18: tripod.v1.InterfaceRates
+	(*Rates)(nil),                 // 19: tripod.v1.Rates
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_tripod_v1_backend_proto_depIdxs = []int32{
 	0,  // 0: tripod.v1.DataResponse.verdict:type_name -> tripod.v1.Verdict
-	4,  // 1: tripod.v1.DataResponse.rule:type_name -> tripod.v1.Rule
-	5,  // 2: tripod.v1.DataResponse.program:type_name -> tripod.v1.Program
+	5,  // 1: tripod.v1.DataResponse.rule:type_name -> tripod.v1.Rule
+	6,  // 2: tripod.v1.DataResponse.program:type_name -> tripod.v1.Program
 	0,  // 3: tripod.v1.DataResponse.would:type_name -> tripod.v1.Verdict
-	3,  // 4: tripod.v1.DataResponse.path:type_name -> tripod.v1.Step
-	12, // 5: tripod.v1.StatsResponse.timestamp:type_name -> google.protobuf.Timestamp
-	9,  // 6: tripod.v1.StatsResponse.interfaces:type_name -> tripod.v1.InterfaceStats
-	8,  // 7: tripod.v1.StatsResponse.problems:type_name -> tripod.v1.Problem
-	5,  // 8: tripod.v1.InterfaceStats.program:type_name -> tripod.v1.Program
-	10, // 9: tripod.v1.InterfaceStats.counters:type_name -> tripod.v1.Counter
-	11, // 10: tripod.v1.InterfaceStats.parts:type_name -> tripod.v1.PartCounter
+	4,  // 4: tripod.v1.DataResponse.path:type_name -> tripod.v1.Step
+	20, // 5: tripod.v1.StatsResponse.timestamp:type_name -> google.protobuf.Timestamp
+	10, // 6: tripod.v1.StatsResponse.interfaces:type_name -> tripod.v1.InterfaceStats
+	9,  // 7: tripod.v1.StatsResponse.problems:type_name -> tripod.v1.Problem
+	6,  // 8: tripod.v1.InterfaceStats.program:type_name -> tripod.v1.Program
+	11, // 9: tripod.v1.InterfaceStats.counters:type_name -> tripod.v1.Counter
+	12, // 10: tripod.v1.InterfaceStats.parts:type_name -> tripod.v1.PartCounter
 	0,  // 11: tripod.v1.Counter.verdict:type_name -> tripod.v1.Verdict
-	12, // 12: tripod.v1.PartCounter.last:type_name -> google.protobuf.Timestamp
-	1,  // 13: tripod.v1.BackendService.ProcessData:input_type -> tripod.v1.DataRequest
-	6,  // 14: tripod.v1.BackendService.GetStats:input_type -> tripod.v1.StatsRequest
-	2,  // 15: tripod.v1.BackendService.ProcessData:output_type -> tripod.v1.DataResponse
-	7,  // 16: tripod.v1.BackendService.GetStats:output_type -> tripod.v1.StatsResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	20, // 12: tripod.v1.PartCounter.last:type_name -> google.protobuf.Timestamp
+	15, // 13: tripod.v1.ListReadingsResponse.readings:type_name -> tripod.v1.Reading
+	8,  // 14: tripod.v1.Reading.stats:type_name -> tripod.v1.StatsResponse
+	1,  // 15: tripod.v1.GetRatesRequest.resolution:type_name -> tripod.v1.Resolution
+	18, // 16: tripod.v1.GetRatesResponse.interfaces:type_name -> tripod.v1.InterfaceRates
+	19, // 17: tripod.v1.InterfaceRates.rates:type_name -> tripod.v1.Rates
+	0,  // 18: tripod.v1.Rates.verdict:type_name -> tripod.v1.Verdict
+	2,  // 19: tripod.v1.BackendService.ProcessData:input_type -> tripod.v1.DataRequest
+	7,  // 20: tripod.v1.BackendService.GetStats:input_type -> tripod.v1.StatsRequest
+	13, // 21: tripod.v1.BackendService.ListReadings:input_type -> tripod.v1.ListReadingsRequest
+	16, // 22: tripod.v1.BackendService.GetRates:input_type -> tripod.v1.GetRatesRequest
+	3,  // 23: tripod.v1.BackendService.ProcessData:output_type -> tripod.v1.DataResponse
+	8,  // 24: tripod.v1.BackendService.GetStats:output_type -> tripod.v1.StatsResponse
+	14, // 25: tripod.v1.BackendService.ListReadings:output_type -> tripod.v1.ListReadingsResponse
+	17, // 26: tripod.v1.BackendService.GetRates:output_type -> tripod.v1.GetRatesResponse
+	23, // [23:27] is the sub-list for method output_type
+	19, // [19:23] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_tripod_v1_backend_proto_init() }
@@ -1045,13 +1576,14 @@ func file_tripod_v1_backend_proto_init() {
 		return
 	}
 	file_tripod_v1_backend_proto_msgTypes[1].OneofWrappers = []any{}
+	file_tripod_v1_backend_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tripod_v1_backend_proto_rawDesc), len(file_tripod_v1_backend_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      2,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

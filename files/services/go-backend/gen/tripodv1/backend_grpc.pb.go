@@ -22,8 +22,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BackendService_ProcessData_FullMethodName = "/tripod.v1.BackendService/ProcessData"
-	BackendService_GetStats_FullMethodName    = "/tripod.v1.BackendService/GetStats"
+	BackendService_ProcessData_FullMethodName  = "/tripod.v1.BackendService/ProcessData"
+	BackendService_GetStats_FullMethodName     = "/tripod.v1.BackendService/GetStats"
+	BackendService_ListReadings_FullMethodName = "/tripod.v1.BackendService/ListReadings"
+	BackendService_GetRates_FullMethodName     = "/tripod.v1.BackendService/GetRates"
 )
 
 // BackendServiceClient is the client API for BackendService service.
@@ -42,6 +44,16 @@ type BackendServiceClient interface {
 	// GetStats returns the counters of every interface that carries a program of ours, summed over CPUs, and a problem for
 	// everything that is not as it should be: one broken interface costs the others nothing.
 	GetStats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (*StatsResponse, error)
+	// ListReadings returns what GetStats would have returned in each of the last seconds, which is kept for five minutes: all that
+	// came after a reading that the caller has, and where none did yet, the next one as soon as it is there. So who asks again and
+	// again has each reading once, without a stream that could stand still unnoticed.
+	//
+	// INVALID_ARGUMENT: the wait is longer than 10 s.
+	ListReadings(ctx context.Context, in *ListReadingsRequest, opts ...grpc.CallOption) (*ListReadingsResponse, error)
+	// GetRates returns what was counted in each step of one resolution, as far back as it is kept.
+	//
+	// INVALID_ARGUMENT: there is no such resolution.
+	GetRates(ctx context.Context, in *GetRatesRequest, opts ...grpc.CallOption) (*GetRatesResponse, error)
 }
 
 type backendServiceClient struct {
@@ -72,6 +84,26 @@ func (c *backendServiceClient) GetStats(ctx context.Context, in *StatsRequest, o
 	return out, nil
 }
 
+func (c *backendServiceClient) ListReadings(ctx context.Context, in *ListReadingsRequest, opts ...grpc.CallOption) (*ListReadingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReadingsResponse)
+	err := c.cc.Invoke(ctx, BackendService_ListReadings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *backendServiceClient) GetRates(ctx context.Context, in *GetRatesRequest, opts ...grpc.CallOption) (*GetRatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRatesResponse)
+	err := c.cc.Invoke(ctx, BackendService_GetRates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BackendServiceServer is the server API for BackendService service.
 // All implementations must embed UnimplementedBackendServiceServer
 // for forward compatibility.
@@ -88,6 +120,16 @@ type BackendServiceServer interface {
 	// GetStats returns the counters of every interface that carries a program of ours, summed over CPUs, and a problem for
 	// everything that is not as it should be: one broken interface costs the others nothing.
 	GetStats(context.Context, *StatsRequest) (*StatsResponse, error)
+	// ListReadings returns what GetStats would have returned in each of the last seconds, which is kept for five minutes: all that
+	// came after a reading that the caller has, and where none did yet, the next one as soon as it is there. So who asks again and
+	// again has each reading once, without a stream that could stand still unnoticed.
+	//
+	// INVALID_ARGUMENT: the wait is longer than 10 s.
+	ListReadings(context.Context, *ListReadingsRequest) (*ListReadingsResponse, error)
+	// GetRates returns what was counted in each step of one resolution, as far back as it is kept.
+	//
+	// INVALID_ARGUMENT: there is no such resolution.
+	GetRates(context.Context, *GetRatesRequest) (*GetRatesResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }
 
@@ -103,6 +145,12 @@ func (UnimplementedBackendServiceServer) ProcessData(context.Context, *DataReque
 }
 func (UnimplementedBackendServiceServer) GetStats(context.Context, *StatsRequest) (*StatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStats not implemented")
+}
+func (UnimplementedBackendServiceServer) ListReadings(context.Context, *ListReadingsRequest) (*ListReadingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReadings not implemented")
+}
+func (UnimplementedBackendServiceServer) GetRates(context.Context, *GetRatesRequest) (*GetRatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRates not implemented")
 }
 func (UnimplementedBackendServiceServer) mustEmbedUnimplementedBackendServiceServer() {}
 func (UnimplementedBackendServiceServer) testEmbeddedByValue()                        {}
@@ -161,6 +209,42 @@ func _BackendService_GetStats_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BackendService_ListReadings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListReadingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).ListReadings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_ListReadings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).ListReadings(ctx, req.(*ListReadingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BackendService_GetRates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRatesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).GetRates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_GetRates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).GetRates(ctx, req.(*GetRatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BackendService_ServiceDesc is the grpc.ServiceDesc for BackendService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -175,6 +259,14 @@ var BackendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStats",
 			Handler:    _BackendService_GetStats_Handler,
+		},
+		{
+			MethodName: "ListReadings",
+			Handler:    _BackendService_ListReadings_Handler,
+		},
+		{
+			MethodName: "GetRates",
+			Handler:    _BackendService_GetRates_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -16,6 +16,7 @@ import (
 	"tripod/go-backend/gen/tripodv1"
 	"tripod/go-backend/internal/agent"
 	"tripod/go-backend/internal/dataplane"
+	"tripod/go-backend/internal/history"
 	"tripod/go-backend/internal/object"
 	"tripod/go-backend/internal/parts"
 	"tripod/go-backend/internal/tracer"
@@ -30,13 +31,19 @@ type Server struct {
 	tracer *tracer.Tracer
 	names  *agent.Names
 	log    *slog.Logger
+
+	readings *history.Readings
+	rates    *history.Rates
 }
 
 // NewServer returns a server that reads the pins under root and names what it finds after the object file and the agent.
 func NewServer(
 	root dataplane.Root, file *object.File, tracer *tracer.Tracer, names *agent.Names, log *slog.Logger,
 ) *Server {
-	return &Server{root: root, file: file, tracer: tracer, names: names, log: log}
+	return &Server{
+		root: root, file: file, tracer: tracer, names: names, log: log,
+		readings: history.NewReadings(), rates: history.NewRates(),
+	}
 }
 
 // ProcessData traces one frame. The interface may be left out where exactly one is managed.

@@ -9,6 +9,7 @@ import { PAGES } from "../shared/pages";
 import { linger, Refusal, refuse } from "./answers";
 import type { Config } from "./config";
 import { believeFront } from "./front";
+import { EVENTS, Live } from "./live";
 import { apiProxy } from "./proxy";
 import { HEADER, requestId } from "./requests";
 import { plain } from "./trust";
@@ -101,6 +102,7 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
     }
   });
 
+  app.get(EVENTS, new Live(upstream, log, stopping).handler);
   app.use(apiProxy(upstream, log, apiTimeout));
 
   app.use(compression());

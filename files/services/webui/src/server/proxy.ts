@@ -18,7 +18,7 @@ const SAFE = new Set(["GET", "HEAD"]);
 /** The API wants to be asked over another connection (RFC 9110, section 15.5.20). */
 const MISDIRECTED = 421;
 
-const UNREACHABLE = new Refusal(502, "api_unreachable", "The API cannot be reached; try again shortly.");
+export const UNREACHABLE = new Refusal(502, "api_unreachable", "The API cannot be reached; try again shortly.");
 
 /** Of one connection only (RFC 9110, section 7.6.1); `expect` was answered by Node, and the body is here. */
 const HOP_BY_HOP = ["connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];

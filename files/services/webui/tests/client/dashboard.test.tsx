@@ -1,10 +1,10 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { screen } from "@testing-library/react";
-import { expect, it, vi } from "vitest";
-import type { DataplaneStats, DataplaneStatus, Problem } from "../../src/client/api/types";
+import { expect, it, onTestFinished, vi } from "vitest";
+import type { DataplaneStatus, Problem } from "../../src/client/api/types";
 import { RateRecorder } from "../../src/client/dataplane/rates";
 import DashboardPage from "../../src/client/pages/DashboardPage";
-import { show } from "./pages";
+import { events, show } from "./pages";
 
 // jsdom has no canvas to draw on.
 vi.mock("../../src/client/dataplane/Chart", () => ({ Chart: () => null }));
@@ -22,11 +22,7 @@ async function dashboard(problems: Problem[], status = "serving") {
     {},
     {
       "/dataplane/status": { reachable: true, status, interfaces: [attachment], problems } satisfies DataplaneStatus,
-      "/dataplane/stats": {
-        timestamp: "2026-01-01T00:00:00Z",
-        interfaces: [{ ...attachment, counters: [] }],
-        problems,
-      } satisfies DataplaneStats,
+      "/events?begin=oldest": events({ timestamp: "2026-01-01T00:00:00Z", interfaces: [{ ...attachment, counters: [] }], problems }),
     },
   );
   await screen.findByTestId("program-lab0");
@@ -60,4 +56,22 @@ it("names each problem of the data plane in words, beside what works", async () 
   expect(screen.getByRole("status")).toHaveTextContent("lab4 is not there: no interface lab4");
   expect(screen.getByTestId("dataplane-status")).toHaveTextContent("not serving");
   expect(screen.getByTestId("program-lab0")).toHaveTextContent("tripod_xdp");
+});
+
+it("reads no events while nobody looks at it, and goes on behind the last one then", async () => {
+  const { api } = await dashboard([]);
+  const looked = vi.spyOn(document, "visibilityState", "get");
+  onTestFinished(() => looked.mockRestore());
+  const opened = () => api.count("/events?begin=oldest");
+  const turn = (state: DocumentVisibilityState) => {
+    looked.mockReturnValue(state);
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  await expect.poll(opened).toBeGreaterThan(0);
+  turn("hidden");
+  const before = opened();
+  await new Promise((done) => setTimeout(done, 1_500));
+  expect(opened()).toBe(before);
+  turn("visible");
+  await expect.poll(opened).toBe(before + 1);
 });

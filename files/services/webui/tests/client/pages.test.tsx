@@ -6,7 +6,7 @@ import { App } from "../../src/client/App";
 import { ErrorBoundary } from "../../src/client/components/ErrorBoundary";
 import TracerPage from "../../src/client/pages/TracerPage";
 import { USER } from "./rotatingApi";
-import { show } from "./pages";
+import { events, show } from "./pages";
 
 // jsdom has no canvas to draw on.
 vi.mock("../../src/client/dataplane/Chart", () => ({ Chart: () => null }));
@@ -19,8 +19,7 @@ const counters = [{ verdict: "unknown_7", reason: "new", packets: 3, bytes: 9 }]
 const reading = (timestamp: string) => ({ timestamp, interfaces: [{ ...attachment, counters }], problems: [] });
 const answers = {
   "/dataplane/status": { reachable: true, status: "serving", interfaces: [attachment], problems: [] },
-  "/dataplane/stats": reading("2026-01-01T00:00:03Z"),
-  "/dataplane/history": { readings: [reading("2026-01-01T00:00:00Z")] },
+  "/events?begin=oldest": events(reading("2026-01-01T00:00:02Z"), reading("2026-01-01T00:00:03Z")),
   "/dataplane/trace": {
     interface: "lab0",
     verdict: "unknown_7",
@@ -172,7 +171,7 @@ it("says who does not answer, and calls nothing well that it does not know", asy
   const { api } = await show(<App />, "/", {}, answers);
   expect(await screen.findByText("serving")).toBeInTheDocument();
   const away = Response.json({ detail: "The database does not answer; try again shortly.", code: "database_unavailable" }, { status: 503 });
-  api.answers = { ...answers, "/dataplane/stats": away, "/dataplane/status": away };
+  api.answers = { ...answers, "/events?begin=oldest": away, "/dataplane/status": away };
   await waitFor(() => expect(screen.getByTestId("dataplane-status")).toHaveTextContent("not known"), { timeout: 10_000 });
   expect(screen.getByText("No figures while the database does not answer.")).toBeInTheDocument();
   expect(document.body).not.toHaveTextContent("data plane does not answer");

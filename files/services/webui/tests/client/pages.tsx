@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import { MemoryRouter, useLocation } from "react-router";
 import { onTestFinished } from "vitest";
 import { createApi } from "../../src/client/api/client";
-import type { User } from "../../src/client/api/types";
+import type { DataplaneStats, User } from "../../src/client/api/types";
 import { SessionContext } from "../../src/client/session/context";
 import { Session } from "../../src/client/session/session";
 import { RotatingApi } from "./rotatingApi";
@@ -11,6 +11,12 @@ import { RotatingApi } from "./rotatingApi";
 function Address() {
   const { pathname, search } = useLocation();
   return <p data-testid="address">{pathname + search}</p>;
+}
+
+/** A stream that sends readings, and ends. */
+export function events(...readings: DataplaneStats[]): Response {
+  const sent = readings.map((each, index) => `id: p-${index}\nevent: reading\ndata: ${JSON.stringify(each)}\n\n`);
+  return new Response(`${sent.join("")}: \n\n`, { headers: { "content-type": "text/event-stream" } });
 }
 
 /** Shows something at an address, to somebody who is signed in unless `user` is null, with the API's answers by path. */

@@ -153,6 +153,46 @@ export const createdToken = object({
 });
 export type CreatedToken = Checked<typeof createdToken>;
 
+/** What met one verdict for one reason, in each step. */
+export const rates = object({
+  verdict: text,
+  reason: text,
+  /** In the known part of a step; null where nothing is known. */
+  packets: list(orNull(number)),
+  /** Likewise. */
+  bytes: list(orNull(number)),
+});
+export type Rates = Checked<typeof rates>;
+
+/** What an interface counted. */
+export const interfaceRates = object({
+  name: text,
+  /** For how much of each step it is known what was counted (milliseconds); 0 is a gap. */
+  known_ms: list(number),
+  /** Of what met a packet within these steps. */
+  rates: list(rates),
+});
+export type InterfaceRates = Checked<typeof interfaceRates>;
+
+/** What was counted in steps, the oldest first. */
+export const dataplaneHistory = object({
+  /** Of the first step; null where there is none yet. */
+  begin: orNull(moment),
+  step_seconds: number,
+  /** Those that were read within these steps, gone ones too. */
+  interfaces: list(interfaceRates),
+  /** Counters for which there was no room, as there is for 64; usually 0. */
+  left_out: number,
+});
+export type DataplaneHistory = Checked<typeof dataplaneHistory>;
+
+/** What each part of the policies has met. */
+export const dataplaneParts = object({
+  timestamp: moment,
+  interfaces: list(countedParts),
+});
+export type DataplaneParts = Checked<typeof dataplaneParts>;
+
 /** One thing that is not as it should be. */
 export const trouble = object({
   /** Null where it is nobody's alone. */
@@ -171,19 +211,6 @@ export const dataplaneStats = object({
   problems: list(trouble),
 });
 export type DataplaneStats = Checked<typeof dataplaneStats>;
-
-/** What was read in the last minutes, the oldest first; counters that are 0 are left out. */
-export const dataplaneHistory = object({
-  readings: list(dataplaneStats),
-});
-export type DataplaneHistory = Checked<typeof dataplaneHistory>;
-
-/** What each part of the policies has met. */
-export const dataplaneParts = object({
-  timestamp: moment,
-  interfaces: list(countedParts),
-});
-export type DataplaneParts = Checked<typeof dataplaneParts>;
 
 /** Whether go-backend serves, and what is attached where. */
 export const dataplaneStatus = object({
@@ -545,6 +572,24 @@ export const queueStats = object({
 });
 export type QueueStats = Checked<typeof queueStats>;
 
+/** Whether a token is good for the stream of events. */
+export const reader = object({
+  allowed: flag,
+  /** What the stream would answer. */
+  status: number,
+  /** Why not; null where it is allowed. */
+  code: orNull(text),
+  /** Likewise, for persons. */
+  detail: orNull(text),
+});
+export type Reader = Checked<typeof reader>;
+
+/** Whether tokens are good for the stream of events, in the order in which they were asked about. */
+export const readers = object({
+  readers: list(reader),
+});
+export type Readers = Checked<typeof readers>;
+
 /** Which release this is. */
 export const release = object({
   status: text,
@@ -780,6 +825,11 @@ export interface Return {
 }
 
 export type Scope = "audit:read" | "dataplane:read" | "dataplane:trace" | "packets:read" | "policy:read" | "policy:write" | "settings:read" | "users:read" | "users:write" | "workers:write";
+
+/** Tokens of those who read the stream of events. */
+export interface Tokens {
+  tokens: string[];
+}
 
 /** A frame to run through an interface's program. */
 export interface Trace {

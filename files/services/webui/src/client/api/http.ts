@@ -63,15 +63,44 @@ export async function send<T>(path: string, check: Check<T>, { method = "GET", b
     const content = await response.text();
     answer = response.status === 204 ? undefined : parse(content);
   } catch {
-    throw new ApiError(0, "offline", "The server cannot be reached; check the connection and try again.");
+    throw offline();
   }
   if (!response.ok) throw refusal(response.status, answer);
   try {
     return check(answer);
   } catch (error) {
-    throw new ApiError(response.status, UNEXPECTED, `The server gave an answer that this page cannot read (${explain(error)}). Reload the page; if that does not help, something else answers in the API's place.`);
+    throw unreadable(explain(error), response.status);
   }
 }
+
+/**
+ * Opens a stream of events, and returns what comes, as text.
+ *
+ * @param last The id of the last reading that the caller has; empty for none.
+ * @param signal Ends it.
+ */
+export async function openEvents(path: string, accessToken: string, last: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const headers = new Headers({ accept: "text/event-stream", authorization: `Bearer ${accessToken}` });
+  if (last) headers.set("last-event-id", last);
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, { headers, signal, cache: "no-store" });
+  } catch {
+    throw offline();
+  }
+  if (!response.ok) throw refusal(response.status, parse(await response.text()));
+  if (!response.body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    throw unreadable("no stream of events", response.status);
+  }
+  return response.body;
+}
+
+/** What to say of an answer that is none of the API's. */
+export const unreadable = (what: string, status = 200) =>
+  new ApiError(status, UNEXPECTED, `The server gave an answer that this page cannot read (${what}). Reload the page; if that does not help, something else answers in the API's place.`);
+
+/** What to say where no answer came. */
+export const offline = () => new ApiError(0, "offline", "The server cannot be reached; check the connection and try again.");
 
 function parse(content: string): unknown {
   try {

@@ -4,8 +4,8 @@ import "uplot/dist/uPlot.min.css";
 import type { Verdict } from "../api/types";
 import { verdictText } from "../components/Badge";
 import { chartOptions, HEIGHT } from "./chartOptions";
-import { formatClock, formatRate } from "./format";
-import { type Point, totals } from "./rates";
+import { formatClock, formatMoment, formatRate } from "./format";
+import { type Point, totals, WINDOW } from "./rates";
 
 /** How far a key moves, in points; all others are the browser's. */
 const STEPS: Record<string, number> = {
@@ -24,14 +24,16 @@ interface Props {
   /** Null for all together. */
   ifname: string | null;
   verdicts: readonly Verdict[];
+  /** How far back it goes, in words and in milliseconds. */
+  range: { label: string; span: number };
 }
 
 /**
- * Packets per second by verdict over the last five minutes; breaks in a line are times nobody measured.
+ * Packets per second by verdict over a range; breaks in a line are times nobody measured.
  *
  * The values of one moment are shown under the pointer, and for the keyboard, as a slider over the points.
  */
-export function Chart({ points, ifname, verdicts }: Props) {
+export function Chart({ points, ifname, verdicts, range: { label, span } }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   /** The moment that the keyboard has chosen (ms); it stays while the window moves on. */
@@ -43,7 +45,7 @@ export function Chart({ points, ifname, verdicts }: Props) {
   useEffect(() => {
     const element = place.current;
     if (!element) return;
-    const chart = new uPlot(chartOptions(element.clientWidth, lines, setAt), [[]], element);
+    const chart = new uPlot(chartOptions(element.clientWidth, span, lines, setAt), [[]], element);
     plot.current = chart;
     const observer = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -52,7 +54,7 @@ export function Chart({ points, ifname, verdicts }: Props) {
       chart.destroy();
       plot.current = null;
     };
-  }, [lines]);
+  }, [lines, span]);
 
   useEffect(() => {
     const sums = points.map((point) => totals(point, ifname));
@@ -61,7 +63,7 @@ export function Chart({ points, ifname, verdicts }: Props) {
       ...lines.map((verdict) => sums.map((sum) => sum?.[verdict].packets ?? null)),
     ]);
     if (kept.current !== null) moveTo(kept.current);
-  }, [points, ifname, lines]);
+  }, [points, ifname, lines, span]);
 
   function moveTo(time: number): void {
     const chart = plot.current;
@@ -79,6 +81,8 @@ export function Chart({ points, ifname, verdicts }: Props) {
     moveTo(target.time);
   }
 
+  // Of a longer range the time alone would be that of several days.
+  const told = span === WINDOW ? formatClock : (time: number) => formatMoment(new Date(time).toISOString());
   const chosen = at === null ? undefined : points[at];
   const sum = totals(chosen, ifname);
   const values = chosen && (sum ? lines.map((verdict) => `${verdict} ${formatRate(sum[verdict].packets)}`).join(", ") : "not measured");
@@ -89,11 +93,11 @@ export function Chart({ points, ifname, verdicts }: Props) {
         ref={place}
         role="slider"
         tabIndex={0}
-        aria-label="Packets per second by verdict over the last five minutes"
+        aria-label={`Packets per second by verdict: ${label.toLowerCase()}`}
         aria-valuemin={0}
         aria-valuemax={Math.max(points.length - 1, 0)}
         aria-valuenow={at ?? Math.max(points.length - 1, 0)}
-        aria-valuetext={chosen ? `${formatClock(chosen.time)}: ${values ?? ""}` : "The arrow keys choose a moment."}
+        aria-valuetext={chosen ? `${told(chosen.time)}: ${values ?? ""}` : "The arrow keys choose a moment."}
         onKeyDown={move}
         onPointerMove={() => (kept.current = null)}
         onBlur={() => {
@@ -108,7 +112,7 @@ export function Chart({ points, ifname, verdicts }: Props) {
       <p aria-hidden className="mt-2 flex min-h-6 flex-wrap gap-x-4 text-sm text-slate-300 tabular-nums" data-testid="chart-values">
         {chosen ? (
           <>
-            <span>{formatClock(chosen.time)}</span>
+            <span>{told(chosen.time)}</span>
             {sum ? (
               lines.map((verdict) => (
                 <span key={verdict} className={verdictText(verdict)}>

@@ -1,7 +1,6 @@
 import type uPlot from "uplot";
 import type { Verdict } from "../api/types";
-import { formatClock, formatMinute, formatRate } from "./format";
-import { WINDOW } from "./rates";
+import { formatClock, formatMinute, formatRate, formatShortDay } from "./format";
 
 export const HEIGHT = 280;
 
@@ -14,8 +13,14 @@ function colour(name: string): string {
 
 const narrow = (plot: uPlot) => plot.width < NARROW;
 
-/** @param onCursor Takes the index of the point under the cursor, null where it is on none. */
-export function chartOptions(width: number, verdicts: readonly Verdict[], onCursor: (index: number | null) => void): uPlot.Options {
+/** From here on labels are days (milliseconds). */
+const DAYS = 2 * 24 * 3_600_000;
+
+/**
+ * @param span How far back the chart goes (milliseconds).
+ * @param onCursor Takes the index of the point under the cursor, null where it is on none.
+ */
+export function chartOptions(width: number, span: number, verdicts: readonly Verdict[], onCursor: (index: number | null) => void): uPlot.Options {
   const axis: uPlot.Axis = {
     stroke: colour("slate-300"),
     font: "12px Inter Variable, sans-serif",
@@ -31,13 +36,13 @@ export function chartOptions(width: number, verdicts: readonly Verdict[], onCurs
     hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)] },
     scales: {
       // The window's end follows the last reading, so that a gap keeps its true width.
-      x: { time: true, range: (_plot, _low, high) => [high - WINDOW, high] },
+      x: { time: true, range: (_plot, _low, high) => [high - span, high] },
       y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 10)] },
     },
     axes: [
       {
         ...axis,
-        values: (plot, ticks) => ticks.map(narrow(plot) ? formatMinute : formatClock),
+        values: (plot, ticks) => ticks.map(span > DAYS ? formatShortDay : narrow(plot) ? formatMinute : formatClock),
         space: (plot) => (narrow(plot) ? 40 : 90),
         size: 32,
       },

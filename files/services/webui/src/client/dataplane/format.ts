@@ -3,6 +3,7 @@ const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const PREFIXES = ["", "k", "M", "G", "T"];
 const minute = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 
@@ -10,6 +11,7 @@ const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 export const formatRate = (value: number): string => (value < 10 ? fine : whole).format(value);
 export const formatCount = (value: number): string => whole.format(value);
 export const formatMinute = (milliseconds: number): string => minute.format(milliseconds);
+export const formatShortDay = (milliseconds: number): string => shortDay.format(milliseconds);
 export const formatClock = (milliseconds: number): string => clock.format(milliseconds);
 export const formatMoment = (time: string): string => moment.format(new Date(time));
 export const formatDay = (time: string): string => day.format(new Date(time));

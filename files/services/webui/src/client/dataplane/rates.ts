@@ -17,7 +17,7 @@ export interface ReasonRate extends Rate {
 export type InterfaceRates = ReasonRate[] | null;
 
 export interface Point {
-  /** When the answer came (milliseconds, this browser's clock). */
+  /** When the reading was taken (milliseconds, this browser's clock). */
   time: number;
   /** By interface; empty while the data plane does not answer. */
   interfaces: ReadonlyMap<string, InterfaceRates>;
@@ -37,7 +37,7 @@ export interface History {
 export const WINDOW = 5 * 60_000;
 
 /** Readings further apart make no rate: an average over an outage would look like a measurement of each second (ms). */
-const LONGEST = 5_000;
+const LONGEST = 2_500;
 
 /** States in which a program of ours may count, and nobody can read what. */
 const UNREAD = new Set(["damaged", "unreadable"]);
@@ -72,20 +72,19 @@ export function ratesBetween(before: Counter[], after: Counter[], seconds: numbe
 /** Turns readings of counters into rates, and remembers the last five minutes. */
 export class RateRecorder {
   #last: DataplaneStats | null = null;
-  /** When the last reading came (ms). */
-  #added: number | null = null;
   #history: History = { points: [], resets: [] };
+  /** The id of the last reading; empty for none. Behind it a stream goes on. */
+  id = "";
 
   /** A new object after each change. */
   get history(): History {
     return this.#history;
   }
 
-  /** @param now When the answer came (ms). */
+  /** @param now When it was taken, by this browser's clock (ms). */
   add(stats: DataplaneStats, now: number): History {
     const before = this.#last;
     this.#last = stats;
-    this.#added = now;
     const seconds = before ? (Date.parse(stats.timestamp) - Date.parse(before.timestamp)) / 1000 : NaN;
     // The same reading twice says nothing new.
     if (seconds === 0) return this.#history;
@@ -105,40 +104,21 @@ export class RateRecorder {
     return this.#append({ time: now, interfaces }, resets);
   }
 
-  /** Whether the last reading is too old to make a rate with one of now (ms). */
-  behind(now: number): boolean {
-    return now - (this.#added ?? -Infinity) > LONGEST;
+  /** When the last reading was taken, as the data plane says (ms); -Infinity where there is none. */
+  get taken(): number {
+    return this.#last ? Date.parse(this.#last.timestamp) : -Infinity;
   }
 
-  /**
-   * Puts readings that others took in the place of a gap.
-   *
-   * @param readings In the order of their times.
-   * @param latest A reading that came at `now` (ms): what relates their clock to this browser's.
-   */
-  fill(readings: readonly DataplaneStats[], latest: DataplaneStats, now: number): void {
-    const until = Date.parse(latest.timestamp);
-    const known = this.#history.points.findLast((point) => point.interfaces.size > 0)?.time ?? -Infinity;
-    const since = this.#last ? Date.parse(this.#last.timestamp) : -Infinity;
-    for (const reading of readings) {
-      const taken = Date.parse(reading.timestamp);
-      const time = now - (until - taken);
-      if (taken <= since || taken >= until || time <= known) continue;
-      this.#history = { ...this.#history, points: this.#history.points.filter((point) => point.time < time) };
-      this.add(reading, time);
-    }
-  }
-
-  /** No answer: the chart shows a gap from here to the next pair of readings. */
+  /** Nothing came: the chart shows a gap from here to the next reading, unless those that were missed come yet. */
   miss(now: number): History {
-    this.#last = null;
     return this.#append({ time: now, interfaces: new Map() }, []);
   }
 
   #append(point: Point, resets: Reset[]): History {
     const recent = ({ time }: { time: number }) => time > point.time - WINDOW && time <= point.time;
     this.#history = {
-      points: [...this.#history.points.filter(recent), point],
+      // What was missing there is there now.
+      points: [...this.#history.points.filter((old) => recent(old) && old.time < point.time), point],
       resets: [...this.#history.resets.filter(recent), ...resets],
     };
     return this.#history;

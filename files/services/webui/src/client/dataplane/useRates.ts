@@ -1,32 +1,65 @@
-import { useQuery } from "@tanstack/react-query";
-import { ApiError } from "../api/http";
+import { useEffect, useState } from "react";
+import type { ApiError } from "../api/http";
 import { useApi } from "../session/context";
-import type { RateRecorder } from "./rates";
+import { follow } from "./live";
+import type { History, RateRecorder } from "./rates";
 
 const SECOND = 1_000;
+/** After so long without a reading it is a gap (milliseconds). */
+const LATE = 3_000;
+
+export interface Rates {
+  history: History;
+  /** What keeps readings from coming; null where they come. */
+  failure: ApiError | null;
+}
 
 /**
- * Polls the counters; a failed poll is a result too, as the gap it leaves belongs to the history. What was read while
- * nobody looked here, the API has kept.
+ * Follows the counters while they are looked at. What was read while nobody looked here, the server has kept; what cannot be had
+ * is a gap.
  */
-export function useRates(recorder: RateRecorder) {
+export function useRates(recorder: RateRecorder): Rates | undefined {
   const api = useApi();
-  return useQuery({
-    queryKey: ["rates"],
-    queryFn: async () => {
-      try {
-        const stats = await api.dataplaneStats();
-        const now = Date.now();
-        // A history that cannot be had is a gap, and no failure of the figures of now.
-        if (recorder.behind(now)) recorder.fill(await api.dataplaneHistory().catch(() => []), stats, now);
-        return { history: recorder.add(stats, now), failure: null };
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        return { history: recorder.miss(Date.now()), failure: error };
+  const [rates, setRates] = useState<Rates>();
+
+  useEffect(() => {
+    let reading: AbortController | null = null;
+    let failure: ApiError | null = null;
+    let came = Date.now();
+    const show = () => setRates({ history: recorder.history, failure });
+    const tell = (now: ApiError | null) => {
+      failure = now;
+      if (now === null) came = Date.now();
+      else recorder.miss(Date.now());
+      show();
+    };
+    const stop = () => {
+      reading?.abort();
+      reading = null;
+    };
+    // Over HTTP/1.1 a browser has six connections to a server, and a stream in each of many tabs would take them all.
+    const look = () => {
+      if (document.visibilityState === "hidden") {
+        stop();
+      } else if (!reading) {
+        reading = new AbortController();
+        came = Date.now();
+        void follow(api.events, recorder, tell, reading.signal);
       }
-    },
-    refetchInterval: SECOND,
-    gcTime: 0,
-    structuralSharing: false,
-  });
+    };
+    const clock = setInterval(() => {
+      if (!reading || Date.now() < came + LATE) return;
+      recorder.miss(Date.now());
+      show();
+    }, SECOND);
+    document.addEventListener("visibilitychange", look);
+    look();
+    return () => {
+      document.removeEventListener("visibilitychange", look);
+      stop();
+      clearInterval(clock);
+    };
+  }, [api, recorder]);
+
+  return rates;
 }

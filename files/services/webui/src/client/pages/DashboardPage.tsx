@@ -11,6 +11,7 @@ import { Page } from "../components/Page";
 import { Table } from "../components/Table";
 import { Chart } from "../dataplane/Chart";
 import { formatBits, formatClock, formatCount, formatRate } from "../dataplane/format";
+import { type Range, RANGES, usePast } from "../dataplane/past";
 import { Problems } from "../dataplane/Problems";
 import { reasonText } from "../dataplane/reasons";
 import { type InterfaceRates, type Point, type RateRecorder, type Rate, totals } from "../dataplane/rates";
@@ -19,6 +20,7 @@ import { useApi } from "../session/context";
 
 const SECOND = 1_000;
 const ALL = "";
+const CHOICES = (Object.keys(RANGES) as Range[]).map((range) => [range, RANGES[range].label] as const);
 const NAMES: Record<Verdict, string> = {
   pass: "Passed",
   drop: "Dropped",
@@ -29,18 +31,21 @@ const NAMES: Record<Verdict, string> = {
 
 export default function DashboardPage({ recorder }: { recorder: RateRecorder }) {
   const api = useApi();
-  const { data: rates } = useRates(recorder);
+  const rates = useRates(recorder);
   const status = useQuery({ queryKey: ["status"], queryFn: api.dataplaneStatus, refetchInterval: 5 * SECOND, retry: false });
   const [chosen, setChosen] = useState(ALL);
+  const [range, setRange] = useState<Range>("live");
+  const past = usePast(range);
 
   const points = rates?.history.points ?? recorder.history.points;
+  const charted = range === "live" ? points : (past.data ?? []);
   const latest = points.at(-1);
   const names = [...new Set(points.flatMap((point) => [...point.interfaces.keys()]))].sort();
   const ifname = names.includes(chosen) ? chosen : null;
   const now = totals(latest, ifname);
   // Pass and drop always; the others only where the program uses them.
   const verdicts = VERDICTS.filter(
-    (verdict) => verdict === "pass" || verdict === "drop" || used(latest, verdict) || points.some((point) => (totals(point, ifname)?.[verdict].packets ?? 0) > 0),
+    (verdict) => verdict === "pass" || verdict === "drop" || used(latest, verdict) || charted.some((point) => (totals(point, ifname)?.[verdict].packets ?? 0) > 0),
   );
   const lastGood = points.findLast((point) => point.interfaces.size > 0);
   const reset = rates?.history.resets.at(-1);
@@ -79,8 +84,12 @@ export default function DashboardPage({ recorder }: { recorder: RateRecorder }) 
         ))}
       </ul>
 
-      <Card title="Packets per second" aside={<span className="text-sm text-slate-400">{ifname ?? "all interfaces"}, last 5 minutes</span>}>
-        <Chart points={points} ifname={ifname} verdicts={verdicts} />
+      <Card
+        title={`Packets per second, ${ifname ?? "all interfaces"}`}
+        aside={<Select label="Range" value={range} options={CHOICES} onSelect={setRange} className="w-44" />}
+      >
+        {past.isError && <Alert>{explain(past.error)}</Alert>}
+        <Chart points={charted} ifname={ifname} verdicts={verdicts} range={RANGES[range]} />
       </Card>
 
       <div className="grid gap-6 xl:grid-cols-[3fr_2fr]">

@@ -1,4 +1,4 @@
-import { ApiError, type Call, send } from "../api/http";
+import { ApiError, type Call, openEvents, send } from "../api/http";
 import { type Check, nothing } from "../api/check";
 import { type Grant, grant, user, type User } from "../api/types";
 import { type Held, Vault } from "./vault";
@@ -83,10 +83,19 @@ export class Session {
   }
 
   /** Sends a request as the person signed in, with a renewed token where the old one has ended. */
-  async request<T>(path: string, check: Check<T>, call: Call = {}): Promise<T> {
+  request<T>(path: string, check: Check<T>, call: Call = {}): Promise<T> {
+    return this.#ask((accessToken) => send(path, check, { ...call, accessToken }), path);
+  }
+
+  /** Opens the stream of events likewise; it lasts no longer than the token that it was opened with. */
+  events(path: string, last: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    return this.#ask((accessToken) => openEvents(path, accessToken, last, signal), path);
+  }
+
+  async #ask<T>(ask: (accessToken: string) => Promise<T>, path: string): Promise<T> {
     const used = (await this.#good()).grant.access_token;
     try {
-      return await send(path, check, { ...call, accessToken: used });
+      return await ask(used);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       // The role may be another one by now.
@@ -96,7 +105,7 @@ export class Session {
       if (error.status !== 401 || error.lost || !held) throw error;
       // Where it is another token by now, a request that ran beside this one, or another tab, has renewed it already.
       if (held.grant.access_token === used) await this.#renew(used);
-      return await send(path, check, { ...call, accessToken: (await this.#good()).grant.access_token });
+      return await ask((await this.#good()).grant.access_token);
     }
   }
 
