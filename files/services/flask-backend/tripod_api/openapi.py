@@ -40,9 +40,9 @@ RETRIES = {
     "description": "Names what is to be done, so that it is done once however often it is sent: for a day the same key "
     "gets the same answer."
 }
-RESUMES = {"description": "The `id` of the reader's last reading: it gets what came since, or word of a loss."}
 NAME: JSON = {"type": "string", "pattern": f"^{HOST_NAME}$"}
 MEANT = {"description": "Host of the data plane that is meant, by its name in `/api/v1/hosts`; needed of several."}
+RESUMES = {"description": "The `id` of the reader's last reading: it gets what came since, or word of a loss."}
 REPLAYED: JSON = {
     idempotency.REPLAYED: {"description": "`true` of an answer that was given before.", "schema": {"type": "string"}}
 }

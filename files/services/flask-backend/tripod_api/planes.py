@@ -79,7 +79,8 @@ class Planes:
     """
 
     def __init__(self, told: Sequence[GoBackend], identity: Identity | None, circuits: Circuits, threads: int) -> None:
-        places = max(2, threads // len(told)) if len(told) > 1 else None
+        # One more, which its feed has all the time.
+        places = max(2, threads // len(told)) + 1 if len(told) > 1 else None
         captures = BoundedSemaphore(CAPTURES)
         self._planes = {one.name: Plane(one, identity, circuits, places, captures) for one in told}
 
@@ -129,7 +130,7 @@ class Planes:
         """Begin what runs beside the requests.
 
         Args:
-            goes_on: Whether streams may.
+            goes_on: Whether streams of events may.
         """
         for plane in self:
             plane.feed.start(goes_on)

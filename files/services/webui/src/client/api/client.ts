@@ -48,10 +48,7 @@ const policyPath = (name: string) => `/policies/${encodeURIComponent(name)}`;
  * @param host Of the data plane, whose everything is about; empty where there is one only.
  */
 export function createApi(session: Session, host = "") {
-  const on = (path: string, query: Record<string, string> = {}) => {
-    const asked = new URLSearchParams({ ...query, ...(host ? { host } : {}) }).toString();
-    return asked ? `${path}?${asked}` : path;
-  };
+  const on = (path: string) => (host ? `${path}${path.includes("?") ? "&" : "?"}host=${encodeURIComponent(host)}` : path);
   return {
     host,
     hosts: async () => (await session.request("/hosts", hosts)).hosts,
@@ -64,8 +61,8 @@ export function createApi(session: Session, host = "") {
     deleteUser: ({ id, etag }: User) => session.request(`/users/${id}`, nothing, { method: "DELETE", ifMatch: etag }),
     dataplaneStatus: () => session.request(on("/dataplane/status"), dataplaneStatus),
     dataplaneStats: () => session.request(on("/dataplane/stats"), dataplaneStats),
-    dataplaneHistory: (resolution: string) => session.request(on("/dataplane/history", { resolution }), dataplaneHistory),
-    events: (last: string, signal: AbortSignal) => session.events(on("/events", { begin: "oldest" }), last, signal),
+    dataplaneHistory: (resolution: string) => session.request(on(`/dataplane/history?resolution=${resolution}`), dataplaneHistory),
+    events: (last: string, signal: AbortSignal) => session.events(on("/events?begin=oldest"), last, signal),
     dataplaneParts: () => session.request(on("/dataplane/parts"), dataplaneParts),
     policies: () => session.request(on("/policies"), policies),
     policy: (name: string) => session.request(on(policyPath(name)), policy),
