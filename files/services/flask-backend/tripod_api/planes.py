@@ -79,8 +79,7 @@ class Planes:
     """
 
     def __init__(self, told: Sequence[GoBackend], identity: Identity | None, circuits: Circuits, threads: int) -> None:
-        # One more, which its feed has all the time.
-        places = max(2, threads // len(told)) + 1 if len(told) > 1 else None
+        places = max(2, threads // len(told)) if len(told) > 1 else None
         captures = BoundedSemaphore(CAPTURES)
         self._planes = {one.name: Plane(one, identity, circuits, places, captures) for one in told}
 
