@@ -25,6 +25,7 @@ from .vm.machine import Machine
 
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
+GO_BACKEND = CACHE / "go-backend"  # the program, once its tests have passed
 # What tells the summary which tests are slow.
 DURATIONS = "--durations=0 --durations-min=1"
 # The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
@@ -367,8 +368,29 @@ def _go_backend() -> str:
     rights = ["--network=none", *capabilities, "--security-opt=apparmor=unconfined"]
     run = [*docker, "run", "--rm", *rights, *variables, "--volume", mount, image]
     logged(name, run, append=True, lines=60)
+    _take(name, image, "/out/usr/local/bin/go-backend", GO_BACKEND)
     logged(name, [*docker, "image", "rm", image], append=True)
     return "passed, on the kernel too"
+
+
+def _take(log: str, image: str, path: str, target: Path) -> None:
+    """Copy a file out of an image."""
+    docker = [*as_root(), "docker"]
+    made = logged(log, [*docker, "create", image], append=True).split()[-1]
+    try:
+        logged(log, [*docker, "cp", f"{made}:{path}", target], append=True)
+    finally:
+        logged(log, [*docker, "rm", made], append=True)
+
+
+def _several_hosts() -> str:
+    """Run the API's tests beside real go-backends, of which the build of its image has none."""
+    log = "several-hosts"
+    python, service = _api_environment(log)
+    more = {"PYTHONPATH": str(service), "TRIPOD_GO_BACKEND": str(GO_BACKEND)}
+    words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *DURATIONS.split()]
+    logged(log, [*words, "tests/test_go_backends.py"], cwd=service, env=environment() | more, append=True, lines=60)
+    return ""
 
 
 def _examples() -> str:
@@ -533,17 +555,12 @@ def _bench_afxdp() -> str:
     docker_build(log, "--file", "tests/bench/receiver.Dockerfile", "--tag", tag, "tests/bench")
     with tempfile.TemporaryDirectory() as scratch:
         receiver = Path(scratch, "receiver")
-        made = logged(log, [*as_root(), "docker", "create", tag], append=True).split()[-1]
-        try:
-            logged(log, [*as_root(), "docker", "cp", f"{made}:/receiver", receiver], append=True)
-        finally:
-            logged(log, [*as_root(), "docker", "rm", made], append=True)
+        _take(log, tag, "/receiver", receiver)
         return _bench("bench-afxdp", "afxdp", "", "--receiver", receiver)()
 
 
-def _bench_api() -> str:
-    """Weigh the API in an environment of its own, with the packages of its image and of its tests."""
-    log = "bench-api"
+def _api_environment(log: str) -> tuple[Path, Path]:
+    """Return a Python with the packages of the API's image and of its tests, and where the API is."""
     service, place = ROOT / "files" / "services" / "flask-backend", CACHE / "flask-backend"
     python = cores.interpreter(API_PYTHONS)
     if python is None:
@@ -552,9 +569,16 @@ def _bench_api() -> str:
     pip: list[str | Path] = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes"]
     for pins in ("requirements.txt", "requirements-test.txt"):
         logged(log, [*pip, "-r", service / pins], append=True)
+    return place / "bin" / "python", service
+
+
+def _bench_api() -> str:
+    """Weigh the API."""
+    log = "bench-api"
+    python, service = _api_environment(log)
     web_interface = os.environ.get("TRIPOD_WEB_INTERFACE")
     more = ["--web-interface", web_interface] if web_interface else []
-    words: list[str | Path] = [place / "bin" / "python", "tests/bench_api.py", *more]
+    words: list[str | Path] = [python, "tests/bench_api.py", *more]
     printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
     return "\n" + printed.rstrip()
 
@@ -656,6 +680,7 @@ STAGES = (
     ),
     Stage("flask-backend", "services", _service("flask-backend"), minutes=8, after=("xdp-object",)),
     Stage("go-backend", "services", _go_backend, minutes=5, after=("xdp-object",)),
+    Stage("several-hosts", "services", _several_hosts, minutes=2, after=("go-backend",)),
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
     Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
     Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
