@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,16 @@ LOGIN = {"email": ADMIN, "password": SECRETS["ADMIN_PASSWORD"]}
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback that nobody listens on.
+
+    It is below those that the kernel gives to whoever connects (ip_local_port_range), so that nobody takes it by chance
+    before the service does.
+    """
+    while True:
+        port = random.randrange(10_000, 30_000)  # noqa: S311  (no secret)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def children(process: int) -> list[int]:
