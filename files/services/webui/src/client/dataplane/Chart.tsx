@@ -19,6 +19,16 @@ const STEPS: Record<string, number> = {
   End: Infinity,
 };
 
+/** Returns the place of the point that is nearest to a moment; null where there is none. */
+function nearest(points: readonly Point[], time: number): number | null {
+  let found: number | null = null;
+  points.forEach((point, place) => {
+    const best = found === null ? undefined : points[found];
+    if (!best || Math.abs(point.time - time) < Math.abs(best.time - time)) found = place;
+  });
+  return found;
+}
+
 interface Props {
   points: readonly Point[];
   /** Null for all together. */
@@ -37,15 +47,18 @@ export function Chart({ points, ifname, verdicts, range: { label, span } }: Prop
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   /** The moment that the keyboard has chosen (ms); it stays while the window moves on. */
-  const kept = useRef<number | null>(null);
-  const [at, setAt] = useState<number | null>(null);
+  const [kept, setKept] = useState<number | null>(null);
+  /** The point under the pointer. */
+  const [under, setUnder] = useState<number | null>(null);
+  // By its time: points are a few pixels apart, and the pointer's place says no more than which is near.
+  const at = kept === null ? under : nearest(points, kept);
   const shown = verdicts.join();
   const lines = useMemo(() => shown.split(",") as Verdict[], [shown]);
 
   useEffect(() => {
     const element = place.current;
     if (!element) return;
-    const chart = new uPlot(chartOptions(element.clientWidth, span, lines, setAt), [[]], element);
+    const chart = new uPlot(chartOptions(element.clientWidth, span, lines, setUnder), [[]], element);
     plot.current = chart;
     const observer = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -62,8 +75,8 @@ export function Chart({ points, ifname, verdicts, range: { label, span } }: Prop
       points.map((point) => point.time),
       ...lines.map((verdict) => sums.map((sum) => sum?.[verdict].packets ?? null)),
     ]);
-    if (kept.current !== null) moveTo(kept.current);
-  }, [points, ifname, lines, span]);
+    if (kept !== null) moveTo(kept);
+  }, [points, ifname, lines, span, kept]);
 
   function moveTo(time: number): void {
     const chart = plot.current;
@@ -77,8 +90,7 @@ export function Chart({ points, ifname, verdicts, range: { label, span } }: Prop
     const last = points.length - 1;
     const target = points[Math.max(0, Math.min(last, (at ?? last) + step))];
     if (!target) return;
-    kept.current = target.time;
-    moveTo(target.time);
+    setKept(target.time);
   }
 
   // Of a longer range the time alone would be that of several days.
@@ -99,10 +111,10 @@ export function Chart({ points, ifname, verdicts, range: { label, span } }: Prop
         aria-valuenow={at ?? Math.max(points.length - 1, 0)}
         aria-valuetext={chosen ? `${told(chosen.time)}: ${values ?? ""}` : "The arrow keys choose a moment."}
         onKeyDown={move}
-        onPointerMove={() => (kept.current = null)}
+        onPointerMove={() => setKept(null)}
         onBlur={() => {
-          if (kept.current === null) return;
-          kept.current = null;
+          if (kept === null) return;
+          setKept(null);
           plot.current?.setCursor({ left: -10, top: -10 });
         }}
         className="w-full overflow-hidden"
