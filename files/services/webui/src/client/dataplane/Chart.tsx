@@ -75,13 +75,8 @@ export function Chart({ points, ifname, verdicts, range: { label, span } }: Prop
       points.map((point) => point.time),
       ...lines.map((verdict) => sums.map((sum) => sum?.[verdict].packets ?? null)),
     ]);
-    if (kept !== null) moveTo(kept);
+    if (kept !== null) plot.current?.setCursor({ left: plot.current.valToPos(kept, "x"), top: 0 });
   }, [points, ifname, lines, span, kept]);
-
-  function moveTo(time: number): void {
-    const chart = plot.current;
-    chart?.setCursor({ left: chart.valToPos(time, "x"), top: 0 });
-  }
 
   function move(event: KeyboardEvent): void {
     const step = STEPS[event.key];
