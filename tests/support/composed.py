@@ -17,7 +17,8 @@ import pytest
 from tests.support.site import ROOT
 
 FILE = ROOT / "files" / "services" / "docker-compose.dev.yml"
-HTTP, GRPC = "127.0.0.1:18080", "172.31.251.1:15051"
+# Of a site's go-backend the ports, to which alone its packet filter lets that user connect, and other addresses.
+HTTP, GRPC = "127.0.0.2:8080", "172.31.251.1:50051"
 SECRETS = ("db_password", "jwt_secret", "admin_password", "policy_secret")
 
 
