@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,12 +169,30 @@ def fate(counters: Path, sender: socket.socket, frame: bytes, packets: int) -> t
         # The kernel's own packets at link-up are counted too.
         return [slot for slot, count in read_counters(counters).items() if count - before.get(slot, 0) >= packets]
 
-    for _packet in range(packets):
-        sender.send(frame)
+    put(sender, *[frame] * packets)
     # A busy kernel leaves to a thread of its own what was sent, so it may be judged later.
     eventually(found, PATIENCE)
     [slot] = found()
     return slot
+
+
+def put(sender: socket.socket, *frames: bytes) -> None:
+    """Send frames, each when there is room for it.
+
+    Args:
+        sender: The far end's.
+    """
+    deadline = time.monotonic() + PATIENCE
+    for frame in frames:
+        while True:
+            try:
+                sender.send(frame)
+                break
+            except OSError as error:
+                # The ring of the near end is full of what a busy kernel has not judged yet: it was not sent.
+                if error.errno != errno.ENOBUFS or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.001)
 
 
 def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int:

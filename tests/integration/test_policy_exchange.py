@@ -108,8 +108,7 @@ def sender(cable: lab.Cable) -> Callable[[Callable[[], bool]], float]:
         sent = 0
         with cable.sender() as socket:
             while not ended():
-                for _packet in range(64):
-                    socket.send(frame)
+                lab.put(socket, *[frame] * 64)
                 sent += 64
         return sent
 

@@ -121,8 +121,7 @@ class Traffic:
     def _send(self) -> None:
         made = [frame(source) for source in BLOCKED]
         while not self._ended.is_set():
-            for one in made:
-                self._sender.send(one)
+            lab.put(self._sender, *made)
             self.sent += len(made)
 
     def _listen(self) -> None:

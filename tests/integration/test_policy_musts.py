@@ -120,8 +120,7 @@ def test_what_was_counted_is_the_same_after_every_kind_of_replacement(bench):
     bench.apply(parts)
     with bench.cable.sender() as sender:
         for source in (BLOCKED, OTHER, "192.0.2.9"):
-            for _packet in range(PACKETS):
-                sender.send(frames.ethernet(frames.IPV4, frames.ipv4(source)))
+            lab.put(sender, *[frames.ethernet(frames.IPV4, frames.ipv4(source))] * PACKETS)
     names = ("list:bogons", "list:guests", "rule:no-udp", "limit:few", "service:some")
     before = {name: bench.hits(name) for name in names}
     assert [before[name] for name in names] == [PACKETS, PACKETS, PACKETS, PACKETS - 1, 1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import json
 import os
 import signal
@@ -78,15 +77,7 @@ class Judged:
         converge(PolicySet(desired), desired, Host())
 
     def send(self, *sent: bytes) -> None:
-        for frame in sent:
-            while True:
-                try:
-                    self.sender.send(frame)
-                    break
-                except OSError as error:  # the cable is full
-                    if error.errno != errno.ENOBUFS:
-                        raise
-                    time.sleep(0.001)
+        lab.put(self.sender, *sent)
 
     def command(self, name: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Begin a command of the agent in this network."""

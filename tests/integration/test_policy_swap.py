@@ -17,6 +17,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library
 
 from tests.integration import lab
+from tests.support.machine import eventually
 
 ABORTED, DROP, PASS, TX = range(4)
 SIZE = 1 << 20  # the whole of it is read: header and last entry are pages apart
@@ -129,16 +130,17 @@ def test_no_packet_is_judged_by_half_a_policy(swap_object):
             for number in range(swaps):
                 verdict = (PASS, DROP)[number % 2]
                 with map_in_map.made("next", SIZE, policy(verdict)) as inner:
+                    before = verdicts(opened)[verdict]
                     map_in_map.exchange(opened.map("policy"), inner)
                     assert map_in_map.held(opened.map("policy")) == bpf.map_info(inner).id
+                    # Each is exchanged while it judges, however long a busy machine lets the sender wait.
+                    eventually(lambda before=before, verdict=verdict: verdicts(opened)[verdict] > before, lab.PATIENCE)
         finally:
             ended.set()
             traffic.join()
         found = verdicts(opened)
         assert sum(found) == sent[0]
         assert (found[ABORTED], found[TX]) == (0, 0)
-        assert found[DROP]
-        assert found[PASS]
         # The counter for a mix does count: what the test watches for would be seen.
         with map_in_map.made("torn", SIZE, policy(DROP, end=PASS)) as inner:
             map_in_map.exchange(opened.map("policy"), inner)

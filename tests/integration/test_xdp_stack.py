@@ -213,8 +213,7 @@ class Stack:
         """Send frames and return the source of whatever reached a socket."""
         heard = []
         for begin in range(0, len(frames), 64):
-            for frame in frames[begin : begin + 64]:
-                self._sender.send(frame)
+            lab.put(self._sender, *frames[begin : begin + 64])
             heard += self._fence()
         return heard
 

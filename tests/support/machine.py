@@ -18,10 +18,11 @@ from tools.paths import CACHE
 
 def eventually(true: Callable[[], Any], seconds: float) -> float:
     """Wait until it is true, and return how long that took."""
-    begin = time.monotonic()
+    begin, pause = time.monotonic(), 0.001
     while not true():
         assert time.monotonic() - begin < seconds, f"not within {seconds} s"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.1)
     return time.monotonic() - begin
 
 
