@@ -8,6 +8,7 @@ import os
 import sys
 
 from . import config, logs
+from .handshakes import VERBOSITY
 
 logger = logging.getLogger("tripod_api")
 
@@ -20,6 +21,7 @@ def main() -> None:
         logging.config.dictConfig(logs.configuration("INFO"))
         logger.critical("cannot start: %s", error)
         sys.exit(1)
+    os.environ.setdefault(*VERBOSITY)
     # Replaced rather than started, so that gunicorn is the process that gets the signals.
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tripod_api.gunicorn_conf"]
     os.execv(sys.executable, gunicorn)  # noqa: S606

@@ -126,6 +126,12 @@ def list_settings() -> Response:
         ("go_backend", targets, variable, "Where the data plane is asked."),
         ("go_backend_tls", told.tls_directory is not None, "TLS_DIRECTORY", "Whether it is asked over mutual TLS."),
         (
+            "callbacks_port",
+            told.grpc_port if told.tls_directory else 0,
+            "GRPC_PORT",
+            "Where go-backends call this service; 0 where nobody may.",
+        ),
+        (
             "go_backend_trusted",
             all(one.secret is not None for one in told.go_backends),
             "GO_BACKENDS" if told.hosts else "GO_BACKEND_SECRET_FILE",
