@@ -113,7 +113,10 @@ func TestTheAPIIsToldAtTheStartAndWheneverItComesBack(t *testing.T) {
 	address, server := served.listen(t, who, "127.0.0.1:0")
 	caller, _ := call(t, address, open(t, authority.Directory(t, "go-backend.edge1")))
 	served.expect(t)
-	eventually(t, "it is not closed", func() bool { told, failed := caller.Counts(); return told == 1 && failed == 0 && caller.State() == "closed" })
+	eventually(t, "it is not closed", func() bool {
+		told, failed := caller.Counts()
+		return told == 1 && failed == 0 && caller.State() == "closed"
+	})
 	server.Stop()
 	eventually(t, "it does not open", func() bool { return caller.State() == "open" })
 	served.listen(t, who, address)
