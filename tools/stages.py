@@ -389,7 +389,8 @@ def _several_hosts() -> str:
     python, service = _api_environment(log)
     more = {"PYTHONPATH": str(service), "TRIPOD_GO_BACKEND": str(GO_BACKEND)}
     words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *DURATIONS.split()]
-    logged(log, [*words, "tests/test_go_backends.py"], cwd=service, env=environment() | more, append=True, lines=60)
+    tests = ("tests/test_go_backends.py", "tests/test_go_backends_call.py")
+    logged(log, [*words, *tests], cwd=service, env=environment() | more, append=True, lines=60)
     return ""
 
 
