@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,11 +19,11 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from . import handshakes
+from . import drops, handshakes
 from .config import Settings
 from .context import Services
 from .copies import Copies
-from .database import Conflict, DatabaseUnavailable
+from .database import Conflict, Database, DatabaseUnavailable
 from .errors import ApiError
 from .gen import callbacks_pb2 as pb
 from .gen import callbacks_pb2_grpc
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 THREADS = 4
 # Calls of all hosts that may be there at once; those beyond are told to come again.
 CALLS = 16
+# Of calls with samples of one host, which come once a second.
+BETWEEN_SECONDS = 0.5
 WORDS = re.compile(r"[!-~]{0,64}")
 
 OPTIONS = (
@@ -86,14 +89,17 @@ class Callbacks(callbacks_pb2_grpc.CallbackServiceServicer):
         callers: Whose they are.
         watch: What the database was found to be.
         copies: Looks at a host.
+        database: Where samples are kept.
     """
 
-    def __init__(self, callers: Callers, watch: Watch, copies: Copies) -> None:
+    def __init__(self, callers: Callers, watch: Watch, copies: Copies, database: Database) -> None:
         self._callers = callers
+        self._database = database
         self._watch = watch
         self._copies = copies
         self._lock = threading.Lock()
         self._served: set[str] = set()
+        self._dropped: dict[str, float] = {}
 
     def Started(self, request: pb.StartedRequest, context: grpc.ServicerContext) -> pb.StartedResponse:  # noqa: N802
         """Look at a host that says it is there, and give back what it lost."""
@@ -106,6 +112,22 @@ class Callbacks(callbacks_pb2_grpc.CallbackServiceServicer):
         told = {"host": plane.name, "boot_id": request.boot_id, "version": request.version, "given_back": given_back}
         logger.info("go-backend has started", extra=told)
         return pb.StartedResponse(given_back=given_back)
+
+    def Dropped(self, request: pb.DroppedRequest, context: grpc.ServicerContext) -> pb.DroppedResponse:  # noqa: N802
+        """Keep samples of drops."""
+        plane = self._callers.of(context)
+        with self._alone(plane, context), _translated(context):
+            self._pace(plane, context)
+            self._watch.check()
+            drops.keep(self._database, plane.name, request)
+        return pb.DroppedResponse()
+
+    def _pace(self, plane: Plane, context: grpc.ServicerContext) -> None:
+        """Refuse who comes again too soon: a host is not to have the database write all the time."""
+        moment = time.monotonic()
+        if moment < self._dropped.get(plane.name, 0.0):
+            _end(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "samples are taken once a second")
+        self._dropped[plane.name] = moment + BETWEEN_SECONDS
 
     @contextmanager
     def _alone(self, plane: Plane, context: grpc.ServicerContext) -> Iterator[None]:
@@ -150,6 +172,8 @@ def _translated(context: grpc.ServicerContext) -> Iterator[None]:
     """Let what stands in the way be an answer of gRPC's."""
     try:
         yield
+    except drops.Malformed as error:
+        _end(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except (Conflict, DatabaseUnavailable, SchemaMismatch) as error:
         # What the database said is for this service's log, where the watch has it.
         _end(context, grpc.StatusCode.UNAVAILABLE, f"the database does not serve ({type(error).__name__})")
@@ -172,7 +196,7 @@ def serve(port: int, identity: Identity, callers: Callers, services: Services) -
     """
     server = grpc.server(ThreadPoolExecutor(THREADS, "callbacks"), options=OPTIONS, maximum_concurrent_rpcs=CALLS)
     callbacks_pb2_grpc.add_CallbackServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        Callbacks(callers, services.watch, services.copies), server
+        Callbacks(callers, services.watch, services.copies, services.database), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(Health(callers), server)
     server.add_secure_port(f"0.0.0.0:{port}", _credentials(identity))

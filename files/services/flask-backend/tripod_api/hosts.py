@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify
 
-from . import __version__, agent, config, dataplane, idempotency
+from . import __version__, agent, config, dataplane, drops, idempotency
 from . import host_shapes as shapes
 from .api_tokens import MOST as TOKENS
 from .context import plane, services
 from .errors import ApiError
 from .operations import AGENT, operation
 from .planes import Plane
-from .schemas import Drops
+from .schemas import DropPage, Drops
 from .scopes import Scope
 from .shapes import Shape
 
@@ -105,6 +105,15 @@ def _known(shape: type[Shape], told: dict[str, Any]) -> dict[str, Any]:
 def list_drops(window: Drops) -> Response:
     """Show the last packets that were dropped, or would have been: samples, of which so many are taken in a second."""
     return jsonify(drops=plane().agent.samples(window))
+
+
+@operation(
+    blueprint, "GET", "/drops/history", Scope.PACKETS_READ, window=DropPage, gives=shapes.KeptDrops, of_host=True
+)
+def list_kept_drops(window: DropPage) -> Response:
+    """Page through the samples that go-backend handed on: the last ten thousand of the host, the newest first."""
+    found, following = drops.page(services().database, plane().name, window)
+    return jsonify(drops=found, next=following)
 
 
 @operation(blueprint, "GET", "/settings", Scope.SETTINGS_READ, gives=shapes.Settings)

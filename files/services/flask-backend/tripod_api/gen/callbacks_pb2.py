@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etripod_api/gen/callbacks.proto\x12\ttripod.v1\"2\n\x0eStartedRequest\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"%\n\x0fStartedResponse\x12\x12\n\ngiven_back\x18\x01 \x03(\t2S\n\x0f\x43\x61llbackService\x12@\n\x07Started\x12\x19.tripod.v1.StartedRequest\x1a\x1a.tripod.v1.StartedResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etripod_api/gen/callbacks.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"2\n\x0eStartedRequest\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"%\n\x0fStartedResponse\x12\x12\n\ngiven_back\x18\x01 \x03(\t\"I\n\x0e\x44roppedRequest\x12)\n\x07packets\x18\x01 \x03(\x0b\x32\x18.tripod.v1.DroppedPacket\x12\x0c\n\x04lost\x18\x02 \x01(\x04\"\x11\n\x0f\x44roppedResponse\"\xbb\x03\n\rDroppedPacket\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tinterface\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\r\x12\x0f\n\x07verdict\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04part\x18\x06 \x01(\t\x12\r\n\x05would\x18\x07 \x01(\t\x12\x14\n\x0cwould_reason\x18\x08 \x01(\t\x12\x12\n\nwould_part\x18\t \x01(\t\x12\x0e\n\x06length\x18\n \x01(\r\x12\x13\n\x06source\x18\x0b \x01(\x0cH\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65stination\x18\x0c \x01(\x0cH\x01\x88\x01\x01\x12\x15\n\x08protocol\x18\r \x01(\rH\x02\x88\x01\x01\x12\x18\n\x0bsource_port\x18\x0e \x01(\rH\x03\x88\x01\x01\x12\x1d\n\x10\x64\x65stination_port\x18\x0f \x01(\rH\x04\x88\x01\x01\x12\x11\n\x04vlan\x18\x10 \x01(\rH\x05\x88\x01\x01\x42\t\n\x07_sourceB\x0e\n\x0c_destinationB\x0b\n\t_protocolB\x0e\n\x0c_source_portB\x13\n\x11_destination_portB\x07\n\x05_vlan2\x95\x01\n\x0f\x43\x61llbackService\x12@\n\x07Started\x12\x19.tripod.v1.StartedRequest\x1a\x1a.tripod.v1.StartedResponse\x12@\n\x07\x44ropped\x12\x19.tripod.v1.DroppedRequest\x1a\x1a.tripod.v1.DroppedResponseB)Z\'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,10 +33,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tripod_api.gen.callbacks_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'tripod/go-backend/gen/tripodv1;tripodv1'
-  _globals['_STARTEDREQUEST']._serialized_start=45
-  _globals['_STARTEDREQUEST']._serialized_end=95
-  _globals['_STARTEDRESPONSE']._serialized_start=97
-  _globals['_STARTEDRESPONSE']._serialized_end=134
-  _globals['_CALLBACKSERVICE']._serialized_start=136
-  _globals['_CALLBACKSERVICE']._serialized_end=219
+  _globals['_STARTEDREQUEST']._serialized_start=78
+  _globals['_STARTEDREQUEST']._serialized_end=128
+  _globals['_STARTEDRESPONSE']._serialized_start=130
+  _globals['_STARTEDRESPONSE']._serialized_end=167
+  _globals['_DROPPEDREQUEST']._serialized_start=169
+  _globals['_DROPPEDREQUEST']._serialized_end=242
+  _globals['_DROPPEDRESPONSE']._serialized_start=244
+  _globals['_DROPPEDRESPONSE']._serialized_end=261
+  _globals['_DROPPEDPACKET']._serialized_start=264
+  _globals['_DROPPEDPACKET']._serialized_end=707
+  _globals['_CALLBACKSERVICE']._serialized_start=710
+  _globals['_CALLBACKSERVICE']._serialized_end=859
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,11 @@ class CallbackServiceStub:
                 request_serializer=tripod__api_dot_gen_dot_callbacks__pb2.StartedRequest.SerializeToString,
                 response_deserializer=tripod__api_dot_gen_dot_callbacks__pb2.StartedResponse.FromString,
                 _registered_method=True)
+        self.Dropped = channel.unary_unary(
+                '/tripod.v1.CallbackService/Dropped',
+                request_serializer=tripod__api_dot_gen_dot_callbacks__pb2.DroppedRequest.SerializeToString,
+                response_deserializer=tripod__api_dot_gen_dot_callbacks__pb2.DroppedResponse.FromString,
+                _registered_method=True)
 
 
 class CallbackServiceServicer:
@@ -66,6 +71,14 @@ class CallbackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Dropped(self, request, context):
+        """Dropped hands on packets that were dropped, or would have been, once a second where there were any. What it says of a packet
+        is kept for a while, and its bytes are not sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CallbackServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +86,11 @@ def add_CallbackServiceServicer_to_server(servicer, server):
                     servicer.Started,
                     request_deserializer=tripod__api_dot_gen_dot_callbacks__pb2.StartedRequest.FromString,
                     response_serializer=tripod__api_dot_gen_dot_callbacks__pb2.StartedResponse.SerializeToString,
+            ),
+            'Dropped': grpc.unary_unary_rpc_method_handler(
+                    servicer.Dropped,
+                    request_deserializer=tripod__api_dot_gen_dot_callbacks__pb2.DroppedRequest.FromString,
+                    response_serializer=tripod__api_dot_gen_dot_callbacks__pb2.DroppedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -109,6 +127,33 @@ class CallbackService:
             '/tripod.v1.CallbackService/Started',
             tripod__api_dot_gen_dot_callbacks__pb2.StartedRequest.SerializeToString,
             tripod__api_dot_gen_dot_callbacks__pb2.StartedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Dropped(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tripod.v1.CallbackService/Dropped',
+            tripod__api_dot_gen_dot_callbacks__pb2.DroppedRequest.SerializeToString,
+            tripod__api_dot_gen_dot_callbacks__pb2.DroppedResponse.FromString,
             options,
             channel_credentials,
             insecure,

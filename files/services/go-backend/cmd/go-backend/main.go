@@ -33,6 +33,7 @@ import (
 	"tripod/go-backend/internal/object"
 	"tripod/go-backend/internal/privilege"
 	"tripod/go-backend/internal/rescue"
+	"tripod/go-backend/internal/samples"
 	"tripod/go-backend/internal/tracer"
 	"tripod/go-backend/internal/workers"
 )
@@ -156,6 +157,13 @@ func run(ctx context.Context, getenv func(string) string) error {
 	// Who is called asks this service in turn, which it listens for already.
 	for _, caller := range callers {
 		go caller.Run(ctx)
+	}
+	if len(callers) > 0 {
+		go samples.NewWatcher(root, file, names, log).Run(ctx, func(packets []*tripodv1.DroppedPacket, lost uint64) {
+			for _, caller := range callers {
+				caller.Dropped(packets, lost)
+			}
+		})
 	}
 	failed := make(chan error, 2)
 	go func() { failed <- fmt.Errorf("serve gRPC on %s: %w", cfg.GRPCAddress, grpcServer.Serve(grpcListener)) }()

@@ -13,6 +13,7 @@ package tripodv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -123,19 +124,306 @@ func (x *StartedResponse) GetGivenBack() []string {
 	return nil
 }
 
+type DroppedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest first; 500 at most.
+	Packets []*DroppedPacket `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"`
+	// How many samples were lost since the last call that was answered, as they were more than go-backend keeps.
+	Lost          uint64 `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DroppedRequest) Reset() {
+	*x = DroppedRequest{}
+	mi := &file_tripod_v1_callbacks_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DroppedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DroppedRequest) ProtoMessage() {}
+
+func (x *DroppedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_callbacks_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DroppedRequest.ProtoReflect.Descriptor instead.
+func (*DroppedRequest) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_callbacks_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DroppedRequest) GetPackets() []*DroppedPacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+func (x *DroppedRequest) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+type DroppedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DroppedResponse) Reset() {
+	*x = DroppedResponse{}
+	mi := &file_tripod_v1_callbacks_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DroppedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DroppedResponse) ProtoMessage() {}
+
+func (x *DroppedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_callbacks_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DroppedResponse.ProtoReflect.Descriptor instead.
+func (*DroppedResponse) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_callbacks_proto_rawDescGZIP(), []int{3}
+}
+
+// DroppedPacket is as a Sample of PolicyService, without the packet's bytes.
+type DroppedPacket struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Time        *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Interface   string                 `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Queue       uint32                 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	Verdict     string                 `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Reason      string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Part        string                 `protobuf:"bytes,6,opt,name=part,proto3" json:"part,omitempty"`
+	Would       string                 `protobuf:"bytes,7,opt,name=would,proto3" json:"would,omitempty"`
+	WouldReason string                 `protobuf:"bytes,8,opt,name=would_reason,json=wouldReason,proto3" json:"would_reason,omitempty"`
+	WouldPart   string                 `protobuf:"bytes,9,opt,name=would_part,json=wouldPart,proto3" json:"would_part,omitempty"`
+	Length      uint32                 `protobuf:"varint,10,opt,name=length,proto3" json:"length,omitempty"`
+	// What the packet says; not set where it does not. Addresses have 4 or 16 bytes.
+	Source          []byte  `protobuf:"bytes,11,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	Destination     []byte  `protobuf:"bytes,12,opt,name=destination,proto3,oneof" json:"destination,omitempty"`
+	Protocol        *uint32 `protobuf:"varint,13,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
+	SourcePort      *uint32 `protobuf:"varint,14,opt,name=source_port,json=sourcePort,proto3,oneof" json:"source_port,omitempty"`
+	DestinationPort *uint32 `protobuf:"varint,15,opt,name=destination_port,json=destinationPort,proto3,oneof" json:"destination_port,omitempty"`
+	Vlan            *uint32 `protobuf:"varint,16,opt,name=vlan,proto3,oneof" json:"vlan,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *DroppedPacket) Reset() {
+	*x = DroppedPacket{}
+	mi := &file_tripod_v1_callbacks_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DroppedPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DroppedPacket) ProtoMessage() {}
+
+func (x *DroppedPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_tripod_v1_callbacks_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DroppedPacket.ProtoReflect.Descriptor instead.
+func (*DroppedPacket) Descriptor() ([]byte, []int) {
+	return file_tripod_v1_callbacks_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DroppedPacket) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *DroppedPacket) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetQueue() uint32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
+func (x *DroppedPacket) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetWould() string {
+	if x != nil {
+		return x.Would
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetWouldReason() string {
+	if x != nil {
+		return x.WouldReason
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetWouldPart() string {
+	if x != nil {
+		return x.WouldPart
+	}
+	return ""
+}
+
+func (x *DroppedPacket) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *DroppedPacket) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *DroppedPacket) GetDestination() []byte {
+	if x != nil {
+		return x.Destination
+	}
+	return nil
+}
+
+func (x *DroppedPacket) GetProtocol() uint32 {
+	if x != nil && x.Protocol != nil {
+		return *x.Protocol
+	}
+	return 0
+}
+
+func (x *DroppedPacket) GetSourcePort() uint32 {
+	if x != nil && x.SourcePort != nil {
+		return *x.SourcePort
+	}
+	return 0
+}
+
+func (x *DroppedPacket) GetDestinationPort() uint32 {
+	if x != nil && x.DestinationPort != nil {
+		return *x.DestinationPort
+	}
+	return 0
+}
+
+func (x *DroppedPacket) GetVlan() uint32 {
+	if x != nil && x.Vlan != nil {
+		return *x.Vlan
+	}
+	return 0
+}
+
 var File_tripod_v1_callbacks_proto protoreflect.FileDescriptor
 
 const file_tripod_v1_callbacks_proto_rawDesc = "" +
 	"\n" +
-	"\x19tripod/v1/callbacks.proto\x12\ttripod.v1\"C\n" +
+	"\x19tripod/v1/callbacks.proto\x12\ttripod.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"C\n" +
 	"\x0eStartedRequest\x12\x17\n" +
 	"\aboot_id\x18\x01 \x01(\tR\x06bootId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\"0\n" +
 	"\x0fStartedResponse\x12\x1d\n" +
 	"\n" +
-	"given_back\x18\x01 \x03(\tR\tgivenBack2S\n" +
+	"given_back\x18\x01 \x03(\tR\tgivenBack\"X\n" +
+	"\x0eDroppedRequest\x122\n" +
+	"\apackets\x18\x01 \x03(\v2\x18.tripod.v1.DroppedPacketR\apackets\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\x04R\x04lost\"\x11\n" +
+	"\x0fDroppedResponse\"\xd3\x04\n" +
+	"\rDroppedPacket\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\rR\x05queue\x12\x18\n" +
+	"\averdict\x18\x04 \x01(\tR\averdict\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04part\x18\x06 \x01(\tR\x04part\x12\x14\n" +
+	"\x05would\x18\a \x01(\tR\x05would\x12!\n" +
+	"\fwould_reason\x18\b \x01(\tR\vwouldReason\x12\x1d\n" +
+	"\n" +
+	"would_part\x18\t \x01(\tR\twouldPart\x12\x16\n" +
+	"\x06length\x18\n" +
+	" \x01(\rR\x06length\x12\x1b\n" +
+	"\x06source\x18\v \x01(\fH\x00R\x06source\x88\x01\x01\x12%\n" +
+	"\vdestination\x18\f \x01(\fH\x01R\vdestination\x88\x01\x01\x12\x1f\n" +
+	"\bprotocol\x18\r \x01(\rH\x02R\bprotocol\x88\x01\x01\x12$\n" +
+	"\vsource_port\x18\x0e \x01(\rH\x03R\n" +
+	"sourcePort\x88\x01\x01\x12.\n" +
+	"\x10destination_port\x18\x0f \x01(\rH\x04R\x0fdestinationPort\x88\x01\x01\x12\x17\n" +
+	"\x04vlan\x18\x10 \x01(\rH\x05R\x04vlan\x88\x01\x01B\t\n" +
+	"\a_sourceB\x0e\n" +
+	"\f_destinationB\v\n" +
+	"\t_protocolB\x0e\n" +
+	"\f_source_portB\x13\n" +
+	"\x11_destination_portB\a\n" +
+	"\x05_vlan2\x95\x01\n" +
 	"\x0fCallbackService\x12@\n" +
-	"\aStarted\x12\x19.tripod.v1.StartedRequest\x1a\x1a.tripod.v1.StartedResponseB)Z'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3"
+	"\aStarted\x12\x19.tripod.v1.StartedRequest\x1a\x1a.tripod.v1.StartedResponse\x12@\n" +
+	"\aDropped\x12\x19.tripod.v1.DroppedRequest\x1a\x1a.tripod.v1.DroppedResponseB)Z'tripod/go-backend/gen/tripodv1;tripodv1b\x06proto3"
 
 var (
 	file_tripod_v1_callbacks_proto_rawDescOnce sync.Once
@@ -149,19 +437,27 @@ func file_tripod_v1_callbacks_proto_rawDescGZIP() []byte {
 	return file_tripod_v1_callbacks_proto_rawDescData
 }
 
-var file_tripod_v1_callbacks_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_tripod_v1_callbacks_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_tripod_v1_callbacks_proto_goTypes = []any{
-	(*StartedRequest)(nil),  // 0: tripod.v1.StartedRequest
-	(*StartedResponse)(nil), // 1: tripod.v1.StartedResponse
+	(*StartedRequest)(nil),        // 0: tripod.v1.StartedRequest
+	(*StartedResponse)(nil),       // 1: tripod.v1.StartedResponse
+	(*DroppedRequest)(nil),        // 2: tripod.v1.DroppedRequest
+	(*DroppedResponse)(nil),       // 3: tripod.v1.DroppedResponse
+	(*DroppedPacket)(nil),         // 4: tripod.v1.DroppedPacket
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_tripod_v1_callbacks_proto_depIdxs = []int32{
-	0, // 0: tripod.v1.CallbackService.Started:input_type -> tripod.v1.StartedRequest
-	1, // 1: tripod.v1.CallbackService.Started:output_type -> tripod.v1.StartedResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	4, // 0: tripod.v1.DroppedRequest.packets:type_name -> tripod.v1.DroppedPacket
+	5, // 1: tripod.v1.DroppedPacket.time:type_name -> google.protobuf.Timestamp
+	0, // 2: tripod.v1.CallbackService.Started:input_type -> tripod.v1.StartedRequest
+	2, // 3: tripod.v1.CallbackService.Dropped:input_type -> tripod.v1.DroppedRequest
+	1, // 4: tripod.v1.CallbackService.Started:output_type -> tripod.v1.StartedResponse
+	3, // 5: tripod.v1.CallbackService.Dropped:output_type -> tripod.v1.DroppedResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_tripod_v1_callbacks_proto_init() }
@@ -169,13 +465,14 @@ func file_tripod_v1_callbacks_proto_init() {
 	if File_tripod_v1_callbacks_proto != nil {
 		return
 	}
+	file_tripod_v1_callbacks_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tripod_v1_callbacks_proto_rawDesc), len(file_tripod_v1_callbacks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	CallbackService_Started_FullMethodName = "/tripod.v1.CallbackService/Started"
+	CallbackService_Dropped_FullMethodName = "/tripod.v1.CallbackService/Dropped"
 )
 
 // CallbackServiceClient is the client API for CallbackService service.
@@ -41,6 +42,9 @@ type CallbackServiceClient interface {
 	// Started tells that a go-backend serves: it has begun, or met this API again. The API looks at that host at once, which it
 	// would have within 20 s, and gives back what the host has lost of the API's part of its policies.
 	Started(ctx context.Context, in *StartedRequest, opts ...grpc.CallOption) (*StartedResponse, error)
+	// Dropped hands on packets that were dropped, or would have been, once a second where there were any. What it says of a packet
+	// is kept for a while, and its bytes are not sent.
+	Dropped(ctx context.Context, in *DroppedRequest, opts ...grpc.CallOption) (*DroppedResponse, error)
 }
 
 type callbackServiceClient struct {
@@ -55,6 +59,16 @@ func (c *callbackServiceClient) Started(ctx context.Context, in *StartedRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StartedResponse)
 	err := c.cc.Invoke(ctx, CallbackService_Started_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callbackServiceClient) Dropped(ctx context.Context, in *DroppedRequest, opts ...grpc.CallOption) (*DroppedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DroppedResponse)
+	err := c.cc.Invoke(ctx, CallbackService_Dropped_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +90,9 @@ type CallbackServiceServer interface {
 	// Started tells that a go-backend serves: it has begun, or met this API again. The API looks at that host at once, which it
 	// would have within 20 s, and gives back what the host has lost of the API's part of its policies.
 	Started(context.Context, *StartedRequest) (*StartedResponse, error)
+	// Dropped hands on packets that were dropped, or would have been, once a second where there were any. What it says of a packet
+	// is kept for a while, and its bytes are not sent.
+	Dropped(context.Context, *DroppedRequest) (*DroppedResponse, error)
 	mustEmbedUnimplementedCallbackServiceServer()
 }
 
@@ -88,6 +105,9 @@ type UnimplementedCallbackServiceServer struct{}
 
 func (UnimplementedCallbackServiceServer) Started(context.Context, *StartedRequest) (*StartedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Started not implemented")
+}
+func (UnimplementedCallbackServiceServer) Dropped(context.Context, *DroppedRequest) (*DroppedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Dropped not implemented")
 }
 func (UnimplementedCallbackServiceServer) mustEmbedUnimplementedCallbackServiceServer() {}
 func (UnimplementedCallbackServiceServer) testEmbeddedByValue()                         {}
@@ -128,6 +148,24 @@ func _CallbackService_Started_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CallbackService_Dropped_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DroppedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallbackServiceServer).Dropped(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallbackService_Dropped_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallbackServiceServer).Dropped(ctx, req.(*DroppedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CallbackService_ServiceDesc is the grpc.ServiceDesc for CallbackService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -138,6 +176,10 @@ var CallbackService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Started",
 			Handler:    _CallbackService_Started_Handler,
+		},
+		{
+			MethodName: "Dropped",
+			Handler:    _CallbackService_Dropped_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -25,6 +25,8 @@ const (
 	startedTimeout = 30 * time.Second
 	// An API that does not answer this in time is away, also while nothing is to be told.
 	aliveEvery, aliveTimeout = 20 * time.Second, 5 * time.Second
+	// droppedEvery is how often packets are handed on, and droppedTimeout for how long the API may write them down.
+	droppedEvery, droppedTimeout = time.Second, 3 * time.Second
 	// maxAnswer is far above any answer (bytes).
 	maxAnswer = 64 << 10
 	// bootID is the kernel's name of this boot.
@@ -40,6 +42,7 @@ type Caller struct {
 	circuit               circuit
 	told                  atomic.Uint64
 	failed                atomic.Uint64
+	pending               pending
 	said                  string
 }
 
@@ -72,25 +75,35 @@ func (c *Caller) State() string { return c.circuit.State() }
 // Counts returns how often the API was told, and how often it could not be.
 func (c *Caller) Counts() (told, failed uint64) { return c.told.Load(), c.failed.Load() }
 
+// Dropped hands on packets that were dropped, the oldest first, and how many more there were. It never waits.
+func (c *Caller) Dropped(packets []*tripodv1.DroppedPacket, lost uint64) {
+	c.pending.add(packets, lost)
+}
+
+// Packets returns how many packets the API was told of, and of how many it will never be.
+func (c *Caller) Packets() (told, lost uint64) { return c.pending.counts() }
+
 // Run calls until the context ends.
 func (c *Caller) Run(ctx context.Context) {
 	defer c.connection.Close()
 	for ctx.Err() == nil {
-		if err := rescue.Do("callback", func() error { return c.started(ctx) }); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
+		err := rescue.Do("callback", func() error { return c.started(ctx) })
+		if err == nil {
+			c.told.Add(1)
+			c.circuit.succeeded()
+			c.said = ""
+			err = rescue.Do("callback", func() error { return c.handOn(ctx) })
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
 			c.failed.Add(1)
 			c.tell(err)
 			sleep(ctx, c.circuit.failed())
-			continue
+		default:
+			// Whatever ended the connection may take a moment, and all hosts see it at once.
+			sleep(ctx, jittered(firstWait))
 		}
-		c.told.Add(1)
-		c.circuit.succeeded()
-		c.said = ""
-		c.wait(ctx)
-		// Whatever ended the connection may take a moment, and all hosts see it at once.
-		sleep(ctx, jittered(firstWait))
 	}
 }
 
@@ -109,13 +122,30 @@ func (c *Caller) started(ctx context.Context) error {
 	return nil
 }
 
-// wait returns once the connection is no more.
-func (c *Caller) wait(ctx context.Context) {
-	for state := c.connection.GetState(); state == connectivity.Ready; state = c.connection.GetState() {
-		if !c.connection.WaitForStateChange(ctx, state) {
-			return
+// handOn hands on packets until the connection is no more, or a call fails.
+func (c *Caller) handOn(ctx context.Context) error {
+	for c.connection.GetState() == connectivity.Ready {
+		if batch := c.pending.batch(); batch != nil {
+			if err := c.dropped(ctx, batch); err != nil {
+				return err
+			}
+		}
+		until, cancel := context.WithTimeout(ctx, droppedEvery)
+		c.connection.WaitForStateChange(until, connectivity.Ready)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
+	return nil
+}
+
+func (c *Caller) dropped(ctx context.Context, batch *tripodv1.DroppedRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, droppedTimeout)
+	defer cancel()
+	_, err := c.client.Dropped(ctx, batch)
+	c.pending.over(batch, err == nil)
+	return err
 }
 
 // tell logs why a call failed, once for as long as it stays the same.

@@ -25,8 +25,17 @@ const patience = 30 * time.Second
 // api plays the API's side.
 type api struct {
 	tripodv1.UnimplementedCallbackServiceServer
-	calls chan *tripodv1.StartedRequest
-	away  atomic.Bool
+	calls   chan *tripodv1.StartedRequest
+	dropped chan *tripodv1.DroppedRequest
+	away    atomic.Bool
+}
+
+func (a *api) Dropped(_ context.Context, request *tripodv1.DroppedRequest) (*tripodv1.DroppedResponse, error) {
+	if a.away.Load() {
+		return nil, status.Error(codes.Unavailable, "the database does not serve")
+	}
+	a.dropped <- request
+	return &tripodv1.DroppedResponse{}, nil
 }
 
 func (a *api) Started(_ context.Context, request *tripodv1.StartedRequest) (*tripodv1.StartedResponse, error) {
@@ -189,6 +198,61 @@ func TestOneThatIsSilentIsLeftAlone(t *testing.T) {
 		t.Errorf("told %d times, failed %d times, %s", told, failed, caller.State())
 	}
 	// Its end waits for nobody: see call.
+}
+
+func packets(from, to uint32) []*tripodv1.DroppedPacket {
+	var made []*tripodv1.DroppedPacket
+	for number := from; number < to; number++ {
+		made = append(made, &tripodv1.DroppedPacket{Length: number})
+	}
+	return made
+}
+
+func TestPacketsAreHandedOnInBatchesAndWhatIsNotTakenIsLost(t *testing.T) {
+	authority := identitytest.NewAuthority(t)
+	served := &api{calls: make(chan *tripodv1.StartedRequest, 100), dropped: make(chan *tripodv1.DroppedRequest, 100)}
+	address, _ := served.listen(t, open(t, authority.Directory(t, "flask-backend")), "127.0.0.1:0")
+	caller, _ := call(t, address, open(t, authority.Directory(t, "go-backend.edge1")))
+	expect := func(from, to uint32, lost uint64) {
+		t.Helper()
+		select {
+		case got := <-served.dropped:
+			n := len(got.GetPackets())
+			if n != int(to-from) || got.GetLost() != lost || n > 0 && (got.GetPackets()[0].GetLength() != from || got.GetPackets()[n-1].GetLength() != to-1) {
+				t.Fatalf("%d packets and %d lost, want %d to %d and %d", n, got.GetLost(), from, to, lost)
+			}
+		case <-time.After(patience):
+			t.Fatal("nothing came")
+		}
+	}
+	served.expect(t)
+	// More than are kept: the newest are.
+	caller.Dropped(packets(0, maxPending+200), 3)
+	began := time.Now()
+	expect(200, 200+maxBatch, 203)
+	expect(200+maxBatch, maxPending+200, 0)
+	if took := time.Since(began); took < droppedEvery/2 {
+		t.Errorf("two batches came within %s", took)
+	}
+	// None is taken: it is told again that this service is there, and of the packets that they are lost.
+	served.away.Store(true)
+	caller.Dropped(packets(0, 10), 0)
+	eventually(t, "it does not fail", func() bool { _, failed := caller.Counts(); return failed > 0 })
+	served.away.Store(false)
+	served.expect(t)
+	caller.Dropped(packets(0, 1), 0)
+	expect(0, 1, 10)
+	eventually(t, "it is not counted", func() bool { told, lost := caller.Packets(); return told == maxPending+1 && lost == 213 })
+}
+
+func TestPacketsForNobodyAreBounded(t *testing.T) {
+	var p pending
+	for range 100 {
+		p.add(packets(0, 500), 0)
+	}
+	if _, gone := p.counts(); len(p.packets) != maxPending || gone != 100*500-maxPending || cap(p.packets) > 2*maxPending {
+		t.Errorf("%d of %d are kept, %d are gone", len(p.packets), cap(p.packets), gone)
+	}
 }
 
 func TestACircuitWaitsLongerAndLongerAndIsTriedOnce(t *testing.T) {

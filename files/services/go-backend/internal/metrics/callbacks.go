@@ -9,6 +9,10 @@ var (
 		"How often an API was told that this service is there, and looked at this host.", []string{"api"}, nil)
 	callbackFailed = prometheus.NewDesc("tripod_callback_failures_total",
 		"Calls of an API that were refused or not answered; the log says why.", []string{"api"}, nil)
+	callbackPackets = prometheus.NewDesc("tripod_callback_samples_total",
+		"Samples of drops that an API was told of.", []string{"api"}, nil)
+	callbackLost = prometheus.NewDesc("tripod_callback_samples_lost_total",
+		"Samples of drops that an API will not be told of: more than are handed on, or not taken.", []string{"api"}, nil)
 )
 
 // Calling is what calls an API.
@@ -16,6 +20,7 @@ type Calling interface {
 	Target() string
 	State() string
 	Counts() (told, failed uint64)
+	Packets() (told, lost uint64)
 }
 
 // Callbacks collects what there is to tell of calls.
@@ -29,7 +34,7 @@ func NewCallbacks(states []string, all ...Calling) Callbacks { return Callbacks{
 
 // Describe implements prometheus.Collector.
 func (c Callbacks) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, one := range []*prometheus.Desc{callbackState, callbackTold, callbackFailed} {
+	for _, one := range []*prometheus.Desc{callbackState, callbackTold, callbackFailed, callbackPackets, callbackLost} {
 		descriptions <- one
 	}
 }
@@ -44,5 +49,8 @@ func (c Callbacks) Collect(metrics chan<- prometheus.Metric) {
 		told, failed := one.Counts()
 		metrics <- prometheus.MustNewConstMetric(callbackTold, prometheus.CounterValue, float64(told), one.Target())
 		metrics <- prometheus.MustNewConstMetric(callbackFailed, prometheus.CounterValue, float64(failed), one.Target())
+		packets, lost := one.Packets()
+		metrics <- prometheus.MustNewConstMetric(callbackPackets, prometheus.CounterValue, float64(packets), one.Target())
+		metrics <- prometheus.MustNewConstMetric(callbackLost, prometheus.CounterValue, float64(lost), one.Target())
 	}
 }
