@@ -133,6 +133,17 @@ def test_go_backend_tells_the_api_when_it_is_there():
     assert 'tripod_callback_circuit_state{api="127.0.0.1:50052",state="closed"} 1' in metrics
 
 
+def test_what_was_dropped_is_in_the_history(api, wire):
+    def kept() -> list[dict]:
+        return api("GET", "/drops/history?source=203.0.113.0/24").json()["drops"]
+
+    latest = max((one["id"] for one in kept()), default=0)
+    wire.send(DROPPED, 20)
+    [newest, *_others] = eventually("samples in the history", lambda: [one for one in kept() if one["id"] > latest])
+    assert (newest["interface"], newest["verdict"], newest["source"]) == (NIC, "drop", DROPPED)
+    assert (newest["reason"], newest["part"]) == ("list_drop", "list:acl")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_killed_container_comes_back_while_filtering_goes_on(api, wire, service):
     program = attached()["prog"]["id"]

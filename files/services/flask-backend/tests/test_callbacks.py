@@ -152,6 +152,36 @@ def test_a_call_that_is_too_large_or_not_of_the_form_is_refused(api: Api, refuse
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_samples_are_kept_for_the_host_that_hands_them_on(api: Api) -> None:
+    told = pb.DroppedPacket(interface="ens1", verdict="drop", reason="list_drop", length=60, source=b"\xc0\0\2\1")
+    told.time.GetCurrentTime()
+    token = api.login()[1]["access_token"]
+
+    def kept(host: str) -> list[str]:
+        status, page = api("GET", f"/api/v1/drops/history?host={host}", token=token)
+        assert status == 200
+        return [one["source"] for one in page["drops"]]
+
+    with api.channel(own(api)) as channel:
+        stub = callbacks_pb2_grpc.CallbackServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub.Dropped(pb.DroppedRequest(packets=[told]), timeout=PATIENCE)
+        # Once a second is enough.
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Dropped(pb.DroppedRequest(packets=[told]), timeout=PATIENCE)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        time.sleep(1)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Dropped(pb.DroppedRequest(packets=[told] * 501), timeout=PATIENCE)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert (kept("edge1"), kept("edge2")) == (["192.0.2.1"], [])
+    with api.channel(own(api, "go-backend.edge3")) as channel:
+        stub = callbacks_pb2_grpc.CallbackServiceStub(channel)  # type: ignore[no-untyped-call]
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Dropped(pb.DroppedRequest(packets=[told]), timeout=PATIENCE)
+    assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert kept("edge1") == ["192.0.2.1"]
+
+
 def test_a_renewal_holds_from_the_next_connection_on(api: Api, refused: Call) -> None:
     second = Authority(api.home)
     fresh = second.issue(api.home / "fresh", OWN, trusted=(api.authority,))

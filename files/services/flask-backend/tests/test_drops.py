@@ -132,7 +132,7 @@ class TestOfAnyDatabase:
             ({"part": "a\nb"}, "part is no text"),
             ({"vlan": 4096}, "vlan is 4096"),
             ({"protocol": 256}, "protocol is 256"),
-            ({"source": b"abc"}, "neither 4 nor 16 bytes"),
+            ({"destination": b"abc"}, "neither 4 nor 16 bytes"),
             ({"at": 0}, "time is not set"),
             ({"at": 1 << 33}, "of another age"),
         ],
