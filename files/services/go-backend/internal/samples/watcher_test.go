@@ -1,7 +1,6 @@
 package samples
 
 import (
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -52,22 +51,7 @@ func (s *scene) attach() {
 	s.host.Attach(s.name, nil)
 	s.host.SetPolicy(s.name, bpftest.NewPolicy().
 		List(7, bpftest.ActionDrop, "192.0.0.0/16").List(8, bpftest.ActionDrop, "2001:db8::/22").ObservedList(9, bpftest.ActionDrop, "198.51.0.0/16"))
-	s.tap(0)
-}
-
-// tap has every drop sampled for one of the program's taps.
-func (s *scene) tap(number int) {
-	s.Helper()
-	const first, taps, tapSize, listDrop = 4, 64, 128, 1 << 2
-	control, err := ebpf.LoadPinnedMap(s.host.Map(s.name, "control"), nil)
-	s.must(err)
-	defer control.Close()
-	value := make([]byte, control.ValueSize())
-	for _, at := range []int{first, taps + number*tapSize} {
-		binary.NativeEndian.PutUint32(value[at:], listDrop)
-		binary.NativeEndian.PutUint32(value[at+4:], listDrop)
-	}
-	s.must(control.Put(uint32(0), value))
+	s.host.Tap(s.name, 0)
 }
 
 // export lets the kernel write over what is there, as the host's agent does once it has read it.
@@ -171,11 +155,11 @@ func TestWhatTheKernelWroteOverIsLost(t *testing.T) {
 
 func TestASampleOfAPersonsIsNobodyElses(t *testing.T) {
 	s := newScene(t)
-	s.tap(1)
+	s.host.Tap(s.name, 1)
 	s.send(bpftest.UDP("192.0.2.1", 0), 3)
 	time.Sleep(50 * time.Millisecond)
 	s.expect(0)
-	s.tap(0)
+	s.host.Tap(s.name, 0)
 	s.send(bpftest.UDP("192.0.2.1", 0), 1)
 	s.expect(1)
 }
