@@ -26,6 +26,7 @@ LENGTHS = {
 }
 # The largest numbers that headers have.
 NUMBERS = {"protocol": 255, "source_port": 65535, "destination_port": 65535, "vlan": 4095}
+V4 = "0.0.0.0/0"
 OPTIONAL = ("part", "would", "would_reason", "would_part")
 TOLD = (
     *("interface", "queue", "verdict", "reason", *OPTIONAL, "length"),
@@ -80,6 +81,9 @@ def page(database: Database, host: str, window: DropPage) -> tuple[list[dict[str
         if window.source:
             first, last = _range(window.source)
             wanted &= (table.source_key >= first) & (table.source_key <= last)
+            if ":" in window.source:
+                first, last = _range(V4)
+                wanted &= (table.source_key < first) | (table.source_key > last)
         rows = list(db(wanted).select(orderby=~table.id, limitby=(0, window.limit + 1)))
         found = [_told(row) for row in rows[: window.limit]]
     return found, found[-1]["id"] if len(rows) > window.limit else None
