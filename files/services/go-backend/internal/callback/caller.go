@@ -90,8 +90,6 @@ func (c *Caller) Run(ctx context.Context) {
 		err := rescue.Do("callback", func() error { return c.started(ctx) })
 		if err == nil {
 			c.told.Add(1)
-			c.circuit.succeeded()
-			c.said = ""
 			err = rescue.Do("callback", func() error { return c.handOn(ctx) })
 		}
 		switch {
@@ -130,6 +128,9 @@ func (c *Caller) handOn(ctx context.Context) error {
 				return err
 			}
 		}
+		// Not before: where the one call is answered and the other refused, it is to be tried less and less often.
+		c.circuit.succeeded()
+		c.said = ""
 		until, cancel := context.WithTimeout(ctx, droppedEvery)
 		c.connection.WaitForStateChange(until, connectivity.Ready)
 		cancel()

@@ -28,10 +28,11 @@ type api struct {
 	calls   chan *tripodv1.StartedRequest
 	dropped chan *tripodv1.DroppedRequest
 	away    atomic.Bool
+	full    atomic.Bool
 }
 
 func (a *api) Dropped(_ context.Context, request *tripodv1.DroppedRequest) (*tripodv1.DroppedResponse, error) {
-	if a.away.Load() {
+	if a.away.Load() || a.full.Load() {
 		return nil, status.Error(codes.Unavailable, "the database does not serve")
 	}
 	a.dropped <- request
@@ -243,6 +244,23 @@ func TestPacketsAreHandedOnInBatchesAndWhatIsNotTakenIsLost(t *testing.T) {
 	caller.Dropped(packets(0, 1), 0)
 	expect(0, 1, 10)
 	eventually(t, "it is not counted", func() bool { told, lost := caller.Packets(); return told == maxPending+1 && lost == 213 })
+}
+
+func TestAnAPIThatTakesNoPacketsIsCalledLessAndLessOften(t *testing.T) {
+	authority := identitytest.NewAuthority(t)
+	served := &api{calls: make(chan *tripodv1.StartedRequest, 100), dropped: make(chan *tripodv1.DroppedRequest, 100)}
+	served.full.Store(true)
+	address, _ := served.listen(t, open(t, authority.Directory(t, "flask-backend")), "127.0.0.1:0")
+	caller, _ := call(t, address, open(t, authority.Directory(t, "go-backend.edge1")))
+	eventually(t, "it does not open", func() bool {
+		caller.Dropped(packets(0, 1), 0)
+		return caller.State() == "open"
+	})
+	served.full.Store(false)
+	eventually(t, "it does not close", func() bool {
+		caller.Dropped(packets(0, 1), 0)
+		return caller.State() == "closed" && len(served.dropped) > 0
+	})
 }
 
 func TestPacketsForNobodyAreBounded(t *testing.T) {
