@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import arm64, compose, cores, emulator, engine, pages
+from . import arm64, compose, containers, cores, emulator, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
@@ -368,19 +368,9 @@ def _go_backend() -> str:
     rights = ["--network=none", *capabilities, "--security-opt=apparmor=unconfined"]
     run = [*docker, "run", "--rm", *rights, *variables, "--volume", mount, image]
     logged(name, run, append=True, lines=60)
-    _take(name, image, "/out/usr/local/bin/go-backend", GO_BACKEND)
+    containers.take(name, image, "/out/usr/local/bin/go-backend", GO_BACKEND)
     logged(name, [*docker, "image", "rm", image], append=True)
     return "passed, on the kernel too"
-
-
-def _take(log: str, image: str, path: str, target: Path) -> None:
-    """Copy a file out of an image."""
-    docker = [*as_root(), "docker"]
-    made = logged(log, [*docker, "create", image], append=True).split()[-1]
-    try:
-        logged(log, [*docker, "cp", f"{made}:{path}", target], append=True)
-    finally:
-        logged(log, [*docker, "rm", made], append=True)
 
 
 def _several_hosts() -> str:
@@ -555,7 +545,7 @@ def _bench_afxdp() -> str:
     docker_build(log, "--file", "tests/bench/receiver.Dockerfile", "--tag", tag, "tests/bench")
     with tempfile.TemporaryDirectory() as scratch:
         receiver = Path(scratch, "receiver")
-        _take(log, tag, "/receiver", receiver)
+        containers.take(log, tag, "/receiver", receiver)
         return _bench("bench-afxdp", "afxdp", "", "--receiver", receiver)()
 
 
@@ -573,13 +563,16 @@ def _api_environment(log: str) -> tuple[Path, Path]:
 
 
 def _bench_api() -> str:
-    """Weigh the API."""
+    """Weigh the API, and the way to it through the web interface."""
     log = "bench-api"
     python, service = _api_environment(log)
-    web_interface = os.environ.get("TRIPOD_WEB_INTERFACE")
-    more = ["--web-interface", web_interface] if web_interface else []
-    words: list[str | Path] = [python, "tests/bench_api.py", *more]
-    printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
+    tag = "tripod-bench-webui"
+    docker_build(log, "--target", "bundle", "--tag", tag, "files/services/webui")
+    with tempfile.TemporaryDirectory() as scratch:
+        dist = Path(scratch, "dist")
+        containers.take(log, tag, "/build/dist", dist)
+        words: list[str | Path] = [python, "tests/bench_api.py", "--web-interface", dist / "server.cjs"]
+        printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
     return "\n" + printed.rstrip()
 
 
@@ -728,7 +721,7 @@ STAGES = (
         after=("xdp-object",),
         alone=True,
     ),
-    Stage("bench-api", "bench", _bench_api, minutes=4, alone=True),
+    Stage("bench-api", "bench", _bench_api, minutes=8, after=("xdp-object",), alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
     # The last: its teardown takes the images and the XDP object along.
     Stage("site", "site", _site, minutes=13, after=("images",), alone=True),
