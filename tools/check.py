@@ -231,6 +231,10 @@ def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float
     for record in records:
         for closing in record.results.closing if record.results else []:
             say(f"\n{record.stage.name}:\n===== {closing} =====")
+    if unsteady := [test for result in found for test in result.unsteady]:
+        say("\nUnsteady tests, which failed, and passed when they were tried once more: each is a fault to be found")
+    for test in unsteady:
+        say(f"  {test}")
     # Next to the end, which is what is left of a long output.
     if failures := [failure for result in found for failure in result.failures]:
         say("\nFailed tests")

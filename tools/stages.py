@@ -27,7 +27,11 @@ BIN = VENV / "bin"
 EXPORT = CACHE / "export"
 GO_BACKEND = CACHE / "go-backend"  # the program, once its tests have passed
 # What tells the summary which tests are slow.
-DURATIONS = "--durations=0 --durations-min=1"
+# What takes long is told. Why a test that fails is tried once more, and what keeps that from hiding faults: decision 108.
+PYTEST_OPTIONS = (
+    *("--durations=0", "--durations-min=1"),
+    *("--reruns=1", "--reruns-delay=5", "--max-suite-reruns=3", "--rerun-show-tracebacks"),
+)
 # The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
 METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
 OF_OUR_OWN = ("create", "check")
@@ -284,7 +288,7 @@ def _unit() -> str:
     measured = [f"--cov={ROOT}/plugins/module_utils/{package}" for package in packages]
     measure = [*measured, "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | SWEEP | {"COVERAGE_FILE": str(CACHE / "coverage")}
-    pytest: list[str | Path] = [BIN / "pytest", *DURATIONS.split()]
+    pytest: list[str | Path] = [BIN / "pytest", *PYTEST_OPTIONS]
     logged("unit", [*pytest, *measure, *own], env=child, lines=60)
     logged("unit", [*pytest, *(f"--ignore={tests}" for tests in own), "tests/unit"], env=child, append=True, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
@@ -378,7 +382,7 @@ def _several_hosts() -> str:
     log = "several-hosts"
     python, service = _api_environment(log)
     more = {"PYTHONPATH": str(service), "TRIPOD_GO_BACKEND": str(GO_BACKEND)}
-    words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *DURATIONS.split()]
+    words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *PYTEST_OPTIONS]
     logged(log, [*words, "tests/test_go_backends.py"], cwd=service, env=environment() | more, append=True, lines=60)
     return ""
 
@@ -610,7 +614,7 @@ def _root_environment(choice: str = "", **added: str) -> Iterator[list[str]]:
             "ANSIBLE_NOCOLOR": "1",
             # Which sudo forgets, and a child of another directory has from its parent.
             "PWD": str(ROOT),
-            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest {DURATIONS} {choice}",
+            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest {shlex.join(PYTEST_OPTIONS)} {choice}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "TRIPOD_BASE": _made("base"),
             "TRIPOD_XDP_OBJECT": _made("xdp_object"),

@@ -70,6 +70,13 @@ def test_tests_that_were_left_out_are_told_with_the_command_that_runs_them(capsy
     assert "unit left out" not in out
 
 
+def test_a_test_that_passed_at_its_second_try_is_told_with_what_it_had_failed_by(capsys):
+    out = said(capsys, [record(stage("unit"), unsteady=["t.py::t - too early"]), record(stage("metal"))])
+    assert "\nUnsteady tests" in out
+    assert "  t.py::t - too early\n" in out
+    assert "Unsteady" not in said(capsys, [record(stage("unit"))])
+
+
 def test_a_sample_of_the_ways_has_what_all_of_them_need():
     assert BY_NAME["ways"].group == "integration"
     assert set(check.HOST_TOOLS["ways"]) <= set(check.HOST_TOOLS["integration"])
