@@ -26,8 +26,7 @@ from .vm.machine import Machine
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
 GO_BACKEND = CACHE / "go-backend"  # the program, once its tests have passed
-# What tells the summary which tests are slow.
-# What takes long is told. Why a test that fails is tried once more, and what keeps that from hiding faults: decision 108.
+# What takes long is told. Decision 108 says why a test that fails is tried once more, and what that cannot hide.
 PYTEST_OPTIONS = (
     *("--durations=0", "--durations-min=1"),
     *("--reruns=1", "--reruns-delay=5", "--max-suite-reruns=3", "--rerun-show-tracebacks"),
