@@ -1,6 +1,7 @@
 """Run the tests in stages: ``python3 -m tools.check [group ...]``.
 
-Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority. The first
+Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority; some of those wait
+for the stage that has the machine to itself. The first
 failure lets running stages end and starts no other. What was started is stopped again, whatever happens.
 """
 
@@ -145,8 +146,9 @@ def _give_way() -> None:
 
 
 def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: set[str]) -> list[Stage]:
+    held = [stage for stage in waiting if stage.beside]
     if any(stage.alone for stage in running):
-        return []
+        return [] if len(running) > 1 else _beside(running[0], held, succeeded)
     chosen: list[Stage] = []
     mixed = any(other.group != "services" and not (other.alone or other.patient) for other in waiting)
     for stage in waiting:
@@ -156,6 +158,8 @@ def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: se
         crowded = stage.group == "services" and any(other.group == "services" for other in together) and mixed
         if room < stage.share or crowded or not set(stage.after) <= succeeded:
             continue
+        if stage in held and any(other.name == stage.beside for other in waiting):
+            continue
         # Those that it keeps apart from come first, while there is anything to wait for.
         if set(stage.apart) & {other.name for other in (*running, *chosen, *(waiting if running or chosen else ()))}:
             continue
@@ -163,11 +167,16 @@ def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: se
             continue
         if stage.alone:
             # Those that share come first.
-            if not running and not chosen and all(other.alone for other in waiting):
-                return [stage]
+            if not running and not chosen and all(other.alone or other.beside == stage.name for other in waiting):
+                return [stage, *_beside(stage, held, succeeded)]
             continue
         chosen.append(stage)
-    return chosen
+    # Where what they would run beside cannot begin, they are all that is left.
+    return chosen if chosen or running else [stage for stage in held if set(stage.after) <= succeeded][:1]
+
+
+def _beside(alone: Stage, held: Sequence[Stage], succeeded: set[str]) -> list[Stage]:
+    return [stage for stage in held if stage.beside == alone.name and set(stage.after) <= succeeded][:1]
 
 
 def _run(stage: Stage) -> Record:

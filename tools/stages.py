@@ -132,6 +132,8 @@ class Stage:
         rest: The command that runs the tests which this stage leaves out.
         patient: Whether nothing in it has a deadline, so that it takes what two others leave of the CPUs. There is one
             such at a time.
+        beside: The stage, one that is alone, beside which it runs where that is to run, too: nothing of it touches what
+            that stage owns, and the machine has a CPU to spare then. It is patient.
         share: Of a CPU that it takes; one whose tests wait for half of their time leaves half of its place to others.
     """
 
@@ -144,6 +146,7 @@ class Stage:
     apart: Sequence[str] = ()
     rest: str | None = None
     patient: bool = False
+    beside: str = ""
     share: float = 1.0
 
 
@@ -647,11 +650,11 @@ STAGES = (
         rest="make test-metal-full",
     ),
     Stage("images", "services", _images, minutes=7, after=("xdp-object",)),
-    Stage("sanity", "gates", _sanity, minutes=4, after=("export",), patient=True),
+    Stage("sanity", "gates", _sanity, minutes=4, after=("export",), patient=True, beside="site"),
     Stage("cores", "cores", _cores, minutes=12, after=("sanity",)),
-    Stage("docs", "gates", _docs, minutes=1, after=("export",), patient=True),
-    Stage("pages", "gates", _pages, minutes=1.5, after=("export",), patient=True),
-    Stage("importer", "gates", _importer, minutes=1, after=("export",), patient=True),
+    Stage("docs", "gates", _docs, minutes=1, after=("export",), patient=True, beside="site"),
+    Stage("pages", "gates", _pages, minutes=1.5, after=("export",), patient=True, beside="site"),
+    Stage("importer", "gates", _importer, minutes=1, after=("export",), patient=True, beside="site"),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",), patient=True),
     # Half of the time of both is spent on waiting for a round of the watch or for a deadline, so they go side by side.
     Stage(
