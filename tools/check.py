@@ -1,8 +1,8 @@
 """Run the tests in stages: ``python3 -m tools.check [group ...]``.
 
-Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority; some of those wait
-for the stage that has the machine to itself. The first
-failure lets running stages end and starts no other. What was started is stopped again, whatever happens.
+Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority; some of these
+wait for the stage that has the machine to itself. The first failure lets running stages end and starts no other. What
+was started is stopped again, whatever happens.
 """
 
 from __future__ import annotations
