@@ -46,7 +46,7 @@ BY_THE_CLOCK = {"TRIPOD_LIMITS_SECONDS": "10", "TRIPOD_EXCHANGES": "100"}
 IN_FULL = ("check", "side-effect")
 # Written by tests/playbooks/images.yml: what was made, by base, runtime_base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
-SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
+SERVICES = ("postgres", "flask-backend", "go-backend", "webui", "rabbitmq")
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
     "_boot/driver_limits",
