@@ -683,6 +683,7 @@ STAGES = (
     Stage("several-hosts", "services", _several_hosts, minutes=2, after=("go-backend",)),
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
     Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
+    Stage("rabbitmq", "services", _service("rabbitmq"), minutes=2.5, after=("xdp-object",)),
     Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",), patient=True),
     Stage(
