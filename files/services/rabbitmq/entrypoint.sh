@@ -53,8 +53,8 @@ check() {
         name MQ_CLIENTS "$client"
     done
     case ${MQ_DISK_FREE:-} in
-        [1-9]*[0-9][KMGT] | [1-9][KMGT]) ;;
-        *) fail "MQ_DISK_FREE is '${MQ_DISK_FREE:-}': expected a number with K, M, G or T, such as 512M" ;;
+        [1-9]*[0-9][KMG] | [1-9][KMG]) ;;
+        *) fail "MQ_DISK_FREE is '${MQ_DISK_FREE:-}': expected a number with K, M or G, such as 512M" ;;
     esac
     [ -n "${TLS_DIRECTORY:-}" ] || fail "TLS_DIRECTORY is not set; it has tls.key, tls.crt and ca.crt"
     for part in tls.key tls.crt ca.crt; do
@@ -123,9 +123,12 @@ tell
 # shellcheck source=rabbitmq-env.conf
 . "$settings/rabbitmq-env.conf"
 export ERL_LIBS="$RABBITMQ_PLUGINS_DIR"
+# Each second Erlang looks whether a file of certificates is newer than what it read of it, instead of every two minutes. To read
+# them for each connection (bypass_pem_cache) is no help: whom it trusts it would keep as long as any connection lived.
 exec erl -noinput -boot start_sasl -sname "$RABBITMQ_NODENAME" -start_epmd false -erl_epmd_port "$MQ_TOOLS_PORT" \
     -kernel inet_dist_use_interface '{127,0,0,1}' -kernel prevent_overlapping_partitions false \
     +W w +pc unicode +B i +sbwt none +sbwtdcpu none +sbwtdio none +MBas ageffcbf +MHas ageffcbf +MBlmbcs 512 +MHlmbcs 512 +MMmcs 30 \
     -os_mon start_cpu_sup false -os_mon start_disksup false -os_mon start_memsup false \
+    -ssl ssl_pem_cache_clean 1000 \
     -syslog logger '[]' -syslog syslog_error_logger false \
     -s rabbit boot -eval "ok = file:eval(\"$settings/accounts.erl\")"

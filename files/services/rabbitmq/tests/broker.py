@@ -126,8 +126,9 @@ class Broker:
         context = ssl.create_default_context(cafile=str(place / "ca.crt"))
         if (place / "tls.crt").exists():
             context.load_cert_chain(place / "tls.crt", place / "tls.key")
-        known = {"credentials": pika.credentials.ExternalCredentials(), "ssl_options": pika.SSLOptions(context, name)}
-        return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port, "tripod", **(known | more)))
+        known = {"host": "127.0.0.1", "port": self.port, "virtual_host": "tripod", "ssl_options": pika.SSLOptions(context, name)}
+        known |= {"credentials": pika.credentials.ExternalCredentials()}
+        return pika.BlockingConnection(pika.ConnectionParameters(**(known | more)))
 
     @contextlib.contextmanager
     def channel(self, **words: Any) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
