@@ -270,3 +270,13 @@ def playbook(*arguments: str, inventory: str = "inventory/localhost.yml") -> sub
 def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return what a finished ``playbook`` says of every task; other callbacks print around it."""
     return json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])[0]
+
+
+def changed(reported: dict[str, Any]) -> list[str]:
+    """Return the tasks that changed something, or would."""
+    return [
+        task["task"]["name"]
+        for play in reported["plays"]
+        for task in play["tasks"]
+        if any(host.get("changed") for host in task["hosts"].values())
+    ]
