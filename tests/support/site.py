@@ -28,7 +28,7 @@ SECRETS = Path("/etc/tripod/secrets")
 PINS = Path("/sys/fs/bpf/tripod")
 SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
 # How large their images may be, of a million bytes each, as `docker image inspect` counts them.
-MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130, "rabbitmq": 95}
+MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130, "rabbitmq": 92}
 NIC, PEER, NETNS = "tripod0", "tripod1", "tripod-lab"
 ROOT = Path(__file__).resolve().parents[2]
 
