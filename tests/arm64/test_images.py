@@ -30,7 +30,8 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The services by the compose file, which are there when all that it waits for is."""
     with project("tripod-arm64-test", tmp_path_factory.mktemp("compose"), IMAGES) as made:
         made("up", "--no-build", "--detach", "--wait", "--wait-timeout", str(WAIT_SECONDS), "webui")
-        made("up", "--no-build", "--detach", "--wait", "--wait-timeout", str(WAIT_SECONDS), "rabbitmq")
+        emulated = {"TRIPOD_ERL_FLAGS": "+JMsingle true"} if os.uname().machine != "aarch64" else {}
+        made("up", "--no-build", "--detach", "--wait", "--wait-timeout", str(WAIT_SECONDS), "rabbitmq", **emulated)
         yield made
 
 
