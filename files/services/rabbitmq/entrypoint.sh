@@ -6,9 +6,14 @@ set -eu
 umask 077
 
 settings=/etc/rabbitmq
-run=/run/rabbitmq
-data=/var/lib/rabbitmq
+# shellcheck source=rabbitmq-env.conf
+. "$settings/rabbitmq-env.conf"
+export ERL_LIBS="$RABBITMQ_PLUGINS_DIR"
+run=$HOME
+data=$RABBITMQ_MNESIA_BASE
 uid=$(id -u)
+# What a start writes before anything is served (MiB). Without it Mnesia ends in the middle, in two hundred lines.
+least=32
 
 fail() {
     printf 'rabbitmq: %s\n' "$*" >&2
@@ -71,6 +76,9 @@ check() {
     [ -d "$data" ] || fail "$data is no directory"
     closed=$(find "$data" \( ! -readable -o ! -writable -o -type d ! -executable \) -not -name lost+found -print -quit 2>/dev/null) || true
     [ -z "$closed" ] || refuse "$closed"
+    free=$(df --block-size=1M --output=avail "$data" | tail -n 1)
+    [ "$free" -ge "$least" ] ||
+        fail "the file system of $data has $((free)) MiB free, and a start takes $least; make room there, nothing was changed"
 }
 
 # In a container RabbitMQ is process 1 of each, so no number tells one from another. This lock is the kernel's, and Erlang
@@ -120,9 +128,6 @@ trap 'exit 130' INT TERM
 check
 lock
 tell
-# shellcheck source=rabbitmq-env.conf
-. "$settings/rabbitmq-env.conf"
-export ERL_LIBS="$RABBITMQ_PLUGINS_DIR"
 # Each second Erlang looks whether a file of certificates is newer than what it read of it, instead of every two minutes. To read
 # them for each connection (bypass_pem_cache) is no help: whom it trusts it would keep as long as any connection lived.
 exec erl -noinput -boot start_sasl -sname "$RABBITMQ_NODENAME" -start_epmd false -erl_epmd_port "$MQ_TOOLS_PORT" \

@@ -27,7 +27,12 @@ class Authority:
         self.place.mkdir()
         self.certificate = self.place / "ca.crt"
         self._key = self.place / "ca.key"
-        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign", "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0")
+        usage = (
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE,pathlen:0",
+        )
         words = ("-subj", f"/CN={name}", "-days", "9", "-keyout", self._key, "-out", self.certificate)
         openssl("req", "-x509", *KEY, *usage, *words)
 

@@ -126,21 +126,30 @@ class Broker:
         context = ssl.create_default_context(cafile=str(place / "ca.crt"))
         if (place / "tls.crt").exists():
             context.load_cert_chain(place / "tls.crt", place / "tls.key")
-        known = {"host": "127.0.0.1", "port": self.port, "virtual_host": "tripod", "ssl_options": pika.SSLOptions(context, name)}
+        known = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "virtual_host": "tripod",
+            "ssl_options": pika.SSLOptions(context, name),
+        }
         known |= {"credentials": pika.credentials.ExternalCredentials()}
         return pika.BlockingConnection(pika.ConnectionParameters(**(known | more)))
 
-    @contextlib.contextmanager
-    def channel(self, **words: Any) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
-        """Yield a channel that has the broker confirm what is published, with an exchange and a queue behind it."""
-        connection = self.connect(**words)
-        channel = connection.channel()
+    def open(self) -> pika.adapters.blocking_connection.BlockingChannel:
+        """Return a channel that has the broker confirm what is published, with an exchange and a queue behind it."""
+        channel = self.connect().channel()
         channel.confirm_delivery()
         channel.exchange_declare("tripod.jobs", durable=True)
         channel.queue_declare("tripod.jobs", durable=True)
         channel.queue_bind("tripod.jobs", "tripod.jobs", "job")
+        return channel
+
+    @contextlib.contextmanager
+    def channel(self) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+        """Yield such a channel, and close its connection at the end."""
+        channel = self.open()
         yield channel
-        connection.close()
+        channel.connection.close()
 
 
 def publish(channel: pika.adapters.blocking_connection.BlockingChannel, body: str) -> None:

@@ -91,7 +91,7 @@ def test_what_speaks_no_tls_gets_no_word(broker: Broker) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
         socket.create_connection(("127.0.0.1", broker.port), timeout=10) as older,
-        pytest.raises(ssl.SSLError, match="(?i)protocol.version"),
+        pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"),
     ):
         context.wrap_socket(older, server_hostname="rabbitmq")
 
@@ -171,9 +171,7 @@ def put(place: Path, *authorities: Authority) -> None:
     (place / "new").rename(place / "ca.crt")
 
 
-def test_a_renewal_and_another_authority_are_soon_known_and_no_message_fails(
-    broker: Broker, tmp_path: Path
-) -> None:
+def test_a_renewal_and_another_authority_are_soon_known_and_no_message_fails(broker: Broker, tmp_path: Path) -> None:
     load = Load(broker)
     load.start()
     load.wait()

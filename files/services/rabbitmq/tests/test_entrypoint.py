@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import pika
 import pytest
@@ -15,15 +17,15 @@ def test_what_was_confirmed_outlives_a_kill_and_another_start_and_accounts_follo
     stopped.start(MQ_CLIENTS="connector former")
     former = stopped.authority.issue("former")
     stopped.connect(former).close()
-    with pytest.raises(pika.exceptions.AMQPError), stopped.channel() as channel:
-        classic = {"x-queue-type": "classic"}
-        channel.queue_declare("tripod.classic", durable=True, arguments=classic)
-        channel.queue_bind("tripod.classic", "tripod.jobs", "job")
-        # Ra writes down that there is a quorum queue up to three seconds after it was declared; docs/decisions has it.
-        time.sleep(4)
-        for number in range(500):
-            publish(channel, str(number))
-        stopped.stop(signal.SIGKILL)
+    # Its connection ends with the broker, so nobody closes it.
+    channel = stopped.open()
+    channel.queue_declare("tripod.classic", durable=True, arguments={"x-queue-type": "classic"})
+    channel.queue_bind("tripod.classic", "tripod.jobs", "job")
+    # Ra writes down that there is a quorum queue up to three seconds after it was declared; docs/decisions has it.
+    time.sleep(4)
+    for number in range(500):
+        publish(channel, str(number))
+    stopped.stop(signal.SIGKILL)
     other = Broker.__new__(Broker)
     other.__dict__ |= stopped.__dict__
     stopped.start()
@@ -45,10 +47,10 @@ def test_publishers_wait_where_the_disk_is_nearly_full_and_are_told_why(stopped:
     channel = stopped.connect(blocked_connection_timeout=2).channel()
     channel.exchange_declare("tripod.jobs")
     channel.confirm_delivery()
+    # What was read before the broker knew that this one publishes is taken.
+    channel.basic_publish("tripod.jobs", "job", b"")
     with pytest.raises(pika.exceptions.ConnectionBlockedTimeout):
-        # What was read before the broker knew that this one publishes is taken.
-        for _time in range(2):
-            channel.basic_publish("tripod.jobs", "job", b"")
+        channel.basic_publish("tripod.jobs", "job", b"")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,21 @@ def test_a_certificate_that_no_client_would_take_is_refused(stopped: Broker) -> 
     (stopped.secrets / "tls.key").unlink()
     stopped.authority.issue("rabbitmq", dates=("-not_before", "20200101000000Z", "-not_after", "20200201000000Z"))
     assert "tls.crt is no certificate, or it has ended" in stopped.refuse()
+
+
+def test_a_start_on_a_full_disk_is_refused_before_it_writes(stopped: Broker) -> None:
+    # A file system in memory, of which a build has one.
+    place = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+    assert free < 1 << 30, "this would take the machine's memory"
+    with (place / "of somebody else").open("wb") as filled:
+        os.posix_fallocate(filled.fileno(), 0, free - (8 << 20))
+    try:
+        said = stopped.refuse(RABBITMQ_MNESIA_BASE=str(place))
+    finally:
+        (place / "of somebody else").unlink()
+    assert f"the file system of {place} has 8 MiB free, and a start takes 32" in said
+    assert list(place.iterdir()) == []
 
 
 def test_data_that_cannot_be_used_is_told_and_left_alone(stopped: Broker) -> None:

@@ -38,7 +38,10 @@ def test_one_port_is_for_others_and_one_for_its_tools_on_the_loopback(broker: Br
 
 def test_its_tools_know_it_by_the_cookie(broker: Broker) -> None:
     assert broker.tool("list_users", "--no-table-headers").split("\t")[0] == "connector"
-    assert broker.tool("list_vhosts", "--no-table-headers", "name", "default_queue_type").split() == ["tripod", "quorum"]
+    assert broker.tool("list_vhosts", "--no-table-headers", "name", "default_queue_type").split() == [
+        "tripod",
+        "quorum",
+    ]
     assert broker.cookie.read_text() not in broker.said()
     command = Path(f"/proc/{broker.process.pid}/cmdline").read_bytes() if broker.process else b""
     assert b"beam" in command
