@@ -49,7 +49,7 @@ BY_THE_CLOCK = {"TRIPOD_LIMITS_SECONDS": "10", "TRIPOD_EXCHANGES": "100"}
 IN_FULL = ("check", "side-effect")
 # Written by tests/playbooks/images.yml: what was made, by base, runtime_base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
-SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
+SERVICES = ("postgres", "flask-backend", "go-backend", "webui", "rabbitmq")
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
     "_boot/driver_limits",
@@ -682,6 +682,7 @@ STAGES = (
     Stage("several-hosts", "services", _several_hosts, minutes=2, after=("go-backend",)),
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
     Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
+    Stage("rabbitmq", "services", _service("rabbitmq"), minutes=2.5, after=("xdp-object",)),
     Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",), patient=True),
     Stage(
