@@ -433,17 +433,22 @@ def _killed() -> str:
     return "at every moment"
 
 
-def _site() -> str:
-    # Somebody's site is tried as it stands, and stays, with its data. Only where there is none is one made and removed.
-    stands = engine.site_remains()
-    steps = ("converge", "idempotence", "verify") if stands else ("test",)
-    added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
-    with _root_environment(**added) as words:
-        for number, verb in enumerate(steps):
-            logged("site", [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
-        if not stands:
-            logged("site", [*words, BIN / "pytest", "tests/aftermath"], append=True, lines=80)
-    return "the site that was here, which stays" if stands else "a site from nothing, and removed"
+def _site(name: str, choice: str = "") -> Callable[[], str]:
+    """Run the scenario of a site on this machine, with a choice of its tests, by pytest's arguments."""
+
+    def run() -> str:
+        # Somebody's site is tried as it stands, and stays, with its data. Only where there is none is one made and removed.
+        stands = engine.site_remains()
+        steps = ("converge", "idempotence", "verify") if stands else ("test",)
+        added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
+        with _root_environment(choice, **added) as words:
+            for number, verb in enumerate(steps):
+                logged(name, [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
+            if not stands:
+                logged(name, [*words, BIN / "pytest", "tests/aftermath"], append=True, lines=80)
+        return "the site that was here, which stays" if stands else "a site from nothing, and removed"
+
+    return run
 
 
 def _compose() -> dict[str, str]:
@@ -730,6 +735,7 @@ STAGES = (
     ),
     Stage("bench-api", "bench", _bench_api, minutes=8, after=("xdp-object",), alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
-    # The last: its teardown takes the images and the XDP object along.
-    Stage("site", "site", _site, minutes=13, after=("images",), alone=True),
+    # The last: their teardown takes the images and the XDP object along.
+    Stage("site", "site", _site("site", SHORT), minutes=13, after=("images",), alone=True, rest="make test-site-full"),
+    Stage("site-full", "site-full", _site("site-full"), minutes=25, after=("images",), alone=True),
 )

@@ -27,6 +27,7 @@ from tests.support.site import (
     result,
 )
 
+pytestmark = pytest.mark.full  # three runs of the playbook
 SERVICE, UID, PORT = "rabbitmq", 565, 5671
 NETWORK, VOLUME = "tripod-mq", "tripod-rabbitmq-data"
 REQUESTED = ("-e", "tripod_rabbitmq_enabled=true")

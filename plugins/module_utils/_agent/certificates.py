@@ -89,9 +89,9 @@ def _members(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes, int, 
         at += length
 
 
-def _expect(tag: int, data: bytes, at: int, end: int, wanted: int) -> tuple[bytes, int, int]:
-    if tag != wanted:
-        raise ValueError(f"tag {tag:#x}, expected {wanted:#x}")
+def _expect(tag: int, data: bytes, at: int, end: int, expected: int) -> tuple[bytes, int, int]:
+    if tag != expected:
+        raise ValueError(f"tag {tag:#x}, expected {expected:#x}")
     return data, at, end
 
 

@@ -88,6 +88,7 @@ def test_what_leaves_tests_out_names_the_command_that_runs_them():
         "ways": "make test-ways",
         "integration": "make test-integration-full",
         "integration-xdp": "make test-integration-full",
+        "site": "make test-site-full",
     }
 
 
