@@ -437,7 +437,7 @@ def _site(name: str, choice: str = "") -> Callable[[], str]:
     """Run the scenario of a site on this machine, with a choice of its tests, by pytest's arguments."""
 
     def run() -> str:
-        # Somebody's site is tried as it stands, and stays, with its data. Only where there is none is one made and removed.
+        # Somebody's site is tried as it stands, and stays, with its data. Where there is none one is made and removed.
         stands = engine.site_remains()
         steps = ("converge", "idempotence", "verify") if stands else ("test",)
         added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
