@@ -189,9 +189,7 @@ def test_replace_under_traffic_counts_every_packet(desired, newer_object):
                 assert [change.path[1] for change in outcome.changes] == ["object"]
                 assert not outcome.disrupts
                 programs.add(facts(outcome.state)["program"]["id"])
-                # Between two exchanges there is traffic, however long a busy machine lets the sender wait.
-                before = sent["drop"]
-                eventually(lambda before=before: sent["drop"] > before, lab.PATIENCE)
+                lab.until_more(lambda: sent["drop"])
         finally:
             stop.set()
             traffic.join()
