@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conftest import SECRET
 from servers import own_postgres
 from service import LOGIN, Service, children, free_port
-from test_policies import NOON, SECRET, Peer, serving
+from test_policies import NOON, Peer, serving
 
 from tripod_api.gen import policy_pb2 as pb
 

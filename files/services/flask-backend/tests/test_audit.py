@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, Caller, enrol, sign_in
 from flask import Flask, g
+from flask.testing import FlaskClient
 
 from tripod_api import audit
 from tripod_api import trail as trail_table
 from tripod_api.database import Database, DatabaseUnavailable, now
+from tripod_api.errors import ApiError
 from tripod_api.operations import operations
 from tripod_api.scopes import Scope
 from tripod_api.trail import Entry
@@ -133,6 +135,31 @@ def test_an_export_stops_where_an_entry_may_come_yet(
         trail_table.add(db, Entry("old, with a larger number", "nothing", "a test"))
     exported = [json.loads(line)["action"] for line in admin("GET", "/audit/export").text.splitlines()]
     assert exported == ["user created", "signed in", "user created"]
+
+
+def test_entries_from_before_the_clock_was_set_back_hold_nobody_up(app: Flask, admin: Caller) -> None:
+    day = timedelta(days=1)
+    with app.extensions["tripod"].database.transaction() as db:
+        for action, moment in (("of tomorrow", now() + day), ("of yesterday", now() - day)):
+            db.audit.insert(moment=moment, request_id="", account="a", client="", action=action, target="")
+    first, *_ = trail(admin, limit=3)[1:]
+    exported = admin("GET", f"/audit/export?after={first['id'] - 1}").text
+    assert [json.loads(line)["action"] for line in exported.splitlines()] == ["of tomorrow", "of yesterday"]
+
+
+def test_an_export_is_broken_off_once_its_reader_may_not_have_it(
+    app: Flask, admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PIECE", 1)
+    monkeypatch.setattr(audit, "SETTLED", timedelta())
+    other = sign_in(app, enrol(admin, "admin", "other@example.com")["email"])
+    headers = {"Authorization": f"Bearer {other.access}"}
+    # Not the tests' client, which reads the whole.
+    pieces = iter(FlaskClient(app).get("/api/v1/audit/export", headers=headers, buffered=False).response)
+    assert [json.loads(next(pieces))["action"] for _ in range(2)] == ["user created", "signed in"]
+    assert other("POST", "/auth/logout").status_code == 204
+    with pytest.raises(ApiError, match="session has ended"):
+        list(pieces)
 
 
 def test_a_page_is_as_large_as_a_worker_bears(app: Flask, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

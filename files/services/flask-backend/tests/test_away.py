@@ -17,7 +17,7 @@ from others import RATIO, Ask, background, ratio, timed
 from servers import Cluster
 from service import Service
 
-pytestmark = pytest.mark.parametrize("address", ["postgres"], indirect=True)
+pytestmark = pytest.mark.databases("postgres")
 
 
 def processes(cluster: Cluster) -> list[int]:

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -14,12 +13,13 @@ import pytest
 from conftest import Caller, enrol, sign_in
 from flask import Flask
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from service import free_port
 
 from tripod_api import channel
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
 from tripod_api.gen import backend_pb2 as pb
 from tripod_api.gen import backend_pb2_grpc
+
+pytestmark = pytest.mark.databases("sqlite")
 
 FRAME = "ffffffffffff0200000000010800"
 PROGRAM = pb.Program(id=7, name="tripod_xdp", tag="0011223344556677", mode="native")
@@ -92,16 +92,6 @@ def serve(
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     return server
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(settings, go_backend_target=f"127.0.0.1:{free_port()}")
 
 
 @pytest.fixture

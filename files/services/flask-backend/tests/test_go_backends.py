@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from conftest import Caller
+from conftest import SECRET, Caller
 from flask import Flask
 from service import free_port
 from test_planes import SOON, timed
-from test_policies import SECRET
 
 from tripod_api import channel
-from tripod_api.config import Database, GoBackend, Settings
+from tripod_api.config import GoBackend, Settings
+
+pytestmark = pytest.mark.databases("sqlite")
 
 NAMES = ("edge1", "edge2")
 STARTS = 20.0
@@ -51,16 +52,6 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except SystemExit as missing:
         pytest.skip(str(missing))
     return made
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 @pytest.fixture

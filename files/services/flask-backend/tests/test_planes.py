@@ -16,26 +16,22 @@ import pytest
 import test_dataplane as dataplane
 import test_policies as policies
 import test_workers as workers
-from conftest import Caller
+from conftest import SECRET, Caller
 from flask import Flask
 from service import free_port
 from test_hosts import Host, serve
-from test_policies import SECRET
 
 from tripod_api import channel
-from tripod_api.config import THREADS, Database, GoBackend, Settings
+from tripod_api.config import THREADS, GoBackend, Settings
 from tripod_api.context import EXTENSION
 from tripod_api.operations import operations
 from tripod_api.planes import PATIENCE
 
+pytestmark = pytest.mark.databases("sqlite")
+
 FIRST, SECOND = "edge1.example.com", "edge2"
 # Of one that is asked on a busy machine.
 SOON = 1.0
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
 
 
 @pytest.fixture

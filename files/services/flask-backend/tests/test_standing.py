@@ -16,14 +16,10 @@ from tripod_api.config import Database as Address
 from tripod_api.database import Database, now
 from tripod_api.standing import Standing
 
+pytestmark = pytest.mark.databases("postgres")
+
 # Each worker has the token after so many requests on connections of their own.
 ROUND = 12
-
-
-@pytest.fixture
-def address(request: pytest.FixtureRequest) -> Address:
-    found: Address = request.getfixturevalue("postgres")
-    return found
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tripod_api import worker
 from tripod_api.config import Database
 from tripod_api.passwords import LANES
 
-pytestmark = pytest.mark.parametrize("address", ["postgres"], indirect=True)
+pytestmark = pytest.mark.databases("postgres")
 HEAD = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 SLOW = {
     "body": HEAD + b"Content-Length: 4000\r\n\r\n",

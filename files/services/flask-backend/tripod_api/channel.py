@@ -214,11 +214,13 @@ class Stream:
     Args:
         answers: They.
         held: What they need as long.
+        cancel: Lets whoever waits for one, in another thread, wait no more.
     """
 
-    def __init__(self, answers: Iterator[Any], held: ExitStack) -> None:
+    def __init__(self, answers: Iterator[Any], held: ExitStack, cancel: Callable[[], Any]) -> None:
         self._answers = answers
         self.close = held.close
+        self.cancel = cancel
 
     def __iter__(self) -> Iterator[Any]:
         """Give them as they come."""
@@ -298,7 +300,7 @@ class Circuit:
             answers = ask(held.enter_context(self._channel.borrowed()))
             held.callback(answers.cancel)
             first = self._breaker.call(next, answers)
-            return Stream(chain([first], answers), held.pop_all())
+            return Stream(chain([first], answers), held.pop_all(), answers.cancel)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -96,6 +96,12 @@ def authorize(needs: Need) -> None:
     permit(principal(), needs)
 
 
+def still_permitted(needs: Need) -> Callable[[], None]:
+    """Return what raises once whoever makes this request may not any more: for an answer that outlasts its view."""
+    parts, token = services(), bearer()
+    return lambda: permit(holder(parts, token), needs)
+
+
 def permit(who: Principal, needs: Need) -> None:
     """Raise a 403 where what somebody holds is not enough."""
     if needs is Access.SESSION and who.session_id is None:

@@ -198,23 +198,26 @@ class Sessions:
     def look_up(self, access_tokens: Collection[str]) -> None:
         """Ask the database once about the sessions of many tokens, so that `authenticate` need not for each.
 
-        What is wrong with one is for `authenticate` to say.
+        It is asked whatever is kept: who passes an answer on to others adds an age of its own to it. What is wrong with
+        a token is for `authenticate` to say.
         """
         sessions: dict[int, list[str]] = defaultdict(list)
         for token in access_tokens:
-            if self._standing.get(token) is None:
-                with suppress(ApiError):
-                    sessions[self._session_of(token)].append(token)
+            with suppress(ApiError):
+                sessions[self._session_of(token)].append(token)
         if not sessions:
             return
         asked = self._standing.asking()
         with self._database.transaction() as db:
             these = db.sessions.id.belongs(list(sessions)) & (db.sessions.user_id == db.users.id)
-            rows = db(these).select()
-        for both in rows:
-            if _alive(both):
-                for token in sessions[both.sessions.id]:
-                    self._standing.keep(token, Principal(both.users, both.sessions.id), asked)
+            rows = {both.sessions.id: both for both in db(these).select()}
+        for session_id, held in sessions.items():
+            both = rows.get(session_id)
+            for token in held:
+                if _alive(both):
+                    self._standing.keep(token, Principal(both.users, session_id), asked)
+                else:
+                    self._standing.drop(token)
 
     def _session_of(self, access_token: str) -> int:
         try:

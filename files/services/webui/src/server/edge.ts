@@ -42,6 +42,8 @@ export function createEdge(listener: RequestListener, connections = CONNECTIONS)
   server.on("connection", accept);
   // Those that wait between two requests make room; their clients connect again.
   server.on("drop", () => server.closeIdleConnections());
+  // Node's own answer would have no words; the application says them.
+  server.on("checkExpectation", listener);
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === "ECONNRESET" || error.code === "EPIPE") {
       socket.destroy();

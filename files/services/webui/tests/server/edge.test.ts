@@ -222,6 +222,7 @@ describe("what is no request", () => {
     ["a chunk that ends with LF alone", `${POST}Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n`, 400, "bad_request"],
     ["a chunk of no number", `${POST}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 400, "bad_request"],
     ["endless headers", `GET / HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(70_000)}\r\n\r\n`, 431, "request_header_fields_too_large"],
+    ["an expectation of its own", `${POST}Connection: close\r\nExpect: a miracle\r\nContent-Length: 0\r\n\r\n`, 417, "expectation_failed"],
     ["a wrong escape", "GET /%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404, "not_found"],
   ])("is refused in JSON: %s", async (_what, bytes, status, code) => {
     const origin = await serve(await listen(mirror));
