@@ -217,7 +217,7 @@ def main() -> None:
         told = {"LOG_LEVEL": "INFO", "GO_BACKEND_TARGET": target, "GO_BACKEND_SECRET_FILE": str(secret)}
         service = Service(cluster.create_database(), home, **told)
         stack.callback(service.kill)
-        service.wait(service.ready, 60)
+        service.wait(service.ready)
         token = service.login()[1]["access_token"]
         plain = free_port()
         environ = {**service.environ, "HTTP_PORT": str(plain)}

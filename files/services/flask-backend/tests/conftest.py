@@ -133,7 +133,7 @@ def start(address: Database, tmp_path: Path) -> Iterator[Callable[..., Service]]
 def service(start: Callable[..., Service]) -> Service:
     """The service on the database, ready."""
     found = start()
-    found.wait(found.ready, 60)
+    found.wait(found.ready)
     return found
 
 

@@ -13,8 +13,9 @@ import pytest
 from conftest import Caller, enrol, sign_in
 from flask import Flask
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from service import PATIENCE
 
-from tripod_api import channel
+from tripod_api import channel, dataplane
 from tripod_api.config import Settings
 from tripod_api.gen import backend_pb2 as pb
 from tripod_api.gen import backend_pb2_grpc
@@ -239,10 +240,15 @@ def test_without_go_backend_the_rest_goes_on_at_once(admin: Caller) -> None:
             "problems": [],
         }
         assert admin("GET", "/auth/me").status_code == 200
-    assert time.monotonic() - began < 5
+    # Where each waited for a deadline, it would be three times as long.
+    assert time.monotonic() - began < 20 * channel.DEADLINE
 
 
-def test_a_silent_go_backend_costs_one_deadline_then_nothing(app: Flask, admin: Caller, settings: Settings) -> None:
+def test_a_silent_go_backend_costs_one_deadline_then_nothing(
+    app: Flask, admin: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the machine is, the breaker stays open.
+    monkeypatch.setattr(channel, "OPEN_SECONDS", 600)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", int(settings.go_backend_target.rpartition(":")[2])))
         silent.listen()
@@ -255,10 +261,11 @@ def test_a_silent_go_backend_costs_one_deadline_then_nothing(app: Flask, admin: 
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(ask, range(4))) == [503] * 4
         # In turn they would take four deadlines.
-        assert time.monotonic() - began < 2 * channel.DEADLINE
+        assert time.monotonic() - began < 3.5 * channel.DEADLINE
+        monkeypatch.setattr(dataplane, "DEADLINE", 60.0)
         began = time.monotonic()
         assert ask(0) == 503
-        assert time.monotonic() - began < channel.DEADLINE / 2
+        assert time.monotonic() - began < dataplane.DEADLINE / 2
 
 
 def test_the_breaker_closes_once_go_backend_is_back(
@@ -269,7 +276,7 @@ def test_the_breaker_closes_once_go_backend_is_back(
         assert admin("GET", "/dataplane/stats").status_code == 503
     server = serve(int(settings.go_backend_target.rpartition(":")[2]))
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while admin("GET", "/dataplane/stats").status_code != 200:
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -27,8 +27,8 @@ from tripod_api.worker import THREADS, WORKERS
 
 pytestmark = pytest.mark.databases("postgres")
 
-# Beside the time in which a session must be out, that of a busy machine.
-SOON = 3.0
+# Beside the time in which a session must be out, that of a busy machine; a stream that notices nothing goes on.
+SOON = 10.0
 
 
 class Ticking(Recording):
@@ -57,7 +57,7 @@ def peer() -> Iterator[tuple[Ticking, str]]:
 @pytest.fixture
 def live(start: Callable[..., Service], peer: tuple[Ticking, str]) -> Service:
     service = start(GO_BACKEND_TARGET=peer[1])
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     return service
 
 
@@ -214,7 +214,7 @@ def test_streams_do_not_keep_the_service_from_stopping(live: Service) -> None:
     began = time.monotonic()
     assert live.stop() == 0
     # Where it waited for them, it would be for gunicorn's 20 s.
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 18
     *_, last = stream.events()
     assert last["event"] == "end"
 

@@ -59,7 +59,7 @@ def test_nothing_that_is_asked_gets_an_answer_which_the_document_does_not_have(
 ) -> None:
     (tmp_path / "secret").write_text(SECRET)
     service = start(GO_BACKEND_TARGET=peer, GO_BACKEND_SECRET_FILE=str(tmp_path / "secret"))
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     granted = service.login()[1]
     token = service(
         "POST", "/api/v1/tokens", {"name": "fuzz", "scopes": list(Scope), "days": 1}, granted["access_token"]

@@ -51,7 +51,7 @@ def test_go_backend_is_told_the_name(admin: Caller) -> None:
 
 def test_every_line_of_the_log_bears_the_name(start: Callable[..., Service]) -> None:
     service = start()
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     body = b"Content-Length: %d\r\n\r\n%s" % (len(WRONG), WRONG)
     whole = [
         LOGIN + b"X-Request-ID: sign-in-1\r\n" + body,
