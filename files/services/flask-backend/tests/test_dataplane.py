@@ -201,6 +201,15 @@ def test_refusals_of_go_backend_reach_the_caller(admin: Caller, interface: str, 
 
 
 @pytest.mark.usefixtures("peer")
+def test_a_question_that_go_backend_does_not_know_costs_the_others_nothing(admin: Caller) -> None:
+    """As one of another release, which has no history."""
+    for _ in range(2 * channel.FAILURES_TO_OPEN):
+        answer = admin("GET", "/dataplane/history")
+        assert (answer.status_code, answer.json["code"]) == (503, "dataplane_unavailable")
+    assert admin("GET", "/dataplane/stats").status_code == 200
+
+
+@pytest.mark.usefixtures("peer")
 def test_a_callers_mistakes_do_not_open_the_breaker(admin: Caller) -> None:
     for _ in range(3 * channel.FAILURES_TO_OPEN):
         assert trace(admin, "none0").status_code == 404

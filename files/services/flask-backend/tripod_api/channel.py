@@ -335,13 +335,18 @@ class Circuit:
                 extra={"host": self._channel.host, "circuit": self._name, "reason": reason},
             )
 
+    def _was_answered(self, error: BaseException) -> bool:
+        # A go-backend of another release does not know every question, and answers all others.
+        known = {*self._answers, grpc.StatusCode.UNIMPLEMENTED}
+        return isinstance(error, grpc.RpcError) and error.code() in known
+
     @property
     def _breaker(self) -> CircuitBreaker:
         if not hasattr(self._local, "breaker"):
             self._local.breaker = CircuitBreaker(
                 fail_max=FAILURES_TO_OPEN,
                 reset_timeout=OPEN_SECONDS,
-                exclude=[lambda error: isinstance(error, grpc.RpcError) and error.code() in self._answers],
+                exclude=[self._was_answered],
                 state_storage=self._state,
             )
         return self._local.breaker  # type: ignore[no-any-return]

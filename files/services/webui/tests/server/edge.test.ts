@@ -223,6 +223,16 @@ describe("connections to the API", () => {
 
 describe("what is no request", () => {
   it.each([
+    ["close", ["200"]],
+    ["keep-alive", ["200", "400"]],
+  ])("is no answer to the one before it: %s", async (connection, statuses) => {
+    const origin = await serve(await listen((incoming, outgoing) => void setTimeout(() => mirror(incoming, outgoing), 100)));
+    const answer = await raw(origin, `${POST}Connection: ${connection}\r\nContent-Length: 2\r\n\r\n{}and more than it said`);
+    expect([...answer.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status)).toEqual(statuses);
+    expect(answer).toContain('"body":"{}"');
+  });
+
+  it.each([
     ["no HTTP", "hello\r\n\r\n", 400, "bad_request"],
     ["two lengths", `${POST}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx`, 400, "bad_request"],
     ["a length and chunks", `${POST}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400, "bad_request"],
