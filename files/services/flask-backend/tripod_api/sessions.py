@@ -214,10 +214,10 @@ class Sessions:
         for session_id, held in sessions.items():
             both = rows.get(session_id)
             for token in held:
-                if _alive(both):
-                    self._standing.keep(token, Principal(both.users, session_id), asked)
-                else:
+                if both is None or not _alive(both):
                     self._standing.drop(token)
+                else:
+                    self._standing.keep(token, Principal(both.users, session_id), asked)
 
     def _session_of(self, access_token: str) -> int:
         try:
