@@ -131,6 +131,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE (host, policy)
         ){options}""",
     ),
+    # What the triggers of the audit trail let through: a replaced row, a truncated table.
+    ("{no_replacing_of_audit}",),
 )
 
 
