@@ -191,7 +191,7 @@ class Sessions:
         principal = self._standing.get(access_token)
         if principal is None:
             asked = self._standing.asking()
-            principal = self._look_up(self._session_of(access_token))
+            principal = self.who_has(self._session_of(access_token))
             self._standing.keep(access_token, principal, asked)
         return principal
 
@@ -228,7 +228,8 @@ class Sessions:
             # Whatever else the library makes of a caller's bytes: a list where it expects a number is a TypeError.
             raise unauthorized("invalid_token", "The access token is not valid.") from error
 
-    def _look_up(self, session_id: int) -> Principal:
+    def who_has(self, session_id: int) -> Principal:
+        """Return whose session it is, as the database says now, or raise a 401 where it has ended."""
         with self._database.transaction() as db:
             both = db(db.sessions.id == session_id)(db.sessions.user_id == db.users.id).select().first()
         if not _alive(both):
