@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conftest import SECRET
 from servers import own_postgres
 from service import LOGIN, Service, children, free_port
-from test_policies import NOON, SECRET, Peer, serving
+from test_policies import NOON, Peer, serving
 
 from tripod_api.gen import policy_pb2 as pb
 
@@ -224,7 +225,7 @@ def main() -> None:
         told = {"LOG_LEVEL": "INFO", "GO_BACKEND_TARGET": target, "GO_BACKEND_SECRET_FILE": str(secret)}
         service = Service(cluster.create_database(), home, **told)
         stack.callback(service.kill)
-        service.wait(service.ready, 60)
+        service.wait(service.ready)
         token = service.login()[1]["access_token"]
         plain = free_port()
         environ = {**service.environ, "HTTP_PORT": str(plain)}

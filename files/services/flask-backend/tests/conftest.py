@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 from contract import ConformingClient
 from flask import Flask
 from flask.testing import FlaskClient
 from servers import Cluster, Maria, cluster, maria, own_cluster
-from service import ADMIN, Service
+from service import ADMIN, Service, free_port
 
 from tripod_api.app import create_app
 from tripod_api.config import Database, Settings
@@ -24,6 +25,8 @@ __all__ = ["cluster", "maria", "own_cluster"]
 
 PASSWORD = "correct horse battery"
 JWT_SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
+# What go-backend takes for policies, workers and packets.
+SECRET = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
@@ -45,6 +48,18 @@ def sqlite(tmp_path: Path) -> Database:
     return Database("sqlite", str(tmp_path / "tripod.db"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "databases(*kinds): what a test is for; without it a test is for all kinds")
+
+
+# Before pytest's own, which reads what is added here.
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("databases")
+    if marker and "address" in metafunc.fixturenames:
+        metafunc.definition.add_marker(pytest.mark.parametrize("address", marker.args, indirect=True))
+
+
 @pytest.fixture(params=["sqlite", "postgres", "mysql"])
 def address(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(request.param)
@@ -58,7 +73,9 @@ def settings(address: Database) -> Settings:
         jwt_secret=JWT_SECRET,
         admin_email=ADMIN,
         admin_password=PASSWORD,
-        go_backend_target="127.0.0.1:1",
+        # Nobody is there, until a test plays it.
+        go_backend_target=f"127.0.0.1:{free_port()}",
+        go_backend_secret=SECRET,
         bcrypt_rounds=4,
         database_wait=0,
     )
@@ -116,7 +133,7 @@ def start(address: Database, tmp_path: Path) -> Iterator[Callable[..., Service]]
 def service(start: Callable[..., Service]) -> Service:
     """The service on the database, ready."""
     found = start()
-    found.wait(found.ready, 60)
+    found.wait(found.ready)
     return found
 
 
@@ -128,8 +145,23 @@ def sign_in(app: Flask, email: str = ADMIN, password: str = PASSWORD) -> Caller:
 
 
 @pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
 def admin(app: Flask) -> Caller:
     return sign_in(app)
+
+
+@pytest.fixture
+def maintainer(app: Flask, admin: Caller) -> Caller:
+    return sign_in(app, enrol(admin, "maintainer")["email"])
+
+
+@pytest.fixture
+def viewer(app: Flask, admin: Caller) -> Caller:
+    return sign_in(app, enrol(admin, "viewer")["email"])
 
 
 def enrol(admin: Caller, role: str, email: str | None = None) -> dict[str, Any]:

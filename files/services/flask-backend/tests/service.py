@@ -23,6 +23,10 @@ SECRETS = {"JWT_SECRET": "jWq8cN4rT6yB2mKxZ0pLhVfD3sGaE7uI", "ADMIN_PASSWORD": "
 LOGIN = {"email": ADMIN, "password": SECRETS["ADMIN_PASSWORD"]}
 
 
+# Seconds, of a machine on which others work, too.
+PATIENCE = 120.0
+
+
 def free_port() -> int:
     """Return a port of the loopback that nobody listens on.
 
@@ -96,7 +100,8 @@ class Service:
         except OSError:
             return False
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Return once it is so, for which a busy machine may take a while."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, self.log.read_text()

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, Caller, enrol, sign_in
 from flask import Flask, g
+from flask.testing import FlaskClient
 
-from tripod_api import audit
+from tripod_api import audit, standing
 from tripod_api import trail as trail_table
 from tripod_api.database import Database, DatabaseUnavailable, now
+from tripod_api.errors import ApiError
 from tripod_api.operations import operations
 from tripod_api.scopes import Scope
+from tripod_api.sessions import unauthorized
 from tripod_api.trail import Entry
 
 # These change nothing that lasts: another pair of tokens of the same session, and questions too long for a GET.
@@ -90,12 +93,22 @@ def test_what_is_refused_leaves_nothing(admin: Caller) -> None:
 def test_nobody_changes_the_trail(app: Flask, admin: Caller) -> None:
     database: Database = app.extensions["tripod"].database
     before = trail(admin)
-    for statement in ("UPDATE audit SET account = 'x'", "DELETE FROM audit"):
-        with pytest.raises(Exception, match="what is in audit stays"), database.transaction() as db:
+    columns = "(id, moment, request_id, account, client, action, target)"
+    row = f"{columns} VALUES ({before[0]['id']}, '2026-01-01 00:00:00', '', 'x', '', '', '')"
+    statements = {
+        "sqlite": [
+            f"REPLACE INTO audit {row}",
+            f"INSERT INTO audit {row} ON CONFLICT (id) DO UPDATE SET account = 'x'",
+        ],
+        "mysql": [
+            *(f"REPLACE INTO audit {row}", f"INSERT INTO audit {row} ON DUPLICATE KEY UPDATE account = 'x'"),
+            *("TRUNCATE audit", "DROP TABLE audit"),
+        ],
+        "postgres": [f"INSERT INTO audit {row} ON CONFLICT (id) DO UPDATE SET account = 'x'", "TRUNCATE audit"],
+    }
+    for statement in ("UPDATE audit SET account = 'x'", "DELETE FROM audit", *statements[database.address.type]):
+        with pytest.raises(Exception, match=r"audit.stays|foreign key"), database.transaction() as db:
             db.executesql(statement)
-    if database.address.type == "postgres":
-        with pytest.raises(Exception, match="what is in audit stays"), database.transaction() as db:
-            db.executesql("TRUNCATE audit")
     assert before
     assert trail(admin) == before
 
@@ -133,6 +146,39 @@ def test_an_export_stops_where_an_entry_may_come_yet(
         trail_table.add(db, Entry("old, with a larger number", "nothing", "a test"))
     exported = [json.loads(line)["action"] for line in admin("GET", "/audit/export").text.splitlines()]
     assert exported == ["user created", "signed in", "user created"]
+
+
+def test_entries_from_before_the_clock_was_set_back_hold_nobody_up(app: Flask, admin: Caller) -> None:
+    day = timedelta(days=1)
+    with app.extensions["tripod"].database.transaction() as db:
+        for action, moment in (("of tomorrow", now() + day), ("of yesterday", now() - day)):
+            db.audit.insert(moment=moment, request_id="", account="a", client="", action=action, target="")
+    first, *_ = trail(admin, limit=3)[1:]
+    exported = admin("GET", f"/audit/export?after={first['id'] - 1}").text
+    assert [json.loads(line)["action"] for line in exported.splitlines()] == ["of tomorrow", "of yesterday"]
+
+
+def test_an_export_is_broken_off_once_its_reader_may_not_have_it(
+    app: Flask, admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(_token: str) -> int:
+        raise unauthorized("token_expired", "The access token has expired; refresh it.")
+
+    monkeypatch.setattr(audit, "PIECE", 1)
+    monkeypatch.setattr(audit, "SETTLED", timedelta())
+    other = sign_in(app, enrol(admin, "admin", "other@example.com")["email"])
+    headers = {"Authorization": f"Bearer {other.access}"}
+    # Not the tests' client, which reads the whole.
+    pieces = iter(FlaskClient(app).get("/api/v1/audit/export", headers=headers, buffered=False).response)
+    assert json.loads(next(pieces))["action"] == "user created"
+    # The session's next access token is another one, and no reason.
+    with monkeypatch.context() as patch:
+        patch.setattr(standing, "SECONDS", 0)
+        patch.setattr(app.extensions["tripod"].sessions, "_session_of", ended)
+        assert json.loads(next(pieces))["action"] == "signed in"
+    assert other("POST", "/auth/logout").status_code == 204
+    with pytest.raises(ApiError, match="session has ended"):
+        list(pieces)
 
 
 def test_a_page_is_as_large_as_a_worker_bears(app: Flask, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 from conftest import Caller
 from flask import Flask
-from test_policies import Peer, address, maintainer, peer, settings  # noqa: F401
+from test_policies import Peer, peer
 
 from tripod_api import audit
 from tripod_api.database import Conflict, DatabaseUnavailable
 from tripod_api.migrations import SchemaMismatch
+
+# Fixtures, which pytest finds here.
+__all__ = ["peer"]
+
+pytestmark = pytest.mark.databases("sqlite")
 
 NEW = {"lists": [{"name": "a", "action": "drop"}]}
 
@@ -23,7 +28,7 @@ def last(admin: Caller, count: int) -> list[tuple[str, str, Any, Any]]:
 
 
 @pytest.mark.usefixtures("peer")
-def test_a_policy_is_on_record_before_and_after(admin: Caller, maintainer: Caller) -> None:  # noqa: F811
+def test_a_policy_is_on_record_before_and_after(admin: Caller, maintainer: Caller) -> None:
     made = maintainer("PUT", "/policies/edge", json={"document": NEW}).json
     maintainer("POST", "/policies/edge/confirm", json={"revision": 9})
     asked, done, confirm, confirmed = last(admin, 4)
@@ -51,7 +56,7 @@ def test_a_policy_is_on_record_before_and_after(admin: Caller, maintainer: Calle
 )
 def test_a_refusal_is_told_from_no_answer(
     admin: Caller,
-    maintainer: Caller,  # noqa: F811
+    maintainer: Caller,
     kind: str,
     status: int,
     step: str,
@@ -67,7 +72,7 @@ def test_a_refusal_is_told_from_no_answer(
 @pytest.mark.usefixtures("peer")
 @pytest.mark.parametrize("fault", [Conflict, DatabaseUnavailable, SchemaMismatch])
 def test_what_the_agent_said_is_told_though_the_trail_fails_after_it(
-    maintainer: Caller,  # noqa: F811
+    maintainer: Caller,
     monkeypatch: pytest.MonkeyPatch,
     fault: type[Exception],
 ) -> None:
@@ -85,8 +90,8 @@ def test_what_the_agent_said_is_told_though_the_trail_fails_after_it(
 
 def test_without_the_trail_nothing_is_asked(
     app: Flask,
-    maintainer: Caller,  # noqa: F811
-    peer: Peer,  # noqa: F811
+    maintainer: Caller,
+    peer: Peer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*_: Any, **__: Any) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import Caller
+from conftest import SECRET, Caller
 from flask import Flask
 from service import free_port
-from test_policies import SECRET, pending
+from test_policies import pending
 
-from tripod_api.config import Database, GoBackend, Settings
+from tripod_api.config import GoBackend, Settings
 from tripod_api.context import EXTENSION, Services
 from tripod_api.copies import NAME, WHY
 from tripod_api.errors import ApiError
@@ -122,11 +122,8 @@ def test_a_host_made_anew_gets_back_what_it_had(app: Flask, admin: Caller, host:
     assert trail[0]["became"]["revision"] == 2
 
 
+@pytest.mark.databases("sqlite")
 class TestWhatAHostHasIsItsOwn:
-    @pytest.fixture
-    def address(self, sqlite: Database) -> Database:
-        return sqlite
-
     def test_what_was_taken_away_stays_away(self, app: Flask, host: Host) -> None:
         host.change(OWN)
         look(app)

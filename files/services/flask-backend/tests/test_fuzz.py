@@ -19,11 +19,13 @@ import test_feed as feed
 import test_hosts as hosts
 import test_policies as policies
 import test_workers as workers
+from conftest import SECRET
 from service import Service, free_port
 
-from tripod_api.config import Database
 from tripod_api.gen import backend_pb2_grpc, dataplane_pb2_grpc, host_pb2_grpc, policy_pb2_grpc
 from tripod_api.scopes import Scope
+
+pytestmark = pytest.mark.databases("postgres")
 
 SECONDS = 60 * int(os.environ.get("TRIPOD_SCHEMATHESIS_MINUTES", "0")) or 35
 CHECKS = (
@@ -35,11 +37,6 @@ CHECKS = (
 )
 # Of the document's paths, those that must have been answered well at least once: else all the rest proves little.
 WELL = 12
-
-
-@pytest.fixture
-def address(postgres: Database) -> Database:
-    return postgres
 
 
 @pytest.fixture
@@ -60,9 +57,9 @@ def peer() -> Iterator[str]:
 def test_nothing_that_is_asked_gets_an_answer_which_the_document_does_not_have(
     start: Callable[..., Service], peer: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "secret").write_text(policies.SECRET)
+    (tmp_path / "secret").write_text(SECRET)
     service = start(GO_BACKEND_TARGET=peer, GO_BACKEND_SECRET_FILE=str(tmp_path / "secret"))
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     granted = service.login()[1]
     token = service(
         "POST", "/api/v1/tokens", {"name": "fuzz", "scopes": list(Scope), "days": 1}, granted["access_token"]

@@ -12,12 +12,11 @@ import pytest
 from conftest import PASSWORD, Caller, enrol, sign_in
 from contract import ConformingClient
 from flask import Flask
-from service import free_port
-from test_policies import SECRET, Peer, serving
+from test_policies import Peer, serving
 
 from tripod_api import idempotency
 from tripod_api.app import create_app
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
 from tripod_api.context import EXTENSION, Services
 from tripod_api.database import now
 from tripod_api.operations import operations
@@ -126,15 +125,8 @@ def test_what_was_cut_off_before_it_did_anything_is_done_by_the_next(app: Flask,
     assert told(admin("POST", "/users", json=NEW, **keyed())) == (409, "outcome_unknown")
 
 
+@pytest.mark.databases("sqlite")
 class TestOfWhatTheAgentDoes:
-    @pytest.fixture
-    def address(self, sqlite: Database) -> Database:
-        return sqlite
-
-    @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
-        return replace(settings, go_backend_target=f"127.0.0.1:{free_port()}", go_backend_secret=SECRET)
-
     def test_the_agent_is_asked_once(self, app: Flask, admin: Caller, settings: Settings) -> None:
         class Slow(Peer):
             begun, go_on, times = Event(), Event(), 0

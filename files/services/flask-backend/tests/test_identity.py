@@ -23,7 +23,7 @@ from tripod_api import channel as channels
 from tripod_api import dataplane
 from tripod_api.app import create_app
 from tripod_api.channel import Channel, Circuit, Unavailable
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
 from tripod_api.context import EXTENSION
 from tripod_api.dataplane import Dataplane
 from tripod_api.gen import backend_pb2 as pb
@@ -37,6 +37,8 @@ from tripod_api.gen.policy_pb2_grpc import (
 from tripod_api.identity import AUTHORITY, CERTIFICATE, KEY, Identity, Unusable
 from tripod_api.migrate import prepare
 
+pytestmark = pytest.mark.databases("sqlite")
+
 # What is asked here is refused or answered, however busy the machine is.
 PATIENCE = 30.0
 
@@ -44,16 +46,6 @@ PATIENCE = 30.0
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataplane, "DEADLINE", PATIENCE)
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 Serve = Callable[[Path], int]

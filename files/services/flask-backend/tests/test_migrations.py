@@ -85,7 +85,7 @@ def test_a_database_of_release_1_0_0_is_migrated_and_nothing_is_lost(
     service = Service(released, tmp_path)
     try:
         assert contents(cluster, released) == before
-        service.wait(service.ready, 60)
+        service.wait(service.ready)
         # bcrypt's cost is the dump's, so that the passwords of the fixture serve.
         for email in UNUSED:
             assert service("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})[0] == 200

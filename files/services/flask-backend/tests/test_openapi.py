@@ -10,17 +10,13 @@ import pytest
 from flask import Flask, jsonify
 from flask.testing import FlaskClient
 
-from tripod_api.config import Database
 from tripod_api.operations import operations
+
+pytestmark = pytest.mark.databases("sqlite")
 
 COPY = Path(__file__).resolve().parent.parent / "openapi.json"
 # Prometheus' own form, for no client of the API.
 APART = {"/metrics"}
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
 
 
 def test_the_copy_beside_the_sources_is_what_is_served(client: FlaskClient) -> None:

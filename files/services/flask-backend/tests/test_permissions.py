@@ -9,19 +9,15 @@ import pytest
 from conftest import Caller, enrol, sign_in
 from flask import Flask
 
-from tripod_api.config import Database
 from tripod_api.openapi import PARAMETER
 from tripod_api.operations import Operation, operations
 from tripod_api.scopes import OF_ROLE, Access, Need, Role, Scope
 
+pytestmark = pytest.mark.databases("sqlite")
+
 # What no test may have done is asked of nobody: an account, a policy, an address that are not there.
 NOTHING = {"user_id": "999999999", "number": "999999999"}
 ROLES: list[Role] = ["viewer", "maintainer", "admin"]
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
 
 
 def asked(app: Flask) -> list[tuple[str, str, Operation]]:

@@ -16,16 +16,17 @@ from typing import Any
 import grpc
 import pytest
 import test_dataplane as dataplane
-from conftest import Caller, enrol, sign_in
+from conftest import SECRET, Caller
 from flask import Flask
-from service import Service, free_port
+from service import Service
 
 from tripod_api import channel
-from tripod_api.config import BODY_BYTES, Database, Settings
+from tripod_api.config import BODY_BYTES, Settings
 from tripod_api.gen import backend_pb2_grpc, policy_pb2_grpc
 from tripod_api.gen import policy_pb2 as pb
 
-SECRET = "0123456789abcdef0123456789abcdef"
+pytestmark = pytest.mark.databases("sqlite")
+
 NOON = "2026-01-02T12:00:00Z"
 PENDING = {"revision": 8, "deadline": NOON, "seconds_left": 0.0, "by": "ada@example.com"}
 
@@ -120,16 +121,6 @@ class Peer(policy_pb2_grpc.PolicyServiceServicer):
         return pb.ListBansResponse(bans=[ban], total=7)
 
 
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(settings, go_backend_target=f"127.0.0.1:{free_port()}", go_backend_secret=SECRET)
-
-
 @contextmanager
 def serving(peer: Peer, target: str) -> Iterator[Peer]:
     """Play go-backend's side at a target."""
@@ -146,16 +137,6 @@ def serving(peer: Peer, target: str) -> Iterator[Peer]:
 def peer(settings: Settings) -> Iterator[Peer]:
     with serving(Peer(), settings.go_backend_target) as found:
         yield found
-
-
-@pytest.fixture
-def maintainer(app: Flask, admin: Caller) -> Caller:
-    return sign_in(app, enrol(admin, "maintainer")["email"])
-
-
-@pytest.fixture
-def viewer(app: Flask, admin: Caller) -> Caller:
-    return sign_in(app, enrol(admin, "viewer")["email"])
 
 
 def test_everybody_may_read(viewer: Caller, peer: Peer) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import test_policies
-from conftest import Caller, enrol, sign_in
-from flask import Flask
-from service import free_port
-from test_policies import SECRET, pb, serving
+from conftest import Caller
+from test_policies import pb, serving
 
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
+
+pytestmark = pytest.mark.databases("sqlite")
 
 MINE = {"name": "bogons", "action": "drop", "prefixes": ["192.0.2.0/24", "198.51.100.0/24"]}
 OTHER = {"name": "guests", "action": "pass", "prefixes": ["203.0.113.0/24"]}
@@ -40,25 +39,10 @@ class Peer(test_policies.Peer):
 
 
 @pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(settings, go_backend_target=f"127.0.0.1:{free_port()}", go_backend_secret=SECRET)
-
-
-@pytest.fixture
 def peer(settings: Settings) -> Iterator[Peer]:
     with serving(Peer(), settings.go_backend_target) as found:
         assert isinstance(found, Peer)
         yield found
-
-
-@pytest.fixture
-def maintainer(app: Flask, admin: Caller) -> Caller:
-    return sign_in(app, enrol(admin, "maintainer")["email"])
 
 
 @pytest.mark.usefixtures("peer")

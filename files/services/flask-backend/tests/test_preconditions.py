@@ -9,9 +9,6 @@ import pytest
 from conftest import PASSWORD, Caller, enrol, sign_in
 from flask import Flask
 from test_policies import Peer, pb, peer
-from test_policies import settings as with_a_peer
-
-from tripod_api.config import Settings
 
 # Fixtures, which pytest finds here.
 __all__ = ["peer"]
@@ -76,16 +73,8 @@ class TestAccounts:
         assert answer.status_code == 412
 
 
+@pytest.mark.databases("sqlite")
 class TestPolicies:
-    @pytest.fixture(params=["sqlite"])
-    def address(self, request: pytest.FixtureRequest) -> Any:
-        return request.getfixturevalue(request.param)
-
-    @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
-        changed: Settings = with_a_peer.__wrapped__(settings)  # type: ignore[attr-defined]
-        return changed
-
     def test_a_change_is_for_the_revision_that_was_read(self, admin: Caller, peer: Peer) -> None:
         read = admin("GET", "/policies/edge").headers["ETag"]
         made = admin("PUT", "/policies/edge", json={"document": {}}, **only(read))

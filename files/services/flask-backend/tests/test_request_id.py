@@ -14,8 +14,10 @@ from test_dataplane import FRAME, Peer, serve
 from wire import PROBLEM, say
 
 from tripod_api import requestid
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
 from tripod_api.gen import backend_pb2 as pb
+
+pytestmark = pytest.mark.databases("sqlite")
 
 LOGIN = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
 WRONG = b'{"email": "nobody@example.com", "password": "wrong"}'
@@ -27,11 +29,6 @@ class Named(Peer):
     def ProcessData(self, request: pb.DataRequest, context: grpc.ServicerContext) -> pb.DataResponse:  # noqa: N802
         names = [str(value) for key, value in context.invocation_metadata() if key == requestid.METADATA]
         return pb.DataResponse(interface=request.interface, reason=" and ".join(names))
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def test_go_backend_is_told_the_name(admin: Caller) -> None:
 
 def test_every_line_of_the_log_bears_the_name(start: Callable[..., Service]) -> None:
     service = start()
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     body = b"Content-Length: %d\r\n\r\n%s" % (len(WRONG), WRONG)
     whole = [
         LOGIN + b"X-Request-ID: sign-in-1\r\n" + body,

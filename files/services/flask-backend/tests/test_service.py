@@ -23,14 +23,10 @@ from wire import connect, parse, receive
 
 from tripod_api.config import Database
 
-
-@pytest.fixture
-def address(request: pytest.FixtureRequest) -> Database:
-    found: Database = request.getfixturevalue(getattr(request, "param", "postgres"))
-    return found
+pytestmark = pytest.mark.databases("postgres")
 
 
-@pytest.mark.parametrize("address", ["postgres", "sqlite"], indirect=True)
+@pytest.mark.databases("postgres", "sqlite")
 def test_sixteen_logins_at_once_leave_the_service_healthy(start: Callable[..., Service]) -> None:
     service = start()
     service.wait(service.ready)

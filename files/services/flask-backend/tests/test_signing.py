@@ -16,19 +16,16 @@ from contract import ConformingClient
 from flask import Flask
 
 from tripod_api.app import create_app
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
 from tripod_api.context import EXTENSION
 from tripod_api.signing import Signer, name_of
+
+pytestmark = pytest.mark.databases("sqlite")
 
 NEXT = "a-second-key-ZYXWVUTSRQPONMLKJIHGFEDCBA"
 THIRD = "the-third-key-9876543210zyxwvutsrqponm"
 WHO = {"sub": "1", "sid": "1", "jti": "x"}
 REFUSED = (401, "invalid_token")
-
-
-@pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
 
 
 @pytest.fixture

@@ -16,14 +16,10 @@ from tripod_api.config import Database as Address
 from tripod_api.database import Database, now
 from tripod_api.standing import Standing
 
+pytestmark = pytest.mark.databases("postgres")
+
 # Each worker has the token after so many requests on connections of their own.
 ROUND = 12
-
-
-@pytest.fixture
-def address(request: pytest.FixtureRequest) -> Address:
-    found: Address = request.getfixturevalue("postgres")
-    return found
 
 
 @pytest.fixture
@@ -128,7 +124,7 @@ def test_what_another_process_changes_is_seen_within_a_second(
 ) -> None:
     """Such as a second replica, or reset_password."""
     service = start()
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     token = service.login()[1]["access_token"]
     assert set(statuses(service, token)) == {200}
     with Database(postgres).transaction() as db:
@@ -142,7 +138,7 @@ def test_what_another_process_changes_is_seen_within_a_second(
 
 def test_a_sign_out_is_seen_by_all_workers_at_once(start: Callable[..., Service]) -> None:
     service = start()
-    service.wait(service.ready, 60)
+    service.wait(service.ready)
     for _ in range(5):
         token = service.login()[1]["access_token"]
         assert set(statuses(service, token)) == {200}

@@ -37,7 +37,7 @@ def service(home: Path, authority: Authority) -> Iterator[Service]:
     directory = authority.issue(home / "own", NAME)
     found = Service(Database("sqlite", str(home / "tripod.db")), home, TLS_DIRECTORY=str(directory))
     try:
-        found.wait(found.ready, 60)
+        found.wait(found.ready)
         yield found
     finally:
         found.kill()

@@ -54,14 +54,22 @@ def test_the_list_comes_in_pages(admin: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["page=0", "page=-3", "per_page=0", "per_page=101", "page=x", "page=1e3", "page=9999999"]
+    "query",
+    [
+        *("page=0", "page=-3", "per_page=0", "per_page=101", "page=x", "page=1e3", "page=9999999", "page="),
+        # Which Python takes for numbers, and whoever stands before the API may not.
+        *("page=1.0", "page=%2B1", "page=1_0", "page=01", "page=%201", "page=%D9%A1"),
+        "page=1&page=2",
+    ],
 )
 def test_impossible_pages_are_refused(admin: Caller, query: str) -> None:
     answer = admin("GET", f"/users?{query}")
     assert (answer.status_code, answer.json["code"]) == (422, "invalid_input")
 
 
-@pytest.mark.parametrize("number", ["0", "999", str((1 << 63) - 1), str(1 << 63), "9" * 40, "-1", "x"])
+@pytest.mark.parametrize(
+    "number", ["0", "999", str((1 << 63) - 1), str(1 << 63), "9" * 40, "-1", "x", "\N{ARABIC-INDIC DIGIT ONE}"]
+)
 def test_no_number_breaks_the_lookup(admin: Caller, number: str) -> None:
     assert admin("GET", f"/users/{number}").status_code == 404
 

@@ -26,7 +26,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     address = cluster.create_database()
     found = Service(address, tmp_path_factory.mktemp("service"))
     try:
-        found.wait(found.ready, 60)
+        found.wait(found.ready)
         yield found
     finally:
         found.kill()

@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
-from conftest import Caller, enrol, sign_in
+from conftest import SECRET, Caller, enrol, sign_in
 from flask import Flask
-from service import free_port
-from test_policies import SECRET
+from flask.testing import FlaskClient
 
 from tripod_api import afxdp, channel
-from tripod_api.config import Database, Settings
+from tripod_api.config import Settings
 from tripod_api.gen import dataplane_pb2 as pb
 from tripod_api.gen import dataplane_pb2_grpc
+
+pytestmark = pytest.mark.databases("sqlite")
 
 HEADER = b"\x0a\x0d\x0d\x0a pcapng"
 WORKER = {
@@ -109,16 +109,6 @@ class Peer(dataplane_pb2_grpc.DataPlaneServiceServicer):
 
 
 @pytest.fixture
-def address(sqlite: Database) -> Database:
-    return sqlite
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(settings, go_backend_target=f"127.0.0.1:{free_port()}", go_backend_secret=SECRET)
-
-
-@pytest.fixture
 def peer(settings: Settings) -> Iterator[Peer]:
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     peer = Peer()
@@ -128,11 +118,6 @@ def peer(settings: Settings) -> Iterator[Peer]:
     yield peer
     peer.go_on.set()
     server.stop(None).wait()
-
-
-@pytest.fixture
-def maintainer(app: Flask, admin: Caller) -> Caller:
-    return sign_in(app, enrol(admin, "maintainer")["email"])
 
 
 def trail(admin: Caller, number: int) -> list[tuple[str, str, Any]]:
@@ -273,6 +258,22 @@ class TestCapture:
         assert maintainer("POST", "/capture", json={"worker": "dns"}).status_code == 200
         for one in running[1:]:
             one.close()
+
+    def test_it_is_broken_off_once_its_reader_may_not_have_it(self, app: Flask, admin: Caller, peer: Peer) -> None:
+        """Whether packets come or not."""
+        account = enrol(admin, "maintainer", "reader@example.com")
+        reader = sign_in(app, account["email"])
+        headers = {"Authorization": f"Bearer {reader.access}"}
+        # Not the tests' client, which reads the whole.
+        answer = FlaskClient(app).post("/api/v1/capture", headers=headers, json={"worker": "slow"}, buffered=False)
+        pieces = iter(answer.response)
+        assert next(pieces) == HEADER
+        assert not peer.ended.is_set()
+        assert admin("PUT", f"/users/{account['id']}", json={"role": "viewer"}).status_code == 200
+        with pytest.raises(grpc.RpcError, match="CANCELLED"):
+            next(pieces)
+        assert peer.ended.wait(10)
+        answer.close()
 
     @pytest.mark.usefixtures("peer")
     def test_one_that_is_lost_on_the_way_does_not_end_well(self, maintainer: Caller) -> None:

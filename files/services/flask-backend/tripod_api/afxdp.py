@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -126,6 +126,7 @@ class Capture:
     def __init__(self, stream: Stream, place: threading.BoundedSemaphore) -> None:
         self._stream = stream
         self._place: threading.BoundedSemaphore | None = place
+        self._closed = threading.Event()
         self.ended: dict[str, Any] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -136,8 +137,24 @@ class Capture:
             if piece.data:
                 yield piece.data
 
+    def watch(self, check: Callable[[], None], seconds: float) -> None:
+        """Break it off once a check raises, which is made every so many seconds, whether packets come or not."""
+
+        def look() -> None:
+            while not self._closed.wait(seconds):
+                try:
+                    check()
+                except Exception as error:
+                    # Who may not have it, or nobody knows: what was sent must not look like the whole file.
+                    self.ended = {"ended": str(error)}
+                    self._stream.cancel()
+                    return
+
+        threading.Thread(target=look, name="capture", daemon=True).start()
+
     def close(self) -> None:
         """End it, where it has not ended by itself; a second time does nothing."""
+        self._closed.set()
         place, self._place = self._place, None
         if place is not None:
             self._stream.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain, takewhile
@@ -18,7 +18,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from pydal import DAL
 
 from . import idempotency, requestid, shapes, trail
-from .context import of_host, services
+from .context import of_host, services, still_permitted
 from .database import TRANSACTION_SECONDS, Conflict, Database, DatabaseUnavailable, now
 from .errors import ApiError
 from .migrations import SchemaMismatch
@@ -115,19 +115,24 @@ def list_audit(window: AuditPage) -> Response:
 @operation(blueprint, "GET", "/export", Scope.AUDIT_READ, window=AuditExport, gives=str, media="application/jsonl")
 def export_audit(window: AuditExport) -> Response:
     """Return the audit trail after an entry but for the last seconds, the oldest first, one JSON object a line."""
-    pieces = _lines(services().database, window.after)
+    pieces = _lines(services().database, window.after, still_permitted(Scope.AUDIT_READ))
     # The first one here, where a database that is away is an answer of its own.
     first = next(pieces, "")
     return Response(chain([first], pieces), mimetype="application/jsonl")
 
 
-def _lines(database: Database, after: int) -> Iterator[str]:
-    """Give the trail in pieces, each of a transaction of its own, so that no client holds one open."""
+def _lines(database: Database, after: int, check: Callable[[], None]) -> Iterator[str]:
+    """Give the trail in pieces, each of a transaction of its own, so that no client holds one open.
+
+    It breaks off, and does not look whole, where whoever asked for it may not have the next one any more.
+    """
     while True:
+        check()
         with database.transaction() as db:
             rows, more = _rows(db, f"id > {after}", "ASC", PIECE)
-            settled = now() - SETTLED
-            ready = list(takewhile(lambda row: row.moment <= settled, rows))  # noqa: B023
+            moment = now()
+            # One of later than now is from before the clock was set back, and holds nobody up.
+            ready = list(takewhile(lambda row: abs(moment - row.moment) >= SETTLED, rows))  # noqa: B023
             lines = [json.dumps(told(row)) + "\n" for row in ready]
         if ready:
             after = ready[-1].id

@@ -214,11 +214,13 @@ class Stream:
     Args:
         answers: They.
         held: What they need as long.
+        cancel: Lets whoever waits for one, in another thread, wait no more.
     """
 
-    def __init__(self, answers: Iterator[Any], held: ExitStack) -> None:
+    def __init__(self, answers: Iterator[Any], held: ExitStack, cancel: Callable[[], Any]) -> None:
         self._answers = answers
         self.close = held.close
+        self.cancel = cancel
 
     def __iter__(self) -> Iterator[Any]:
         """Give them as they come."""
@@ -298,7 +300,7 @@ class Circuit:
             answers = ask(held.enter_context(self._channel.borrowed()))
             held.callback(answers.cancel)
             first = self._breaker.call(next, answers)
-            return Stream(chain([first], answers), held.pop_all())
+            return Stream(chain([first], answers), held.pop_all(), answers.cancel)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -333,13 +335,18 @@ class Circuit:
                 extra={"host": self._channel.host, "circuit": self._name, "reason": reason},
             )
 
+    def _was_answered(self, error: BaseException) -> bool:
+        # A go-backend of another release does not know every question, and answers all others.
+        known = {*self._answers, grpc.StatusCode.UNIMPLEMENTED}
+        return isinstance(error, grpc.RpcError) and error.code() in known
+
     @property
     def _breaker(self) -> CircuitBreaker:
         if not hasattr(self._local, "breaker"):
             self._local.breaker = CircuitBreaker(
                 fail_max=FAILURES_TO_OPEN,
                 reset_timeout=OPEN_SECONDS,
-                exclude=[lambda error: isinstance(error, grpc.RpcError) and error.code() in self._answers],
+                exclude=[self._was_answered],
                 state_storage=self._state,
             )
         return self._local.breaker  # type: ignore[no-any-return]

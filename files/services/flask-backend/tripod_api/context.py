@@ -96,6 +96,19 @@ def authorize(needs: Need) -> None:
     permit(principal(), needs)
 
 
+def still_permitted(needs: Need) -> Callable[[], None]:
+    """Return what raises once whoever makes this request may not any more: for an answer that outlasts its view.
+
+    An access token that has ended meanwhile is no reason: its session goes on.
+    """
+    parts, token, session = services(), bearer(), principal().session_id
+
+    def check() -> None:
+        permit(parts.api_tokens.authenticate(token) if session is None else parts.sessions.who_has(session), needs)
+
+    return check
+
+
 def permit(who: Principal, needs: Need) -> None:
     """Raise a 403 where what somebody holds is not enough."""
     if needs is Access.SESSION and who.session_id is None:

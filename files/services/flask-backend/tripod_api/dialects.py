@@ -17,6 +17,8 @@ from .mariadb import Connection
 STATEMENT_SECONDS = 8
 LOCK_SECONDS = 6
 APPLICATION = "flask-backend"
+# By default letters of another case, or with another accent, are the same: two addresses would be one account.
+MYSQL_OPTIONS = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 
 
 class Dialect:
@@ -41,6 +43,10 @@ class Dialect:
             " BEGIN SELECT RAISE(ABORT, 'what is in audit stays'); END"
             for event in ("update", "delete")
         },
+        # What replaces a row is no deletion to its triggers.
+        "no_replacing_of_audit": "CREATE TRIGGER no_replacing_of_audit BEFORE INSERT ON audit"
+        " WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)"
+        " BEGIN SELECT RAISE(ABORT, 'what is in audit stays'); END",
     }
     undoes_definitions = True
     repeated: frozenset[int] = frozenset()
@@ -92,6 +98,8 @@ class Postgres(Dialect):
         " $$ BEGIN RAISE EXCEPTION 'what is in audit stays' USING ERRCODE = 'insufficient_privilege'; END $$",
         "no_delete_of_audit": "CREATE TRIGGER no_change_of_audit BEFORE UPDATE OR DELETE OR TRUNCATE ON audit"
         " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit()",
+        # Its triggers let nothing through.
+        "no_replacing_of_audit": "SELECT 1",
     }
 
     def arguments(self, authority: str) -> dict[str, Any]:
@@ -130,13 +138,15 @@ class MySQL(Dialect):
         # Its TIMESTAMP ends in 2038, moves with the zone of the connection, and may change by itself.
         "datetime": "DATETIME",
         "text": "LONGTEXT",
-        # By default letters of another case, or with another accent, are the same: two addresses would be one account.
-        "options": " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+        "options": MYSQL_OPTIONS,
         **{
             f"no_{event}_of_audit": f"CREATE TRIGGER no_{event}_of_audit BEFORE {event} ON audit"
             " FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'what is in audit stays'"
             for event in ("update", "delete")
         },
+        # It has no trigger of TRUNCATE, and truncates no table that another one refers to.
+        "no_replacing_of_audit": "CREATE TABLE what_is_in_audit_stays (id BIGINT NOT NULL PRIMARY KEY,"
+        f" CONSTRAINT what_is_in_audit_stays_fkey FOREIGN KEY (id) REFERENCES audit (id)){MYSQL_OPTIONS}",
     }
     undoes_definitions = False
     lasting = True

@@ -158,6 +158,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ){options}""",
         "CREATE INDEX drops_host ON drops (host, id)",
     ),
+    # What the triggers of the audit trail let through: a replaced row, a truncated table.
+    ("{no_replacing_of_audit}",),
 )
 
 

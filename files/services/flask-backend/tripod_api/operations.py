@@ -31,7 +31,8 @@ LARGEST_ROW = 10**ROW_DIGITS - 1
 class Row(IntegerConverter):
     """The number of a row in a path. One that is too long is no such path: of one beyond `max` Werkzeug says 405."""
 
-    regex = rf"\d{{1,{ROW_DIGITS}}}"
+    # Python takes other scripts' digits for digits, too.
+    regex = rf"[0-9]{{1,{ROW_DIGITS}}}"
 
 
 # What go-backend, and behind it the host's agent, may say to a question.

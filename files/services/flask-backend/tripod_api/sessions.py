@@ -191,30 +191,33 @@ class Sessions:
         principal = self._standing.get(access_token)
         if principal is None:
             asked = self._standing.asking()
-            principal = self._look_up(self._session_of(access_token))
+            principal = self.who_has(self._session_of(access_token))
             self._standing.keep(access_token, principal, asked)
         return principal
 
     def look_up(self, access_tokens: Collection[str]) -> None:
         """Ask the database once about the sessions of many tokens, so that `authenticate` need not for each.
 
-        What is wrong with one is for `authenticate` to say.
+        It is asked whatever is kept: who passes an answer on to others adds an age of its own to it. What is wrong with
+        a token is for `authenticate` to say.
         """
         sessions: dict[int, list[str]] = defaultdict(list)
         for token in access_tokens:
-            if self._standing.get(token) is None:
-                with suppress(ApiError):
-                    sessions[self._session_of(token)].append(token)
+            with suppress(ApiError):
+                sessions[self._session_of(token)].append(token)
         if not sessions:
             return
         asked = self._standing.asking()
         with self._database.transaction() as db:
             these = db.sessions.id.belongs(list(sessions)) & (db.sessions.user_id == db.users.id)
-            rows = db(these).select()
-        for both in rows:
-            if _alive(both):
-                for token in sessions[both.sessions.id]:
-                    self._standing.keep(token, Principal(both.users, both.sessions.id), asked)
+            rows = {both.sessions.id: both for both in db(these).select()}
+        for session_id, held in sessions.items():
+            both = rows.get(session_id)
+            for token in held:
+                if both is None or not _alive(both):
+                    self._standing.drop(token)
+                else:
+                    self._standing.keep(token, Principal(both.users, session_id), asked)
 
     def _session_of(self, access_token: str) -> int:
         try:
@@ -225,7 +228,8 @@ class Sessions:
             # Whatever else the library makes of a caller's bytes: a list where it expects a number is a TypeError.
             raise unauthorized("invalid_token", "The access token is not valid.") from error
 
-    def _look_up(self, session_id: int) -> Principal:
+    def who_has(self, session_id: int) -> Principal:
+        """Return whose session it is, as the database says now, or raise a 401 where it has ended."""
         with self._database.transaction() as db:
             both = db(db.sessions.id == session_id)(db.sessions.user_id == db.users.id).select().first()
         if not _alive(both):

@@ -50,6 +50,10 @@ class Standing(Generic[T]):
             self._answers.clear()
         self._answers[token] = _Answer(value, *asked)
 
+    def drop(self, token: str) -> None:
+        """Keep nothing for a token any more."""
+        self._answers.pop(token, None)
+
 
 def changed() -> None:
     """Let all workers ask again, after the transaction that changed a session or an account."""

@@ -10,7 +10,8 @@ from flask import Blueprint, Response, jsonify, request
 from . import audit
 from . import host_shapes as shapes
 from .afxdp import Capture
-from .context import plane, principal
+from .context import plane, principal, still_permitted
+from .events import CHECK_SECONDS
 from .operations import WORKER, operation
 from .schemas import Move, NewCapture, OfWorker
 from .scopes import Scope
@@ -152,6 +153,7 @@ def capture(wanted: NewCapture) -> Response:
     # It changes nothing; who has seen packets is to be known all the same.
     audit.note(f"worker {wanted.worker}", None, wanted.model_dump())
     begun = plane().afxdp.capture(wanted)
+    begun.watch(still_permitted(Scope.PACKETS_READ), CHECK_SECONDS)
     response = Response(iter(begun), mimetype=PCAPNG)
     response.headers["Content-Disposition"] = 'attachment; filename="capture.pcapng"'
     who: dict[str, Any] = {

@@ -28,6 +28,7 @@ export interface Options {
 const PROBE_TIMEOUT = 2_000;
 
 const BAD_REQUEST = new Refusal(400, "bad_request", "The request cannot be understood.");
+const EXPECTATION = new Refusal(417, "expectation_failed", "Nothing is expected here but 100-continue.");
 const FAILED = new Refusal(500, "internal_error", "The web interface failed; its log has the details.");
 
 const ADDRESSES = new Set<string>(Object.values(PAGES));
@@ -72,6 +73,7 @@ export function createApp(options: Options): RequestListener {
     response.setHeader(HEADER, requestId(request));
     // Only HTTP/1.0 may do without (RFC 9112, section 3.2).
     if (!request.headers.host && request.httpVersion !== "1.0") refuse(response, BAD_REQUEST);
+    else if (expectsMore(request)) refuse(response, EXPECTATION);
     else if (isApi(request.url ?? "") && !request.url?.startsWith(EVENTS)) proxy(request, response);
     else pages(request, response);
   };
@@ -161,6 +163,9 @@ function createPages({ client, stopping, log }: Options, upstream: Upstream, liv
 }
 
 const isRead = (request: Request) => request.method === "GET" || request.method === "HEAD";
+
+/** Whether a request expects what no server here does; HTTP/1.0 knows no expectations (RFC 9110, section 10.1.1). */
+const expectsMore = ({ headers, httpVersion }: IncomingMessage) => httpVersion !== "1.0" && headers.expect !== undefined && !/^100-continue$/i.test(headers.expect);
 
 /** Whether a browser goes to an address, rather than a script or a program, to which anything will do. */
 function isVisit(request: Request): boolean {

@@ -1,4 +1,5 @@
-import { createServer, type RequestListener, type Server, STATUS_CODES } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
 import { PROBLEM, problem } from "./answers";
 import { accept } from "./client";
 import { HEADER, newRequestId } from "./requests";
@@ -42,7 +43,18 @@ export function createEdge(listener: RequestListener, connections = CONNECTIONS)
   server.on("connection", accept);
   // Those that wait between two requests make room; their clients connect again.
   server.on("drop", () => server.closeIdleConnections());
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+  // Node's own answer would have no words; the application says them.
+  server.on("checkExpectation", listener);
+  // What is answered last of the requests that came over a connection.
+  const answering = new WeakMap<Duplex, ServerResponse>();
+  server.on("request", (request, response) => answering.set(request.socket, response));
+  server.on("clientError", function refuse(error: NodeJS.ErrnoException, socket) {
+    const running = answering.get(socket);
+    if (running?.req.complete && !running.closed && !running.writableFinished) {
+      // What came before was whole, and is answered first: it may have been carried out.
+      running.once("close", () => refuse(error, socket));
+      return;
+    }
     if (!socket.writable || error.code === "ECONNRESET" || error.code === "EPIPE") {
       socket.destroy();
       return;

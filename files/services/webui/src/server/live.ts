@@ -73,7 +73,7 @@ export class Live {
 
   /** Answers who asks for events as the API does; whatever it would refuse is left to the API. */
   readonly handler: RequestHandler = async (request, response, next) => {
-    const [, token = ""] = /^bearer (.*)$/i.exec(request.get("authorization") ?? "") ?? [];
+    const [, token = ""] = /^bearer +(.*)$/i.exec(request.get("authorization") ?? "") ?? [];
     const query = wanted(request.query);
     if (request.method !== "GET" || request.path !== EVENTS || !TOKEN.test(token) || !query) {
       next();

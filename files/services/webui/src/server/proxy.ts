@@ -17,6 +17,10 @@ const MISDIRECTED = 421;
 
 export const UNREACHABLE = new Refusal(502, "api_unreachable", "The API cannot be reached; try again shortly.");
 
+/** What `Live` passes on to all who read it, who found a way to ask for it past that would have one of the API's few alone. */
+const STREAM = "text/event-stream";
+const BYPASS = new Refusal(400, "bad_request", "Events are asked for at their address as it is written.");
+
 /** Of one connection only (RFC 9110, section 7.6.1); `expect` was answered by Node, and the body is here. */
 const HOP_BY_HOP = ["connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
@@ -77,6 +81,11 @@ export function apiProxy(upstream: Upstream, log: Logger, timeout = API_TIMEOUT)
     });
 
     outgoing.on("response", (incoming) => {
+      if (incoming.headers["content-type"]?.startsWith(STREAM) && request.method === "GET") {
+        outgoing.destroy();
+        refuse(response, BYPASS);
+        return;
+      }
       silence.refresh();
       // The client's next try comes over another one, once this one is closed.
       if (incoming.statusCode === MISDIRECTED) response.setHeader("connection", "close");
