@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-integration-full test-ways test-killed test-site test-metal test-metal-full test-kernels test-hosts test-arm64 test-newcomer test-twice bench bench-xdp bench-drop bench-afxdp bench-api vm docs requirements build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-integration-full test-ways test-killed test-site test-site-full test-metal test-metal-full test-kernels test-hosts test-arm64 test-newcomer test-twice bench bench-xdp bench-drop bench-afxdp bench-api vm docs requirements build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,8 +47,11 @@ test-killed: ## Modules and agent killed before and after everything they change
 test-ways: ## Every tag of every playbook, and every role alone, in check mode
 	@$(PYTHON) -m tools.check ways $(ARGS)
 
-test-site: ## The whole site on this machine, end to end, with faults
+test-site: ## The whole site on this machine, end to end, with faults (as CI runs it)
 	@$(PYTHON) -m tools.check site $(ARGS)
+
+test-site-full: ## All tests of the site, with a broker that comes and goes
+	@$(PYTHON) -m tools.check site-full $(ARGS)
 
 test-metal: ## A bare-metal host in software: NUMA nodes, an igb NIC, a reboot, a guard, traffic (as CI runs it)
 	@$(PYTHON) -m tools.check metal $(ARGS)
@@ -83,7 +86,7 @@ bench-drop: ## How many packets a CPU drops in a second, beside release 1.0.0
 bench-afxdp: ## What a worker of AF_XDP receives and forwards, beside one in C (NIC=eth1 PEER=eth2 for two NICs that a cable joins)
 	@$(PYTHON) -m tools.check bench-afxdp $(ARGS)
 
-bench-api: ## What a request of the API costs, beside a plain Flask hello (takes PostgreSQL; TRIPOD_WEB_INTERFACE=dist/server.cjs for the proxy)
+bench-api: ## What a request of the API costs, beside a plain Flask hello, and through the web interface (takes PostgreSQL and Node)
 	@$(PYTHON) -m tools.check bench-api $(ARGS)
 
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot NAME TAG" ...)

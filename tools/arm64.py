@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from . import containers
 from .console import step
 from .paths import CACHE, ROOT
 from .run import as_root, logged
@@ -71,13 +72,8 @@ def _bases(names: Mapping[str, str]) -> None:
 
 
 def _export(name: str, archive: Path) -> None:
-    docker: list[str | Path] = [*as_root(), "docker"]
-    container = f"{REPOSITORY}-export"
-    logged(LOG, [*docker, "create", "--name", container, name], append=True)
-    try:
-        logged(LOG, [*docker, "export", "--output", archive, container], append=True)
-    finally:
-        logged(LOG, [*docker, "rm", container], append=True)
+    with containers.of_image(LOG, name) as made:
+        logged(LOG, [*as_root(), "docker", "export", "--output", archive, made], append=True)
 
 
 def _load(archive: Path, name: str) -> None:

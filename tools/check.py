@@ -1,7 +1,8 @@
 """Run the tests in stages: ``python3 -m tools.check [group ...]``.
 
-Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority. The first
-failure lets running stages end and starts no other. What was started is stopped again, whatever happens.
+Independent stages run two at a time, and beside them one that has no deadlines, at the lowest priority; some of these
+wait for the stage that has the machine to itself. The first failure lets running stages end and starts no other. What
+was started is stopped again, whatever happens.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _KERNEL_TOOLS = [
     "python3-pyroute2",
     "systemd",  # for its reader of sysctl files
 ]
+_SITE_TOOLS = ["bpftool", "chromium", "curl", "iproute2", "libnss3-tools", "nftables", "openssl", "procps"]
 HOST_TOOLS = {
     "arm64": ["arch-test", "bpftool", "mmdebstrap"],
     # xdp-filter is what the XDP program is weighed against.
@@ -51,7 +53,8 @@ HOST_TOOLS = {
     "ways": ["ethtool", "grub-common", "iproute2", "python3-apt"],
     "metal-full": VM_TOOLS,
     "services": ["python3-apt"],
-    "site": ["bpftool", "chromium", "curl", "iproute2", "libnss3-tools", "nftables", "openssl", "procps"],
+    "site": _SITE_TOOLS,
+    "site-full": _SITE_TOOLS,
 }
 # Four containers in an emulated machine take longer than all the rest, and so do kills at every moment; figures are for
 # those who compare.
@@ -63,6 +66,7 @@ LONG = {
     "arm64": "make test-arm64",
     "kernels": "make test-kernels",
     "metal-full": "make test-metal-full",
+    "site-full": "make test-site-full",
     "killed": "make test-killed",
     "bench": "make bench",
 }
@@ -148,8 +152,9 @@ def _give_way() -> None:
 
 
 def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: set[str]) -> list[Stage]:
+    held = [stage for stage in waiting if stage.beside]
     if any(stage.alone for stage in running):
-        return []
+        return [] if len(running) > 1 else _beside(running[0], held, succeeded)
     chosen: list[Stage] = []
     mixed = any(other.group != "services" and not (other.alone or other.patient) for other in waiting)
     for stage in waiting:
@@ -159,6 +164,8 @@ def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: se
         crowded = stage.group == "services" and any(other.group == "services" for other in together) and mixed
         if room < stage.share or crowded or not set(stage.after) <= succeeded:
             continue
+        if stage in held and any(other.name == stage.beside for other in waiting):
+            continue
         # Those that it keeps apart from come first, while there is anything to wait for.
         if set(stage.apart) & {other.name for other in (*running, *chosen, *(waiting if running or chosen else ()))}:
             continue
@@ -166,11 +173,16 @@ def _startable(waiting: Sequence[Stage], running: Sequence[Stage], succeeded: se
             continue
         if stage.alone:
             # Those that share come first.
-            if not running and not chosen and all(other.alone for other in waiting):
-                return [stage]
+            if not running and not chosen and all(other.alone or other.beside == stage.name for other in waiting):
+                return [stage, *_beside(stage, held, succeeded)]
             continue
         chosen.append(stage)
-    return chosen
+    # Where what they would run beside cannot begin, they are all that is left.
+    return chosen if chosen or running else [stage for stage in held if set(stage.after) <= succeeded][:1]
+
+
+def _beside(alone: Stage, held: Sequence[Stage], succeeded: set[str]) -> list[Stage]:
+    return [stage for stage in held if stage.beside == alone.name and set(stage.after) <= succeeded][:1]
 
 
 def _run(stage: Stage) -> Record:
@@ -234,6 +246,10 @@ def summarise(stages: Sequence[Stage], records: Sequence[Record], seconds: float
     for record in records:
         for closing in record.results.closing if record.results else []:
             say(f"\n{record.stage.name}:\n===== {closing} =====")
+    if unsteady := [test for result in found for test in result.unsteady]:
+        say("\nUnsteady tests, which failed, and passed when they were tried once more: each is a fault to be found")
+    for test in unsteady:
+        say(f"  {test}")
     # Next to the end, which is what is left of a long output.
     if failures := [failure for result in found for failure in result.failures]:
         say("\nFailed tests")
@@ -322,7 +338,7 @@ def _standing_site() -> list[str]:
 
 def _site_removed(records: Sequence[Record]) -> bool:
     # The site's own tests end with its teardown, unless they took what this run had left for somebody's site.
-    passed = any(record.stage.name == "site" and record.error is None for record in records)
+    passed = any(record.stage.name in ("site", "site-full") and record.error is None for record in records)
     try:
         return passed and not engine.site_remains()
     except Failure as failure:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_KINDS = "passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?"
+_KINDS = "passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?|rerun"
 # With rules around it, or bare under pytest's -q; other programs may have put something before it.
 _CLOSING = re.compile(rf"(?:^|[\s=])((?:\d+ (?:{_KINDS})(?:, )?)+ in [\d.]+s(?: \([\d:]+\))?)(?: =+)?\s*$")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|errors?)")
 # A test has a double colon; molecule's own lines, which begin alike, have none.
 _FAILURE = re.compile(r"^\s*(?:FAILED|ERROR) (\S+::.+?)\s*$")
 _SKIP = re.compile(r"SKIPPED \[(\d+)\] (\S+): (.+?)\s*$")
+# A section of pytest's report; of one a failed try and how the next one ended.
+_SECTION = re.compile(r"^=+ ([a-z ]+) =+$")
+_TRIES = "rerun test summary info"
+_TRY = re.compile(r"^(RERUN|PASSED|FAILED|ERROR) (\S+::.+?)\s*$")
+_REASON = re.compile(r"^E\s+(\S.*?)\s*$")
 # Of pytest's --durations, where a test has up to three lines.
 _DURATION = re.compile(r"^\s*(\d+\.\d+)s (?:setup|call|teardown)\s+(\S+::.+?)\s*$")
 # Of go test -v.
@@ -30,6 +36,7 @@ class Results:
         skipped: Tests that were skipped.
         deselected: Tests that the command left to another one.
         failures: Name and reason of each test that failed.
+        unsteady: Name of each test that passed when it was tried once more, and why it had failed.
         skips: Place and reason of each skip.
         seconds: How long each test took with its fixtures, as far as pytest, or go test, was told to say so.
     """
@@ -40,6 +47,7 @@ class Results:
     skipped: int = 0
     deselected: int = 0
     failures: list[str] = field(default_factory=list)
+    unsteady: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -47,7 +55,9 @@ class Results:
 def read(output: str) -> Results:
     """Find every pytest run in an output, also where another program printed it."""
     results = Results()
-    for line in _ANSI.sub("", output).splitlines():
+    lines = _ANSI.sub("", output).splitlines()
+    results.unsteady = _unsteady(lines)
+    for line in _outside_tries(lines):
         if skip := _SKIP.search(line):
             results.skips.append(f"{skip[2]}: {skip[3]}")
         elif failure := _FAILURE.match(line):
@@ -66,3 +76,26 @@ def read(output: str) -> Results:
                 else:
                     results.failed += int(count)
     return results
+
+
+def _outside_tries(lines: Iterable[str]) -> Iterator[str]:
+    section = ""
+    for line in lines:
+        if begun := _SECTION.match(line):
+            section = begun[1]
+        if section != _TRIES:
+            yield line
+
+
+def _unsteady(lines: Iterable[str]) -> list[str]:
+    found, section, reason = [], "", ""
+    for line in lines:
+        if begun := _SECTION.match(line):
+            section = begun[1]
+        elif section == _TRIES and (ended := _TRY.match(line)):
+            if ended[1] == "PASSED":
+                found.append(f"{ended[2]} - {reason or 'it did not say why'}")
+            reason = ""
+        elif section == _TRIES and not reason and (why := _REASON.match(line)):
+            reason = why[1]
+    return found

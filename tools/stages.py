@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import arm64, compose, cores, emulator, engine, pages
+from . import arm64, compose, containers, cores, emulator, engine, pages
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
@@ -26,8 +26,11 @@ from .vm.machine import Machine
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
 GO_BACKEND = CACHE / "go-backend"  # the program, once its tests have passed
-# What tells the summary which tests are slow.
-DURATIONS = "--durations=0 --durations-min=1"
+# What takes long is told. Decision 108 says why a test that fails is tried once more, and what that cannot hide.
+PYTEST_OPTIONS = (
+    *("--durations=0", "--durations-min=1"),
+    *("--reruns=1", "--reruns-delay=5", "--max-suite-reruns=3", "--rerun-show-tracebacks"),
+)
 # The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
 METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
 OF_OUR_OWN = ("create", "check")
@@ -46,7 +49,7 @@ BY_THE_CLOCK = {"TRIPOD_LIMITS_SECONDS": "10", "TRIPOD_EXCHANGES": "100"}
 IN_FULL = ("check", "side-effect")
 # Written by tests/playbooks/images.yml: what was made, by base, runtime_base, build_base and xdp_object.
 IMAGES = CACHE / "images.json"
-SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
+SERVICES = ("postgres", "flask-backend", "go-backend", "webui", "rabbitmq")
 # What decides what becomes of a host: pure functions, so there is no excuse for a branch that no test takes.
 PLANNERS = (
     "_boot/driver_limits",
@@ -129,6 +132,8 @@ class Stage:
         rest: The command that runs the tests which this stage leaves out.
         patient: Whether nothing in it has a deadline, so that it takes what two others leave of the CPUs. There is one
             such at a time.
+        beside: The stage, one that is alone, beside which it runs where that is to run, too: nothing of it touches what
+            that stage owns, and the machine has a CPU to spare then. It is patient.
         share: Of a CPU that it takes; one whose tests wait for half of their time leaves half of its place to others.
     """
 
@@ -141,6 +146,7 @@ class Stage:
     apart: Sequence[str] = ()
     rest: str | None = None
     patient: bool = False
+    beside: str = ""
     share: float = 1.0
 
 
@@ -284,7 +290,7 @@ def _unit() -> str:
     measured = [f"--cov={ROOT}/plugins/module_utils/{package}" for package in packages]
     measure = [*measured, "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | SWEEP | {"COVERAGE_FILE": str(CACHE / "coverage")}
-    pytest: list[str | Path] = [BIN / "pytest", *DURATIONS.split()]
+    pytest: list[str | Path] = [BIN / "pytest", *PYTEST_OPTIONS]
     logged("unit", [*pytest, *measure, *own], env=child, lines=60)
     logged("unit", [*pytest, *(f"--ignore={tests}" for tests in own), "tests/unit"], env=child, append=True, lines=60)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
@@ -368,19 +374,9 @@ def _go_backend() -> str:
     rights = ["--network=none", *capabilities, "--security-opt=apparmor=unconfined"]
     run = [*docker, "run", "--rm", *rights, *variables, "--volume", mount, image]
     logged(name, run, append=True, lines=60)
-    _take(name, image, "/out/usr/local/bin/go-backend", GO_BACKEND)
+    containers.take(name, image, "/out/usr/local/bin/go-backend", GO_BACKEND)
     logged(name, [*docker, "image", "rm", image], append=True)
     return "passed, on the kernel too"
-
-
-def _take(log: str, image: str, path: str, target: Path) -> None:
-    """Copy a file out of an image."""
-    docker = [*as_root(), "docker"]
-    made = logged(log, [*docker, "create", image], append=True).split()[-1]
-    try:
-        logged(log, [*docker, "cp", f"{made}:{path}", target], append=True)
-    finally:
-        logged(log, [*docker, "rm", made], append=True)
 
 
 def _several_hosts() -> str:
@@ -388,8 +384,9 @@ def _several_hosts() -> str:
     log = "several-hosts"
     python, service = _api_environment(log)
     more = {"PYTHONPATH": str(service), "TRIPOD_GO_BACKEND": str(GO_BACKEND)}
-    words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *DURATIONS.split()]
-    logged(log, [*words, "tests/test_go_backends.py"], cwd=service, env=environment() | more, append=True, lines=60)
+    words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *PYTEST_OPTIONS]
+    tests = ("tests/test_go_backends.py", "tests/test_go_backends_call.py")
+    logged(log, [*words, *tests], cwd=service, env=environment() | more, append=True, lines=60)
     return ""
 
 
@@ -437,17 +434,22 @@ def _killed() -> str:
     return "at every moment"
 
 
-def _site() -> str:
-    # Somebody's site is tried as it stands, and stays, with its data. Only where there is none is one made and removed.
-    stands = engine.site_remains()
-    steps = ("converge", "idempotence", "verify") if stands else ("test",)
-    added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
-    with _root_environment(**added) as words:
-        for number, verb in enumerate(steps):
-            logged("site", [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
-        if not stands:
-            logged("site", [*words, BIN / "pytest", "tests/aftermath"], append=True, lines=80)
-    return "the site that was here, which stays" if stands else "a site from nothing, and removed"
+def _site(name: str, choice: str = "") -> Callable[[], str]:
+    """Run the scenario of a site on this machine, with a choice of its tests, by pytest's arguments."""
+
+    def run() -> str:
+        # Somebody's site is tried as it stands, and stays, with its data. Where there is none one is made and removed.
+        stands = engine.site_remains()
+        steps = ("converge", "idempotence", "verify") if stands else ("test",)
+        added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
+        with _root_environment(choice, **added) as words:
+            for number, verb in enumerate(steps):
+                logged(name, [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
+            if not stands:
+                logged(name, [*words, BIN / "pytest", "tests/aftermath"], append=True, lines=80)
+        return "the site that was here, which stays" if stands else "a site from nothing, and removed"
+
+    return run
 
 
 def _compose() -> dict[str, str]:
@@ -555,7 +557,7 @@ def _bench_afxdp() -> str:
     docker_build(log, "--file", "tests/bench/receiver.Dockerfile", "--tag", tag, "tests/bench")
     with tempfile.TemporaryDirectory() as scratch:
         receiver = Path(scratch, "receiver")
-        _take(log, tag, "/receiver", receiver)
+        containers.take(log, tag, "/receiver", receiver)
         return _bench("bench-afxdp", "afxdp", "", "--receiver", receiver)()
 
 
@@ -573,13 +575,16 @@ def _api_environment(log: str) -> tuple[Path, Path]:
 
 
 def _bench_api() -> str:
-    """Weigh the API."""
+    """Weigh the API, and the way to it through the web interface."""
     log = "bench-api"
     python, service = _api_environment(log)
-    web_interface = os.environ.get("TRIPOD_WEB_INTERFACE")
-    more = ["--web-interface", web_interface] if web_interface else []
-    words: list[str | Path] = [python, "tests/bench_api.py", *more]
-    printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
+    tag = "tripod-bench-webui"
+    docker_build(log, "--target", "bundle", "--tag", tag, "files/services/webui")
+    with tempfile.TemporaryDirectory() as scratch:
+        dist = Path(scratch, "dist")
+        containers.take(log, tag, "/build/dist", dist)
+        words: list[str | Path] = [python, "tests/bench_api.py", "--web-interface", dist / "server.cjs"]
+        printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
     return "\n" + printed.rstrip()
 
 
@@ -617,7 +622,7 @@ def _root_environment(choice: str = "", **added: str) -> Iterator[list[str]]:
             "ANSIBLE_NOCOLOR": "1",
             # Which sudo forgets, and a child of another directory has from its parent.
             "PWD": str(ROOT),
-            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest {DURATIONS} {choice}",
+            "PYTEST_ADDOPTS": f"-o cache_dir={scratch}/pytest {shlex.join(PYTEST_OPTIONS)} {choice}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "TRIPOD_BASE": _made("base"),
             "TRIPOD_XDP_OBJECT": _made("xdp_object"),
@@ -651,11 +656,11 @@ STAGES = (
         rest="make test-metal-full",
     ),
     Stage("images", "services", _images, minutes=7, after=("xdp-object",)),
-    Stage("sanity", "gates", _sanity, minutes=4, after=("export",), patient=True),
+    Stage("sanity", "gates", _sanity, minutes=4, after=("export",), patient=True, beside="site"),
     Stage("cores", "cores", _cores, minutes=12, after=("sanity",)),
-    Stage("docs", "gates", _docs, minutes=1, after=("export",), patient=True),
-    Stage("pages", "gates", _pages, minutes=1.5, after=("export",), patient=True),
-    Stage("importer", "gates", _importer, minutes=1, after=("export",), patient=True),
+    Stage("docs", "gates", _docs, minutes=1, after=("export",), patient=True, beside="site"),
+    Stage("pages", "gates", _pages, minutes=1.5, after=("export",), patient=True, beside="site"),
+    Stage("importer", "gates", _importer, minutes=1, after=("export",), patient=True, beside="site"),
     Stage("artefact", "gates", _artefact, minutes=0.5, after=("export",), patient=True),
     # Half of the time of both is spent on waiting for a round of the watch or for a deadline, so they go side by side.
     Stage(
@@ -683,6 +688,7 @@ STAGES = (
     Stage("several-hosts", "services", _several_hosts, minutes=2, after=("go-backend",)),
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
     Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
+    Stage("rabbitmq", "services", _service("rabbitmq"), minutes=2.5, after=("xdp-object",)),
     Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",), patient=True),
     Stage(
@@ -730,8 +736,9 @@ STAGES = (
         after=("xdp-object",),
         alone=True,
     ),
-    Stage("bench-api", "bench", _bench_api, minutes=4, alone=True),
+    Stage("bench-api", "bench", _bench_api, minutes=8, after=("xdp-object",), alone=True),
     Stage("bench-provision", "bench", _bench_provision, minutes=30, after=("vm-base", "xdp-object"), alone=True),
-    # The last: its teardown takes the images and the XDP object along.
-    Stage("site", "site", _site, minutes=13, after=("images",), alone=True),
+    # The last: their teardown takes the images and the XDP object along.
+    Stage("site", "site", _site("site", SHORT), minutes=13, after=("images",), alone=True, rest="make test-site-full"),
+    Stage("site-full", "site-full", _site("site-full"), minutes=25, after=("images",), alone=True),
 )

@@ -21,7 +21,7 @@ from pathlib import Path
 PROTO = Path(__file__).resolve().parent
 SERVICES = PROTO.parent / "services"
 PACKAGE = Path("tripod/v1")
-CONTRACTS = ("backend.proto", "dataplane.proto", "host.proto", "policy.proto")
+CONTRACTS = ("backend.proto", "callbacks.proto", "dataplane.proto", "host.proto", "policy.proto")
 
 # The version is written into the generated code, and a runtime older than its generator refuses to import it.
 GRPCIO_TOOLS = (PROTO / "requirements.txt").read_text(encoding="utf-8").strip().partition("==")[2]

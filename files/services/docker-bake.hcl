@@ -31,7 +31,7 @@ target "runtime-base" {
 
 target "services" {
   name      = service
-  matrix    = { service = ["postgres", "flask-backend", "go-backend", "webui"] }
+  matrix    = { service = ["postgres", "flask-backend", "go-backend", "webui", "rabbitmq"] }
   context   = service
   target    = "runtime"
   contexts  = { runtime-base = "target:runtime-base" }

@@ -148,6 +148,8 @@ class ActionModule(ActionBase):
             yield from self._of_clients(given)
         if DATA_PLANES not in (*wrong, *unknown):
             yield from self._of_data_planes(given)
+        if data_planes.APIS not in (*wrong, *unknown):
+            yield from data_planes.unreachable(self._value(data_planes.APIS, given, None) or ())
         if not any(name.startswith(("nginx_", "tripod_")) for name in (*wrong, *unknown)):
             yield from self._of_front(given)
         if not any(name.startswith(("marchproxy_", "tripod_")) for name in (*wrong, *unknown)):

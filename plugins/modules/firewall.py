@@ -18,7 +18,8 @@ description:
   - Containers of a network reach each other, of the host what O(networks[].host_ports) names, and of other machines
     what O(networks[].outside_ports) names. They begin no other connection, neither to the host nor to other networks,
     nor to the Internet.
-  - Processes of a user in O(processes) answer, and begin no connection but to the local ports that are named.
+  - Processes of a user in O(processes) answer, and begin no connection but to the local ports and other machines
+    that are named.
   - Each rule that drops counts what it dropped; C(nft list table inet tripod) shows it.
   - Connections that exist when the table is made go on.
   - What is requested is saved in C(/etc/tripod/host.d/firewall.json). C(tripod-host) makes the table at boot, before
@@ -115,6 +116,25 @@ options:
         type: list
         elements: int
         default: []
+      outside_ports:
+        description: What it may reach on other machines.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          address:
+            description: The other machine's address.
+            type: str
+            required: true
+          port:
+            description: Port.
+            type: int
+            required: true
+          protocol:
+            description: Transport protocol.
+            type: str
+            choices: [tcp, udp]
+            default: tcp
 """
 
 EXAMPLES = r"""

@@ -340,7 +340,7 @@ options:
       role:
         description: The role that runs it, with whose name the variables begin that set its limits.
         type: str
-        choices: [postgres, flask_backend, webui, go_backend]
+        choices: [postgres, flask_backend, webui, go_backend, rabbitmq]
         required: true
       memory:
         description: Memory, from what the service takes by itself to that of the host.

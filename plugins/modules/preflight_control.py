@@ -17,6 +17,7 @@ description:
   - Refuses to publish plain HTTP on an address that others reach, unless C(tripod_publish_plain) says that it may be.
   - Refuses a TLS front (C(tripod_https)) that cannot be made as requested.
   - Refuses clients of the data plane's gRPC (C(go_backend_policy_clients)) that get no certificate (C(pki_services)).
+  - Refuses APIs of other hosts (C(go_backend_apis)) that could not be called.
   - Refuses hosts (C(flask_backend_data_planes)) whose data planes the API of another one could not reach, or not tell
     apart.
   - Runs on the control node. No connection to the host is made, and nothing is changed.

@@ -30,7 +30,13 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield made
 
 
-@pytest.mark.parametrize("places", [{}, {"TRIPOD_PINS": str(PINS), "TRIPOD_OBJECTS": "/var/lib/tripod/bpf"}])
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param({}, marks=pytest.mark.full),
+        {"TRIPOD_PINS": str(PINS), "TRIPOD_OBJECTS": "/var/lib/tripod/bpf"},
+    ],
+)
 def test_go_backend_starts_alone_on_any_host_and_serves_a_host_that_is_prepared(
     compose: Project, places: dict[str, str]
 ) -> None:

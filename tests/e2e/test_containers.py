@@ -103,7 +103,7 @@ def test_the_database_is_not_published():
 def test_secrets_are_files_and_nowhere_else(path):
     assert path is not None, "no secret was found"
     assert path.stat().st_mode & 0o777 == 0o400
-    assert path.stat().st_uid == {**UIDS, "nginx": 0}[path.parent.name]
+    assert path.stat().st_uid == {**UIDS, "nginx": 0, "rabbitmq": 565}[path.parent.name]
     secret = path.read_text(encoding="utf-8")
     assert len(secret) >= 16
     for service in SERVICES:

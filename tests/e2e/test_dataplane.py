@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support.site import (
+    METRICS,
     NETNS,
     NIC,
     PINS,
@@ -105,6 +109,39 @@ def test_the_lab_is_a_namespace_of_its_own():
     with network_namespace(NETNS):
         shown = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
     assert {link["ifname"] for link in json.loads(shown.stdout)} >= {"lo", "tripod1"}
+
+
+def said_since(service: str, moment: str) -> list[dict]:
+    """Return what a service has logged since."""
+    lines = docker("logs", "--since", moment, container(service)).splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def test_go_backend_tells_the_api_when_it_is_there():
+    moment = f"{time.time():.3f}"
+    docker("restart", container("go-backend"))
+    [told, *_more] = eventually(
+        "the API was told",
+        lambda: [one for one in said_since("flask-backend", moment) if one["message"] == "go-backend has started"],
+    )
+    assert (told["host"], told["boot_id"]) == (
+        "go-backend",
+        Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    )
+    eventually("go-backend is healthy", lambda: healthy("go-backend"))
+    metrics = requests.get(f"{METRICS}/metrics", timeout=10).text
+    assert 'tripod_callback_circuit_state{api="127.0.0.1:50052",state="closed"} 1' in metrics
+
+
+def test_what_was_dropped_is_in_the_history(api, wire):
+    def kept() -> list[dict]:
+        return api("GET", "/drops/history?source=203.0.113.0/24").json()["drops"]
+
+    latest = max((one["id"] for one in kept()), default=0)
+    wire.send(DROPPED, 20)
+    [newest, *_others] = eventually("samples in the history", lambda: [one for one in kept() if one["id"] > latest])
+    assert (newest["interface"], newest["verdict"], newest["source"]) == (NIC, "drop", DROPPED)
+    assert (newest["reason"], newest["part"]) == ("list_drop", "list:acl")
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -11,8 +11,8 @@ import pytest
 from tests.support import scan
 from tests.support.site import NETNS, NIC, PEER, container, docker, eventually, inspect
 
-API, WEB, METRICS, GRPC, DATABASE = 5000, 3000, 8080, 50051, 5432
-PORTS = (API, WEB, METRICS, GRPC, DATABASE)
+API, CALLS, WEB, METRICS, GRPC, DATABASE = 5000, 50052, 3000, 8080, 50051, 5432
+PORTS = (API, CALLS, WEB, METRICS, GRPC, DATABASE)
 NETWORKS = ("tripod-app", "tripod-db", "tripod-rpc", "tripod-api", "tripod-ui")
 LOOPBACK = ("127.0.0.1", "127.0.0.2")
 GO_UID = 562
@@ -71,18 +71,22 @@ def reached(within: tuple[str, ...], uid: int = 0) -> set[tuple[str, int]]:
 
 
 def test_services_reach_each_other_where_they_must_and_nowhere_else():
+    api = {("flask-backend", API), ("flask-backend", CALLS)}
+
     def within(service: str) -> tuple[str, ...]:
         return ("nsenter", "--target", str(inspect(service)["State"]["Pid"]), "--net")
 
-    own = {"postgres": ("postgres", DATABASE), "flask-backend": ("flask-backend", API), "webui": ("webui", WEB)}
-    found = {service: reached(within(service)) - {own[service]} for service in own}
+    own = {"postgres": {("postgres", DATABASE)}, "flask-backend": api, "webui": {("webui", WEB)}}
+    found = {service: reached(within(service)) - own[service] for service in own}
     # Whoever is on one network with another reaches it, whichever of the two is meant to begin.
     assert found == {
-        "postgres": {("flask-backend", API)},
+        "postgres": api,
         "flask-backend": {("postgres", DATABASE), ("webui", WEB), ("host", GRPC)},
-        "webui": {("flask-backend", API)},
+        "webui": api,
     }
     assert reached((), GO_UID) == {("host", GRPC)}
+    on_loopback = [(LOOPBACK[0], port) for port in PORTS]
+    assert set(scan.connect((), on_loopback, GO_UID)) == {(LOOPBACK[0], METRICS), (LOOPBACK[0], CALLS)}
 
 
 @pytest.mark.parametrize("service", ["postgres", "flask-backend", "webui"])

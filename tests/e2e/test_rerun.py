@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Any
 
-from tests.support.site import ROOT, cgroup, playbook, result
+from tests.support.site import ROOT, cgroup, changed, playbook, result
 from tools.collection import build, export, link_dependencies
-
-
-def changed(reported: dict[str, Any]) -> list[str]:
-    """Return the tasks that changed something, or would."""
-    return [
-        task["task"]["name"]
-        for play in reported["plays"]
-        for task in play["tasks"]
-        if any(host.get("changed") for host in task["hosts"].values())
-    ]
 
 
 def test_the_installed_artefact_foretells_no_change_from_anywhere(tmp_path):

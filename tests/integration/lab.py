@@ -10,7 +10,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,12 @@ def put(sender: socket.socket, *frames: bytes) -> None:
                 if error.errno != errno.ENOBUFS or time.monotonic() > deadline:
                     raise
                 time.sleep(0.001)
+
+
+def until_more(count: Callable[[], int]) -> None:
+    """Wait until a count rises, however long a busy machine lets those wait who make it."""
+    before = count()
+    eventually(lambda: count() > before, PATIENCE)
 
 
 def run_program(program: int, frame: bytes, repeat: int = 1, **more: int) -> int:

@@ -139,6 +139,19 @@ def test_the_api_alone_reaches_the_data_planes_that_it_serves(fenced):
     assert not again.failed
 
 
+def test_go_backend_reaches_the_apis_that_it_is_to_call(fenced):
+    calling = fence_lab.options()
+    [process] = calling["processes"]
+    process["outside_ports"] = [{"address": INTERNET, "port": 80}]
+    assert not fenced.declare(**calling).failed
+    outside = [(one, port) for one in (INTERNET, METADATA) for port in (80, 53)]
+    assert fenced.scan("host", outside, uid=GO_UID) == {(INTERNET, 80): "far"}
+    assert fenced.scan("flask-backend", outside) == {}
+    again = fenced.declare(**calling)
+    assert not again.changed
+    assert not again.failed
+
+
 def test_a_request_that_would_cut_the_host_off_is_refused(fenced):
     wrong = fence_lab.options()
     wrong["networks"][0]["bridge"] = NIC

@@ -33,7 +33,10 @@ tripod:
     docker_engine_running: false
     pki_packages: []
     pki_authority_dir: /etc/first/ca
-    pki_services: [{service: postgres, uid: 564}, {service: go-backend, uid: 562}]
+    pki_services:
+      - {service: postgres, uid: 564}
+      - {service: go-backend, uid: 562, needed: true}
+      - {service: broker, uid: 565, needed: false}
 """
 
 
@@ -113,7 +116,9 @@ def test_each_service_gets_a_certificate_and_a_second_run_changes_nothing(site):
     assert site.digest() == before
     # As a host that joins a site.
     shutil.rmtree(site.etc("second"))
-    assert "would issue certificates to postgres, go-backend" in site.play("--check")
+    # None to the third, which is not needed.
+    assert "would issue certificates to postgres, go-backend" in " ".join(site.play("--check").split())
+    assert {path.name for path in site.etc("first/secrets").iterdir()} == set(SERVICES)
     assert not site.etc("second").exists()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_object
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library
 
 from tests.integration import lab
-from tests.support.machine import eventually
 
 ABORTED, DROP, PASS, TX = range(4)
 SIZE = 1 << 20  # the whole of it is read: header and last entry are pages apart
@@ -66,6 +66,10 @@ def verdicts(opened: BpfObject) -> list[int]:
         assert library().bpf_map_lookup_elem(opened.map("counters"), struct.pack("=I", verdict), value) == 0
         found.append(sum(struct.unpack(f"={cpus}Q", value.raw)))
     return found
+
+
+def judged(opened: BpfObject, verdict: int) -> int:
+    return verdicts(opened)[verdict]
 
 
 def constants_of(opened: BpfObject) -> list[dict[str, int]]:
@@ -130,11 +134,10 @@ def test_no_packet_is_judged_by_half_a_policy(swap_object):
             for number in range(swaps):
                 verdict = (PASS, DROP)[number % 2]
                 with map_in_map.made("next", SIZE, policy(verdict)) as inner:
-                    before = verdicts(opened)[verdict]
                     map_in_map.exchange(opened.map("policy"), inner)
                     assert map_in_map.held(opened.map("policy")) == bpf.map_info(inner).id
-                    # Each is exchanged while it judges, however long a busy machine lets the sender wait.
-                    eventually(lambda before=before, verdict=verdict: verdicts(opened)[verdict] > before, lab.PATIENCE)
+                    # Each is exchanged while it judges.
+                    lab.until_more(partial(judged, opened, verdict))
         finally:
             ended.set()
             traffic.join()

@@ -38,6 +38,7 @@ class Project:
         for secret in SECRETS:
             (place / secret).write_text(secrets.token_hex(32))
             (place / secret).chmod(0o444)
+        certified(place / "rabbitmq")
         own: dict[str, dict[str, Any]] = {
             service: {"image": image, "pull_policy": "never"} for service, image in images.items()
         }
@@ -75,6 +76,27 @@ class Project:
         words = [["docker", *kind, "--quiet", "--filter", label] for kind in lists]
         told = [subprocess.run(one, check=True, capture_output=True, text=True).stdout for one in words]
         return " ".join(told).split()
+
+
+def certified(place: Path) -> None:
+    """Make what the broker reads, as the file's first lines tell people to."""
+    place.mkdir(mode=0o755)
+    (place / "erlang_cookie").write_text(secrets.token_hex(32))
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes")
+    authority = ("-subj", "/CN=dev-ca", "-addext", "keyUsage=keyCertSign", "-keyout", "../ca.key", "-out", "ca.crt")
+    subprocess.run([*new, *authority], cwd=place, check=True, capture_output=True)
+    names = (
+        "-subj",
+        "/CN=rabbitmq",
+        "-addext",
+        "subjectAltName=DNS:rabbitmq",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    )
+    issued = ("-CA", "ca.crt", "-CAkey", "../ca.key", "-keyout", "tls.key", "-out", "tls.crt")
+    subprocess.run([*new, *names, *issued], cwd=place, check=True, capture_output=True)
+    for path in place.iterdir():
+        path.chmod(0o444)
 
 
 def command() -> list[str]:

@@ -28,7 +28,7 @@ SECRETS = Path("/etc/tripod/secrets")
 PINS = Path("/sys/fs/bpf/tripod")
 SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
 # How large their images may be, of a million bytes each, as `docker image inspect` counts them.
-MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130}
+MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130, "rabbitmq": 92}
 NIC, PEER, NETNS = "tripod0", "tripod1", "tripod-lab"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -280,3 +280,13 @@ def playbook(*arguments: str, inventory: str = "inventory/localhost.yml") -> sub
 def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return what a finished ``playbook`` says of every task; other callbacks print around it."""
     return json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])[0]
+
+
+def changed(reported: dict[str, Any]) -> list[str]:
+    """Return the tasks that changed something, or would."""
+    return [
+        task["task"]["name"]
+        for play in reported["plays"]
+        for task in play["tasks"]
+        if any(host.get("changed") for host in task["hosts"].values())
+    ]

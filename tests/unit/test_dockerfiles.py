@@ -58,6 +58,6 @@ def test_what_packages_bring_is_recorded_in_the_same_words():
     # A Dockerfile can include no other, and each has to be built alone on the standard's base.
     found = {path.parent.name: recorded(path.read_text(encoding="utf-8")) for path in FILES}
     having = {name: lines for name, lines in found.items() if lines}
-    assert set(having) == {"flask-backend", "postgres", "webui"}
-    assert having["flask-backend"] == having["postgres"] == having["webui"]
+    assert set(having) == {"flask-backend", "postgres", "rabbitmq", "webui"}
+    assert all(lines == having["webui"] for lines in having.values())
     assert len(having["webui"]) > 4

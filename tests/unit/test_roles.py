@@ -187,7 +187,7 @@ def test_the_compose_file_gives_its_containers_the_secrets_and_directories_of_th
     assert len(mounted) == len(here.get("volumes", ()))
 
 
-@pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui"])
+@pytest.mark.parametrize("service", ["postgres", "flask-backend", "go-backend", "webui", "rabbitmq"])
 def test_the_compose_file_limits_its_containers_as_the_roles_do(service):
     role = service.replace("-", "_")
     here, there = load(ROOT / "files" / "services" / "docker-compose.dev.yml")["services"][service], defaults(role)

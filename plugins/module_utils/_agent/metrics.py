@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 FILE = "metrics.prom"  # beside the pid file
@@ -43,10 +43,11 @@ class Metrics:
 
     Args:
         path: The file; None keeps them in memory alone.
+        found: Returns what is told beside them, found anew each time.
     """
 
-    def __init__(self, path: str | None = None) -> None:
-        self._path = path
+    def __init__(self, path: str | None = None, found: Callable[[], Iterable[Family]] = tuple) -> None:
+        self._path, self._found = path, found
         self._lock = threading.Lock()
         self._values: dict[tuple[str, str], int] = {
             (name, ""): 0 for name, (label, _help) in COUNTERS.items() if not label
@@ -66,14 +67,15 @@ class Metrics:
     def text(self) -> str:
         """Return all of them."""
         held = sorted(self._values.items())
-        return render(
+        counted = [
             Family(
                 f"tripod_watch_{name}_total",
                 help_text,
                 [({label: value} if label else {}, number) for (one, value), number in held if one == name],
             )
             for name, (label, help_text) in COUNTERS.items()
-        )
+        ]
+        return render([*counted, *self._found()])
 
 
 def render(families: Iterable[Family]) -> str:

@@ -24,6 +24,7 @@ from .._core.system import Host
 from .._firewall.resource import SUBJECT as FIREWALL
 from .._guard.outcome import expire
 from .._linux import netlink
+from . import certificates
 from .appearances import Appearances
 from .daemon import end_on_request, single_instance
 from .links import Links, News, Overrun, Socket
@@ -218,7 +219,10 @@ def run(options: argparse.Namespace) -> NoReturn:
         host, ended = Host(), threading.Event()
         clock = threading.Thread(target=guard_clock, args=(host, ended), daemon=True)
         clock.start()
-        metrics = Metrics(os.path.join(os.path.dirname(options.pid_file), FILE))
+        configuration = os.path.dirname(os.path.abspath(options.state_dir))
+        metrics = Metrics(
+            os.path.join(os.path.dirname(options.pid_file), FILE), lambda: certificates.families(host, configuration)
+        )
         appearances = Appearances(host, options.state_dir, metrics)
         threading.Thread(target=appearances.run, args=(ended,), daemon=True).start()
         try:

@@ -18,7 +18,13 @@ from .._core.system import Host
 from .._linux.topology import read_nodes
 
 # What each service, by its role, takes at its start and under load, and a quarter more; docs/decisions has the figures.
-LEAST_MEMORY = {"postgres": 192 << 20, "flask_backend": 192 << 20, "webui": 64 << 20, "go_backend": 32 << 20}
+LEAST_MEMORY = {
+    "postgres": 192 << 20,
+    "flask_backend": 192 << 20,
+    "webui": 64 << 20,
+    "go_backend": 32 << 20,
+    "rabbitmq": 256 << 20,
+}
 LEAST_PIDS = 64
 LEAST_CPUS = 0.01  # the engine's own
 _SIZE = re.compile(r"\d+ ?([KMGTkmgt]B?)?", re.ASCII)

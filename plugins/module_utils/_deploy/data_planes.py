@@ -39,6 +39,16 @@ def port_of(host: Mapping[str, Any]) -> int:
     return int(host.get("tripod_go_grpc_port") or PORT)
 
 
+def of_socket(one: Mapping[str, Any]) -> str:
+    """Return an address and a port as programs take them.
+
+    Args:
+        one: With ``address`` and ``port``.
+    """
+    address = str(one["address"])
+    return f"[{address}]:{one['port']}" if ":" in address else f"{address}:{one['port']}"
+
+
 def data_planes(requested: Sequence[Mapping[str, Any]], hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return where each data plane is asked, what it is known by, and where its secret is.
 
@@ -59,7 +69,7 @@ def data_planes(requested: Sequence[Mapping[str, Any]], hosts: Mapping[str, Mapp
                 "secret_source": f"{host.get('tripod_config_dir') or CONFIG_DIR}/secrets/{SERVICE}/{SECRET}",
                 "asked": {
                     "name": name,
-                    "target": f"[{address}]:{port}" if ":" in address else f"{address}:{port}",
+                    "target": of_socket({"address": address, "port": port}),
                     "tls_name": certificate_name(name),
                     "secret_file": f"{MOUNTED}/{SECRET}_{name}",
                 },

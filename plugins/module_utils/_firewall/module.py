@@ -32,6 +32,7 @@ PROCESS = {
     "name": {"type": "str", "required": True},
     "uid": {"type": "int", "required": True},
     "local_ports": {"type": "list", "elements": "int", "default": []},
+    "outside_ports": {"type": "list", "elements": "dict", "default": [], "options": HOST_PORT},
 }
 OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

@@ -64,11 +64,13 @@ class Process:
         name: What messages and rules call it.
         uid: Its user; nobody else's processes may have it.
         local_ports: TCP ports on the host itself that it may connect to; it begins no other connection.
+        outside_ports: But to these of other machines.
     """
 
     name: str
     uid: int
     local_ports: tuple[int, ...] = ()
+    outside_ports: tuple[HostPort, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,14 @@ class Request:
                 }
                 for one in self.networks
             ],
-            "processes": [{**asdict(one), "local_ports": list(one.local_ports)} for one in self.processes],
+            "processes": [
+                {
+                    **asdict(one),
+                    "local_ports": list(one.local_ports),
+                    "outside_ports": [asdict(port) for port in one.outside_ports],
+                }
+                for one in self.processes
+            ],
         }
 
 
@@ -111,10 +120,7 @@ def parse(options: Mapping[str, Any]) -> Request:
     """
     request = Request(
         tuple(_network(one) for one in options.get("networks") or ()),
-        tuple(
-            Process(str(one["name"]), int(one["uid"]), tuple(int(port) for port in one.get("local_ports") or ()))
-            for one in options.get("processes") or ()
-        ),
+        tuple(_process(one) for one in options.get("processes") or ()),
     )
     findings = Findings()
     for reason in _faults(request):
@@ -129,13 +135,19 @@ def _network(one: Mapping[str, Any]) -> Network:
         str(one["bridge"]),
         tuple(_canonical(str(subnet)) for subnet in one["subnets"]),
         bool(one.get("published")),
-        *(
-            tuple(
-                HostPort(_canonical(str(port["address"])), int(port["port"]), str(port.get("protocol") or "tcp"))
-                for port in one.get(key) or ()
-            )
-            for key in ("host_ports", "outside_ports")
-        ),
+        *(_host_ports(one, key) for key in ("host_ports", "outside_ports")),
+    )
+
+
+def _process(one: Mapping[str, Any]) -> Process:
+    local = tuple(int(port) for port in one.get("local_ports") or ())
+    return Process(str(one["name"]), int(one["uid"]), local, _host_ports(one, "outside_ports"))
+
+
+def _host_ports(one: Mapping[str, Any], key: str) -> tuple[HostPort, ...]:
+    return tuple(
+        HostPort(_canonical(str(port["address"])), int(port["port"]), str(port.get("protocol") or "tcp"))
+        for port in one.get(key) or ()
     )
 
 
@@ -163,6 +175,15 @@ def _faults(request: Request) -> Iterator[str]:
             yield f"{process.name}: uid {process.uid}: root's own connections cannot be held; give the service's user"
         for number in process.local_ports:
             yield from _port_fault(process.name, number)
+        for port in process.outside_ports:
+            try:
+                address = ipaddress.ip_address(port.address)
+            except ValueError as error:
+                yield f"{process.name}: outside port address {port.address!r}: {error}"
+                continue
+            if address.is_loopback or address.is_unspecified or address.is_multicast:
+                yield f"{process.name}: outside port address {address} is no other machine's"
+            yield from _endpoint_faults(process.name, port)
 
 
 def _network_faults(network: Network) -> Iterator[str]:
@@ -190,9 +211,13 @@ def _network_faults(network: Network) -> Iterator[str]:
         if within != (kind == "host"):
             where = f"{'in' if within else 'not in'} {', '.join(network.subnets)}"
             yield f"{network.name}: {kind} port address {address} is {where}"
-        if port.protocol not in PROTOCOLS:
-            yield f"{network.name}: protocol {port.protocol!r}: give one of {', '.join(PROTOCOLS)}"
-        yield from _port_fault(network.name, port.port)
+        yield from _endpoint_faults(network.name, port)
+
+
+def _endpoint_faults(name: str, port: HostPort) -> Iterator[str]:
+    if port.protocol not in PROTOCOLS:
+        yield f"{name}: protocol {port.protocol!r}: give one of {', '.join(PROTOCOLS)}"
+    yield from _port_fault(name, port.port)
 
 
 def _port_fault(name: str, number: int) -> Iterator[str]:

@@ -126,6 +126,8 @@ def _held(process: Process) -> Iterator[Rule]:
     if process.local_ports:
         local = _equals(_meta("oifname"), LOOPBACK)
         yield _accept(f"{process.name} to itself", own, local, _equals(_field("tcp", "dport"), *process.local_ports))
+    for port in process.outside_ports:
+        yield _accept(f"{process.name} to another machine", own, *_to_port(port))
     yield _drop(f"{process.name} to elsewhere", own)
 
 

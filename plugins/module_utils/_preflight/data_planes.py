@@ -14,6 +14,7 @@ from typing import Any
 from .._deploy.data_planes import OPTION, certificate_name, reached_at
 
 LISTEN = "go_backend_grpc_address"
+APIS = "go_backend_apis"
 # Of one API, its own host included; files/services/flask-backend/tripod_api/metrics.py has the same.
 MOST = 32
 NAME = r"[A-Za-z0-9._-]{1,64}"
@@ -59,3 +60,26 @@ def refusals(
                 f"{where}: its data plane listens where its own containers alone reach it: set {LISTEN} of {name} to "
                 "0.0.0.0, and let nobody but this API's host through to its port"
             )
+
+
+def unreachable(apis: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield why each API of another host could not be called.
+
+    Args:
+        apis: APIS of a host.
+    """
+    seen = []
+    for place, one in enumerate(apis):
+        where = f"{APIS}[{place}]"
+        try:
+            address = ipaddress.ip_address(str(one["address"]))
+        except ValueError:
+            yield f"{where}: {one['address']} is no IP address, which the packet filter needs"
+            continue
+        if address.is_loopback or address.is_unspecified or address.is_multicast:
+            yield f"{where}: {address} is no other host's; go_backend_own_api is about this one's"
+        if not 1 <= int(one["port"]) <= 65535:
+            yield f"{where}: port {one['port']} is outside 1 to 65535"
+        if (address, int(one["port"])) in seen:
+            yield f"{where}: {address} port {one['port']} is there already"
+        seen.append((address, int(one["port"])))

@@ -23,9 +23,10 @@ from .variants import chosen
 
 ORPHAN = "saved for no guard"
 # The group's, of pins: to read. Who holds the pin of a map for writing lets through what it likes. Maps that a service
-# of that group has to write are named here, and no other: the sockets of its workers.
+# of that group has to write are named here, and no other: the sockets of its workers; and the ring of samples, whose
+# memory the kernel shows to nobody else, and of which nobody can write more than how far it was read.
 _PIN_MODE, _WRITTEN_MODE = 0o640, 0o660
-_WRITTEN_BY_GROUP: Collection[str] = ("xsks",)
+_WRITTEN_BY_GROUP: Collection[str] = ("samples", "xsks")
 
 
 def plan(desired: Desired, state: State) -> list[Change]:

@@ -13,7 +13,7 @@ from ansible.template import Templar
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "common_container"
-SERVICES = ["postgres", "flask-backend", "go-backend", "webui"]
+SERVICES = ["postgres", "flask-backend", "go-backend", "webui", "rabbitmq"]
 PLAN = {
     "default": {"cpuset_cpus": "0-1", "cpuset_mems": "0-1"},
     "go-backend": {"cpuset_cpus": "2-3", "cpuset_mems": "1"},

@@ -40,6 +40,25 @@ def test_the_web_interface_is_believed_and_what_an_operator_adds(given, expected
     assert once["container_env"] == service["container_env"]
 
 
+def test_go_backend_is_known_by_its_host_when_it_calls():
+    loader = DataLoader()
+    once, service = containers(loader)
+    environ = service["container_env"]
+    assert environ["GO_BACKEND_NAME"] == "{{ inventory_hostname | tripod.baremetal.data_plane_name }}"
+    ports = Templar(
+        loader=loader,
+        variables={
+            "tripod_flask_publish_address": "127.0.0.1",
+            "tripod_flask_http_port": 5000,
+            "flask_backend_grpc_address": "192.0.2.1",
+            "tripod_flask_grpc_port": 50062,
+        },
+    )
+    assert ports.template(service["container_ports"]) == ["127.0.0.1:5000:5000", "192.0.2.1:50062:50062"]
+    assert ports.template(environ["GRPC_PORT"]) == "50062"
+    assert "container_ports" not in once
+
+
 def test_the_database_is_prepared_by_the_same_image_before_the_service_is_replaced():
     once, service = containers(DataLoader())
     assert once["container_command"] == ["python3", "-m", "tripod_api.migrate"]

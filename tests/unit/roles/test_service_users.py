@@ -14,6 +14,7 @@ VARIABLES = {
     "go-backend": "tripod_go_uid",
     "webui": "tripod_webui_uid",
     "postgres": "tripod_postgres_uid",
+    "rabbitmq": "tripod_rabbitmq_uid",
 }
 DEFAULTS = yaml.safe_load((ROOT / "roles" / "common" / "defaults" / "main.yml").read_text())
 FIRST_PERSON = 1000  # UID_MIN of Debian's login.defs
@@ -42,9 +43,11 @@ def test_each_stage_that_uses_the_argument_declares_it(service, variable):
             assert f"ARG SERVICE_UID={DEFAULTS[variable]}" in stage.partition("${SERVICE_UID}")[0]
 
 
-def test_the_compose_file_has_the_database_s_user():
-    numbers = re.findall(r"[ug]id=(\d+)", (ROOT / "files" / "services" / "docker-compose.dev.yml").read_text())
-    assert numbers == [str(DEFAULTS["tripod_postgres_uid"])] * 2
+@pytest.mark.parametrize("service", ["postgres", "rabbitmq"])
+def test_the_compose_file_has_the_user_of_a_place_in_memory(service):
+    text = (ROOT / "files" / "services" / "docker-compose.dev.yml").read_text()
+    (place,) = [one for one in yaml.safe_load(text)["services"][service]["tmpfs"] if one != "/tmp"]
+    assert re.findall(r"[ug]id=(\d+)", place) == [str(DEFAULTS[VARIABLES[service]])] * 2
 
 
 def test_the_guard_s_playbook_has_the_group_of_the_pins_that_are_there_already():

@@ -70,6 +70,13 @@ def test_tests_that_were_left_out_are_told_with_the_command_that_runs_them(capsy
     assert "unit left out" not in out
 
 
+def test_a_test_that_passed_at_its_second_try_is_told_with_what_it_had_failed_by(capsys):
+    out = said(capsys, [record(stage("unit"), unsteady=["t.py::t - too early"]), record(stage("metal"))])
+    assert "\nUnsteady tests" in out
+    assert "  t.py::t - too early\n" in out
+    assert "Unsteady" not in said(capsys, [record(stage("unit"))])
+
+
 def test_a_sample_of_the_ways_has_what_all_of_them_need():
     assert BY_NAME["ways"].group == "integration"
     assert set(check.HOST_TOOLS["ways"]) <= set(check.HOST_TOOLS["integration"])
@@ -81,6 +88,7 @@ def test_what_leaves_tests_out_names_the_command_that_runs_them():
         "ways": "make test-ways",
         "integration": "make test-integration-full",
         "integration-xdp": "make test-integration-full",
+        "site": "make test-site-full",
     }
 
 
@@ -129,7 +137,7 @@ def test_two_that_wait_for_half_of_their_time_share_a_place():
 def test_two_image_builds_run_at_once_only_where_nothing_else_waits():
     assert startable(["webui", "postgres", "unit"], ["images"], ["xdp-object"]) == ["unit"]
     assert startable(["webui", "integration"], ["images", "metal"], ["xdp-object"]) == []
-    assert startable(["webui", "postgres", "docs", "site"], ["images"], ["xdp-object"]) == ["docs", "postgres"]
+    assert startable(["webui", "postgres", "ways", "site"], ["images"], ["xdp-object"]) == ["postgres", "ways"]
 
 
 def test_what_has_deadlines_of_seconds_waits_for_the_vm():
@@ -147,8 +155,28 @@ def test_what_has_deadlines_of_seconds_waits_for_the_vm():
 def test_what_measures_or_owns_the_machine_is_alone(name):
     done = ["xdp-object", "images"]
     assert startable([name], [], done) == [name]
-    assert startable([name, "docs"], [], done) == ["docs"]
-    assert startable(["docs"], [name], done) == []
+    assert startable([name, "artefact"], [], done) == ["artefact"]
+    assert startable(["artefact"], [name], done) == []
+
+
+def test_what_touches_nothing_waits_for_the_site_and_runs_beside_it_one_at_a_time():
+    done = ["xdp-object", "images"]
+    held = [one.name for one in STAGES if one.beside]
+    assert held == ["sanity", "docs", "pages", "importer"]
+    assert all(BY_NAME[one].patient and BY_NAME[BY_NAME[one].beside].alone for one in held)
+    assert startable([*held, "webui", "site"], [], done) == ["webui"]
+    assert startable([*held, "site"], ["webui"], done) == []
+    assert startable([*held, "site"], [], done) == ["site", held[0]]
+    assert startable(held, ["site"], done) == held[:1]
+    assert startable(held[1:], ["site", held[0]], done) == []
+    assert startable(held, ["bench-map"], done) == []
+
+
+def test_what_would_run_beside_the_site_runs_where_there_is_none():
+    assert startable(["docs", "lint"]) == ["lint"]
+    assert startable(["docs", "sanity"]) == ["sanity"]
+    # Its images could not be made.
+    assert startable(["docs", "site"]) == ["docs"]
 
 
 def makespan(stages):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tools.results import read
+from tools.stages import PYTEST_OPTIONS
 
 OUTPUT = """
 tests/e2e/test_api.py::test_one PASSED                                   [ 50%]
@@ -59,3 +63,51 @@ def test_go_tells_of_its_slow_tests_too():
 def test_tests_that_were_left_out_are_counted_apart():
     results = read("=========== 41 passed, 1 skipped, 37 deselected in 311.39s (0:05:11) ===========\n")
     assert (results.passed, results.failed, results.skipped, results.deselected) == (41, 0, 1, 37)
+
+
+TRIES = """
+========================= rerun test summary info ==========================
+RERUN tests/integration/test_watch.py::test_one[a b]
+    def test_one(thing):
+>       assert n[0]>1, "first"
+E       AssertionError: first
+E       assert 1 > 1
+
+test_watch.py:9: AssertionError
+PASSED tests/integration/test_watch.py::test_one[a b]
+RERUN tests/unit/test_two.py::test_two
+E   OSError: gone
+FAILED tests/unit/test_two.py::test_two
+RERUN tests/unit/test_three.py::test_three
+PASSED tests/unit/test_three.py::test_three
+=========================== short test summary info ============================
+FAILED tests/unit/test_two.py::test_two - OSError: gone
+1 failed, 2 passed, 3 rerun in 0.02s
+"""
+
+
+def test_a_test_that_passed_when_it_was_tried_once_more_is_named_with_what_it_had_failed_by():
+    results = read(TRIES)
+    assert results.unsteady == [
+        "tests/integration/test_watch.py::test_one[a b] - AssertionError: first",
+        "tests/unit/test_three.py::test_three - it did not say why",
+    ]
+    assert results.failures == ["tests/unit/test_two.py::test_two - OSError: gone"]
+    assert results.closing == ["1 failed, 2 passed, 3 rerun in 0.02s"]
+    assert (results.passed, results.failed) == (2, 1)
+
+
+def test_what_pytest_prints_of_tries_is_what_is_read(tmp_path):
+    """By the very options of the stages, on a test that fails once, and on one that always does."""
+    file = tmp_path / "test_some.py"
+    file.write_text(
+        "tries = []\n\n\ndef test_once():\n    tries.append(1)\n    assert len(tries) > 1, 'too early'\n\n\n"
+        "def test_never():\n    raise OSError('gone')\n"
+    )
+    options = [one for one in PYTEST_OPTIONS if "delay" not in one]
+    words = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), *options]
+    printed = subprocess.run([*words, str(file)], capture_output=True, text=True, cwd=tmp_path, check=False).stdout
+    results = read(printed)
+    assert [one.partition("::")[2] for one in results.unsteady] == ["test_once - AssertionError: too early"]
+    assert [one.partition("::")[2] for one in results.failures] == ["test_never - OSError: gone"]
+    assert (results.passed, results.failed) == (1, 1)

@@ -200,6 +200,14 @@ def beside_logins(service: Service, token: str, given: argparse.Namespace) -> No
     )
 
 
+def cpu() -> str:
+    """Return the CPU's name."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--web-interface", type=Path, help="its server as `npm run build` makes it")
@@ -234,7 +242,7 @@ def main() -> None:
             stack.enter_context(process(node, web, {"PATH": os.environ["PATH"], "NODE_ENV": "production", **named}))
             sides[THROUGH] = Side(web, "/api/v1/hello", token, service.process.pid)
 
-        print(f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, {platform.python_version()}")
+        print(f"{cpu()}, {os.cpu_count()} CPUs, Linux {platform.release()}, {platform.python_version()}")
         for connections in CONNECTIONS:
             compare(sides, connections, given)
         beside_logins(service, token, given)

@@ -69,10 +69,13 @@ class Settings:
         admin_password: First admin's password; None once the file is gone.
         go_backend_target: gRPC target of go-backend, where there is one host.
         go_backend_secret: What it takes for policies; None where nobody may change any from here.
+        go_backend_name: What the certificate of this host's go-backend is for and no other host's, by which it is known
+            when it calls; empty where it does not.
         hosts: Those of the data plane, where the deployment names them; then the two above say nothing.
         tls_directory: Has the certificates by which services know each other; None without any.
         trusted_proxies: Addresses of the proxies in front whose X-Forwarded-For is believed.
         front_secret: What the front on this host brings along, to be believed like those.
+        grpc_port: Where go-backends call, which takes certificates; 0 for nowhere.
         database_wait: How long the migration waits for the database (seconds).
     """
 
@@ -83,9 +86,11 @@ class Settings:
     admin_password: str | None = field(default=None, repr=False)
     go_backend_target: str = "go-backend:50051"
     go_backend_secret: str | None = field(default=None, repr=False)
+    go_backend_name: str = ""
     hosts: tuple[GoBackend, ...] = ()
     tls_directory: Path | None = None
     http_port: int = 5000
+    grpc_port: int = 0
     access_ttl: int = 900
     session_ttl: int = 7 * 86400
     bcrypt_rounds: int = 12
@@ -297,9 +302,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         admin_password=read.secret("ADMIN_PASSWORD_FILE", PASSWORD_LENGTH, required=False),
         go_backend_target=read.text("GO_BACKEND_TARGET", Settings.go_backend_target),
         go_backend_secret=read.secret("GO_BACKEND_SECRET_FILE", GO_BACKEND_SECRET_BYTES, required=False),
+        go_backend_name=read.text("GO_BACKEND_NAME", Settings.go_backend_name),
         hosts=read.hosts("GO_BACKENDS"),
         tls_directory=tls_directory,
         http_port=read.number("HTTP_PORT", Settings.http_port, 1, 65535),
+        grpc_port=read.number("GRPC_PORT", Settings.grpc_port, 0, 65535),
         access_ttl=read.number("ACCESS_TOKEN_SECONDS", Settings.access_ttl, 60, 3600),
         session_ttl=read.number("SESSION_SECONDS", Settings.session_ttl, 3600, 90 * 86400),
         trusted_proxies=read.networks("TRUSTED_PROXIES"),
@@ -308,6 +315,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), str.upper),
         build_epoch=read.number("BUILD_EPOCH", 0, 0, 1 << 40) or None,
     )
+    if settings.grpc_port == settings.http_port:
+        read.faults.append(f"GRPC_PORT and HTTP_PORT are both {settings.http_port}")
     names = [one.name for one in settings.hosts if one.name]
     read.faults += [f"GO_BACKENDS names {name} more than once" for name in sorted(set(names)) if names.count(name) > 1]
     if read.faults:

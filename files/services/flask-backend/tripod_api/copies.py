@@ -60,26 +60,26 @@ class Copies:
         for plane in self._planes:
             threading.Thread(target=self._run, args=(plane,), name=f"copies-{plane.name}", daemon=True).start()
 
-    def look(self, plane: Plane) -> None:
-        """Keep what a host has, and give back what it lost.
+    def look(self, plane: Plane) -> list[str]:
+        """Keep what a host has, give back what it lost, and return the names of the policies of which that was.
 
         Raises:
             ApiError: It does not answer, or not now.
             DatabaseUnavailable: The database does not.
         """
-        for state in plane.agent.policies()["policies"]:
-            if state["pending"] is None:
-                self._look_at(plane, state)
+        states = plane.agent.policies()["policies"]
+        return [state["name"] for state in states if state["pending"] is None and self._look_at(plane, state)]
 
-    def _look_at(self, plane: Plane, state: dict[str, Any]) -> None:
+    def _look_at(self, plane: Plane, state: dict[str, Any]) -> bool:
+        """Look at one policy, and tell whether it was given back."""
         name = state["name"]
         copy = self._kept(plane, name)
         if copy is not None and (copy.revision, copy.digest) == (state["revision"], state["digest"]):
-            return
+            return False
         found = plane.agent.policy(name)
         if found["pending"] is not None or found["revision"] != state["revision"]:
             # Somebody changes it at this moment.
-            return
+            return False
         history = plane.agent.history(name)
         remembered = any(one["owner"] == OWNER for one in history)
         # Ten revisions are kept, and they are counted from 1.
@@ -87,12 +87,13 @@ class Copies:
         if found["own"] or remembered or not anew:
             self._keep(plane, name, Copy(state["revision"], state["digest"], found["own"]))
         elif copy is not None and copy.document:
-            self._give_back(plane, state, copy)
+            return self._give_back(plane, state, copy)
+        return False
 
-    def _give_back(self, plane: Plane, state: dict[str, Any], copy: Copy) -> None:
+    def _give_back(self, plane: Plane, state: dict[str, Any], copy: Copy) -> bool:
         name, here = state["name"], (state["revision"], state["digest"])
         if self._refused.get((plane.name, name)) == here:
-            return
+            return False
         self._note(plane, name, "asked", copy.document)
         # Whoever changes it meanwhile, another worker that gives it back among them, is first.
         draft = Draft(document=copy.document, expected=state["revision"], confirm_seconds=0, why=WHY)
@@ -105,9 +106,10 @@ class Copies:
                 self._refused[plane.name, name] = here
             self._note(plane, name, step, {"code": error.code})
             logger.warning("policy not given back", extra={**told, "reason": error.message})
-            return
+            return False
         self._note(plane, name, "done", {key: made[key] for key in ("changed", "revision", "summary")})
         logger.warning("policy given back", extra={**told, "revision": made["revision"]})
+        return True
 
     def _kept(self, plane: Plane, name: str) -> Copy | None:
         with self._turn, self._database.transaction() as db:

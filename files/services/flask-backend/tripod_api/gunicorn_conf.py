@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 # Every public name here is taken for a setting.
+from tripod_api import callbacks as _callbacks
 from tripod_api import metrics as _metrics
 from tripod_api import passwords as _passwords  # noqa: F401  (its lanes are shared by the workers)
 from tripod_api import standing as _standing  # noqa: F401  (so is its number)
@@ -49,3 +50,10 @@ def post_worker_init(worker: Any) -> None:
     services.planes.start(lambda: worker.alive)
     services.copies.start()
     worker.identity = services.identity
+    worker.callbacks = _callbacks.begin(services)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Take no calls any more; whoever is connected goes to another worker, or comes again."""
+    if (server := getattr(worker, "callbacks", None)) is not None:
+        server.stop(None).wait()

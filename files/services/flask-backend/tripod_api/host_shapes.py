@@ -133,6 +133,36 @@ class Drops(Shape):
     drops: list[Drop]
 
 
+class KeptDrop(Shape):
+    """A packet that was dropped, or would have been, as it is kept."""
+
+    id: int
+    time: datetime
+    interface: str
+    queue: int
+    verdict: str
+    reason: str
+    part: str | None = Field(description="What decided it, such as rule:no-snmp.")
+    would: str | None = Field(description="What the first part in observe mode would have made of it.")
+    would_reason: str | None
+    would_part: str | None
+    length: int = Field(description="Of the frame (bytes).")
+    source: str | None
+    destination: str | None
+    protocol: int | None
+    source_port: int | None
+    destination_port: int | None
+    vlan: int | None
+    lost: int = Field(description="Samples that were lost between the one before and this one.")
+
+
+class KeptDrops(Shape):
+    """A page of the samples that are kept of a host, the newest first; counters have the true numbers."""
+
+    drops: list[KeptDrop]
+    next: int | None = Field(description="What to ask for `before` to go on; null at the end.")
+
+
 class Hugepages(Shape):
     """The pool of one page size."""
 

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify
 
-from . import __version__, agent, config, dataplane, idempotency
+from . import __version__, agent, config, dataplane, drops, idempotency
 from . import host_shapes as shapes
 from .api_tokens import MOST as TOKENS
 from .context import plane, services
 from .errors import ApiError
 from .operations import AGENT, operation
 from .planes import Plane
-from .schemas import Drops
+from .schemas import DropPage, Drops
 from .scopes import Scope
 from .shapes import Shape
 
@@ -107,6 +107,15 @@ def list_drops(window: Drops) -> Response:
     return jsonify(drops=plane().agent.samples(window))
 
 
+@operation(
+    blueprint, "GET", "/drops/history", Scope.PACKETS_READ, window=DropPage, gives=shapes.KeptDrops, of_host=True
+)
+def list_kept_drops(window: DropPage) -> Response:
+    """Page through the samples that go-backend handed on: the last ten thousand of the host, the newest first."""
+    found, following = drops.page(services().database, plane().name, window)
+    return jsonify(drops=found, next=following)
+
+
 @operation(blueprint, "GET", "/settings", Scope.SETTINGS_READ, gives=shapes.Settings)
 def list_settings() -> Response:
     """Tell how this service is set up; no secret is among it."""
@@ -125,6 +134,12 @@ def list_settings() -> Response:
         ("database_tls", bool(told.database.authority), "TLS_DIRECTORY", "Whether it is asked over TLS."),
         ("go_backend", targets, variable, "Where the data plane is asked."),
         ("go_backend_tls", told.tls_directory is not None, "TLS_DIRECTORY", "Whether it is asked over mutual TLS."),
+        (
+            "callbacks_port",
+            told.grpc_port if told.tls_directory else 0,
+            "GRPC_PORT",
+            "Where go-backends call this service; 0 where nobody may.",
+        ),
         (
             "go_backend_trusted",
             all(one.secret is not None for one in told.go_backends),

@@ -131,6 +131,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE (host, policy)
         ){options}""",
     ),
+    (
+        # Moments are microseconds of Unix time, as a datetime of MySQL has whole seconds. `source_key` is the address
+        # as 32 hexadecimal digits, so that a prefix is a range of texts.
+        """CREATE TABLE drops (
+            id {identity},
+            host VARCHAR(64) NOT NULL,
+            moment BIGINT NOT NULL,
+            interface VARCHAR(16) NOT NULL,
+            queue BIGINT NOT NULL,
+            verdict VARCHAR(32) NOT NULL,
+            reason VARCHAR(32) NOT NULL,
+            part VARCHAR(100),
+            would VARCHAR(32),
+            would_reason VARCHAR(32),
+            would_part VARCHAR(100),
+            length BIGINT NOT NULL,
+            source VARCHAR(45),
+            source_key CHAR(32),
+            destination VARCHAR(45),
+            protocol INTEGER,
+            source_port INTEGER,
+            destination_port INTEGER,
+            vlan INTEGER,
+            lost BIGINT NOT NULL
+        ){options}""",
+        "CREATE INDEX drops_host ON drops (host, id)",
+    ),
 )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import unicodedata
 from typing import Annotated, Any, Literal, TypeVar
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from werkzeug.exceptions import UnsupportedMediaType
 
 from .config import PASSWORD_LENGTH
@@ -83,6 +84,13 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _prefix(value: str) -> str:
+    if value:
+        ipaddress.ip_network(value, strict=False)
+    return value
+
+
+Moment = Annotated[AwareDatetime | None, Field(description="With its zone, as 2026-01-01T00:00:00Z.")]
 Email = Annotated[str, Field(max_length=ADDRESS_LENGTH), AfterValidator(_address)]
 Password = Annotated[str, Field(min_length=PASSWORD_LENGTH), AfterValidator(_password)]
 FullName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
@@ -253,6 +261,16 @@ class Drops(Query):
     interface: Annotated[str, Field(max_length=15), AfterValidator(_printable)] = ""
     reason: Annotated[str, Field(max_length=32), AfterValidator(_printable)] = ""
     part: Annotated[str, Field(max_length=80), AfterValidator(_printable)] = ""
+
+
+class DropPage(Query):
+    """A window on the samples that are kept: those before one, of a time and of a source's prefix."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    before: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
+    since: Moment = None
+    until: Annotated[Moment, Field(description="Those before it.")] = None
+    source: Annotated[str, Field(max_length=49, description="As 192.0.2.0/24."), AfterValidator(_prefix)] = ""
 
 
 class Steps(Query):

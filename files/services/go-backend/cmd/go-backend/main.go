@@ -24,6 +24,7 @@ import (
 
 	"tripod/go-backend/gen/tripodv1"
 	"tripod/go-backend/internal/agent"
+	"tripod/go-backend/internal/callback"
 	"tripod/go-backend/internal/config"
 	"tripod/go-backend/internal/control"
 	"tripod/go-backend/internal/dataplane"
@@ -32,6 +33,7 @@ import (
 	"tripod/go-backend/internal/object"
 	"tripod/go-backend/internal/privilege"
 	"tripod/go-backend/internal/rescue"
+	"tripod/go-backend/internal/samples"
 	"tripod/go-backend/internal/tracer"
 	"tripod/go-backend/internal/workers"
 )
@@ -47,6 +49,8 @@ const (
 	maxMessage = 256 << 10
 	// maxConnectionAge is after how long a client connects anew, and shows its certificate.
 	maxConnectionAge = time.Hour
+	// api is what the API's certificate is for.
+	api = "flask-backend"
 )
 
 // version is set by the linker.
@@ -101,7 +105,11 @@ func run(ctx context.Context, getenv func(string) string) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		metrics.NewCollector(root, file, names, manager, log), metrics.NewWorkers(manager, log), rpcMetrics)
 
-	listening, err := grpcCredentials(cfg, registry, log)
+	listening, who, err := grpcCredentials(cfg, registry, log)
+	if err != nil {
+		return err
+	}
+	callers, err := newCallers(cfg, who, registry, log)
 	if err != nil {
 		return err
 	}
@@ -146,11 +154,23 @@ func run(ctx context.Context, getenv func(string) string) error {
 	go health.Run(ctx, refreshEvery)
 	go backend.Record(ctx)
 	go releaseTwins(ctx, root, traces)
+	// Who is called asks this service in turn, which it listens for already.
+	for _, caller := range callers {
+		go caller.Run(ctx)
+	}
+	if len(callers) > 0 {
+		go samples.NewWatcher(root, file, names, log).Run(ctx, func(packets []*tripodv1.DroppedPacket, lost uint64) {
+			for _, caller := range callers {
+				caller.Dropped(packets, lost)
+			}
+		})
+	}
 	failed := make(chan error, 2)
 	go func() { failed <- fmt.Errorf("serve gRPC on %s: %w", cfg.GRPCAddress, grpcServer.Serve(grpcListener)) }()
 	go func() { failed <- fmt.Errorf("serve HTTP on %s: %w", cfg.HTTPAddress, httpServer.Serve(httpListener)) }()
 	log.Info("serving", "version", version, "http", cfg.HTTPAddress, "grpc", cfg.GRPCAddress,
-		"pin_root", cfg.PinRoot, "object", cfg.ObjectPath, "policies", cfg.PolicySecret != "", "certificates", cfg.TLSDirectory, "workers", cfg.WorkersPath)
+		"pin_root", cfg.PinRoot, "object", cfg.ObjectPath, "policies", cfg.PolicySecret != "", "certificates", cfg.TLSDirectory, "workers", cfg.WorkersPath,
+		"callbacks", cfg.CallbackTargets)
 
 	select {
 	case err = <-failed:
@@ -165,21 +185,39 @@ func run(ctx context.Context, getenv func(string) string) error {
 	return errors.Join(err, shutdown(grpcServer, httpServer))
 }
 
-// grpcCredentials are what gRPC listens with: certificates of both sides, where the environment names a directory of them.
+// grpcCredentials are what gRPC listens with, and who this service is: certificates of both sides, where the environment names a
+// directory of them.
 func grpcCredentials(
 	cfg config.Config, registry *prometheus.Registry, log *slog.Logger,
-) (credentials.TransportCredentials, error) {
+) (credentials.TransportCredentials, *identity.Identity, error) {
 	if cfg.TLSDirectory == "" {
-		return insecure.NewCredentials(), nil
+		return insecure.NewCredentials(), nil, nil
 	}
 	who, err := identity.Open(cfg.TLSDirectory, log)
 	if err != nil {
-		return nil, fmt.Errorf("TLS_DIRECTORY: %w", err)
+		return nil, nil, fmt.Errorf("TLS_DIRECTORY: %w", err)
 	}
 	// Its own name is that of the health check.
 	used := who.Credentials(append(cfg.GRPCClients, who.Name())...)
 	registry.MustRegister(metrics.NewCertificates(used))
-	return used, nil
+	return used, who, nil
+}
+
+// newCallers are those of the APIs that the environment names; without certificates it names none.
+func newCallers(
+	cfg config.Config, who *identity.Identity, registry *prometheus.Registry, log *slog.Logger,
+) ([]*callback.Caller, error) {
+	var callers []*callback.Caller
+	var told []metrics.Calling
+	for _, target := range cfg.CallbackTargets {
+		caller, err := callback.New(target, version, who.Calls(api), log)
+		if err != nil {
+			return nil, err
+		}
+		callers, told = append(callers, caller), append(told, caller)
+	}
+	registry.MustRegister(metrics.NewCallbacks(callback.States(), told...))
+	return callers, nil
 }
 
 // listen fails early and says which variable to change: a taken port must not show as a missing service later.

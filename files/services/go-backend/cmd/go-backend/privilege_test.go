@@ -41,7 +41,7 @@ func TestWorkersNeedEachOfTheirCapabilities(t *testing.T) {
 		// As an engine has it that does not know BPF.
 		held = append(held, unix.CAP_SYS_ADMIN)
 	}
-	file := fmt.Sprintf(`{"workers": [{"name": "edge", "nic": %q, "queues": [0], "handler": "sink", "busy_poll_us": %d}]}`, name, busyPoll)
+	file := fmt.Sprintf(`{"workers": [{"name": "edge", "nic": %q, "queues": [0], "handler": "sink", "watchdog_ms": 60000, "busy_poll_us": %d}]}`, name, busyPoll)
 	if err := os.WriteFile(path, []byte(file), 0o644); err != nil {
 		t.Fatal(err)
 	}

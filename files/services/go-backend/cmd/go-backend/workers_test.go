@@ -26,7 +26,7 @@ func TestWorkersLiveAsLongAsTheService(t *testing.T) {
 	env["WORKERS_FILE"] = filepath.Join(t.TempDir(), "workers.json")
 	write := func(handler string) {
 		t.Helper()
-		text := fmt.Sprintf(`{"workers": [{"name": "edge", "nic": %q, "queues": [0], "handler": %q, "rx_ring": 128, "tx_ring": 128}]}`,
+		text := fmt.Sprintf(`{"workers": [{"name": "edge", "nic": %q, "queues": [0], "handler": %q, "rx_ring": 128, "tx_ring": 128, "watchdog_ms": 60000}]}`,
 			name, handler)
 		if err := os.WriteFile(env["WORKERS_FILE"], []byte(text), 0o600); err != nil {
 			t.Fatal(err)

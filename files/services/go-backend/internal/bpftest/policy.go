@@ -253,3 +253,18 @@ func fit(spec *ebpf.CollectionSpec) {
 		binary.NativeEndian.PutUint32(spec.Variables["bounds"].Value[4*i:], value)
 	}
 }
+
+// Tap has every packet that a list drops, or would have, sampled for one of the program's taps, and none for the other.
+func (h *Host) Tap(name string, number int) {
+	h.t.Helper()
+	const first, taps, tapSize, listDrop = 4, 64, 128, 1 << 2
+	control, err := ebpf.LoadPinnedMap(h.Map(name, "control"), nil)
+	h.must(err)
+	defer control.Close()
+	value := make([]byte, control.ValueSize())
+	for _, at := range []int{first, taps + number*tapSize} {
+		binary.NativeEndian.PutUint32(value[at:], listDrop)
+		binary.NativeEndian.PutUint32(value[at+4:], listDrop)
+	}
+	h.must(control.Put(uint32(0), value))
+}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,6 +30,8 @@ type Config struct {
 	TLSDirectory string
 	// GRPCClients are the names that may call, beside this service's own.
 	GRPCClients []string
+	// CallbackTargets are the APIs that are told when this service is there; each is host:port.
+	CallbackTargets []string
 	// WorkersPath is the file that says what AF_XDP workers there are; empty where there are none.
 	WorkersPath string
 	LogLevel    slog.Level
@@ -70,6 +73,9 @@ func Load(getenv func(string) string) (Config, error) {
 		}
 		return nil
 	})
+	if targets := read("CALLBACK_TARGETS", "", func(list string) error { return checkTargets(list, c.TLSDirectory) }); targets != "" {
+		c.CallbackTargets = strings.Split(targets, ",")
+	}
 	c.WorkersPath = read("WORKERS_FILE", "", checkAbsoluteIfAny)
 	read("LOG_LEVEL", "info", func(text string) error {
 		if c.LogLevel.UnmarshalText([]byte(text)) != nil {
@@ -109,6 +115,29 @@ func checkNames(list string) error {
 	for _, name := range strings.Split(list, ",") {
 		if name == "" || strings.ContainsAny(name, " \t") {
 			return errors.New("not names with a comma between them, such as flask-backend,connector")
+		}
+	}
+	return nil
+}
+
+// checkTargets takes any number of addresses to connect to; who is called has to know who calls.
+func checkTargets(list, certificates string) error {
+	if list == "" {
+		return nil
+	}
+	if certificates == "" {
+		return errors.New("the API takes calls with certificates alone: name their directory in TLS_DIRECTORY")
+	}
+	targets := strings.Split(list, ",")
+	for place, target := range targets {
+		if err := checkAddress(target); err != nil {
+			return err
+		}
+		if address, err := netip.ParseAddrPort(target); err != nil || address.Addr().IsUnspecified() {
+			return fmt.Errorf("%s is no IP address to connect to, with a port", target)
+		}
+		if slices.Contains(targets[:place], target) {
+			return fmt.Errorf("%s is there twice", target)
 		}
 	}
 	return nil

@@ -46,12 +46,13 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 		"TLS_DIRECTORY":      "certificates",
 		"GRPC_CLIENTS":       "a,,b",
 		"GRPC_PLAIN":         "no",
+		"CALLBACK_TARGETS":   "127.0.0.1",
 	}))
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{"HTTP_ADDRESS", "GRPC_ADDRESS", "65535", "XDP_PIN_ROOT", "XDP_OBJECT", "LOG_LEVEL", "POLICY_SOCKET", "POLICY_SECRET_FILE", "WORKERS_FILE",
-		"TLS_DIRECTORY", "GRPC_CLIENTS", "GRPC_PLAIN"} {
+		"TLS_DIRECTORY", "GRPC_CLIENTS", "GRPC_PLAIN", "CALLBACK_TARGETS"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q lacks %q", err, part)
 		}
@@ -102,6 +103,28 @@ func TestPlainGRPCStaysOnLoopbackUnlessItIsSaidToBe(t *testing.T) {
 		}
 		if !test.ok && err != nil && !strings.Contains(err.Error(), "TLS_DIRECTORY") {
 			t.Errorf("%v does not tell the way out", err)
+		}
+	}
+}
+
+func TestWhoIsCalledIsAnAddressAndKnowsWhoCalls(t *testing.T) {
+	for _, test := range []struct{ targets, directory, says string }{
+		{"127.0.0.1:50052", "/run/secrets", ""},
+		{"127.0.0.1:50052,[2001:db8::1]:50052", "/run/secrets", ""},
+		{"127.0.0.1:50052", "", "TLS_DIRECTORY"},
+		{"api.example.com:50052", "/run/secrets", "no IP address"},
+		{"0.0.0.0:50052", "/run/secrets", "no IP address"},
+		{"127.0.0.1", "/run/secrets", "not host:port"},
+		{"127.0.0.1:50052,", "/run/secrets", "not host:port"},
+		{"127.0.0.1:50052,127.0.0.1:50052", "/run/secrets", "twice"},
+	} {
+		got, err := Load(env(map[string]string{"CALLBACK_TARGETS": test.targets, "TLS_DIRECTORY": test.directory}))
+		if test.says == "" {
+			if err != nil || strings.Join(got.CallbackTargets, ",") != test.targets {
+				t.Errorf("%+v: %v, %v", test, got.CallbackTargets, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "CALLBACK_TARGETS") {
+			t.Errorf("%+v: %v", test, err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func newCrew(t *testing.T) *crew {
 
 func (c *crew) write(t *testing.T, handler string) {
 	t.Helper()
-	text := fmt.Sprintf(`{"workers": [{"name": "edge", "nic": %q, "queues": [0], "handler": %q, "rx_ring": 128, "tx_ring": 128}]}`,
+	text := fmt.Sprintf(`{"workers": [{"name": "edge", "nic": %q, "queues": [0], "handler": %q, "rx_ring": 128, "tx_ring": 128, "watchdog_ms": 60000}]}`,
 		c.nic, handler)
 	if err := os.WriteFile(c.path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

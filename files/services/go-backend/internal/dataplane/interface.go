@@ -106,14 +106,23 @@ func (i *Interface) OpenMap(name string) (*ebpf.Map, error) {
 
 // OpenSockets is OpenMap for the map of AF_XDP sockets by queue, which is the one that this service writes to.
 func (i *Interface) OpenSockets() (*ebpf.Map, error) {
-	m, err := i.openMap(object.SocketsName, nil)
+	return i.openWritable(object.SocketsName, ebpf.XSKMap)
+}
+
+// OpenSamples is OpenMap for the ring of samples, whose memory the kernel shows to nobody who may not write to it.
+func (i *Interface) OpenSamples() (*ebpf.Map, error) {
+	return i.openWritable(object.SamplesName, ebpf.RingBuf)
+}
+
+func (i *Interface) openWritable(name string, want ebpf.MapType) (*ebpf.Map, error) {
+	m, err := i.openMap(name, nil)
 	if err != nil {
 		return nil, err
 	}
-	if kind := m.Type(); kind != ebpf.XSKMap {
+	if kind := m.Type(); kind != want {
 		m.Close()
 		return nil, fmt.Errorf("%w: pin %s is a map of type %s: attach the program again", ErrDamaged,
-			filepath.Join(i.dir, "maps", object.SocketsName), kind)
+			filepath.Join(i.dir, "maps", name), kind)
 	}
 	return m, nil
 }
@@ -193,7 +202,7 @@ func pinError(path string, err error) error {
 		hint = ": attach the program again"
 	case errors.Is(err, unix.EACCES):
 		hint = fmt.Sprintf(" (uid %d needs read permission on the pin, on %s write permission too, and search permission on its directories)",
-			os.Getuid(), object.SocketsName)
+			os.Getuid(), object.SocketsName+" and "+object.SamplesName)
 	case errors.Is(err, unix.EPERM):
 		hint = " (CAP_BPF is missing, or the engine's seccomp profile forbids bpf)"
 	}

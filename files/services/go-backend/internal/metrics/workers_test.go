@@ -23,7 +23,7 @@ func TestAScrapeTellsWhatWorkersDo(t *testing.T) {
 	h.SetPolicy(name, bpftest.NewPolicy().Service(9, bpftest.ActionAFXDP))
 	path := filepath.Join(t.TempDir(), "workers.json")
 	text := fmt.Sprintf(`{"workers": [
-		{"name": "edge", "nic": %q, "queues": [0], "handler": "reflect", "rx_ring": 128, "tx_ring": 128},
+		{"name": "edge", "nic": %q, "queues": [0], "handler": "reflect", "rx_ring": 128, "tx_ring": 128, "watchdog_ms": 60000},
 		{"name": "lost", "nic": "absent0", "queues": [0], "handler": "sink"}]}`, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

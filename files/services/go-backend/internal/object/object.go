@@ -34,6 +34,8 @@ const (
 	TraceName    = "trace"
 	// SocketsName is the map of AF_XDP sockets by queue.
 	SocketsName = "xsks"
+	// SamplesName is the ring of samples.
+	SamplesName = "samples"
 	// ExtensionsName holds programs of others.
 	ExtensionsName = "extensions"
 	// ScratchesName is where the program keeps what does not fit on its stack.

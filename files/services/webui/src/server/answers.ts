@@ -1,5 +1,4 @@
-import { STATUS_CODES } from "node:http";
-import type { Request, RequestHandler, Response } from "express";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { requestId } from "./requests";
 
 /** How long a client may go on with a body that nobody waits for any more (milliseconds). */
@@ -33,21 +32,19 @@ export function problem({ status, code, message }: Pick<Refusal, "status" | "cod
   });
 }
 
-export function refuse(response: Response, refusal: Refusal): void {
-  response.status(refusal.status).set(refusal.headers).set("content-type", PROBLEM).send(Buffer.from(problem(refusal, requestId(response.req))));
+export function refuse(response: ServerResponse, refusal: Refusal): void {
+  const body = Buffer.from(problem(refusal, requestId(response.req)));
+  response.writeHead(refusal.status, { ...refusal.headers, "content-type": PROBLEM, "content-length": body.length }).end(body);
 }
 
 /**
  * Lets a client that was answered early read the answer: closed at once, a connection with unread data is reset, and the
  * answer may be lost with it.
  */
-export const linger: RequestHandler = (request: Request, response, next) => {
-  response.on("finish", () => {
-    if (request.complete) return;
-    request.resume();
-    setTimeout(() => {
-      if (!request.complete) request.destroy();
-    }, LINGER).unref();
-  });
-  next();
-};
+export function linger(request: IncomingMessage): void {
+  if (request.complete) return;
+  request.resume();
+  setTimeout(() => {
+    if (!request.complete) request.destroy();
+  }, LINGER).unref();
+}

@@ -1,18 +1,17 @@
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import path from "node:path";
 import compression from "compression";
-import express, { type ErrorRequestHandler, type Express, type Request } from "express";
+import express, { type ErrorRequestHandler, type Request } from "express";
 import helmet from "helmet";
 import type { Logger } from "pino";
 import { PAGES } from "../shared/pages";
 import { linger, Refusal, refuse } from "./answers";
+import { clientOf, Clients } from "./client";
 import type { Config } from "./config";
-import { believeFront } from "./front";
 import { EVENTS, Live } from "./live";
-import { apiProxy } from "./proxy";
-import { HEADER, requestId } from "./requests";
-import { plain } from "./trust";
+import { apiProxy, isApi } from "./proxy";
+import { HEADER, pathOf, requestId } from "./requests";
 import { Upstream } from "./upstream";
 
 export interface Options {
@@ -33,62 +32,87 @@ const FAILED = new Refusal(500, "internal_error", "The web interface failed; its
 
 const ADDRESSES = new Set<string>(Object.values(PAGES));
 
-export function createApp({ config, log, client, stopping, apiTimeout }: Options): Express {
-  const app = express();
-  app.set("trust proxy", config.trustedProxies);
-  app.set("query parser", "simple");
-  app.use(believeFront(config.frontSecret));
-  const upstream = new Upstream(config.apiUrl, config.authority);
-
-  app.use((request, response, next) => {
-    const start = performance.now();
-    response.set(HEADER, requestId(request));
-    response.on("close", () => {
-      const probe = request.path === "/healthz" || request.path === "/readyz";
-      // The path alone: neither query, headers nor body, so that no token can reach the log.
-      log[probe ? "debug" : "info"](
-        {
-          request_id: requestId(request),
-          method: request.method,
-          path: request.path,
-          status: response.statusCode,
-          aborted: !response.writableFinished,
-          ms: Math.round(performance.now() - start),
-          client: plain(request.ip ?? ""),
-        },
-        "request",
-      );
-    });
-    next();
-  });
-  app.use(linger);
-  app.use(
-    helmet({
-      contentSecurityPolicy: {
-        useDefaults: false,
-        directives: {
-          defaultSrc: ["'none'"],
-          scriptSrc: ["'self'"],
-          styleSrc: ["'self'"],
-          fontSrc: ["'self'"],
-          imgSrc: ["'self'"],
-          connectSrc: ["'self'"],
-          formAction: ["'self'"],
-          baseUri: ["'none'"],
-          frameAncestors: ["'none'"],
-        },
+/** Of every answer. */
+const HEADERS = headersOf(
+  helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        fontSrc: ["'self'"],
+        imgSrc: ["'self'"],
+        connectSrc: ["'self'"],
+        formAction: ["'self'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
       },
-      // Whoever ends TLS decides this for the whole host; over plain HTTP browsers ignore it.
-      strictTransportSecurity: false,
-      xFrameOptions: { action: "deny" },
-    }),
-  );
+    },
+    // Whoever ends TLS decides this for the whole host; over plain HTTP browsers ignore it.
+    strictTransportSecurity: false,
+    xFrameOptions: { action: "deny" },
+  }),
+);
 
-  app.use((request, response, next) => {
+/** The web interface: the API below /api, and pages of the client. */
+export function createApp(options: Options): RequestListener {
+  const { config, log, stopping, apiTimeout } = options;
+  const upstream = new Upstream(config.apiUrl, config.authority);
+  const clients = new Clients(config.trustedProxies, config.frontSecret);
+  const live = new Live(upstream, log, stopping);
+  const proxy = apiProxy(upstream, log, apiTimeout);
+  const pages = createPages(options, upstream, live, proxy);
+
+  return (request, response) => {
+    clients.meet(request);
+    note(log, request, response);
+    response.on("finish", () => linger(request));
+    for (const [name, value] of HEADERS) response.setHeader(name, value);
+    response.setHeader(HEADER, requestId(request));
     // Only HTTP/1.0 may do without (RFC 9112, section 3.2).
-    if (request.headers.host || request.httpVersion === "1.0") next();
-    else refuse(response, BAD_REQUEST);
+    if (!request.headers.host && request.httpVersion !== "1.0") refuse(response, BAD_REQUEST);
+    else if (isApi(request.url ?? "") && !request.url?.startsWith(EVENTS)) proxy(request, response);
+    else pages(request, response);
+  };
+}
+
+/** Writes a line of the log once a request is answered, or its client gone. */
+function note(log: Logger, request: IncomingMessage, response: ServerResponse): void {
+  const start = performance.now();
+  response.on("close", () => {
+    // The path alone: neither query, headers nor body, so that no token can reach the log.
+    const path = pathOf(request);
+    const probe = path === "/healthz" || path === "/readyz";
+    log[probe ? "debug" : "info"](
+      {
+        request_id: requestId(request),
+        method: request.method,
+        path,
+        status: response.statusCode,
+        aborted: !response.writableFinished,
+        ms: Math.round(performance.now() - start),
+        client: clientOf(request).ip,
+      },
+      "request",
+    );
   });
+}
+
+/** What a piece of Express's would set, which is the same for every answer. */
+function headersOf(handler: ReturnType<typeof helmet>): [name: string, value: string][] {
+  const found = new Map<string, string>();
+  const answer: unknown = { setHeader: (name: string, value: string) => found.set(name, value), removeHeader: (name: string) => found.delete(name) };
+  const nobody: unknown = {};
+  handler(nobody as IncomingMessage, answer as ServerResponse, () => undefined);
+  return [...found];
+}
+
+function createPages({ client, stopping, log }: Options, upstream: Upstream, live: Live, proxy: RequestListener): RequestListener {
+  const app = express();
+  app.set("query parser", "simple");
+  app.disable("x-powered-by");
+
   app.get("/healthz", (_request, response) => {
     response.json({ status: "healthy" });
   });
@@ -102,8 +126,12 @@ export function createApp({ config, log, client, stopping, apiTimeout }: Options
     }
   });
 
-  app.get(EVENTS, new Live(upstream, log, stopping).handler);
-  app.use(apiProxy(upstream, log, apiTimeout));
+  app.get(EVENTS, live.handler);
+  // What names the host in its target, and what the stream of events leaves to the API.
+  app.use((request, response, next) => {
+    if (isApi(request.path)) proxy(request, response);
+    else next();
+  });
 
   app.use(compression());
   // Names under /assets hold a hash of their content: what changes gets another name.

@@ -10,6 +10,11 @@ const DEADLINE = { first: 5_000, perByte: 1_000 / 8_192, last: 30_000 };
 /** Bodies that are read at a time. */
 const AT_ONCE = 256;
 
+/** Whether a request has a body (RFC 9112, section 6). */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
+}
+
 /**
  * Reads requests' bodies as wholes, so that a slow one costs a socket here and nothing of the API.
  *

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server, STATUS_CODES } from "node:http";
 import { PROBLEM, problem } from "./answers";
-import { accept } from "./connections";
+import { accept } from "./client";
 import { HEADER, newRequestId } from "./requests";
 
 /** For the head of a request (milliseconds, as all below). */

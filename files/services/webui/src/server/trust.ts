@@ -3,6 +3,9 @@ import { BlockList, isIP } from "node:net";
 /** Whether the proxy at an address is believed in what it says of a client. */
 export type Trust = (address: string) => boolean;
 
+/** Addresses whose trust is kept in mind. */
+const KNOWN = 1_024;
+
 /** An address as people write it: IPv4 as such, though the listening socket is an IPv6 one and sees it mapped. */
 export const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, "");
 
@@ -22,10 +25,17 @@ export function parseTrust(text: string): Trust {
     if (!version || Number(bits ?? most) > most) throw new Error(`"${word}" is no address and no network`);
     (not ? exceptions : trusted).addSubnet(address, Number(bits ?? most), version === 4 ? "ipv4" : "ipv6");
   }
+  // The same few proxies bring every request, and a look into the lists takes longer than all else that is said of a client.
+  const known = new Map<string, boolean>();
   return (address) => {
+    const before = known.get(address);
+    if (before !== undefined) return before;
     const bare = plain(address);
     const version = isIP(bare);
     const within = (list: BlockList) => version !== 0 && list.check(bare, version === 4 ? "ipv4" : "ipv6");
-    return within(trusted) && !within(exceptions);
+    const believed = within(trusted) && !within(exceptions);
+    if (known.size >= KNOWN) known.clear();
+    known.set(address, believed);
+    return believed;
   };
 }

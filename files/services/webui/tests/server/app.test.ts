@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
-import { text } from "node:stream/consumers";
+import { connect } from "node:net";
+import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { parseTrust } from "../../src/server/trust";
 import { closedPort, lines, listen, mirror, type Mirrored, raw, serve } from "./serve";
@@ -119,9 +120,77 @@ describe("the proxy", () => {
     expect(lines.join("")).not.toContain("hunter2");
   });
 
-  it("takes only /api and what is below it", async () => {
+  it("holds back an API that answers faster than its client reads, and loses nothing of it", async () => {
+    const size = 64 * 1024 * 1024;
+    let written = 0;
+    const origin = await serve(
+      await listen((_incoming, outgoing) => {
+        outgoing.writeHead(200, { "content-length": size });
+        const more = () => {
+          while (written < size) {
+            written += 65_536;
+            if (!outgoing.write(Buffer.alloc(65_536, written / 65_536))) break;
+          }
+        };
+        outgoing.on("drain", more);
+        more();
+      }),
+    );
+    const { port } = new URL(origin);
+    const client = connect(Number(port), "127.0.0.1");
+    client.pause();
+    client.write("GET /api/v1/audit/export HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let before = 0;
+    await expect
+      .poll(
+        () => {
+          const standing = written > 0 && written === before;
+          before = written;
+          return standing;
+        },
+        { interval: 1_000, timeout: 20_000 },
+      )
+      .toBe(true);
+    // What the sockets of both ways hold, and no more than that.
+    expect(written).toBeLessThan(size / 2);
+    const answer = await buffer(client);
+    const body = answer.subarray(answer.indexOf("\r\n\r\n") + 4);
+    expect(body.length).toBe(size);
+    expect([...new Array(4).keys()].map((part) => body[part * 65_536])).toEqual([1, 2, 3, 4]);
+  });
+
+  it("takes a client that leaves for no fault of the API's, and lets the API stop, too", async () => {
+    let left = false;
+    const origin = await serve(
+      await listen((_incoming, outgoing) => {
+        outgoing.on("close", () => (left = true));
+        outgoing.writeHead(200).write("half");
+      }),
+    );
+    const leaving = new AbortController();
+    const response = await fetch(`${origin}/api/v1/x`, { signal: leaving.signal });
+    expect(response.status).toBe(200);
+    leaving.abort();
+    await expect.poll(() => left).toBe(true);
+    await expect.poll(() => lines.join("\n")).toContain('"aborted":true');
+    expect(lines.join("\n")).not.toContain("API request failed");
+  });
+
+  it("answers with what browsers are to mind, unless the API says it itself", async () => {
+    const origin = await serve(
+      await listen((_incoming, outgoing) => outgoing.writeHead(200, { "content-security-policy": "default-src 'self'", "referrer-policy": "origin" }).end()),
+    );
+    const { headers } = await fetch(`${origin}/api/v1/x`);
+    expect(headers.get("content-security-policy")).toBe("default-src 'self'");
+    expect(headers.get("referrer-policy")).toBe("origin");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("x-frame-options")).toBe("DENY");
+    expect(headers.get("x-powered-by")).toBeNull();
+  });
+
+  it.each(["/apix", "/API/v1/x"])("takes only /api and what is below it: not %s", async (address) => {
     const origin = await serve(await listen(mirror));
-    const response = await fetch(`${origin}/apix`, { headers: { accept: "text/html" } });
+    const response = await fetch(origin + address, { headers: { accept: "text/html" } });
     expect(await response.text()).toContain("<title>Tripod</title>");
   });
 });

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.data_planes import certificate_name, data_planes
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.data_planes import (
+    certificate_name,
+    data_planes,
+    of_socket,
+)
 
 
 def test_the_inventory_says_where_each_is_asked():
@@ -35,3 +39,8 @@ def test_the_inventory_says_where_each_is_asked():
 def test_a_certificate_can_have_the_name_of_any_host():
     assert certificate_name("Edge_1.Example.com") == "go-backend.edge_1.example.com"
     assert certificate_name("2001:db8::3") == "go-backend.2001-db8--3"
+
+
+def test_a_socket_is_written_as_programs_take_it():
+    found = [of_socket({"address": address, "port": 50052}) for address in ("192.0.2.1", "2001:db8::1")]
+    assert found == ["192.0.2.1:50052", "[2001:db8::1]:50052"]

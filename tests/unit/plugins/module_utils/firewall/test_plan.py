@@ -33,7 +33,14 @@ REQUEST = parse(
                 "outside_ports": [{"address": "192.0.2.2", "port": 50051}],
             },
         ],
-        "processes": [{"name": "go", "uid": 562, "local_ports": [8080, 50051]}],
+        "processes": [
+            {
+                "name": "go",
+                "uid": 562,
+                "local_ports": [8080, 50051],
+                "outside_ports": [{"address": "192.0.2.3", "port": 50052}],
+            }
+        ],
     }
 )
 RULES = """\
@@ -67,6 +74,7 @@ output
   hook output priority 0 policy accept
   skuid 562 ct state ["established", "related"] accept comment "tripod: go's answers"
   skuid 562 oifname lo tcp dport { 50051, 8080 } accept comment "tripod: go to itself"
+  skuid 562 ip daddr 192.0.2.3 tcp dport 50052 accept comment "tripod: go to another machine"
   skuid 562 counter drop comment "tripod: go to elsewhere"
 """
 

@@ -48,6 +48,18 @@ def test_addresses_are_written_as_the_kernel_writes_them():
         ({"processes": [{**GO, "uid": 0}]}, "root's own connections cannot be held"),
         ({"processes": [GO, {**GO, "name": "other"}]}, "uid 562 is given 2 times"),
         ({"processes": [{**GO, "local_ports": [70000]}]}, "port 70000 is outside 1 to 65535"),
+        (
+            {"processes": [{**GO, "outside_ports": [{"address": "api", "port": 50052}]}]},
+            "go: outside port address 'api': ",
+        ),
+        (
+            {"processes": [{**GO, "outside_ports": [{"address": "127.0.0.1", "port": 50052}]}]},
+            "go: outside port address 127.0.0.1 is no other machine's",
+        ),
+        (
+            {"processes": [{**GO, "outside_ports": [{"address": "192.0.2.1", "port": 0}]}]},
+            "go: port 0 is outside 1 to 65535",
+        ),
     ],
 )
 def test_what_is_malformed_is_named(options, words):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.data_planes import MOST, refusals
+from ansible_collections.tripod.baremetal.plugins.module_utils._preflight.data_planes import MOST, refusals, unreachable
 
 OPEN = {"ansible_host": "192.0.2.2", "go_backend_grpc_address": "0.0.0.0"}
 HOSTS = {"edge2": OPEN, "edge3": {**OPEN, "ansible_host": "edge3.example.com"}, "EDGE2": OPEN, "edge1": OPEN}
@@ -38,3 +38,22 @@ def test_one_api_serves_so_many():
     [reason] = refusals("edge1", requested, hosts)
     assert f"with edge1 itself there are {MOST + 1} hosts, and {MOST} are the limit" in reason
     assert list(refusals("edge1", requested[1:], hosts)) == []
+
+
+def test_apis_of_other_hosts_that_can_be_called_are_let_through():
+    assert list(unreachable([{"address": "192.0.2.1", "port": 50052}, {"address": "2001:db8::1", "port": 50052}])) == []
+
+
+@pytest.mark.parametrize(
+    ("apis", "words"),
+    [
+        ([{"address": "api.example.com", "port": 50052}], "[0]: api.example.com is no IP address"),
+        ([{"address": "127.0.0.1", "port": 50052}], "[0]: 127.0.0.1 is no other host's"),
+        ([{"address": "0.0.0.0", "port": 50052}], "[0]: 0.0.0.0 is no other host's"),
+        ([{"address": "192.0.2.1", "port": 70000}], "[0]: port 70000 is outside 1 to 65535"),
+        ([{"address": "192.0.2.1", "port": 50052}] * 2, "[1]: 192.0.2.1 port 50052 is there already"),
+    ],
+)
+def test_each_api_that_could_not_be_called_is_named(apis, words):
+    [reason] = unreachable(apis)
+    assert words in reason

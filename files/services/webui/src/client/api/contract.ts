@@ -356,6 +356,41 @@ export const hugepages = object({
 });
 export type Hugepages = Checked<typeof hugepages>;
 
+/** A packet that was dropped, or would have been, as it is kept. */
+export const keptDrop = object({
+  id: number,
+  time: moment,
+  interface: text,
+  queue: number,
+  verdict: text,
+  reason: text,
+  /** What decided it, such as rule:no-snmp. */
+  part: orNull(text),
+  /** What the first part in observe mode would have made of it. */
+  would: orNull(text),
+  would_reason: orNull(text),
+  would_part: orNull(text),
+  /** Of the frame (bytes). */
+  length: number,
+  source: orNull(text),
+  destination: orNull(text),
+  protocol: orNull(number),
+  source_port: orNull(number),
+  destination_port: orNull(number),
+  vlan: orNull(number),
+  /** Samples that were lost between the one before and this one. */
+  lost: number,
+});
+export type KeptDrop = Checked<typeof keptDrop>;
+
+/** A page of the samples that are kept of a host, the newest first; counters have the true numbers. */
+export const keptDrops = object({
+  drops: list(keptDrop),
+  /** What to ask for `before` to go on; null at the end. */
+  next: orNull(number),
+});
+export type KeptDrops = Checked<typeof keptDrops>;
+
 /** Packets that the kernel had no place for; see XDP_STATISTICS. */
 export const kernelStats = object({
   dropped: number,
