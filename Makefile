@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-integration-full test-ways test-killed test-site test-site-full test-metal test-metal-full test-kernels test-arm64 test-newcomer test-twice bench bench-xdp bench-drop bench-afxdp bench-api vm docs requirements build clean
+.PHONY: help bootstrap site lab teardown test test-gates test-cores test-unit test-services test-integration test-integration-full test-ways test-killed test-site test-site-full test-metal test-metal-full test-kernels test-hosts test-arm64 test-newcomer test-twice bench bench-xdp bench-drop bench-afxdp bench-api vm docs requirements build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -61,6 +61,9 @@ test-metal-full: ## All tests on that host, the whole site on it, power cuts (ta
 
 test-kernels: ## Programs, policies and AF_XDP workers on the oldest supported kernel (Debian 12) and on the newest (backports)
 	@$(PYTHON) -m tools.check kernels $(ARGS)
+
+test-hosts: ## Two hosts on this machine, the API of one serving both: made, tried, made anew, parted again
+	@$(PYTHON) -m tools.check hosts $(ARGS)
 
 test-arm64: ## The services' images for arm64, emulated where this machine is another: built, started, and healthy
 	@$(PYTHON) -m tools.check arm64 $(ARGS)

@@ -44,6 +44,8 @@ HOST_TOOLS = {
     # xdp-filter is what the XDP program is weighed against.
     "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "libxdp-dev", "llvm", "xdp-tools", *VM_TOOLS],
     "gates": ["shellcheck"],
+    # Its hosts have no mirror, and see the packages of this machine.
+    "hosts": ["iproute2", "libbpf1", "nftables", "nginx", "python3-cryptography", "python3-pyroute2"],
     "integration": [*_KERNEL_TOOLS, "curl", "nftables", "python3-apt"],
     "kernels": VM_TOOLS,
     "killed": _KERNEL_TOOLS,
@@ -60,6 +62,7 @@ LONG = {
     "cores": "make test-cores",
     "ways": "make test-ways",
     "integration-full": "make test-integration-full",
+    "hosts": "make test-hosts",
     "arm64": "make test-arm64",
     "kernels": "make test-kernels",
     "metal-full": "make test-metal-full",

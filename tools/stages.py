@@ -718,6 +718,8 @@ STAGES = (
         after=("vm-base", "images"),
         alone=True,
     ),
+    # It makes the hosts of this machine's images and packages. Its tests are a story, so nothing comes after a fault.
+    Stage("hosts", "hosts", _rung("hosts", "--exitfirst", "hosts"), minutes=25, after=("images",), alone=True),
     Stage("arm64", "arm64", _arm64, minutes=40, after=("xdp-object",), alone=True),
     Stage("kernels", "kernels", _kernels, minutes=60, after=("vm-base", "xdp-object"), alone=True),
     Stage("bench-map", "bench", _bench("bench-map", "xdp_map"), minutes=15, after=("xdp-object",), alone=True),

@@ -37,8 +37,11 @@ def on_disk() -> Iterator[Path]:
 class Machine:
     """Namespaces that end with the process that holds them; what runs within has to be ended by who started it."""
 
+    # Those that are its own.
+    namespaces: tuple[str, ...] = ("--mount", "--net")
+
     def __init__(self) -> None:
-        self.holder = subprocess.Popen(["unshare", "--mount", "--net", "sleep", "infinity"])
+        self.holder = subprocess.Popen(["unshare", *self.namespaces, "sleep", "infinity"])
         own = f"/proc/{self.holder.pid}"
         eventually(lambda: os.readlink(f"{own}/ns/net") != os.readlink("/proc/self/ns/net"), 5)
         eventually(lambda: Path(f"{own}/comm").read_text() == "sleep\n", 5)
@@ -52,7 +55,17 @@ class Machine:
     @property
     def within(self) -> list[str]:
         """The command line that leads into it."""
-        return ["nsenter", "--target", str(self.holder.pid), "--mount", "--net", f"--wd={os.getcwd()}"]
+        return ["nsenter", "--target", str(self.pid), *self.namespaces, f"--wd={os.getcwd()}"]
+
+    @property
+    def pid(self) -> int:
+        """The first process within it."""
+        return self.holder.pid
+
+    @property
+    def root(self) -> Path:
+        """Its files, as they are seen from here."""
+        return Path(f"/proc/{self.pid}/root")
 
     def run(self, *words: str) -> str:
         """Run a command and return what it says."""

@@ -156,9 +156,14 @@ class Client:
 
 
 @contextmanager
-def network_namespace(name: str) -> Iterator[None]:
-    """Move the calling thread into a network namespace; sockets it opens there stay there."""
-    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/run/netns/{name}", "rb") as away:
+def network_namespace(name: str, root: Path = Path("/")) -> Iterator[None]:
+    """Move the calling thread into a network namespace; sockets it opens there stay there.
+
+    Args:
+        name: Of the namespace, or a whole path to it.
+        root: Of the machine that it is on.
+    """
+    with open("/proc/thread-self/ns/net", "rb") as home, open(root / "run/netns" / name, "rb") as away:
         _enter(away.fileno())
         try:
             yield
@@ -172,13 +177,18 @@ def _enter(descriptor: int) -> None:
 
 
 class Wire:
-    """The far end of the lab NIC's cable."""
+    """The far end of the lab NIC's cable.
 
-    def __init__(self) -> None:
-        with network_namespace(NETNS):
+    Args:
+        root: Of the machine that the NIC is on.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        with network_namespace(NETNS, root):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
             self._socket.bind((PEER, 0))
-        self._target = bytes.fromhex(Path(f"/sys/class/net/{NIC}/address").read_text().strip().replace(":", ""))
+        address = (root / "sys/class/net" / NIC / "address").read_text().strip()
+        self._target = bytes.fromhex(address.replace(":", ""))
 
     def close(self) -> None:
         """Let go of the cable."""

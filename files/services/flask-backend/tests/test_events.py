@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -21,8 +22,9 @@ from tripod_api.api_tokens import PREFIX
 from tripod_api.config import Database
 from tripod_api.database import Database as Connected
 from tripod_api.database import now
-from tripod_api.events import STREAMS
 from tripod_api.feed import KEPT
+from tripod_api.lasting import MOST
+from tripod_api.metrics import HOSTS
 from tripod_api.worker import THREADS, WORKERS
 
 pytestmark = pytest.mark.databases("postgres")
@@ -173,18 +175,29 @@ def test_a_stream_ends_when_its_time_is_over(live: Service) -> None:
     assert time.monotonic() - began < 1 + SOON
 
 
-def test_streams_are_bounded_and_leave_threads_for_all_others(live: Service) -> None:
+def test_there_is_one_of_each_host_whichever_worker_is_met(live: Service) -> None:
+    # Of the hosts that one API may serve, read by one web interface, all at one worker at worst.
     token = token_of(live)
-    held = [Stream(live, token) for _ in range(3 * STREAMS * WORKERS)]
+    held = [Stream(live, token) for _ in range(HOSTS)]
+    assert {stream.status for stream in held} == {200}
+    for stream in held:
+        assert len(numbers(stream.take(2))) == 2
+
+
+def test_streams_are_bounded_and_leave_all_threads_for_others(live: Service) -> None:
+    token = token_of(live)
+    held = [Stream(live, token) for _ in range(2 * MOST * WORKERS)]
     good = [stream for stream in held if stream.status == 200]
     refused = [stream for stream in held if stream.status == 429]
-    assert len(good) <= STREAMS * WORKERS < len(held) == len(good) + len(refused)
-    assert STREAMS < THREADS
+    assert MOST < len(good) <= MOST * WORKERS < len(held) == len(good) + len(refused)
     assert json.loads(refused[0].answer.read())["code"] == "busy"
     for stream in good:
         stream.take(1)
-    for _ in range(40):
-        assert live("GET", "/api/v1/auth/me", token=token)[0] == 200
+    # More streams than threads, and as many requests at once as there are of these.
+    assert len(good) > THREADS * WORKERS
+    with ThreadPoolExecutor(THREADS * WORKERS) as pool:
+        for status in pool.map(lambda _: live("GET", "/api/v1/auth/me", token=token)[0], range(200)):
+            assert status == 200
     for stream in held:
         stream.close()
     # Their places are free again once it is noticed that they have gone.

@@ -50,6 +50,8 @@ class Copies:
     def __init__(self, database: Database, planes: Planes) -> None:
         self._database = database
         self._planes = planes
+        # However many hosts are looked at, they have one connection to the database.
+        self._turn = threading.Lock()
         # What a host refused to take back is not asked of it again until something changes there.
         self._refused: dict[tuple[str, str], tuple[int, str]] = {}
 
@@ -110,7 +112,7 @@ class Copies:
         return True
 
     def _kept(self, plane: Plane, name: str) -> Copy | None:
-        with self._database.transaction() as db:
+        with self._turn, self._database.transaction() as db:
             table = db.policy_copies
             row = db((table.host == plane.name) & (table.policy == name)).select().first()
             return Copy(row.revision, row.digest, json.loads(row.document)) if row else None
@@ -118,14 +120,14 @@ class Copies:
     def _keep(self, plane: Plane, name: str, copy: Copy) -> None:
         document = json.dumps(copy.document, ensure_ascii=False, separators=(",", ":"))
         values = {"revision": copy.revision, "digest": copy.digest, "document": document, "kept_at": now()}
-        with self._database.transaction() as db:
+        with self._turn, self._database.transaction() as db:
             table = db.policy_copies
             if not db((table.host == plane.name) & (table.policy == name)).update(**values):
                 table.insert(host=plane.name, policy=name, **values)
 
     def _note(self, plane: Plane, name: str, step: str, became: dict[str, Any]) -> None:
         target = f"policy {name} on {plane.name}" if self._planes.several else f"policy {name}"
-        with self._database.transaction() as db:
+        with self._turn, self._database.transaction() as db:
             trail.add(db, trail.Entry(f"policy given back {step}", target, NAME, became=became))
 
     def _run(self, plane: Plane) -> None:

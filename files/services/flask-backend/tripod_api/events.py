@@ -16,6 +16,7 @@ from .context import Services, bearer, holder, permit, plane, services
 from .database import DatabaseUnavailable
 from .errors import ApiError
 from .feed import Feed, notice
+from .lasting import LASTING, SERVED
 from .migrations import SchemaMismatch
 from .operations import operation
 from .schemas import Events, Tokens
@@ -26,9 +27,6 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1")
 
 MEDIA = "text/event-stream"
 RESUME = "Last-Event-ID"
-# Each has one of the sixteen threads of its worker for as long as it lasts; the web interface's server needs one for
-# all browsers.
-STREAMS = 4
 # How late a stream notices that its session has ended, beside the age of what is known of that; see `standing`.
 CHECK_SECONDS = 0.15
 # Fronts and browsers take silence for an end.
@@ -37,7 +35,9 @@ BEAT = b": \n\n"
 # How long a client of the standard waits before it connects again.
 RETRY = b"retry: 2000\n\n"
 
-_places = threading.BoundedSemaphore(STREAMS)
+# One of them looks at a time: of all that have the same token the first one asks the database, and however many there
+# are, they have one connection to it.
+_looking = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         """Give events until the end, which is an event, too."""
+        SERVED.get()()
         place, lost, kept, complete = self.begin, self.lost, self.feed.count, False
         end, checked, sent = time.monotonic() + self.seconds, 0.0, 0.0
         yield RETRY
@@ -90,7 +91,8 @@ class Stream:
     def _over(self) -> bytes:
         """Return what to end with where the reader may not read any longer, or nobody knows."""
         try:
-            self.check()
+            with _looking:
+                self.check()
         except ApiError as error:
             return notice("end", code=error.code, detail=error.message)
         except (DatabaseUnavailable, SchemaMismatch):
@@ -112,29 +114,17 @@ class Stream:
 def stream_events(window: Events) -> Response:
     """Send each reading of the counters as it comes, from where the reader was."""
     parts, feed, token = services(), plane().feed, bearer()
-    if not _places.acquire(blocking=False):
+    leave = LASTING.enter()
+    if leave is None:
         raise ApiError(429, "busy", "Others read the events at this moment; try again shortly.", Retry_After="5")
-    place = _Place()
     begin, lost = feed.begin(request.headers.get(RESUME, ""), window.begin == "oldest")
     stream = Stream(feed, begin, lost, lambda: permit(holder(parts, token), Scope.DATAPLANE_READ), window.seconds)
     response = Response(iter(stream), mimetype=MEDIA)
     # Whoever stands before us is to keep nothing and hold nothing back.
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(place.leave)
+    response.call_on_close(leave)
     return response
-
-
-class _Place:
-    """One of the streams there may be, which is left once."""
-
-    def __init__(self) -> None:
-        self._held = True
-
-    def leave(self) -> None:
-        held, self._held = self._held, False
-        if held:
-            _places.release()
 
 
 @operation(blueprint, "POST", "/events/readers", Access.ANYONE, takes=Tokens, gives=shapes.Readers, refusals=(503,))

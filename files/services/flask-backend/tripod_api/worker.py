@@ -12,9 +12,10 @@ import io
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
+from threading import BoundedSemaphore
 from typing import Any
 
 import gunicorn.util
@@ -23,7 +24,7 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from . import requestid, tls
+from . import lasting, requestid, tls
 from .answers import refusal
 from .chunks import Chunks
 from .config import BODY_BYTES, THREADS
@@ -37,7 +38,7 @@ READING = 256
 WAITING = 192
 KEPT = 128
 LINGERING = 64
-CONNECTIONS = READING + WAITING + THREADS + KEPT + LINGERING + 64
+CONNECTIONS = READING + WAITING + THREADS + lasting.MOST + KEPT + LINGERING + 64
 
 # Seconds, from the first moment on: for a request's head; for its body, and more with each byte of it that came.
 HEAD_SECONDS = 10.0
@@ -189,7 +190,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.reading: dict[Connection, None] = {}
         self.lingering: dict[Connection, None] = {}
         self.in_threads = 0
+        self.serving = BoundedSemaphore(THREADS)
         self.checked = 0.0
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return threads for those that serve, and for answers that last; `serving` keeps the first at their number."""
+        return ThreadPoolExecutor(THREADS + lasting.MOST)
+
+    def handle(self, conn: Connection) -> Any:
+        """Serve a request once fewer than THREADS are served; the loop's own wait for nobody."""
+        if conn.health:
+            return super().handle(conn)
+        with lasting.Turn(self.serving) as turn:
+            lasting.SERVED.set(turn.leave)
+            return super().handle(conn)
 
     def accept(self, listener: Any) -> None:
         """Take a connection; where too many are half sent, the one that has been at it longest makes room."""
@@ -230,7 +244,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.expects = False
                 self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
             return
-        if self.in_threads >= THREADS + WAITING and not conn.health:
+        if self.in_threads - lasting.LASTING.count >= THREADS + WAITING and not conn.health:
             busy = "Too many requests are waiting; try again shortly."
             self._refuse(conn, Refused(503, "overloaded", busy, Retry_After="1"))
             return

@@ -226,6 +226,14 @@ describe("the stream of events", () => {
     await expect.poll(() => api.streams.size, patient).toBe(2);
   });
 
+  it("is one for each of as many hosts as an API serves", async () => {
+    const { api, origin } = await both();
+    const hosts = span(0, 32).map((number) => `host${number}`);
+    const browsers = await Promise.all(hosts.map((host) => new Browser().open(origin, "a", `?host=${host}`)));
+    await expect.poll(() => browsers.map(({ numbers }) => numbers), patient).toEqual(hosts.map(() => [2]));
+    expect(api.streams.size).toBe(32);
+  });
+
   it("is left to the API where that would refuse it", async () => {
     const { api, origin } = await both();
     expect((await fetch(`${origin}/api/v1/events`)).status).toBe(401);
