@@ -73,8 +73,8 @@ def test_a_check_of_hosts_that_have_nothing_foretells_the_whole_site(fleet: Flee
     foretold = changed(fleet.succeed("site.yml", "--check", "--diff"))
     assert set(foretold) == set(HOSTS)
     for host in fleet.hosts.values():
-        assert not (host.root / "etc/tripod").exists()
-        assert not (host.root / "run/docker.sock").exists()
+        assert not (host.filesystem / "etc/tripod").exists()
+        assert not (host.filesystem / "run/docker.sock").exists()
 
 
 def test_two_hosts_are_made_from_nothing_by_one_run(fleet: Fleet) -> None:
@@ -92,7 +92,7 @@ def test_the_first_ones_api_serves_both_and_the_second_one_is_left_its_own(fleet
     eventually("both are served", lambda: hosts(api) == SERVING)
     # The name of the only one.
     assert list(hosts(fleet.hosts["second"].api())) == ["go-backend"]
-    first, second = (fleet.hosts[one].root for one in HOSTS)
+    first, second = (fleet.hosts[one].filesystem for one in HOSTS)
     kept = first / SECRET
     assert kept.read_bytes() == (second / "etc/tripod/secrets/go-backend/policy_secret").read_bytes()
     assert (kept.stat().st_mode & 0o777, kept.stat().st_uid) == (0o400, 561)
@@ -172,7 +172,7 @@ def test_no_call_fails_while_both_hosts_get_other_certificates(fleet: Fleet, api
     def held() -> dict[str, bytes]:
         services = ("flask-backend", "go-backend")
         return {
-            f"{name} {service}": (host.root / "etc/tripod/secrets" / service / "tls.crt").read_bytes()
+            f"{name} {service}": (host.filesystem / "etc/tripod/secrets" / service / "tls.crt").read_bytes()
             for name, host in fleet.hosts.items()
             for service in services
         }
@@ -233,7 +233,7 @@ def test_what_was_made_for_a_host_that_is_served_no_more_goes_with_the_next_run(
     assert circuits(fleet) == set(HOSTS)
     fleet.said = {"first": {}, "second": {}}
     fleet.succeed("playbooks/deploy.yml")
-    assert not (fleet.hosts["first"].root / SECRET).exists()
+    assert not (fleet.hosts["first"].filesystem / SECRET).exists()
     assert ADDRESSES["second"] not in table(fleet, "first")
     api = fleet.hosts["first"].api()
     assert len(hosts(api)) == 1

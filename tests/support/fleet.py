@@ -73,7 +73,7 @@ class Host(Machine):
         return Path(f"/proc/{process}/comm").read_text().strip()
 
     @property
-    def pid(self) -> int:
+    def first(self) -> int:
         """The first process within it, with which all others end."""
         return self._first
 
@@ -81,7 +81,7 @@ class Host(Machine):
         """End it, and wait until nothing of it runs."""
         super().close()
         # Nobody may have asked yet how its first process ended.
-        eventually(lambda: not self.root.exists(), 30)
+        eventually(lambda: not self.filesystem.exists(), 30)
 
     def docker(self, *words: str) -> str:
         """Return what the docker command prints."""
@@ -102,7 +102,7 @@ class Host(Machine):
     @contextmanager
     def network(self) -> Iterator[None]:
         """Move the calling thread into its network."""
-        with network_namespace(f"/proc/{self.pid}/ns/net"):
+        with network_namespace(f"/proc/{self.first}/ns/net"):
             yield
 
 
@@ -112,7 +112,7 @@ class Api(Client):
     def __init__(self, host: Host) -> None:
         self.host = host
         with host.network():
-            answer = login(ADMIN, (host.root / "etc/tripod/secrets/flask-backend/admin_password").read_text())
+            answer = login(ADMIN, (host.filesystem / "etc/tripod/secrets/flask-backend/admin_password").read_text())
         assert answer.status_code == 200, answer.text
         super().__init__(answer.json()["access_token"])
 
@@ -149,7 +149,7 @@ class Fleet:
         host = self.hosts[name] = Host(name, place)
         others = [other for other in self.hosts.values() if other is not host]
         for other in others:
-            ends = (CABLE, "netns", str(host.pid), "type", "veth", "peer", "name", CABLE, "netns", str(other.pid))
+            ends = (CABLE, "netns", str(host.first), "type", "veth", "peer", "name", CABLE, "netns", str(other.first))
             subprocess.run(["ip", "link", "add", *ends], check=True)
         for end in (host, *others) if others else ():
             end.run("ip", "address", "add", f"{ADDRESSES[end.name]}/24", "dev", CABLE)
@@ -163,7 +163,11 @@ class Fleet:
             away: A process to enter instead of a host's own, by the host's name.
         """
         hosts = {
-            name: {"ansible_host": ADDRESSES[name], "ansible_nsenter_pid": away.get(name, host.pid), **self.said[name]}
+            name: {
+                "ansible_host": ADDRESSES[name],
+                "ansible_nsenter_pid": away.get(name, host.first),
+                **self.said[name],
+            }
             for name, host in self.hosts.items()
         }
         # NICs and policy as the example for one machine has them; the control node's own files are not where a site
@@ -194,7 +198,7 @@ class Fleet:
 
     def wire(self, name: str) -> Wire:
         """Return the far end of a host's lab NIC."""
-        return Wire(self.hosts[name].root)
+        return Wire(self.hosts[name].filesystem)
 
     def close(self) -> None:
         """End all of it."""

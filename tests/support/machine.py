@@ -55,17 +55,17 @@ class Machine:
     @property
     def within(self) -> list[str]:
         """The command line that leads into it."""
-        return ["nsenter", "--target", str(self.pid), *self.namespaces, f"--wd={os.getcwd()}"]
+        return ["nsenter", "--target", str(self.first), *self.namespaces, f"--wd={os.getcwd()}"]
 
     @property
-    def pid(self) -> int:
+    def first(self) -> int:
         """The first process within it."""
         return self.holder.pid
 
     @property
-    def root(self) -> Path:
+    def filesystem(self) -> Path:
         """Its files, as they are seen from here."""
-        return Path(f"/proc/{self.pid}/root")
+        return Path(f"/proc/{self.first}/root")
 
     def run(self, *words: str) -> str:
         """Run a command and return what it says."""
