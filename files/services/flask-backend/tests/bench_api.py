@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -41,6 +41,8 @@ GOAL, GOAL_OF_THE_PROXY, GOAL_BESIDE_LOGINS = 0.6, 0.8, 3.0
 LOGINS_PER_CPU = 10
 
 THROUGH = "through the web interface"
+# What any server in Node costs, whatever it adds.
+BARE = "through a plain proxy"
 
 Figures = dict[str, Any]
 
@@ -51,17 +53,24 @@ class Side:
 
     Attributes:
         server: gunicorn's process behind it.
+        proxy: The process between; None where there is none.
     """
 
     port: int
     path: str
     token: str
     server: int
+    proxy: int | None = None
 
     def round(self, connections: int, seconds: float) -> Figures:
-        before = cpu_seconds(self.server)
+        before = self._cpu_seconds()
         found = load(self.port, self.path, connections, seconds, self.token)
-        return {**found, "cpu": (cpu_seconds(self.server) - before) / found["statuses"]["200"]}
+        taken = [after - other for after, other in zip(self._cpu_seconds(), before, strict=True)]
+        cpu, proxy = (one / found["statuses"]["200"] for one in taken)
+        return {**found, "cpu": cpu, "proxy": proxy}
+
+    def _cpu_seconds(self) -> tuple[float, float]:
+        return cpu_seconds(children(self.server)), cpu_seconds([self.proxy] if self.proxy else [])
 
 
 class LargePeer(Peer):
@@ -140,9 +149,9 @@ def logins(service: Service, each_second: int, statuses: Counter[int]) -> Iterat
         thread.join()
 
 
-def cpu_seconds(server: int) -> float:
-    """Return the CPU time of a server's workers, without the processes that hash for them."""
-    threads = [path for worker in children(server) for path in Path(f"/proc/{worker}/task").glob("*/schedstat")]
+def cpu_seconds(processes: Iterable[int]) -> float:
+    """Return the CPU time of processes, without that of those which they started."""
+    threads = [path for process in processes for path in Path(f"/proc/{process}/task").glob("*/schedstat")]
     return sum(int(path.read_text().split()[0]) for path in threads) / 1e9
 
 
@@ -173,15 +182,19 @@ def compare(sides: dict[str, Side], connections: int, given: argparse.Namespace)
     cpu = {name: min(figures["cpu"] for figures in rounds[name]) for name in sides}
     for name, figures in found.items():
         took = "  ".join(f"{which} {1000 * figures[which]:6.2f} ms" for which in ("p50", "p99"))
+        between = min(found["proxy"] for found in rounds[name])
         print(
             f"{connections:3} connections  {name:26} {figures['rate']:7.0f} a second  {took}"
             f"  {1e6 * cpu[name]:5.0f} us of the workers' CPUs each"
+            + (f", {1e6 * between:5.0f} of the proxy's" if between else "")
         )
     ratio, of_cpu = found["hello"]["rate"] / found["plain"]["rate"], cpu["plain"] / cpu["hello"]
     print(f"{connections:3} connections  hello to plain: {verdict(ratio, GOAL)}; by the CPU time of each {of_cpu:.2f}")
     if THROUGH in found:
-        ratio = found[THROUGH]["rate"] / found["hello"]["rate"]
-        print(f"{connections:3} connections  {THROUGH} to direct: {verdict(ratio, GOAL_OF_THE_PROXY)}")
+        ratio, bare = (found[name]["rate"] / found["hello"]["rate"] for name in (THROUGH, BARE))
+        print(
+            f"{connections:3} connections  {THROUGH} to direct: {verdict(ratio, GOAL_OF_THE_PROXY)}; {BARE}: {bare:.2f}"
+        )
 
 
 def beside_logins(service: Service, token: str, given: argparse.Namespace) -> None:
@@ -237,11 +250,12 @@ def main() -> None:
             "hello": Side(service.port, "/api/v1/hello", token, service.process.pid),
         }
         if given.web_interface:
-            web = free_port()
-            named = {"HTTP_PORT": str(web), "API_URL": f"http://127.0.0.1:{service.port}", "LOG_LEVEL": "error"}
-            node = ["node", str(given.web_interface)]
-            stack.enter_context(process(node, web, {"PATH": os.environ["PATH"], "NODE_ENV": "production", **named}))
-            sides[THROUGH] = Side(web, "/api/v1/hello", token, service.process.pid)
+            for name, program in ((THROUGH, given.web_interface), (BARE, HERE / "plain_proxy.cjs")):
+                port = free_port()
+                told = {"HTTP_PORT": str(port), "API_URL": f"http://127.0.0.1:{service.port}", "LOG_LEVEL": "error"}
+                environ = {"PATH": os.environ["PATH"], "NODE_ENV": "production", **told}
+                running = stack.enter_context(process(["node", str(program)], port, environ))
+                sides[name] = Side(port, "/api/v1/hello", token, service.process.pid, running.pid)
 
         print(f"{cpu()}, {os.cpu_count()} CPUs, Linux {platform.release()}, {platform.python_version()}")
         for connections in CONNECTIONS:
