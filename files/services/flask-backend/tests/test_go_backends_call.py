@@ -16,13 +16,13 @@ from authority import Authority
 from played_agent import PlayedAgent
 from service import Service, free_port
 from test_copies import OWN
-from test_go_backends import authority, binary
+from test_go_backends import binary
 from test_policies import SECRET
 
 from tripod_api.config import Database
 
-# Fixtures, which pytest finds here.
-__all__ = ["authority", "binary"]
+# A fixture, which pytest finds here.
+__all__ = ["binary"]
 
 NAME = "go-backend.edge1"
 STARTS = 30.0

@@ -5,7 +5,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import PolicyPage from "../../src/client/pages/PolicyPage";
 import { canonical, written } from "../../src/client/policy/document";
 import { show } from "./pages";
-import type { RotatingApi } from "./rotatingApi";
+import { type RotatingApi, Told } from "./rotatingApi";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -121,7 +121,7 @@ it("says where a text is no JSON, and does not send it", async () => {
 
 it("shows each of the host's reasons with the way to its line", async () => {
   const detail = "lists[3] (mine of api).action: 'dorp' does not fit: One of drop, pass\nrule x of owner api has the name of one of owner inventory";
-  const { user } = await page("maintainer", { ...answers(), [PREVIEW]: Response.json({ detail, code: "invalid_policy" }, { status: 422 }) });
+  const { user } = await page("maintainer", { ...answers(), [PREVIEW]: Told.json({ detail, code: "invalid_policy" }, { status: 422 }) });
   await write({ lists: [{ name: "other" }, { name: "mine", action: "dorp" }] });
   await user.click(screen.getByRole("button", { name: "Preview" }));
   const [first, second] = within(await screen.findByRole("alert")).getAllByRole("listitem");
@@ -167,7 +167,7 @@ it("says what the API refuses, and keeps the draft", async () => {
   await write(wanted);
   await user.click(screen.getByRole("button", { name: "Preview" }));
   await user.type(await screen.findByLabelText("Reason"), "x");
-  api.answers["PUT /policies/edge"] = Response.json({ detail: "revision 8 of policy edge is in force, not 7", code: "conflict" }, { status: 409 });
+  api.answers["PUT /policies/edge"] = Told.json({ detail: "revision 8 of policy edge is in force, not 7", code: "conflict" }, { status: 409 });
   await user.click(screen.getByRole("button", { name: "Apply" }));
   expect(await screen.findByRole("alert")).toHaveTextContent("revision 8 of policy edge is in force, not 7");
   expect(await area()).toHaveValue(written(wanted));
@@ -189,7 +189,7 @@ it("asks for a confirmation again until it comes over a new connection", async (
   const { api, user } = await page("maintainer", answers(7, own, { pending }));
   let old = 6;
   Object.defineProperty(api.answers, "/policies/edge/confirm", {
-    get: () => ((old -= 1) < 0 ? { revision: 7 } : Response.json({ detail: "Too old.", code: "old_connection" }, { status: 421 })),
+    get: () => ((old -= 1) < 0 ? { revision: 7 } : Told.json({ detail: "Too old.", code: "old_connection" }, { status: 421 })),
   });
   await user.click(await screen.findByRole("button", { name: "Confirm" }));
   await waitFor(() => expect(api.count("/policies/edge/confirm")).toBe(7));
@@ -201,7 +201,7 @@ it("asks for a confirmation again until it comes over a new connection", async (
 });
 
 it("says that another revision came into force while the preview was read, and keeps the draft", async () => {
-  const late = Response.json({ detail: "Changed.", code: "changed_meanwhile" }, { status: 412 });
+  const late = Told.json({ detail: "Changed.", code: "changed_meanwhile" }, { status: 412 });
   const { api, user } = await page("maintainer", { ...answers(), "PUT /policies/edge": late });
   await write(wanted);
   await user.click(screen.getByRole("button", { name: "Preview" }));

@@ -5,7 +5,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import { App } from "../../src/client/App";
 import { ErrorBoundary } from "../../src/client/components/ErrorBoundary";
 import TracerPage from "../../src/client/pages/TracerPage";
-import { USER } from "./rotatingApi";
+import { Told, USER } from "./rotatingApi";
 import { events, show } from "./pages";
 
 // jsdom has no canvas to draw on.
@@ -47,8 +47,8 @@ const STRANGE: [string, unknown][] = [
   ["a text", "hello"],
   ["an empty object", {}],
   ["lists that are none", { interfaces: 3, problems: null, users: {}, reachable: "yes", status: null, timestamp: 0, readings: 1 }],
-  ["HTML", new Response("<html>502</html>", { status: 200, headers: { "content-type": "text/html" } })],
-  ["HTML of a 502", new Response("<html>502</html>", { status: 502, headers: { "content-type": "text/html" } })],
+  ["HTML", new Told("<html>502</html>", { status: 200, headers: { "content-type": "text/html" } })],
+  ["HTML of a 502", new Told("<html>502</html>", { status: 502, headers: { "content-type": "text/html" } })],
 ];
 
 /** The fixed sidebar's; the drawer has a copy of its own. */
@@ -125,7 +125,7 @@ it("creates once, however often the button is pressed before it is busy", async 
 
 it("says that somebody else was faster with an account, and begins again with what is there now", async () => {
   const user = userEvent.setup();
-  const late = Response.json({ detail: "Changed.", code: "changed_meanwhile" }, { status: 412 });
+  const late = Told.json({ detail: "Changed.", code: "changed_meanwhile" }, { status: 412 });
   const { api } = await show(<App />, "/users", {}, { ...answers, "PUT /users/7": late, "DELETE /users/7": late });
   await user.click(await screen.findByRole("button", { name: "Edit ada@example.test" }));
   await user.type(screen.getByLabelText("Full name"), " B.");
@@ -170,7 +170,7 @@ it("takes the menu along with a role that was taken away", async () => {
 it("says who does not answer, and calls nothing well that it does not know", async () => {
   const { api } = await show(<App />, "/", {}, answers);
   expect(await screen.findByText("serving")).toBeInTheDocument();
-  const away = Response.json({ detail: "The database does not answer; try again shortly.", code: "database_unavailable" }, { status: 503 });
+  const away = Told.json({ detail: "The database does not answer; try again shortly.", code: "database_unavailable" }, { status: 503 });
   api.answers = { ...answers, "/events?begin=oldest": away, "/dataplane/status": away };
   await waitFor(() => expect(screen.getByTestId("dataplane-status")).toHaveTextContent("not known"), { timeout: 10_000 });
   expect(screen.getByText("No figures while the database does not answer.")).toBeInTheDocument();
@@ -179,12 +179,12 @@ it("says who does not answer, and calls nothing well that it does not know", asy
 
 it("changes one's own password, and says what the API says", async () => {
   const user = userEvent.setup();
-  const { api } = await show(<App />, "/profile", {}, { ...answers, "/auth/me/password": Response.json({ detail: "The current password is wrong.", code: "wrong_password" }, { status: 403 }) });
+  const { api } = await show(<App />, "/profile", {}, { ...answers, "/auth/me/password": Told.json({ detail: "The current password is wrong.", code: "wrong_password" }, { status: 403 }) });
   await user.type(await screen.findByLabelText("Current password"), "right");
   await user.type(screen.getByLabelText("New password"), "long enough 1");
   await user.click(screen.getByRole("button", { name: "Change password" }));
   expect(await screen.findByRole("alert")).toHaveTextContent("The current password is wrong.");
-  api.answers["/auth/me/password"] = new Response(null, { status: 204 });
+  api.answers["/auth/me/password"] = new Told(null, { status: 204 });
   await user.click(screen.getByRole("button", { name: "Change password" }));
   expect(await screen.findByText(/Your password is changed/)).toBeInTheDocument();
   expect(screen.getByLabelText("Current password")).toHaveValue("");

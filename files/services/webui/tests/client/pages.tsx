@@ -6,7 +6,7 @@ import { createApi } from "../../src/client/api/client";
 import type { DataplaneStats, User } from "../../src/client/api/types";
 import { SessionContext } from "../../src/client/session/context";
 import { Session } from "../../src/client/session/session";
-import { RotatingApi } from "./rotatingApi";
+import { RotatingApi, Told } from "./rotatingApi";
 
 function Address() {
   const { pathname, search } = useLocation();
@@ -14,9 +14,9 @@ function Address() {
 }
 
 /** A stream that sends readings, and ends. */
-export function events(...readings: DataplaneStats[]): Response {
+export function events(...readings: DataplaneStats[]): Told {
   const sent = readings.map((each, index) => `id: p-${index}\nevent: reading\ndata: ${JSON.stringify(each)}\n\n`);
-  return new Response(`${sent.join("")}: \n\n`, { headers: { "content-type": "text/event-stream" } });
+  return new Told(`${sent.join("")}: \n\n`, { headers: { "content-type": "text/event-stream" } });
 }
 
 /** Shows something at an address, to somebody who is signed in unless `user` is null, with the API's answers by path. */

@@ -6,6 +6,7 @@ import { policy as policyCheck } from "../../src/client/api/types";
 import PolicyPage from "../../src/client/pages/PolicyPage";
 import { partRows } from "../../src/client/policy/parts";
 import { show } from "./pages";
+import { Told } from "./rotatingApi";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -86,10 +87,10 @@ it("shows a viewer everything and no way to change it", async () => {
 });
 
 it("bans and unbans, and says why it may not", async () => {
-  const { api, user } = await page("maintainer", { "/bans/2001%3Adb8%3A%3A1": new Response(null, { status: 204 }) });
+  const { api, user } = await page("maintainer", { "/bans/2001%3Adb8%3A%3A1": new Told(null, { status: 204 }) });
   await user.click(await screen.findByRole("button", { name: "Unban 2001:db8::1" }));
   await waitFor(() => expect(api.count("/bans/2001%3Adb8%3A%3A1")).toBe(1));
-  api.answers["POST /bans"] = Response.json({ detail: "192.0.2.1 is trusted\nno ban holds for it", code: "invalid_policy" }, { status: 422 });
+  api.answers["POST /bans"] = Told.json({ detail: "192.0.2.1 is trusted\nno ban holds for it", code: "invalid_policy" }, { status: 422 });
   await user.type(screen.getByLabelText("Address to ban"), " 192.0.2.1 ");
   await user.selectOptions(screen.getByLabelText("For"), "1 day");
   await user.type(screen.getByLabelText("Why"), "scans");
@@ -125,7 +126,7 @@ it("goes back to an earlier revision only when that is said twice", async () => 
 });
 
 it("says what is not known, and not that it is nothing", async () => {
-  const away = Response.json({ detail: "The data plane's control service does not answer.", code: "dataplane_unavailable" }, { status: 503 });
+  const away = Told.json({ detail: "The data plane's control service does not answer.", code: "dataplane_unavailable" }, { status: 503 });
   await page("viewer", { "/dataplane/parts": away });
   expect(await screen.findByTestId("part-list-bogons")).toHaveTextContent("–");
   expect(screen.getByTestId("part-list-bogons")).not.toHaveTextContent("never");

@@ -12,6 +12,21 @@ export const USER: User = {
 };
 
 /**
+ * An answer that may be given as often as it is asked for. A Response can be read once, and clones of one share a body that
+ * may be given up with the first of them that is collected: whoever reads another then waits without end.
+ */
+export class Told {
+  constructor(
+    readonly body: string | null,
+    readonly init: ResponseInit = {},
+  ) {}
+
+  static json(body: unknown, init: ResponseInit = {}): Told {
+    return new Told(JSON.stringify(body), { ...init, headers: { "content-type": "application/json" } });
+  }
+}
+
+/**
  * The session rules of the REST contract: a refresh token serves once; its second use continues the session within the
  * grace, and ends it afterwards.
  */
@@ -85,7 +100,7 @@ export class RotatingApi {
     const asked = [`${init.method ?? "GET"} ${path}`, path].find((key) => key in this.answers);
     if (asked !== undefined) {
       const answer = this.answers[asked];
-      return answer instanceof Response ? answer.clone() : Response.json(answer);
+      return answer instanceof Told ? new Response(answer.body, answer.init) : Response.json(answer);
     }
     return Response.json(path === "/auth/me" ? this.user : { path });
   }

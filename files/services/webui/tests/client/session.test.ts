@@ -3,7 +3,7 @@ import type { Check } from "../../src/client/api/check";
 import { ApiError } from "../../src/client/api/http";
 import { Session } from "../../src/client/session/session";
 import { Vault } from "../../src/client/session/vault";
-import { RotatingApi, USER } from "./rotatingApi";
+import { RotatingApi, Told, USER } from "./rotatingApi";
 
 const anything: Check<unknown> = (value) => value;
 
@@ -232,7 +232,7 @@ describe("the role", () => {
 
   it("is the new one once the API refuses what the old one allowed", async () => {
     api.user = { ...USER, role: "viewer" };
-    api.answers["/users"] = Response.json({ detail: "No.", code: "forbidden" }, { status: 403 });
+    api.answers["/users"] = Told.json({ detail: "No.", code: "forbidden" }, { status: 403 });
     await expect(request("/users")).rejects.toMatchObject({ status: 403 });
     await vi.waitFor(() => expect(session.state).toEqual({ status: "active", user: { ...USER, role: "viewer" } }));
     const tab = open();
@@ -241,7 +241,7 @@ describe("the role", () => {
   });
 
   it("is asked for once where that itself is refused", async () => {
-    api.answers["/auth/me"] = Response.json({ detail: "No.", code: "forbidden" }, { status: 403 });
+    api.answers["/auth/me"] = Told.json({ detail: "No.", code: "forbidden" }, { status: 403 });
     await expect(session.reread()).rejects.toMatchObject({ status: 403 });
     await new Promise((done) => setTimeout(done, 50));
     expect(api.count("/auth/me")).toBe(1);
