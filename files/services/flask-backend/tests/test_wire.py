@@ -122,6 +122,27 @@ def test_what_is_malformed_is_the_callers_fault(service: Service, request_bytes:
     assert service("GET", "/healthz")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (b"?why=" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b" HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70000, 431),
+        (b" HTTP/1.1\r\nHost: a\r\nExpect: a miracle\r\n\r\n", 417),
+        (b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: rot13, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b" HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n", 413),
+        (b" HTTP/1.1\r\n\r\n", 400),
+    ],
+)
+def test_what_the_server_answers_by_itself_is_in_the_document_of_every_operation(
+    service: Service, rest: bytes, status: int
+) -> None:
+    paths = service("GET", "/api/v1/openapi.json")[1]["paths"]
+    told = [operation["responses"] for path in paths.values() for operation in path.values()]
+    assert told
+    assert all(str(status) in responses for responses in told)
+    assert say(service.port, b"DELETE /api/v1/limits/edge/web" + rest)[0] == status
+
+
 def test_many_requests_in_one_piece_are_each_answered(service: Service) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
     other = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -27,7 +27,7 @@ from .shapes import Problem
 
 REF = "#/components/schemas/{model}"
 # What the server may answer before there is a request, or while it stops: never an operation's business.
-ANY_REQUEST = (400, 408, 431, 503)
+ANY_REQUEST = (400, 408, 413, 414, 417, 431, 501, 503)
 PARAMETER = re.compile(r"<(?:(row):)?(\w+)>")
 
 JSON = dict[str, Any]
