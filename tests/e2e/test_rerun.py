@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
+
 from tests.support.site import ROOT, cgroup, changed, playbook, result
 from tools.collection import build, export, link_dependencies
 
@@ -38,6 +40,7 @@ def test_the_installed_artefact_foretells_no_change_from_anywhere(tmp_path):
     assert changed(result(done)) == ["tripod.baremetal.marchproxy : Render the import files on the control node"]
 
 
+@pytest.mark.full
 def test_other_limits_reach_the_container_and_the_next_run_changes_nothing():
     deploy = ("playbooks/deploy.yml", "--tags", "webui")
     other = ("-e", "webui_memory=128M", "-e", "webui_cpus=0.5", "-e", "webui_pids=96")

@@ -194,7 +194,15 @@ def test_a_first_program_is_taken_off_again(machine, xdp_object):
     assert "No such file" in listed.stderr
 
 
-@pytest.mark.parametrize("change", ["newer", "generic", "detached", "smaller"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "newer",
+        pytest.param("generic", marks=pytest.mark.full),
+        pytest.param("detached", marks=pytest.mark.full),
+        "smaller",
+    ],
+)
 def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, newer_object, smaller_object, change):
     own = xdp_object.with_name("in-use.bpf.o")
     own.write_bytes(xdp_object.read_bytes())

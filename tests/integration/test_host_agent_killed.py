@@ -111,7 +111,7 @@ def tally(capsys):
     assert not bad, f"{len(bad)} of {len(moments)} moments:\n" + "\n".join(bad)
 
 
-@pytest.mark.parametrize("following", ["absent", "present"])
+@pytest.mark.parametrize("following", ["absent", pytest.param("present", marks=pytest.mark.full)])
 def test_an_installation_that_was_killed_is_removed_or_finished_by_the_next_run(bench, tally, following):
     for moment in sweep(bench.call, 30):
         # What is removed at once has had no time to note its processes.
@@ -133,7 +133,7 @@ def test_an_upgrade_that_was_killed_is_finished_by_the_next_run(bench, tally):
         older()
 
 
-@pytest.mark.parametrize("following", ["absent", "present"])
+@pytest.mark.parametrize("following", [pytest.param("absent", marks=pytest.mark.full), "present"])
 def test_a_removal_that_was_killed_is_finished_or_undone_by_the_next_run(bench, tally, following):
     bench.again()
     for moment in sweep(lambda: bench.call(state="absent"), 14):

@@ -23,7 +23,9 @@ def run(*words: str) -> tuple[int, str]:
         return process.wait(60), process.stdout.read()
 
 
-@pytest.mark.parametrize(("own", "expected"), [(0, 1), (3, 3)], ids=["good", "failed"])
+@pytest.mark.parametrize(
+    ("own", "expected"), [(0, 1), pytest.param(3, 3, marks=pytest.mark.full)], ids=["good", "failed"]
+)
 def test_a_process_that_a_command_left_running_fails_the_run(own, expected):
     status, said = run("--", "sh", "-c", f"{FORGETS} exit {own}")
     assert status == expected

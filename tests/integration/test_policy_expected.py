@@ -184,6 +184,7 @@ def test_the_role_foretells_what_files_change_that_are_still_to_be_shipped(site,
     assert site.fate(GUEST) == ("drop", "list_drop")
 
 
+@pytest.mark.full
 def test_the_role_foretells_which_verdicts_entries_of_the_short_form_flip(site, tmp_path):
     run = role(
         site,

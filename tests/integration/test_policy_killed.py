@@ -95,7 +95,7 @@ def bench(cable, pin_root, tmp_path, xdp_object) -> Bench:
         pytest.param("modules", OLD, LARGE, id="modules-outgrown", marks=pytest.mark.full),
         pytest.param("modules", {}, OLD, id="modules-the first"),
         pytest.param("agent", OLD, NEW, id="agent-exchanged"),
-        pytest.param("agent", OLD, LARGE, id="agent-outgrown"),
+        pytest.param("agent", OLD, LARGE, id="agent-outgrown", marks=pytest.mark.full),
         pytest.param("agent", {}, OLD, id="agent-the first", marks=pytest.mark.full),
     ],
 )

@@ -244,7 +244,7 @@ def contents(directory: Path) -> dict[str, object]:
     return {path.name: json.loads(path.read_text()) for path in sorted(directory.iterdir())}
 
 
-@pytest.mark.parametrize("following", ["module", "agent"])
+@pytest.mark.parametrize("following", ["module", pytest.param("agent", marks=pytest.mark.full)])
 def test_an_upgrade_that_was_killed_is_finished(released, released_object, xdp_object, tmp_path, following):
     newer = tmp_path / "hollow.bpf.o"
     newer.write_bytes(hollow(xdp_object.read_bytes()))

@@ -172,7 +172,7 @@ def gro(site: Site) -> bool:
     ("part", "change", "is_back"),
     [
         ("link settings", f"ip link set {NIC} mtu 1500", lambda site: site.mtu() == 1400),
-        ("driver settings", f"ethtool -K {NIC} gro on", lambda site: not gro(site)),
+        pytest.param("driver settings", f"ethtool -K {NIC} gro on", lambda site: not gro(site), marks=pytest.mark.full),
         ("interrupts or queues", f"echo 1 > /sys/class/net/{NIC}/queues/rx-0/rps_cpus", lambda site: site.rps() == "2"),
     ],
 )
