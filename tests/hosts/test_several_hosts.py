@@ -124,7 +124,7 @@ def circuits(fleet: Fleet) -> set[str]:
 def seconds_of(api: Api, path: str, status: int = 200) -> float:
     """Return the middle of five answers' times."""
     taken = []
-    for _ in range(5):
+    for _round in range(5):
         began = time.monotonic()
         assert api("GET", path).status_code == status
         taken.append(time.monotonic() - began)
