@@ -16,8 +16,9 @@ from tripod_api.config import load as _load
 from tripod_api.context import EXTENSION as _EXTENSION
 from tripod_api.logs import configuration as _configuration
 
-# After so long a thread that waits for the interpreter gets it.
-_SWITCH_SECONDS = 0.001
+# After so long (s) a thread that waits for the interpreter gets it. Python's own 5 ms are what a sign-in, of which little
+# waits, would cost who asks beside it. The workers have it of the process from which they are forked.
+_sys.setswitchinterval(0.001)
 
 _settings = _load()
 
@@ -49,8 +50,6 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Begin what runs beside the requests."""
-    # Python's own 5 ms are what a sign-in, of which little waits, would cost who asks beside it.
-    _sys.setswitchinterval(_SWITCH_SECONDS)
     services = worker.wsgi.extensions[_EXTENSION]
     services.watch.start()
     services.planes.start(lambda: worker.alive)

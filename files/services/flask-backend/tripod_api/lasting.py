@@ -8,40 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 
 from .metrics import HOSTS
 
 # The web interface's server reads one of each host, and may meet one worker with all of them; others read a few.
 MOST = HOSTS + 4
-
-
-class Turn:
-    """One of the places of those who serve, from which an answer that lasts makes room for a request.
-
-    Args:
-        places: Of the worker.
-    """
-
-    def __init__(self, places: BoundedSemaphore) -> None:
-        self._places = places
-        self._held = False
-
-    def __enter__(self) -> Turn:
-        """Wait for a place."""
-        self._places.acquire()
-        self._held = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave it, where that was not done before."""
-        self.leave()
-
-    def leave(self) -> None:
-        """Let a request have the place, while this thread goes on."""
-        held, self._held = self._held, False
-        if held:
-            self._places.release()
 
 
 # Of the request that this thread serves; in a test's client nobody waits for a place.

@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
-from threading import BoundedSemaphore
 from typing import Any
 
 import gunicorn.util
@@ -77,6 +77,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.data_ready = True
         self.sock: socket.socket
         self.opened = False
+        self.served = False
         self.begin()
 
     def begin(self) -> None:
@@ -190,20 +191,36 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.reading: dict[Connection, None] = {}
         self.lingering: dict[Connection, None] = {}
         self.in_threads = 0
-        self.serving = BoundedSemaphore(THREADS)
+        # Of the loop alone: how many are served, and who waits for that; a thread that waited would cost others turns.
+        self.served = 0
+        self.waiting: deque[Connection] = deque()
         self.checked = 0.0
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return threads for those that serve, and for answers that last; `serving` keeps the first at their number."""
+        """Return threads for those that serve, and for answers that last; `served` keeps the first at their number."""
         return ThreadPoolExecutor(THREADS + lasting.MOST)
 
     def handle(self, conn: Connection) -> Any:
-        """Serve a request once fewer than THREADS are served; the loop's own wait for nobody."""
-        if conn.health:
-            return super().handle(conn)
-        with lasting.Turn(self.serving) as turn:
-            lasting.SERVED.set(turn.leave)
-            return super().handle(conn)
+        """Serve a request; where its answer lasts it makes room for another one."""
+        lasting.SERVED.set(partial(self.method_queue.defer, self._make_room, conn))
+        return super().handle(conn)
+
+    def _serve(self, conn: Connection) -> None:
+        """Give a request a thread as soon as fewer than THREADS are served."""
+        if self.served >= THREADS:
+            self.waiting.append(conn)
+            return
+        self.served += 1
+        conn.served = True
+        super().enqueue_req(conn)
+
+    def _make_room(self, conn: Connection) -> None:
+        if not conn.served:
+            return
+        conn.served = False
+        self.served -= 1
+        if self.waiting:
+            self._serve(self.waiting.popleft())
 
     def accept(self, listener: Any) -> None:
         """Take a connection; where too many are half sent, the one that has been at it longest makes room."""
@@ -260,7 +277,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             # Not at once, or requests that came in one piece would be nested as deep as they are many.
             self.method_queue.defer(self.finish_request, conn, done)
         else:
-            super().enqueue_req(conn)
+            self._serve(conn)
 
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Give the application the whole body; where its framing is wrong, gunicorn answers for it."""
@@ -285,6 +302,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         """Keep the connection for another request, or close it without waiting for the client."""
         self.in_threads -= 1
+        self._make_room(conn)
         if not fs.cancelled() and not fs.exception() and fs.result():
             super().finish_request(conn, fs)
         else:
