@@ -16,8 +16,8 @@ from tripod_api.config import load as _load
 from tripod_api.context import EXTENSION as _EXTENSION
 from tripod_api.logs import configuration as _configuration
 
-# After so long (s) a thread that waits for the interpreter gets it. Python's own 5 ms are what a sign-in, of which little
-# waits, would cost who asks beside it. The workers have it of the process from which they are forked.
+# After so long (s) a thread that waits for the interpreter gets it. Python's own 5 ms are what a sign-in, of which
+# little waits, would cost who asks beside it. The workers have it of the process from which they are forked.
 _sys.setswitchinterval(0.001)
 
 _settings = _load()
