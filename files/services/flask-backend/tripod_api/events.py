@@ -16,7 +16,7 @@ from .context import Services, bearer, holder, permit, plane, services
 from .database import DatabaseUnavailable
 from .errors import ApiError
 from .feed import Feed, notice
-from .lasting import LASTING, SERVED
+from .lasting import LASTING, MAKE_ROOM
 from .migrations import SchemaMismatch
 from .operations import operation
 from .schemas import Events, Tokens
@@ -60,7 +60,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         """Give events until the end, which is an event, too."""
-        SERVED.get()()
+        MAKE_ROOM.get()()
         place, lost, kept, complete = self.begin, self.lost, self.feed.count, False
         end, checked, sent = time.monotonic() + self.seconds, 0.0, 0.0
         yield RETRY

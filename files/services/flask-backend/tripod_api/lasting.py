@@ -14,10 +14,8 @@ from .metrics import HOSTS
 
 # The web interface's server reads one of each host, and may meet one worker with all of them; others read a few.
 MOST = HOSTS + 4
-
-
-# Of the request that this thread serves; in a test's client nobody waits for a place.
-SERVED: ContextVar[Callable[[], None]] = ContextVar("served", default=lambda: None)
+# Lets another request have the place of the one that this thread serves; in a test's client nobody waits for it.
+MAKE_ROOM: ContextVar[Callable[[], None]] = ContextVar("make_room", default=lambda: None)
 
 
 class Lasting:

@@ -190,7 +190,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # In the order of their coming, as dict keeps it.
         self.reading: dict[Connection, None] = {}
         self.lingering: dict[Connection, None] = {}
-        self.in_threads = 0
         # Of the loop alone: how many are served, and who waits for that; a thread that waited would cost others turns.
         self.served = 0
         self.waiting: deque[Connection] = deque()
@@ -202,7 +201,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Connection) -> Any:
         """Serve a request; where its answer lasts it makes room for another one."""
-        lasting.SERVED.set(partial(self.method_queue.defer, self._make_room, conn))
+        lasting.MAKE_ROOM.set(partial(self.method_queue.defer, self._make_room, conn))
         return super().handle(conn)
 
     def _serve(self, conn: Connection) -> None:
@@ -261,7 +260,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.expects = False
                 self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
             return
-        if self.in_threads - lasting.LASTING.count >= THREADS + WAITING and not conn.health:
+        if len(self.waiting) >= WAITING and not conn.health:
             busy = "Too many requests are waiting; try again shortly."
             self._refuse(conn, Refused(503, "overloaded", busy, Retry_After="1"))
             return
@@ -270,7 +269,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.parser = get_parser(self.cfg, conn.sock, conn.client)
         conn.parser.unreader.unread(bytes(conn.received))
         conn.received = bytearray()
-        self.in_threads += 1
         if conn.health:
             done: Future[Any] = Future()
             done.set_result(self.handle(conn))
@@ -301,7 +299,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         """Keep the connection for another request, or close it without waiting for the client."""
-        self.in_threads -= 1
         self._make_room(conn)
         if not fs.cancelled() and not fs.exception() and fs.result():
             super().finish_request(conn, fs)
