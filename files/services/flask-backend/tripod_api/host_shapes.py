@@ -105,8 +105,8 @@ class Backends(Shape):
     backends: list[Backend]
 
 
-class Drop(Shape):
-    """A packet that was dropped, or would have been."""
+class Sampled(Shape):
+    """What is told of a packet that was dropped, or would have been."""
 
     time: datetime
     interface: str
@@ -124,6 +124,11 @@ class Drop(Shape):
     source_port: int | None
     destination_port: int | None
     vlan: int | None
+
+
+class Drop(Sampled):
+    """A packet that was dropped, or would have been."""
+
     frame: str = Field(description="Its first bytes (hex).")
 
 
@@ -133,26 +138,10 @@ class Drops(Shape):
     drops: list[Drop]
 
 
-class KeptDrop(Shape):
+class KeptDrop(Sampled):
     """A packet that was dropped, or would have been, as it is kept."""
 
     id: int
-    time: datetime
-    interface: str
-    queue: int
-    verdict: str
-    reason: str
-    part: str | None = Field(description="What decided it, such as rule:no-snmp.")
-    would: str | None = Field(description="What the first part in observe mode would have made of it.")
-    would_reason: str | None
-    would_part: str | None
-    length: int = Field(description="Of the frame (bytes).")
-    source: str | None
-    destination: str | None
-    protocol: int | None
-    source_port: int | None
-    destination_port: int | None
-    vlan: int | None
     lost: int = Field(description="Samples that were lost between the one before and this one.")
 
 

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from flask import request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from werkzeug.exceptions import UnsupportedMediaType
 
 from .config import PASSWORD_LENGTH
@@ -77,13 +86,6 @@ def _frame(value: str) -> str:
     return value
 
 
-def _whole(value: Any) -> Any:
-    # Pydantic takes "1_0", " 1", "1.0" and other scripts' digits, and whoever stands before us may not.
-    if isinstance(value, str) and not re.fullmatch(r"-?(0|[1-9][0-9]*)", value, re.ASCII):
-        raise ValueError("expected a whole number")
-    return value
-
-
 def _json(value: dict[str, Any]) -> dict[str, Any]:
     # The parser takes NaN, and numbers that are too large for one.
     try:
@@ -99,6 +101,7 @@ def _prefix(value: str) -> str:
     return value
 
 
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 Moment = Annotated[AwareDatetime | None, Field(description="With its zone, as 2026-01-01T00:00:00Z.")]
 Email = Annotated[str, Field(max_length=ADDRESS_LENGTH), AfterValidator(_address)]
 Password = Annotated[str, Field(min_length=PASSWORD_LENGTH), AfterValidator(_password)]
@@ -107,8 +110,6 @@ Interface = Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[!-.0-9
 Frame = Annotated[str, Field(min_length=28, max_length=2 * FRAME_BYTES), AfterValidator(_frame)]
 
 
-# Of a query, where all is text.
-WHOLE = BeforeValidator(_whole)
 # Revisions are the agent's 64-bit numbers.
 Number = Annotated[int, Field(ge=0, lt=1 << 63)]
 Comment = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
@@ -255,20 +256,29 @@ class Tokens(Body):
 
 
 class Query(BaseModel):
-    """What a query string holds."""
+    """What a query string holds, where all is text: its numbers are digits alone."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, value: Any, told: ValidationInfo) -> Any:
+        # Pydantic takes "1_0", " 1", "1.0" and other scripts' digits, and whoever stands before us may not.
+        number = told.field_name is not None and cls.model_fields[told.field_name].annotation is int
+        if number and isinstance(value, str) and not WHOLE.fullmatch(value):
+            raise ValueError("expected a whole number")
+        return value
 
 
 class BanPage(Query):
     """A window on the bans: those behind an address."""
 
-    limit: Annotated[int, Field(ge=1, le=1000), WHOLE] = 100
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=45)] = ""
 
 
 class Drops(Query):
     """The newest of the packets that were dropped, or would have been, of what is named."""
 
-    limit: Annotated[int, Field(ge=1, le=1000), WHOLE] = 100
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
     interface: Annotated[str, Field(max_length=15), AfterValidator(_printable)] = ""
     reason: Annotated[str, Field(max_length=32), AfterValidator(_printable)] = ""
     part: Annotated[str, Field(max_length=80), AfterValidator(_printable)] = ""
@@ -288,14 +298,14 @@ class Steps(Query):
     """The last steps of a resolution."""
 
     resolution: Literal["second", "ten_seconds", "five_minutes"] = "second"
-    steps: Annotated[int, Field(ge=0, le=10_000, description="The last so many; 0 for all."), WHOLE] = 0
+    steps: Annotated[int, Field(ge=0, le=10_000, description="The last so many; 0 for all.")] = 0
 
 
 class Events(Query):
     """Where a stream of events begins without `Last-Event-ID`, and how long it goes on."""
 
     begin: Literal["latest", "oldest"] = "latest"
-    seconds: Annotated[int, Field(ge=1, le=3600), WHOLE] = 3600
+    seconds: Annotated[int, Field(ge=1, le=3600)] = 3600
 
 
 class OfPolicy(Query):
@@ -307,7 +317,7 @@ class OfPolicy(Query):
 class PartRemoval(Query):
     """How a part is taken away."""
 
-    confirm_seconds: Annotated[int, Field(ge=0, le=3600), WHOLE] = 0
+    confirm_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
     why: Comment = ""
 
 
@@ -320,21 +330,21 @@ class OfWorker(Query):
 class AuditPage(Query):
     """A window on the audit trail: entries before one."""
 
-    limit: Annotated[int, Field(ge=1, le=1000), WHOLE] = 100
-    before: Annotated[int, Field(ge=0, le=LARGEST_ID), WHOLE] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    before: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
 
 
 class AuditExport(Query):
     """All entries of the audit trail after one."""
 
-    after: Annotated[int, Field(ge=0, le=LARGEST_ID), WHOLE] = 0
+    after: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
 
 
 class Page(Query):
     """A window on a long list."""
 
-    page: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = 1
-    per_page: Annotated[int, Field(ge=1, le=100), WHOLE] = 20
+    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    per_page: Annotated[int, Field(ge=1, le=100)] = 20
 
 
 BodyType = TypeVar("BodyType", bound=Body)

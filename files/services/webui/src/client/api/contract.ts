@@ -358,7 +358,6 @@ export type Hugepages = Checked<typeof hugepages>;
 
 /** A packet that was dropped, or would have been, as it is kept. */
 export const keptDrop = object({
-  id: number,
   time: moment,
   interface: text,
   queue: number,
@@ -378,6 +377,7 @@ export const keptDrop = object({
   source_port: orNull(number),
   destination_port: orNull(number),
   vlan: orNull(number),
+  id: number,
   /** Samples that were lost between the one before and this one. */
   lost: number,
 });
