@@ -19,6 +19,11 @@ _SECTION = re.compile(r"^=+ ([a-z ]+) =+$")
 _TRIES = "rerun test summary info"
 _TRY = re.compile(r"^(RERUN|PASSED|FAILED|ERROR) (\S+::.+?)\s*$")
 _REASON = re.compile(r"^E\s+(\S.*?)\s*$")
+# Of pytest's -rp, and of the header of a run of what failed before.
+_PASSED = re.compile(r"^PASSED (\S+::.+?)\s*$")
+_ONCE_MORE = re.compile(r"^run-last-failure: ")
+# Of go-backend's tests.sh.
+_GO_ONCE_MORE = re.compile(r"^UNSTEADY (\S.*?)\s*$")
 # Of pytest's --durations, where a test has up to three lines.
 _DURATION = re.compile(r"^\s*(\d+\.\d+)s (?:setup|call|teardown)\s+(\S+::.+?)\s*$")
 # Of go test -v.
@@ -57,18 +62,31 @@ def read(output: str) -> Results:
     results = Results()
     lines = _ANSI.sub("", output).splitlines()
     results.unsteady = _unsteady(lines)
+    once_more = False
     for line in _outside_tries(lines):
         if skip := _SKIP.search(line):
             results.skips.append(f"{skip[2]}: {skip[3]}")
+        elif _ONCE_MORE.match(line):
+            once_more = True
+        elif once_more and (passed := _PASSED.match(line)):
+            _take_back(results, passed[1])
+        elif unsteady := _GO_ONCE_MORE.match(line):
+            results.unsteady.append(unsteady[1])
         elif failure := _FAILURE.match(line):
-            results.failures.append(failure[1])
+            if not once_more:
+                results.failures.append(failure[1])
         elif taken := _DURATION.match(line):
             results.seconds[taken[2]] = results.seconds.get(taken[2], 0.0) + float(taken[1])
         elif taken := _GO_DURATION.match(line):
             results.seconds[taken[1]] = float(taken[2])
         elif closing := _CLOSING.search(line):
             results.closing.append(closing[1])
-            for count, kind in _COUNT.findall(closing[1]):
+            counts = _COUNT.findall(closing[1])
+            # What it passes over is no test that was left out, and what fails has been counted.
+            if once_more:
+                counts = [one for one in counts if one[1] == "passed"]
+            once_more = False
+            for count, kind in counts:
                 if kind in ("passed", "xfailed"):
                     results.passed += int(count)
                 elif kind in ("skipped", "deselected"):
@@ -76,6 +94,15 @@ def read(output: str) -> Results:
                 else:
                     results.failed += int(count)
     return results
+
+
+def _take_back(results: Results, name: str) -> None:
+    """Note that a test which had failed has passed."""
+    found = [one for one in results.failures if one == name or one.startswith(f"{name} - ")]
+    for one in found:
+        results.failures.remove(one)
+    results.failed -= len(found)
+    results.unsteady += found[:1]
 
 
 def _outside_tries(lines: Iterable[str]) -> Iterator[str]:

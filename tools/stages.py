@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import arm64, compose, containers, cores, emulator, engine, pages
+from . import arm64, compose, containers, cores, emulator, engine, pages, results
 from . import sanity as ansible_test
 from .collection import build, export, link_dependencies
 from .console import Failure, duration
@@ -26,17 +26,20 @@ from .vm.machine import Machine
 BIN = VENV / "bin"
 EXPORT = CACHE / "export"
 GO_BACKEND = CACHE / "go-backend"  # the program, once its tests have passed
-# What takes long is told. Decision 108 says why a test that fails is tried once more, and what that cannot hide.
-PYTEST_OPTIONS = (
-    *("--durations=0", "--durations-min=1"),
-    *("--reruns=1", "--reruns-delay=5", "--max-suite-reruns=3", "--rerun-show-tracebacks"),
-)
+# What takes long is told.
+PYTEST_OPTIONS = ("--durations=0", "--durations-min=1")
+# Decision 108 says why a test that fails is tried once more, and what that cannot hide: in a process of its own, or at
+# once where it is molecule that runs pytest.
+ONCE_MORE = ("--last-failed", "--last-failed-no-failures=none", "--maxfail=1", "-rp")
+AT_ONCE = ("--reruns=1", "--reruns-delay=5", "--max-suite-reruns=3", "--rerun-show-tracebacks")
+FAILURES = 3  # tests of a run of pytest that are tried once more; where there are more there is a reason
 # The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
 METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
 OF_OUR_OWN = ("create", "check")
 # Debians whose kernels are tried beside the one of the VM's scenario, and the tests that are about kernels.
 KERNELS = ("bookworm", "trixie-backports")
 OF_KERNELS = ("tests/metal/test_kernel.py", "tests/metal/test_afxdp.py")
+SCRIPTS = (".ci/run", "scripts/marchproxy-import.sh", "files/services/go-backend/tests.sh")
 # CI cuts no power and looks at no host before it makes one, which the site's scenario does; its tests are those without
 # the full run's mark.
 SHORT = "-m 'not full'"
@@ -154,7 +157,7 @@ def _style() -> str:
     logged("style", [BIN / "ruff", "check", "."])
     logged("style", [BIN / "ruff", "format", "--check", "."], append=True, lines=30)
     logged("style", [BIN / "antsibull-changelog", "lint"], append=True)
-    logged("style", ["shellcheck", ".ci/run", "scripts/marchproxy-import.sh"], append=True)
+    logged("style", ["shellcheck", *SCRIPTS], append=True)
     # In the copy: they walk through caches too, from which other stages take files away meanwhile.
     logged("style", [BIN / "yamllint", "--strict", "."], cwd=_copy(), append=True, lines=30)
     logged("style", [BIN / "reuse", "lint"], cwd=_copy(), append=True, lines=30)
@@ -291,14 +294,46 @@ def _unit() -> str:
     measure = [*measured, "--cov-branch", "--cov-report", f"json:{report}"]
     child = environment() | SWEEP | {"COVERAGE_FILE": str(CACHE / "coverage")}
     pytest: list[str | Path] = [BIN / "pytest", *PYTEST_OPTIONS]
-    logged("unit", [*pytest, *measure, *own], env=child, lines=60)
-    logged("unit", [*pytest, *(f"--ignore={tests}" for tests in own), "tests/unit"], env=child, append=True, lines=60)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="unit-") as scratch:
+        cache = ("-o", f"cache_dir={scratch}")
+        _tested("unit", [*pytest, *cache, *own], measure, env=child)
+        rest = [*(f"--ignore={tests}" for tests in own), "tests/unit"]
+        _tested("unit", [*pytest, *cache, *rest], env=child, append=True)
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
     taken = {name: _branches(files[f"plugins/module_utils/{name}.py"]["summary"]) for name in PLANNERS}
     few = [f"{name} {share:.0%}" for name, share in taken.items() if share < PLANNER_BRANCHES]
     if few:
         raise Failure(f"of a planner's branches at least {PLANNER_BRANCHES:.0%} are to be tested: {', '.join(few)}")
     return f"at least {min(taken.values()):.0%} of each planner's branches"
+
+
+def _tested(
+    log: str,
+    command: Sequence[str | Path],
+    first: Sequence[str | Path] = (),
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    append: bool = False,
+) -> None:
+    """Run pytest, and what failed once more, by itself.
+
+    Args:
+        log: The log's name.
+        command: Pytest with its arguments, and with a directory for its cache that is its own.
+        first: Further arguments, of the first run alone.
+        cwd: Where it runs.
+        env: Its environment; the tools' own if not given.
+        append: Keep what the log holds.
+
+    Raises:
+        CommandFailed: A test failed twice, or too many did.
+    """
+    try:
+        logged(log, [*command, *first], cwd=cwd, env=env, append=append, lines=80)
+    except CommandFailed as failure:
+        if not 0 < len(results.read(failure.output).failures) <= FAILURES:
+            raise
+        logged(log, [*command, *ONCE_MORE], cwd=cwd, env=env, append=True, lines=80)
 
 
 def _branches(summary: Mapping[str, int]) -> float:
@@ -384,15 +419,16 @@ def _several_hosts() -> str:
     log = "several-hosts"
     python, service = _api_environment(log)
     more = {"PYTHONPATH": str(service), "TRIPOD_GO_BACKEND": str(GO_BACKEND)}
-    words: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", *PYTEST_OPTIONS]
     tests = ("tests/test_go_backends.py", "tests/test_go_backends_call.py")
-    logged(log, [*words, *tests], cwd=service, env=environment() | more, append=True, lines=60)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="several-hosts-") as scratch:
+        words: list[str | Path] = [python, "-m", "pytest", "-o", f"cache_dir={scratch}", *PYTEST_OPTIONS]
+        _tested(log, [*words, *tests], cwd=service, env=environment() | more, append=True)
     return ""
 
 
 def _examples() -> str:
     with _root_environment() as words:
-        logged("examples", [*words, BIN / "pytest", "tests/examples"], lines=80)
+        _tested("examples", [*words, BIN / "pytest", "tests/examples"])
     return ""
 
 
@@ -407,6 +443,7 @@ def _rung(
     log: str,
     added: Mapping[str, str] | None = None,
     chosen: Callable[[str], bool] = lambda _name: True,
+    is_story: bool = False,
 ) -> Callable[[], str]:
     """Return what runs the tests of a directory as root.
 
@@ -416,12 +453,14 @@ def _rung(
         log: The log's name.
         added: To the environment.
         chosen: Whether a file of that name is among them.
+        is_story: Whether each test goes on from where the one before it ended, so that none can be tried by itself.
     """
 
     def run() -> str:
         files = sorted(f"tests/{rung}/{path.name}" for path in (ROOT / "tests" / rung).glob("test_*.py"))
         with _root_environment(choice, **(added or {})) as words:
-            logged(log, [*words, BIN / "pytest", *(file for file in files if chosen(Path(file).name))], lines=80)
+            command: list[str | Path] = [*words, BIN / "pytest", *(file for file in files if chosen(Path(file).name))]
+            logged(log, [*command, "--exitfirst"], lines=80) if is_story else _tested(log, command)
         return ""
 
     return run
@@ -430,7 +469,7 @@ def _rung(
 def _killed() -> str:
     files = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*killed.py"))
     with _root_environment() as words:
-        logged("killed", [*words, BIN / "pytest", *files], lines=80)
+        _tested("killed", [*words, BIN / "pytest", *files])
     return "at every moment"
 
 
@@ -442,7 +481,7 @@ def _site(name: str, choice: str = "") -> Callable[[], str]:
         stands = engine.site_remains()
         steps = ("converge", "idempotence", "verify") if stands else ("test",)
         added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
-        with _root_environment(choice, **added) as words:
+        with _root_environment(shlex.join(AT_ONCE) + f" {choice}", **added) as words:
             for number, verb in enumerate(steps):
                 logged(name, [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
             if not stands:
@@ -465,7 +504,7 @@ def _arm64() -> str:
         arm64.built(SERVICES, _made("build_base")) as images,
         _root_environment(TRIPOD_ARM64_IMAGES=json.dumps(images), **_compose()) as words,
     ):
-        logged(log, [*words, BIN / "pytest", "tests/arm64"], append=True, lines=80)
+        _tested(log, [*words, BIN / "pytest", "tests/arm64"], append=True)
     return f"by {runner}"
 
 
@@ -495,7 +534,7 @@ def _kernels() -> str:
             if not stands:
                 vm.create(suite=suite)
             with _root_environment(TRIPOD_VM=vm.name) as words:
-                logged(log, [*words, BIN / "pytest", *OF_KERNELS], append=number > 0, lines=80)
+                _tested(log, [*words, BIN / "pytest", *OF_KERNELS], append=number > 0)
             tried.append(vm.ssh(["uname", "--kernel-release"], capture=True).stdout.strip())
         finally:
             if not stands:
@@ -512,7 +551,7 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
         # Somebody's VM of that name is tried as it stands, and stays.
         stands = Machine("metal").exists
         steps = [step for step in METAL if not (stands and step in OF_OUR_OWN) and not (choice and step in IN_FULL)]
-        with _root_environment(choice, TRIPOD_METAL_PLAYBOOK=playbook) as words:
+        with _root_environment(shlex.join(AT_ONCE) + f" {choice}", TRIPOD_METAL_PLAYBOOK=playbook) as words:
             molecule: list[str | Path] = [*words, BIN / "molecule"]
             taken: list[str] = []
             try:
@@ -689,7 +728,7 @@ STAGES = (
     Stage("postgres", "services", _service("postgres"), minutes=2, after=("xdp-object",)),
     Stage("webui", "services", _service("webui"), minutes=3, after=("xdp-object",)),
     Stage("rabbitmq", "services", _service("rabbitmq"), minutes=2.5, after=("xdp-object",)),
-    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",)),
+    Stage("contracts", "services", _contracts, minutes=2, after=("xdp-object",), patient=True),
     Stage("examples", "integration", _examples, minutes=3, after=("xdp-object",), patient=True),
     Stage(
         "ways",
@@ -719,7 +758,7 @@ STAGES = (
         alone=True,
     ),
     # It makes the hosts of this machine's images and packages. Its tests are a story, so nothing comes after a fault.
-    Stage("hosts", "hosts", _rung("hosts", "--exitfirst", "hosts"), minutes=25, after=("images",), alone=True),
+    Stage("hosts", "hosts", _rung("hosts", "", "hosts", is_story=True), minutes=25, after=("images",), alone=True),
     Stage("arm64", "arm64", _arm64, minutes=40, after=("xdp-object",), alone=True),
     Stage("kernels", "kernels", _kernels, minutes=60, after=("vm-base", "xdp-object"), alone=True),
     Stage("bench-map", "bench", _bench("bench-map", "xdp_map"), minutes=15, after=("xdp-object",), alone=True),

@@ -11,6 +11,7 @@ from tests.support.site import ROOT, cgroup, changed, playbook, result
 from tools.collection import build, export, link_dependencies
 
 
+@pytest.mark.full
 def test_the_installed_artefact_foretells_no_change_from_anywhere(tmp_path):
     """The scenario's step before this one has made the same run from the checkout, which changed nothing."""
     tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"

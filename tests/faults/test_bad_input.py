@@ -73,6 +73,7 @@ def test_unknown_interface():
     assert NIC in said, "the interfaces that do exist are named"
 
 
+@pytest.mark.full
 def test_missing_object():
     said = refused(*extra(xdp_object="/nonexistent/program.o"))
     assert "/nonexistent/program.o" in said

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 
 from tests.support.site import API, WEB
@@ -50,6 +51,7 @@ def p99(url: str, session: requests.Session, seconds: float) -> float:
     return sorted(times)[int(len(times) * 0.99)]
 
 
+@pytest.mark.full
 def test_slow_bodies_hold_neither_the_api_nor_others() -> None:
     with requests.Session() as session:
         for url in (f"{WEB}/api/v1/status", f"{API}/healthz"):

@@ -277,6 +277,7 @@ def test_a_rolling_change_takes_each_host_out_of_traffic_and_back_once_it_is_hea
     assert [path for path, _host in application.asked if path.startswith("/change/")][-1] == "/change/edge2"
 
 
+@pytest.mark.full
 def test_one_host_and_the_documented_server(desk: Desk) -> None:
     key = "the-cluster-key"
     desk.variables = {**desk.variables, "marchproxy_script": str(desk.folder / "scripts" / "marchproxy-import.sh")}

@@ -200,7 +200,7 @@ def test_a_first_program_is_taken_off_again(machine, xdp_object):
         "newer",
         pytest.param("generic", marks=pytest.mark.full),
         pytest.param("detached", marks=pytest.mark.full),
-        "smaller",
+        pytest.param("smaller", marks=pytest.mark.full),
     ],
 )
 def test_a_program_comes_back_with_its_maps_and_entries(machine, xdp_object, newer_object, smaller_object, change):
@@ -273,6 +273,7 @@ def test_the_program_of_somebody_else_comes_back(machine, xdp_object, hollow_obj
     eventually(lambda: machine.program() == foreign, TIMEOUT + PATIENCE)
 
 
+@pytest.mark.full
 def test_a_confirmed_program_leaves_no_pins_of_the_guard(machine, xdp_object, newer_object):
     machine.xdp(xdp_object)
     machine.start()

@@ -140,6 +140,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         machine.close()
 
 
+@pytest.mark.full
 def test_a_second_run_changes_nothing(site):
     before = site.pid()
     assert "changed=0" in (said := site.play()), said

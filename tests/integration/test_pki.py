@@ -92,6 +92,7 @@ def trusts(authority: Path, certificate: Path, key: Path) -> str:
     return str(found["subjectAltName"][0][1])
 
 
+@pytest.mark.full
 def test_each_service_gets_a_certificate_and_a_second_run_changes_nothing(site):
     assert "would make a key of the authority" in site.play("--check")
     assert not site.etc("first").exists()

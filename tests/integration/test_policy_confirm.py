@@ -46,7 +46,16 @@ def in_force(site, *owners: str) -> bool:
     return {one.split("-")[2] for one in site.files() if one.startswith("policy-")} == {f"{one}.json" for one in owners}
 
 
+def revision(site) -> int:
+    """Return the number of the revision that is in force."""
+    [number] = [
+        one["revision"] for one in site.call("history", policy="edge")["revisions"] if one["state"] == "current"
+    ]
+    return number
+
+
 def test_what_nobody_confirms_is_taken_back(site):
+    before = revision(site)
     begun = time.monotonic()
     done = site.put(api("192.0.2.0/24"), confirm=SECONDS, by="alice")
     assert done["pending"]["revision"] == done["revision"]
@@ -56,8 +65,8 @@ def test_what_nobody_confirms_is_taken_back(site):
     eventually(lambda: in_force(site, "inventory"), SECONDS + PATIENCE)
     assert time.monotonic() - begun > SECONDS - 1
     eventually(lambda: site.fate(GUEST) == ("pass", "no_rule"), PATIENCE)
-    newest, before = site.call("history", policy="edge")["revisions"][:2]
-    assert (newest["state"], before["state"]) == ("reverted", "current")
+    states = {one["revision"]: one["state"] for one in site.call("history", policy="edge")["revisions"]}
+    assert (states[before], states[done["revision"]]) == ("current", "reverted")
     assert site.call("status")["policies"][0]["pending"] is None
     with pytest.raises(Missing, match="nothing of policy edge waits to be confirmed"):
         site.call("confirm", policy="edge")
@@ -122,7 +131,7 @@ def test_the_connection_that_a_change_came_by_does_not_confirm_it(site):
 
 
 def test_one_change_waits_at_a_time_and_is_taken_back_on_request(site):
-    first = site.call("history", policy="edge")["revisions"][0]["revision"]
+    first = revision(site)
     site.put(api("192.0.2.0/24"), confirm=60)
     with pytest.raises(Conflict, match=r"waits to be confirmed, \d+ s are left: confirm or revert it first"):
         site.put(api("198.51.100.0/24"))
@@ -132,6 +141,29 @@ def test_one_change_waits_at_a_time_and_is_taken_back_on_request(site):
     assert site.fate(GUEST) == ("pass", "no_rule")
     site.put(api("198.51.100.0/24"))
     assert site.fate(OTHER) == ("drop", "list_drop")
+
+
+def test_what_is_being_taken_back_waits_for_nobody(site):
+    """The former files are there for a moment before that is noted: neither they nor the change wait for an answer."""
+    before = revision(site)
+    site.put(api("192.0.2.0/24"), confirm=60)
+
+    def note(state: str) -> None:
+        site.run(
+            "sh", "-c", f'sed -Ei \'s/"state": "[a-z]+"/"state": "{state}"/\' /var/lib/tripod/guard/policy-edge-*.json'
+        )
+
+    note("reverting")
+    assert site.call("status")["policies"][0]["pending"] is None
+    assert revision(site) > before
+    with pytest.raises(Refused, match="is being reverted"):
+        site.call("confirm", policy="edge", connection=AGAIN)
+    with pytest.raises(Conflict, match="a change of policy edge is being taken back: ask again in a moment"):
+        site.put(api("198.51.100.0/24"))
+    note("armed")
+    assert site.call("status")["policies"][0]["pending"]["revision"] > before
+    site.call("revert", policy="edge")
+    assert revision(site) == before
 
 
 def test_it_is_taken_back_though_the_process_that_made_it_was_killed(site):

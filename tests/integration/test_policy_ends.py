@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+import pytest
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux import bpf, map_in_map
 
 from tests.integration.agent_site import NIC, PATIENCE, Site
@@ -48,6 +49,7 @@ def test_entries_end_to_the_second(site, xdp_object):
     assert site.tripod_host("status").returncode == 0
 
 
+@pytest.mark.full
 def test_another_policy_in_its_place_is_seen_within_a_round(site, xdp_object):
     site.install()
     site.declare(xdp_object)

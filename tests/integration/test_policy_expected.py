@@ -158,6 +158,7 @@ def role(site, folder, **given):
     return run
 
 
+@pytest.mark.full
 def test_the_role_foretells_what_files_change_that_are_still_to_be_shipped(site, tmp_path):
     run = role(
         site,

@@ -240,6 +240,7 @@ def test_the_kernel_takes_no_more_than_the_rate(judged):
     assert process.returncode == 0
 
 
+@pytest.mark.full
 def test_an_exporter_and_a_watcher_take_what_each_asks_for(judged, exporting):
     exporter, _collector = exporting()
     with judged.watching("--json", "--id", LIST, "--count", "2") as process:

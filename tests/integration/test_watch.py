@@ -156,6 +156,7 @@ def test_a_link_that_somebody_detached_is_attached_again_and_that_is_said(site, 
     assert site.metric("drifts") == 1, "what was restored is as it was left"
 
 
+@pytest.mark.full
 def test_a_link_detached_before_the_first_round_is_attached_again(site, xdp_object):
     site.install()
     site.declare(xdp_object)
@@ -173,7 +174,12 @@ def gro(site: Site) -> bool:
     [
         ("link settings", f"ip link set {NIC} mtu 1500", lambda site: site.mtu() == 1400),
         pytest.param("driver settings", f"ethtool -K {NIC} gro on", lambda site: not gro(site), marks=pytest.mark.full),
-        ("interrupts or queues", f"echo 1 > /sys/class/net/{NIC}/queues/rx-0/rps_cpus", lambda site: site.rps() == "2"),
+        pytest.param(
+            "interrupts or queues",
+            f"echo 1 > /sys/class/net/{NIC}/queues/rx-0/rps_cpus",
+            lambda site: site.rps() == "2",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_settings_that_somebody_changes_by_hand_are_restored(site, part, change, is_back):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -91,6 +91,8 @@ class Changes:
             CoreError: It makes no policy, or cannot be put in force; nothing was changed.
         """
         self._require(wish.policy)
+        if not wish.dry_run:
+            self._let_return(wish.policy)
         with nullcontext() if wish.dry_run else _alone(self._host):
             history, before = self._begin(wish)
             was = history.present(wish.owner if wish.bodies is None else None)
@@ -205,7 +207,8 @@ class Changes:
     def pending(self, policy: str) -> dict[str, Any] | None:
         """Return what of a policy waits to be confirmed."""
         guard = guard_of(self._host, policy)
-        if guard is None:
+        # What is being taken back waits for nobody, and its files are the former ones before all else is.
+        if guard is None or not guard.waits:
             return None
         current = self._history(policy).current()
         return {
@@ -220,6 +223,13 @@ class Changes:
         if policy not in known:
             raise Missing(f"there is no policy {policy} on this host; there are {', '.join(known) or 'none'}")
 
+    def _let_return(self, policy: str) -> None:
+        """Wait until what is being taken back is; who holds the lock on changes would wait for whoever waits for it."""
+        guard = guard_of(self._host, policy)
+        if guard and not guard.waits:
+            with suppress(Refused), locked(self._host):
+                pass
+
     def _begin(self, wish: Wish) -> tuple[History, Revision]:
         """Return the history with what is in force now, once nothing speaks against a change."""
         history = self._history(wish.policy)
@@ -231,6 +241,8 @@ class Changes:
                 "and make the change to that"
             )
         guard = guard_of(self._host, wish.policy)
+        if guard and not guard.waits and not wish.dry_run:
+            raise Conflict(f"a change of policy {wish.policy} is being taken back: ask again in a moment")
         if guard and not wish.dry_run:
             raise Conflict(
                 f"revision {current.number} of policy {wish.policy} waits to be confirmed, "
@@ -281,7 +293,7 @@ class _Arming:
 
 
 def guard_of(host: Host, policy: str) -> Record | None:
-    """Return the guard of a change of a policy that waits to be confirmed."""
+    """Return the guard of a change of a policy that waits to be confirmed, or is being taken back."""
     return next((one for one in records(host) if one.open and one.subject == f"{APART}{policy}"), None)
 
 

@@ -97,6 +97,11 @@ class Record:
         return self.state in (ARMED, REVERTING)
 
     @property
+    def waits(self) -> bool:
+        """Whether it can still be confirmed."""
+        return self.state == ARMED
+
+    @property
     def apart(self) -> bool:
         """Whether runs of playbooks leave it alone."""
         return self.subject.startswith(APART)

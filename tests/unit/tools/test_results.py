@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from tools import stages
 from tools.results import read
-from tools.stages import PYTEST_OPTIONS
+from tools.run import CommandFailed
 
 OUTPUT = """
 tests/e2e/test_api.py::test_one PASSED                                   [ 50%]
@@ -98,16 +99,75 @@ def test_a_test_that_passed_when_it_was_tried_once_more_is_named_with_what_it_ha
 
 
 def test_what_pytest_prints_of_tries_is_what_is_read(tmp_path):
-    """By the very options of the stages, on a test that fails once, and on one that always does."""
+    """By the very options with which molecule runs it, on a test that fails once, and on one that always does."""
     file = tmp_path / "test_some.py"
     file.write_text(
         "tries = []\n\n\ndef test_once():\n    tries.append(1)\n    assert len(tries) > 1, 'too early'\n\n\n"
         "def test_never():\n    raise OSError('gone')\n"
     )
-    options = [one for one in PYTEST_OPTIONS if "delay" not in one]
+    options = [one for one in stages.AT_ONCE if "delay" not in one]
     words = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), *options]
     printed = subprocess.run([*words, str(file)], capture_output=True, text=True, cwd=tmp_path, check=False).stdout
     results = read(printed)
     assert [one.partition("::")[2] for one in results.unsteady] == ["test_once - AssertionError: too early"]
     assert [one.partition("::")[2] for one in results.failures] == ["test_never - OSError: gone"]
     assert (results.passed, results.failed) == (1, 1)
+
+
+ONCE = """import pathlib
+
+
+def test_once[NUMBER]():
+    noted = pathlib.Path(__file__).with_suffix(".[NUMBER]")
+    again = noted.exists()
+    noted.touch()
+    assert again, "too early"
+"""
+ALWAYS = "def test_always():\n    assert True\n\n\ndef test_never():\n    raise OSError('gone')\n"
+
+
+def _tested(tmp_path, monkeypatch, *bodies: str) -> str:
+    """Run a stage's tests, of which some fail, and return what was printed."""
+    monkeypatch.setattr("tools.run.LOGS", tmp_path)
+    monkeypatch.setattr("tools.run.ROOT", tmp_path)
+    (tmp_path / "test_some.py").write_text("\n\n".join(bodies))
+    words = [sys.executable, "-m", "pytest", "-ra", "-o", f"cache_dir={tmp_path}/cache", f"--rootdir={tmp_path}"]
+    try:
+        stages._tested("some", [*words, tmp_path / "test_some.py"], ("--durations=0",), cwd=tmp_path)
+    except CommandFailed:
+        (tmp_path / "failed").touch()
+    return (tmp_path / "some.log").read_text()
+
+
+def test_a_test_that_passes_by_itself_is_named_and_the_stage_goes_on(tmp_path, monkeypatch):
+    bodies = [ONCE.replace("[NUMBER]", str(number)) for number in range(stages.FAILURES)]
+    results = read(_tested(tmp_path, monkeypatch, *bodies, "def test_always():\n    assert True\n"))
+    assert not (tmp_path / "failed").exists()
+    names = [one.partition("::")[2] for one in results.unsteady]
+    assert names == [f"test_once{number} - AssertionError: too early" for number in range(stages.FAILURES)]
+    assert (results.failures, results.passed, results.failed, results.deselected) == ([], 1 + stages.FAILURES, 0, 0)
+    assert len(results.closing) == 2
+
+
+def test_a_test_that_fails_by_itself_too_fails_the_stage_and_counts_once(tmp_path, monkeypatch):
+    results = read(_tested(tmp_path, monkeypatch, ALWAYS))
+    assert (tmp_path / "failed").exists()
+    assert [one.partition("::")[2] for one in results.failures] == ["test_never - OSError: gone"]
+    assert (results.unsteady, results.passed, results.failed) == ([], 1, 1)
+
+
+def test_where_many_fail_none_is_tried_once_more(tmp_path, monkeypatch):
+    bodies = [ONCE.replace("[NUMBER]", str(number)) for number in range(stages.FAILURES + 1)]
+    results = read(_tested(tmp_path, monkeypatch, *bodies))
+    assert (tmp_path / "failed").exists()
+    assert (len(results.failures), len(results.closing)) == (stages.FAILURES + 1, 1)
+
+
+def test_what_is_no_test_that_failed_is_not_tried_once_more(tmp_path, monkeypatch):
+    results = read(_tested(tmp_path, monkeypatch, "import nothing_of_that_name\n"))
+    assert (tmp_path / "failed").exists()
+    assert len(results.closing) == 1
+
+
+def test_tests_in_go_that_passed_when_their_package_was_tried_once_more_are_named():
+    assert read("ok tripod/x 1.2s\nUNSTEADY TestOne\n").unsteady == ["TestOne"]
