@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -104,9 +106,9 @@ def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str], sink: IO[bytes
         return child.wait()
     except BaseException:
         if child is not None:  # this process is told to end, of which no signal tells another session
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGTERM)
+            told = _tell_to_end(child)
             child.wait()
+            _await(told)
         raise
     finally:
         if child is not None:
@@ -114,18 +116,69 @@ def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str], sink: IO[bytes
                 _children.discard(child)
 
 
+_SECONDS_TO_END = 30
 _children: set[subprocess.Popen[bytes]] = set()
 _children_lock = threading.Lock()
 _stopping = threading.Event()
 
 
 def stop_children() -> None:
-    """End every command that still runs, and let no other start until ``allow_children``."""
+    """End every command that still runs, with all that it started, and let no other start until ``allow_children``."""
     with _children_lock:
         _stopping.set()
-        for child in _children:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGTERM)
+        told = {one for child in _children for one in _tell_to_end(child)}
+    _await(told)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """One of this boot: its number is given to another once it has ended, its start is not."""
+
+    pid: int
+    start: str
+    parent: int = field(compare=False)  # another one, once that has ended
+
+
+def _tell_to_end(child: subprocess.Popen[bytes]) -> set[_Process]:
+    """Send SIGTERM to a command and to all that descends from it; return those.
+
+    Ansible gives each of its workers a session of its own, so that a signal to the command's does not reach what a
+    module has started: a bootstrap of Debian, which has file systems mounted and is to unmount them.
+    """
+    running = _processes()
+    told, found = {one for one in running if one.pid == child.pid}, set[_Process]()
+    while told:
+        found |= told
+        numbers = {one.pid for one in told}
+        told = {one for one in running if one.parent in numbers} - found
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGTERM)
+    for one in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(one.pid) != child.pid:
+                os.kill(one.pid, signal.SIGTERM)
+    return found
+
+
+def _await(told: set[_Process]) -> None:
+    """Wait for processes that have been told to end; what does not is left, and said."""
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while (left := told & set(_processes())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if left:
+        say(f"still running after {_SECONDS_TO_END} s: {', '.join(str(one.pid) for one in left)}")
+
+
+def _processes() -> list[_Process]:
+    """Return all that runs on this machine and is no zombie."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # Behind the name, which may hold anything: proc_pid_stat(5).
+            state, parent, *more = stat.read_text(errors="replace").rpartition(")")[2].split()
+            if state not in "ZX":
+                found.append(_Process(int(stat.parent.name), more[17], int(parent)))
+    return found
 
 
 def allow_children() -> None:
