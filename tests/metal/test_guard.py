@@ -86,7 +86,6 @@ def test_the_host_gives_back_its_only_way_in(host, playbook, management, tmp_pat
     assert state(host, management) == before
 
 
-@pytest.mark.full
 def test_the_next_run_reports_once_what_was_reverted(host, playbook):
     [record] = records(host)
     assert record["id"] in warnings(playbook("playbooks/provision.yml", "--tags", "host_agent"))
