@@ -40,8 +40,8 @@ OF_OUR_OWN = ("create", "check")
 KERNELS = ("bookworm", "trixie-backports")
 OF_KERNELS = ("tests/metal/test_kernel.py", "tests/metal/test_afxdp.py")
 SCRIPTS = (".ci/run", "scripts/marchproxy-import.sh", "files/services/go-backend/tests.sh")
-# CI cuts no power and looks at no host before it makes one, which the site's scenario does, and has a test of a run that
-# changes nothing; its tests are those without the full run's mark.
+# CI cuts no power and looks at no host before it makes one, which the site does, and has a test of a run that changes
+# nothing; its tests are those without the mark of the full run.
 SHORT = "-m 'not full'"
 # The image's, and those that have what it uses.
 API_PYTHONS = ("3.13", "3.12", "3.11")
