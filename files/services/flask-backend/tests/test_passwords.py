@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import string
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -232,7 +234,37 @@ def test_a_killed_hasher_is_replaced() -> None:
         assert hasher.check(GOOD.encode(), stored)
         assert hasher._child is not first
         assert not hasher.check(b"", stored)
-        assert os.getpriority(os.PRIO_PROCESS, hasher._child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICE  # type: ignore[union-attr]
+        assert os.sched_getscheduler(hasher._child.pid) == os.SCHED_IDLE  # type: ignore[union-attr]
+    finally:
+        hasher.close()
+
+
+def test_where_others_leave_nothing_of_the_cpus_a_hasher_takes_its_share_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tripod_api.hasher.LATE_SECONDS", 0.5)
+    monkeypatch.setattr("tripod_api.hasher.PRESSED_SECONDS", 3.0)
+    hasher = Hasher()
+
+    def policy() -> int:
+        assert hasher._child
+        return os.sched_getscheduler(hasher._child.pid)
+
+    try:
+        stored = hasher.hash(GOOD.encode(), 4)
+        starved = hasher._child
+        assert starved
+        os.kill(starved.pid, signal.SIGSTOP)
+        assert hasher.check(GOOD.encode(), stored)
+        assert starved.poll() is not None
+        assert policy() == os.SCHED_OTHER
+        assert hasher._child
+        assert os.getpriority(os.PRIO_PROCESS, hasher._child.pid) == min(os.getpriority(os.PRIO_PROCESS, 0) + NICE, 19)
+        assert hasher.check(GOOD.encode(), stored)
+        assert policy() == os.SCHED_OTHER
+        time.sleep(3)
+        assert hasher.check(GOOD.encode(), stored)
+        assert policy() == os.SCHED_IDLE
     finally:
         hasher.close()
 
