@@ -17,13 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+INHERITED = ("net", "mnt")
+
 
 @dataclass(frozen=True)
 class Within:
     """Namespaces of a process.
 
     Attributes:
-        target: Its number; 0 for those that this process has.
+        target: Its number; 0 for those that the thread has which asks.
         kinds: Names of files in its ``ns``.
         folder: The working directory there.
     """
@@ -58,17 +60,25 @@ class Request:
         return cls(found["words"], found["environment"], Within(**found["within"]))
 
 
-def enter(within: Within) -> None:
-    """Go where a command is to run, as nsenter does."""
+def enter(within: Within, asking: Sequence[int]) -> None:
+    """Go where a command is to run.
+
+    Args:
+        within: As nsenter would.
+        asking: Descriptors of the namespaces ``INHERITED`` of the thread that asks, in which its child would be.
+    """
+    folder = os.getcwd()
+    for kind, descriptor in zip(INHERITED, asking, strict=True):
+        if os.fstat(descriptor).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
+            _setns(descriptor)
+        os.close(descriptor)
+    os.chdir(folder)
     if not within.target:
         return
-    libc = ctypes.CDLL(None, use_errno=True)
     # All are opened before the first is entered: /proc is another one then.
     descriptors = [os.open(f"/proc/{within.target}/ns/{kind}", os.O_RDONLY) for kind in within.kinds]
     for descriptor in descriptors:
-        if libc.setns(descriptor, 0):
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
+        _setns(descriptor)
         os.close(descriptor)
     os.chdir(within.folder)
     if "pid" in within.kinds:  # of which only children are
@@ -77,10 +87,18 @@ def enter(within: Within) -> None:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
+def _setns(descriptor: int) -> None:
+    # Python has it from 3.12 on.
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
 def serve(connection: socket.socket, run: Any) -> None:
     """Carry out what one connection asks for, and end."""
     os.setsid()
-    _said, (asked, out, err), _flags, _address = socket.recv_fds(connection, 16, 3)
+    _said, descriptors, _flags, _address = socket.recv_fds(connection, 16, 3 + len(INHERITED))
+    asked, out, err, *asking = descriptors
     connection.send(str(os.getpid()).encode())
     with os.fdopen(asked, "rb") as file:
         request = Request.load(file.read())
@@ -98,7 +116,7 @@ def serve(connection: socket.socket, run: Any) -> None:
     try:
         os.environ.clear()
         os.environ.update(request.environment)
-        enter(request.within)
+        enter(request.within, asking)
         run(["ansible", *request.words])
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +78,12 @@ class Server:
         ):
             connection.connect(self._address)
             request = ansible_child.Request(list(words), dict(environment), within)
-            with tempfile.TemporaryFile() as asked:
+            with ExitStack() as held:
+                asked = held.enter_context(tempfile.TemporaryFile())
                 asked.write(request.dump())
                 asked.seek(0)
-                socket.send_fds(connection, [b"run"], [asked.fileno(), out.fileno(), err.fileno()])
+                own = [held.enter_context(open(f"/proc/thread-self/ns/{kind}")) for kind in ansible_child.INHERITED]
+                socket.send_fds(connection, [b"run"], [one.fileno() for one in (asked, out, err, *own)])
             pid = int(connection.recv(64))
             connection.settimeout(seconds)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.support.ansible_child import Within
 from tests.support.modules import environment, run_module
 
 HERE = Within()
+CLONE_NEWNET = 0x40000000  # linux/sched.h
 LOCAL = ("localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")
 
 
@@ -89,3 +91,23 @@ def test_a_module_runs_where_it_is_told_to():
     assert done.status == 0, done.stdout
     assert {"inner", "/usr"} <= set(done.stdout.split())
     assert done.stdout.count(" DOWN ") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces are for root to make")
+def test_a_module_runs_where_the_thread_is_that_asks():
+    """Whichever thread started the process that has Ansible loaded, and wherever that was."""
+    found: list[str] = []
+
+    def ask() -> None:
+        found.append(commanded("ip -br link").stdout)
+
+    def elsewhere() -> None:
+        assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
+        ask()
+
+    for act in (elsewhere, ask):
+        thread = threading.Thread(target=act)
+        thread.start()
+        thread.join()
+    assert (found[0].count("LOOPBACK"), found[0].count("\n")) == (1, 2)
+    assert found[1].count("\n") == 1 + len(os.listdir("/sys/class/net"))
