@@ -197,6 +197,7 @@ DEEP = base64.urlsafe_b64encode(b"[" * 3000).decode().rstrip("=")
 GOOD = {"iss": "tripod", "aud": "tripod-api", "sub": "1", "sid": "1", "jti": "x", "iat": 1, "exp": 1 << 33}
 
 
+@pytest.mark.databases("postgres")
 @pytest.mark.parametrize(
     ("header", "code"),
     [

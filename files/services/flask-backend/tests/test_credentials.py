@@ -152,6 +152,7 @@ def test_what_has_not_the_form_of_a_token_costs_no_question(app: Flask, monkeypa
         assert (answer.status_code, answer.json["code"]) == (401, "invalid_token")
 
 
+@pytest.mark.databases("postgres")
 @pytest.mark.parametrize(
     "fields",
     [{"scopes": []}, {"scopes": ["all"]}, {"scopes": "dataplane:read"}, {"days": 0}, {"days": 367}, {"name": ""}],

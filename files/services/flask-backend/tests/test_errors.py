@@ -16,6 +16,7 @@ from wire import PROBLEM
 from tripod_api.config import Settings
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "code"),
     [

@@ -30,6 +30,7 @@ def login(app: Flask, email: str, password: str) -> int:
     return status
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     "weak",
     [

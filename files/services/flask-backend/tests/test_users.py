@@ -53,6 +53,7 @@ def test_the_list_comes_in_pages(admin: Caller) -> None:
     assert admin("GET", "/users?page=9").json["users"] == []
 
 
+@pytest.mark.databases("postgres")
 @pytest.mark.parametrize(
     "query",
     [
@@ -74,6 +75,7 @@ def test_no_number_breaks_the_lookup(admin: Caller, number: str) -> None:
     assert admin("GET", f"/users/{number}").status_code == 404
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("method", "path", "body", "allowed"),
     [
@@ -113,6 +115,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     "target", ["POST /auth/login", "POST /auth/refresh", "POST /users", "PUT /users/1", "POST /dataplane/trace"]
 )
@@ -125,6 +128,7 @@ def test_malformed_bodies_are_the_callers_fault(admin: Caller, target: str) -> N
     assert admin("GET", "/auth/me").status_code == 200
 
 
+@pytest.mark.databases("postgres")
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
@@ -152,6 +156,7 @@ def test_fields_are_checked_and_named_and_never_repeated(admin: Caller, fields: 
     assert admin("GET", "/users").json["pagination"]["total"] == 1
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("value", ["false", 0, 1, "yes", None])
 def test_a_switch_takes_only_booleans(admin: Caller, value: Any) -> None:
     assert admin("PUT", "/users/1", json={"is_active": value}).status_code == 422
