@@ -48,8 +48,8 @@ def sqlite(tmp_path: Path) -> Database:
     return Database("sqlite", str(tmp_path / "tripod.db"))
 
 
-# Many inputs of one check, which each get a database, are for one kind: PostgreSQL where one may come to a query, as it is
-# the strictest, and else SQLite, which is made at once.
+# Many inputs of one check, which each get a database, are for one kind: PostgreSQL where one may come to a query, as it
+# is the strictest, and else SQLite, which is made at once.
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "databases(*kinds): what a test is for; without it a test is for all kinds")
 
