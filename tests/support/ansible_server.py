@@ -49,11 +49,14 @@ class Server:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tripod-ansible-")
         self._address = f"{self._folder.name}/socket"
+        # By the command's name, as modules look whether a controller is among the processes above them.
+        program = Path(self._folder.name, "ansible")
+        program.symlink_to(ansible_child.__file__)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(self._address)
             listener.listen()
             self._process = subprocess.Popen(
-                [sys.executable, ansible_child.__file__, str(listener.fileno())],
+                [sys.executable, str(program), str(listener.fileno())],
                 cwd=ROOT,
                 env={**os.environ, **settings},
                 stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,20 @@ def test_each_has_its_own_environment():
     said = [commanded("printenv SOME", SOME=word).stdout for word in ("first", "second")]
     assert ["first" in one for one in said] == [True, False]
     assert "second" in said[1]
+
+
+def test_a_module_has_the_command_above_it(tmp_path):
+    """By which modules tell that the controller is on the host itself."""
+    script = tmp_path / "above.sh"
+    script.write_text(
+        "pid=$$\n"
+        "while [ $pid -gt 1 ]; do\n"
+        "    tr '\\0' ' ' </proc/$pid/cmdline; echo\n"
+        "    pid=$(sed 's/.*) [A-Z] //' /proc/$pid/stat | cut -d' ' -f1)\n"
+        "done\n"
+    )
+    above = [line.split()[:2] for line in commanded(f"sh {script}").stdout.splitlines()]
+    assert any(Path(word).name == "ansible" for words in above for word in words)
 
 
 def test_what_takes_too_long_is_ended_and_said():
