@@ -80,7 +80,8 @@ class Flood:
             time.sleep(TICK)
             now = time.monotonic()
             gap, before = now - before, now
-            idle += max(0.0, gap - patience)
+            # The whole of it: a bucket that was full, as each is at the beginning, gained nothing from its first moment on.
+            idle += gap if gap > patience else 0.0
             part += rate * min(gap, patience)
             options.repeat, part = int(part), part % 1
             if options.repeat:
