@@ -80,7 +80,7 @@ class Flood:
             time.sleep(TICK)
             now = time.monotonic()
             gap, before = now - before, now
-            # The whole of it: a bucket that was full, as each is at the beginning, gained nothing from its first moment on.
+            # All of it: a bucket that was full, as each is at the beginning, gained nothing from its first moment on.
             idle += gap if gap > patience else 0.0
             part += rate * min(gap, patience)
             options.repeat, part = int(part), part % 1
