@@ -78,7 +78,7 @@ def test_what_takes_too_long_is_ended_and_said():
 
 def test_several_run_at_once():
     found = []
-    threads = [threading.Thread(target=lambda: found.append(commanded("sleep 2").status)) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: found.append(commanded("sleep 2").status)) for _each in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
