@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from tests.support import forked
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
 SIZE = "512k"
+PINS = "/sys/fs/bpf/tripod-refused"
 VARIABLE = "net.core.somaxconn"
 # Options that let each module get as far as it can.
 CALLS: dict[str, dict[str, Any]] = {
     "afxdp_workers": {"workers": [], "path": "/etc/tripod-refused/workers.json"},
     "base_image": {"name": "tripod/nothing:0", "source": "debian"},
-    "bpffs": {"mount": "/sys/fs/bpf", "path": "/sys/fs/bpf/tripod-refused"},
+    "bpffs": {"mount": "/sys/fs/bpf", "path": PINS},
     "change_guard": {"state": "armed", "interfaces": ["lo"]},
     "cpu_isolation": {"housekeeping": "0", "isolation": []},
     "docker_daemon": {"socket": "/run/none/docker.sock", "pid_file": "/run/none/docker.pid", "log": "/etc/none.log"},
@@ -96,6 +98,14 @@ def read_only(tmp_path: Path) -> Callable[[], None]:
             forked.make_read_only(directory)
 
     return prepare
+
+
+@pytest.fixture(autouse=True)
+def _pins() -> Any:
+    """The BPF file system is the kernel's, whose room no full disk takes."""
+    yield
+    with suppress(FileNotFoundError):
+        os.rmdir(PINS)
 
 
 @pytest.fixture(autouse=True)
