@@ -108,12 +108,18 @@ def test_a_change_is_previewed_put_confirmed_and_taken_back(api, policy, judged)
     assert api("GET", f"/policies/{policy}").json()["pending"] is None
     latest = api("GET", f"/policies/{policy}/history").json()["revisions"][0]
     assert (latest["revision"], latest["owner"], latest["why"]) == (put["revision"], "api", "e2e")
-    met = {
-        (one["part"], one["id"]): one
-        for nic in api("GET", "/dataplane/parts").json()["interfaces"]
-        for one in nic["parts"]
-    }
-    assert met["list", "e2e"]["packets"] >= 100
+
+    def met() -> dict:
+        return {
+            (one["part"], one["id"]): one
+            for nic in api("GET", "/dataplane/parts").json()["interfaces"]
+            for one in nic["parts"]
+        }
+
+    # They are read each second.
+    eventually(
+        "the packets of the list", lambda: met().get(("list", "e2e"), {"packets": 0})["packets"] >= 100, seconds=10
+    )
 
     assert api("POST", f"/policies/{policy}/revert", {}).status_code == 200
     judged("pass", "no_rule")
@@ -126,7 +132,7 @@ def test_a_list_alone_is_put_and_seen_in_drops_and_taken_away(api, policy, judge
     judged("drop", "list_drop")
     part = api("GET", path)
     assert (part.json()["part"], part.headers["ETag"]) == (LIST["lists"][0], part.json()["etag"])
-    assert part.json()["packets"] >= 100
+    eventually("the packets of the list", lambda: api("GET", path).json()["packets"] >= 100, seconds=10)
 
     def seen() -> bool:
         wire.send(SOURCE, 10)
