@@ -31,7 +31,7 @@ PYTEST_OPTIONS = ("--durations=0", "--durations-min=1")
 # Decision 108 says why a test that fails is tried once more, and what that cannot hide: in a process of its own, or at
 # once where it is molecule that runs pytest.
 ONCE_MORE = ("--last-failed", "--last-failed-no-failures=none", "--maxfail=1", "-rp")
-AT_ONCE = ("--reruns=1", "--reruns-delay=5", "--max-suite-reruns=3", "--rerun-show-tracebacks")
+IN_PLACE = "--reruns=1 --reruns-delay=5 --max-suite-reruns=3 --rerun-show-tracebacks"
 FAILURES = 3  # tests of a run of pytest that are tried once more; where there are more there is a reason
 # The VM's scenario, but for its end; a VM that was there before is neither made nor removed.
 METAL = ("create", "check", "converge", "idempotence", "side-effect", "verify")
@@ -481,7 +481,7 @@ def _site(name: str, choice: str = "") -> Callable[[], str]:
         stands = engine.site_remains()
         steps = ("converge", "idempotence", "verify") if stands else ("test",)
         added = {"TRIPOD_SITE_IS_THE_TESTS": "" if stands else "1", **_compose()}
-        with _root_environment(shlex.join(AT_ONCE) + f" {choice}", **added) as words:
+        with _root_environment(f"{IN_PLACE} {choice}", **added) as words:
             for number, verb in enumerate(steps):
                 logged(name, [*words, BIN / "molecule", verb, "-s", "default"], append=number > 0, lines=80)
             if not stands:
@@ -551,7 +551,7 @@ def _metal(name: str, playbook: str, choice: str = "") -> Callable[[], str]:
         # Somebody's VM of that name is tried as it stands, and stays.
         stands = Machine("metal").exists
         steps = [step for step in METAL if not (stands and step in OF_OUR_OWN) and not (choice and step in IN_FULL)]
-        with _root_environment(shlex.join(AT_ONCE) + f" {choice}", TRIPOD_METAL_PLAYBOOK=playbook) as words:
+        with _root_environment(f"{IN_PLACE} {choice}", TRIPOD_METAL_PLAYBOOK=playbook) as words:
             molecule: list[str | Path] = [*words, BIN / "molecule"]
             taken: list[str] = []
             try:

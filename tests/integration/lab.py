@@ -20,6 +20,7 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._linux.bpf_run im
 from ansible_collections.tripod.baremetal.plugins.module_utils._linux.libbpf import library as libbpf
 
 from tests.support.machine import eventually
+from tests.support.namespaces import go_to
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
@@ -53,11 +54,11 @@ def current_namespace() -> int:
 def inside(namespace: int) -> Iterator[None]:
     """Work in another network namespace; mounts stay, so that /sys/fs/bpf does not vanish as with 'ip netns exec'."""
     before = current_namespace()
-    _check(_libc.setns(namespace, CLONE_NEWNET))
+    go_to(namespace)
     try:
         yield
     finally:
-        _check(_libc.setns(before, CLONE_NEWNET))
+        go_to(before)
         os.close(before)
 
 
@@ -67,7 +68,7 @@ def namespace() -> Iterator[int]:
     before = current_namespace()
     _check(_libc.unshare(CLONE_NEWNET))
     made = current_namespace()
-    _check(_libc.setns(before, CLONE_NEWNET))
+    go_to(before)
     os.close(before)
     try:
         yield made

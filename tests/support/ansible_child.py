@@ -5,7 +5,6 @@ Usage: ansible_child.py DESCRIPTOR, that of a listening socket. It ends with its
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -16,6 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from tests.support.namespaces import go_to
 
 INHERITED = ("net", "mnt")
 
@@ -70,7 +71,7 @@ def enter(within: Within, asking: Sequence[int]) -> None:
     folder = os.getcwd()
     for kind, descriptor in zip(INHERITED, asking, strict=True):
         if os.fstat(descriptor).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
-            _setns(descriptor)
+            go_to(descriptor)
         os.close(descriptor)
     os.chdir(folder)
     if not within.target:
@@ -78,20 +79,13 @@ def enter(within: Within, asking: Sequence[int]) -> None:
     # All are opened before the first is entered: /proc is another one then.
     descriptors = [os.open(f"/proc/{within.target}/ns/{kind}", os.O_RDONLY) for kind in within.kinds]
     for descriptor in descriptors:
-        _setns(descriptor)
+        go_to(descriptor)
         os.close(descriptor)
     os.chdir(within.folder)
     if "pid" in within.kinds:  # of which only children are
         child = os.fork()
         if child:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-
-
-def _setns(descriptor: int) -> None:
-    # Python has it from 3.12 on.
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
 
 
 def serve(connection: socket.socket, run: Any) -> None:

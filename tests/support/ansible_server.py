@@ -58,7 +58,8 @@ class Server:
             self._process = subprocess.Popen(
                 [sys.executable, str(program), str(listener.fileno())],
                 cwd=ROOT,
-                env={**os.environ, **settings},
+                # Nothing of its folder, where names of Python's own are found, but the tests as they are here.
+                env={**os.environ, **settings, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"},
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )

@@ -16,6 +16,8 @@ from typing import Any
 
 from ansible.module_utils import basic
 
+from tests.support.namespaces import go_to
+
 MODULES = "ansible_collections.tripod.baremetal.plugins.modules"
 NEW_MOUNTS, NEW_NETWORK = 0x00020000, 0x40000000
 _SIDE = "ansible.module_utils._internal"
@@ -129,9 +131,9 @@ def _import_the_rest() -> None:
 
 def enter(pid: int) -> None:
     """Go to the mounts and the network of another process."""
-    for kind, flag in (("net", NEW_NETWORK), ("mnt", NEW_MOUNTS)):
+    for kind in ("net", "mnt"):
         with open(f"/proc/{pid}/ns/{kind}") as namespace:
-            _check(_libc.setns(namespace.fileno(), flag))
+            go_to(namespace.fileno())
 
 
 def carry_out(body: Callable[[], None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import socket
@@ -18,6 +17,8 @@ from typing import Any
 
 import requests
 
+from tests.support.namespaces import go_to
+
 API = "http://127.0.0.1:5000"
 WEB = "http://127.0.0.1:3000"
 METRICS = "http://127.0.0.1:8080"
@@ -31,9 +32,6 @@ SERVICES = ("postgres", "flask-backend", "go-backend", "webui")
 MEGABYTES = {"flask-backend": 120, "webui": 110, "go-backend": 70, "postgres": 130, "rabbitmq": 92}
 NIC, PEER, NETNS = "tripod0", "tripod1", "tripod-lab"
 ROOT = Path(__file__).resolve().parents[2]
-
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def container(service: str) -> str:
@@ -164,16 +162,11 @@ def network_namespace(name: str, root: Path = Path("/")) -> Iterator[None]:
         root: Of the machine that it is on.
     """
     with open("/proc/thread-self/ns/net", "rb") as home, open(root / "run/netns" / name, "rb") as away:
-        _enter(away.fileno())
+        go_to(away.fileno())
         try:
             yield
         finally:
-            _enter(home.fileno())
-
-
-def _enter(descriptor: int) -> None:
-    if _libc.setns(descriptor, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
+            go_to(home.fileno())
 
 
 class Wire:

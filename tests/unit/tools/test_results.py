@@ -105,7 +105,7 @@ def test_what_pytest_prints_of_tries_is_what_is_read(tmp_path):
         "tries = []\n\n\ndef test_once():\n    tries.append(1)\n    assert len(tries) > 1, 'too early'\n\n\n"
         "def test_never():\n    raise OSError('gone')\n"
     )
-    options = [one for one in stages.AT_ONCE if "delay" not in one]
+    options = [one for one in stages.IN_PLACE.split() if "delay" not in one]
     words = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), *options]
     printed = subprocess.run([*words, str(file)], capture_output=True, text=True, cwd=tmp_path, check=False).stdout
     results = read(printed)
