@@ -86,7 +86,7 @@ bench-drop: ## How many packets a CPU drops in a second, beside release 1.0.0
 bench-afxdp: ## What a worker of AF_XDP receives and forwards, beside one in C (NIC=eth1 PEER=eth2 for two NICs that a cable joins)
 	@$(PYTHON) -m tools.check bench-afxdp $(ARGS)
 
-bench-api: ## What a request of the API costs, beside a plain Flask hello, and through the web interface (takes PostgreSQL and Node)
+bench-api: ## What a request of the API costs, beside a plain Flask hello, and through the web interface and the front (takes PostgreSQL and Node)
 	@$(PYTHON) -m tools.check bench-api $(ARGS)
 
 vm: ## Such a host to try things on (ARGS="create NAME", "ssh NAME", "snapshot NAME TAG" ...)

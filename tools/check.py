@@ -42,7 +42,18 @@ _SITE_TOOLS = ["bpftool", "chromium", "curl", "iproute2", "libnss3-tools", "nfta
 HOST_TOOLS = {
     "arm64": ["arch-test", "bpftool", "mmdebstrap"],
     # xdp-filter is what the XDP program is weighed against.
-    "bench": ["bpftool", "clang", "ethtool", "iproute2", "libbpf-dev", "libxdp-dev", "llvm", "xdp-tools", *VM_TOOLS],
+    "bench": [
+        "bpftool",
+        "clang",
+        "ethtool",
+        "iproute2",
+        "libbpf-dev",
+        "libxdp-dev",
+        "llvm",
+        "nginx",
+        "xdp-tools",
+        *VM_TOOLS,
+    ],
     "gates": ["shellcheck"],
     # Its hosts have no mirror, and see the packages of this machine.
     "hosts": ["iproute2", "libbpf1", "nftables", "nginx", "python3-cryptography", "python3-pyroute2"],

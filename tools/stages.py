@@ -614,7 +614,7 @@ def _api_environment(log: str) -> tuple[Path, Path]:
 
 
 def _bench_api() -> str:
-    """Weigh the API, and the way to it through the web interface."""
+    """Weigh the API, and the ways to it through the web interface and through the front."""
     log = "bench-api"
     python, service = _api_environment(log)
     tag = "tripod-bench-webui"
@@ -623,6 +623,7 @@ def _bench_api() -> str:
         dist = Path(scratch, "dist")
         containers.take(log, tag, "/build/dist", dist)
         words: list[str | Path] = [python, "tests/bench_api.py", "--web-interface", dist / "server.cjs"]
+        words += ["--front", ROOT / "plugins" / "module_utils" / "_deploy" / "nginx_config.py"]
         printed = logged(log, words, cwd=service, env=environment() | {"PYTHONPATH": str(service)}, lines=20)
     return "\n" + printed.rstrip()
 

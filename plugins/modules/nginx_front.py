@@ -42,11 +42,11 @@ options:
     elements: str
     default: [127.0.0.1]
   port:
-    description: HTTPS of the web interface.
+    description: HTTPS of the web interface, and of the REST API for it.
     type: int
     default: 443
   api_port:
-    description: HTTPS of the REST API; V(0) for none.
+    description: HTTPS of the REST API alone; V(0) for none.
     type: int
     default: 8443
   redirect_port:

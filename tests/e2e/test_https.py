@@ -66,9 +66,11 @@ def told(service: str, request: str) -> dict:
 
 def test_a_request_has_one_name_and_one_client_in_all_logs_and_nobody_else_says_who_that_is():
     claim = {"X-Forwarded-For": "198.51.100.7"}
-    for base, services in ((FRONT, ("webui", "flask-backend")), (PROGRAMS, ("flask-backend",)), (WEB, ("webui",))):
-        request = f"e2e-{os.getpid()}-{len(base)}"
-        requests.get(f"{base}/api/v1/auth/me", headers={**claim, "X-Request-ID": request}, verify=CA, timeout=20)
+    asked = "/api/v1/auth/me"
+    ways = ((FRONT, asked, ["flask-backend"]), (FRONT, "/", ["webui"]), (PROGRAMS, asked, ["flask-backend"]))
+    for number, (base, path, services) in enumerate([*ways, (WEB, asked, ["webui", "flask-backend"])]):
+        request = f"e2e-{os.getpid()}-{number}"
+        requests.get(f"{base}{path}", headers={**claim, "X-Request-ID": request}, verify=CA, timeout=20)
         for service in services:
             line = told(service, request)
             assert "198.51.100.7" not in json.dumps(line)

@@ -148,12 +148,12 @@ def test_a_second_run_changes_nothing(site):
 
 
 def test_http2_leads_to_the_web_interface_which_is_told_who_asks(site):
-    answer = site.curl("--http2", "-H", "X-Forwarded-For: 1.1.1.1", "-H", "X-Request-ID: mine-1", f"{WEB}/api/v1/x?y=1")
+    answer = site.curl("--http2", "-H", "X-Forwarded-For: 1.1.1.1", "-H", "X-Request-ID: mine-1", f"{WEB}/policy?y=1")
     assert (answer.protocol, answer.status) == ("HTTP/2", 200)
     assert answer.headers["strict-transport-security"] == HSTS
     assert answer.headers["server"] == "nginx"
     told = answer.json
-    assert (told["path"], told["port"]) == ("/api/v1/x?y=1", 3000)
+    assert (told["path"], told["port"]) == ("/policy?y=1", 3000)
     heard = told["headers"]
     assert heard["x-forwarded-for"] == "192.0.2.10"
     assert (heard["x-forwarded-proto"], heard["x-forwarded-host"]) == ("https", "front.example")
@@ -165,11 +165,32 @@ def test_http2_leads_to_the_web_interface_which_is_told_who_asks(site):
         assert re.fullmatch(r"[0-9a-f]{32}", found)
 
 
+def test_a_page_asks_the_api_with_nothing_between_but_for_its_events(site):
+    for path in ("/api/v1/status?x=1", "/api/v1/events-of-another", "/api/v1/events/", "/api", "/%61pi/v1/status"):
+        told = site.curl(f"{WEB}{path}").json
+        assert (told["path"], told["port"]) == (path, 5000)
+        assert told["headers"]["x-front-secret"]
+    # However it is spelled: the API has few of these.
+    for path in ("/api/v1/events", "/api/v1/events?last=1", "/api//v1/events", "/api/v1/x/../%65vents", "/apis"):
+        told = site.curl("--path-as-is", "-H", "Accept: text/event-stream", f"{WEB}{path}").json
+        assert (told["path"], told["port"]) == (path, 3000)
+
+
+def test_a_connection_that_ended_while_it_waited_costs_nobody_an_answer(site):
+    # Over each of them one is answered; nginx has two processes at most here, so some are the second of theirs.
+    assert [site.curl(f"{WEB}/api/v1/second").status for _request in range(6)] == [200] * 6
+    # What changes something may have been carried out, so it is not sent again.
+    assert site.curl("--data", "{}", f"{WEB}/api/v1/breaks").status == 502
+    broken = site.curl(f"{WEB}/api/v1/x").json["broken"]
+    assert broken["/api/v1/breaks"] == 1
+    assert broken["/api/v1/second"] >= 1
+
+
 def test_the_api_is_asked_by_tls_and_nothing_of_it_but_its_api_is_served(site):
     answer = site.curl(f"{API}/api/v1/status")
     assert (answer.status, answer.json["port"]) == (200, 5000)
     assert answer.json["headers"]["x-front-secret"]
-    for path in ("/metrics", "/healthz", "/"):
+    for path in ("/metrics", "/healthz", "/", "/apis"):
         answer = site.curl(f"{API}{path}")
         assert (answer.status, answer.json["code"]) == (404, "not_found")
     # With a certificate for another name it is another service.

@@ -1,7 +1,8 @@
 """What stands behind a front in tests, as a program: the web interface, and the API by TLS.
 
 It answers with what it was asked. ``/stream`` says a word a second for as long as somebody listens, ``/old`` that the
-connection is too old for what it asks.
+connection is too old for what it asks. ``/second`` is answered once over a connection, which ends with the next one;
+``/breaks`` never is.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import ssl
 import sys
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+# Requests that ended with their connection, by path.
+BROKEN: Counter[str] = Counter()
 
 
 class Mirror(BaseHTTPRequestHandler):
@@ -20,16 +25,27 @@ class Mirror(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def setup(self) -> None:
+        """Begin to count the connection's requests."""
+        super().setup()
+        self._requests = 0
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._requests += 1
         if self.path.endswith("/stream"):
             self._stream()
+            return
+        if self.path.endswith("/breaks") or (self.path.endswith("/second") and self._requests > 1):
+            BROKEN[self.path] += 1
+            self.close_connection = True
             return
         told = {
             "method": self.command,
             "path": self.path,
             "headers": {name.lower(): value for name, value in self.headers.items()},
             "bytes": len(body),
+            "broken": BROKEN,
             "port": self.connection.getsockname()[1],
         }
         content = json.dumps(told).encode()

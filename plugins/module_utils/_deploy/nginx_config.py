@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from string import Template
 
@@ -17,8 +16,8 @@ PID_FILE = f"{RUN_DIRECTORY}/nginx.pid"
 # Here it says the digest of the configuration, and of the certificates, that it serves with.
 STATE_SOCKET = f"{RUN_DIRECTORY}/state.sock"
 UNKNOWN = "0" * 64
-_DIGEST = re.compile(r'return 200 "([0-9a-f]{64})"')
-_FILES = re.compile(r"^\s*(?:proxy_)?ssl_(?:certificate|certificate_key|trusted_certificate) (\S+);", re.MULTILINE)
+# The web interface reads this one from the API once, for all its browsers.
+EVENTS = "/api/v1/events"
 # `http2` as a directive of its own; until then it is a word of `listen`.
 _HTTP2_DIRECTIVE = (1, 25, 1)
 
@@ -52,8 +51,8 @@ class Front:
 
     Attributes:
         addresses: Where it listens.
-        port: HTTPS of the web interface.
-        api_port: HTTPS of the REST API; 0 for none.
+        port: HTTPS of the web interface, and of the REST API for it.
+        api_port: HTTPS of the REST API alone; 0 for none.
         redirect_port: Plain HTTP that leads to HTTPS; 0 for none.
         certificate: File of the certificate, with those between it and the authority.
         key: File of its key.
@@ -223,11 +222,16 @@ $errors
     }
 """)
 
-_WEB = """\
-        location / {
-            # Streams go on at once; the web interface waits for whoever is slow.
+# Streams go on at once; the web interface waits for whoever is slow.
+_WEB = Template("""\
+        location $where {
             proxy_buffering off;
-            proxy_pass http://$front_web;
+            proxy_pass http://$$front_web;
+        }""")
+
+_NOTHING = """\
+        location / {
+            return 404;
         }"""
 
 _API = Template("""\
@@ -236,21 +240,20 @@ _API = Template("""\
         proxy_busy_buffers_size 64k;
         recursive_error_pages on;
 $tls
-        location /api/ {
+        location ~ ^/api(/|$$) {
             # One of its own takes away all of the server's.
             error_page 418 = @stream;
 $pages
             if ($$front_streams) {
                 return 418;
             }
+            # A connection that waited may have ended meanwhile; only what changes nothing comes by such a one.
+            proxy_next_upstream error;
             proxy_pass $scheme://$$front_api;
         }
         location @stream {
             proxy_buffering off;
             proxy_pass $scheme://$$front_api;
-        }
-        location / {
-            return 404;
         }""")
 
 _API_TLS = Template("""\
@@ -301,12 +304,11 @@ _ERROR = Template("""\
 def render(front: Front, build: Build) -> str:
     """Return the configuration; in the place of its digest stands UNKNOWN."""
     servers = [_redirect(front)] if front.redirect_port else []
-    servers.append(_server(front, build, front.port, _WEB))
+    api = _api(front)
+    web = [_WEB.substitute(where=where) for where in (f"= {EVENTS}", "/")]
+    servers.append(_server(front, build, front.port, "\n".join([api, *web])))
     if front.api_port:
-        tls = _API_TLS.substitute(authority=front.api_authority, name=front.api_name) if front.api_authority else ""
-        pages = "\n".join(f"            {page}" for page in _pages())
-        scheme = "https" if front.api_authority else "http"
-        servers.append(_server(front, build, front.api_port, _API.substitute(tls=tls, scheme=scheme, pages=pages)))
+        servers.append(_server(front, build, front.api_port, f"{api}\n{_NOTHING}"))
     proxies = "".join(f"    set_real_ip_from {network};\n" for network in front.trusted_proxies)
     real_ip = f"{proxies}    real_ip_header X-Forwarded-For;\n    real_ip_recursive on;\n" if proxies else ""
     access_log = "syslog:server=unix:/dev/log,nohostname,tag=tripod_nginx front" if front.journal else "off"
@@ -330,35 +332,18 @@ def render(front: Front, build: Build) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def digest_of(text: str) -> str:
-    """Return the digest that a configuration says, empty where it is none of ours."""
-    found = _DIGEST.search(text)
-    return found[1] if found else ""
-
-
-def stamped(text: str, read: Callable[[str], bytes | None]) -> str:
-    """Return the configuration with its digest: of all of it, and of all that is in the files it names.
-
-    Args:
-        text: The configuration.
-        read: Returns what is in a file, None where it is absent.
-    """
-    bare = _DIGEST.sub(f'return 200 "{UNKNOWN}"', text)
-    digest = hashlib.sha256(bare.encode())
-    for name in re.findall(
-        r"^\s*(?:proxy_)?ssl_(?:certificate|certificate_key|trusted_certificate) (\S+);", bare, re.M
-    ):
-        content = read(name)
-        digest.update(f"\n{name} {len(content) if content is not None else 'absent'}\n".encode() + (content or b""))
-    return bare.replace(UNKNOWN, digest.hexdigest())
-
-
 def _redirect(front: Front) -> str:
     listen = [
         f"        listen {_endpoint(address, front.redirect_port)} default_server;" for address in front.addresses
     ]
     to = "" if front.port == 443 else f":{front.port}"
     return _REDIRECT.substitute(listen="\n".join(listen), to=to)
+
+
+def _api(front: Front) -> str:
+    tls = _API_TLS.substitute(authority=front.api_authority, name=front.api_name) if front.api_authority else ""
+    pages = "\n".join(f"            {page}" for page in _pages())
+    return _API.substitute(tls=tls, scheme="https" if front.api_authority else "http", pages=pages)
 
 
 def _server(front: Front, build: Build, port: int, locations: str) -> str:

@@ -19,7 +19,8 @@ from .._core.converge import ApplyFailed, Change, Impossible, Invalid
 from .._core.system import Host
 from .._linux.detached import Running, find_process, log_tail, search_path, start, wait
 from .._linux.systemd import in_charge, journal_tail, systemctl
-from .nginx_config import PID_FILE, RUN_DIRECTORY, STATE_SOCKET, Build, digest_of, stamped
+from .nginx_config import PID_FILE, RUN_DIRECTORY, STATE_SOCKET, Build
+from .nginx_digest import digest_of, stamped
 
 PROGRAM = "/usr/sbin/nginx"
 # Until it has read its configuration it would write to the log of the distribution's service.

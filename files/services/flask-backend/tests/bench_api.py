@@ -1,6 +1,6 @@
 """What a request of the API costs beside a plain Flask hello on the same gunicorn settings, in the same run.
 
-Usage: python tests/bench_api.py [--web-interface SERVER.CJS] [--rounds N] [--seconds S]
+Usage: python tests/bench_api.py [--web-interface SERVER.CJS] [--front NGINX_CONFIG.PY] [--rounds N] [--seconds S]
 
 Rounds of all sides take turns, and of each the best counts: whatever else the machine does makes a round slower, and
 never faster. PostgreSQL is one of its own, and go-backend's side is played by the tests' peer.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib.util
 import json
 import os
 import platform
@@ -26,12 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from authority import Authority
 from conftest import SECRET
 from servers import own_postgres
 from service import LOGIN, Service, children, free_port
 from test_policies import NOON, Peer, serving
 
+from tripod_api.config import Database
 from tripod_api.gen import policy_pb2 as pb
+from tripod_api.identity import AUTHORITY, CERTIFICATE, KEY
 
 HERE = Path(__file__).parent
 CONNECTIONS = (1, 16, 64)
@@ -43,6 +47,10 @@ LOGINS_PER_CPU = 10
 THROUGH = "through the web interface"
 # What any server in Node costs, whatever it adds.
 BARE = "through a plain proxy"
+# What browsers have, by TLS as they do, and what those have who ask the API itself.
+FRONT, SECURE = "through the front", "hello by TLS"
+# Each way that something leads to the API by, with what it is compared with.
+WAYS = {THROUGH: "hello", FRONT: SECURE}
 
 Figures = dict[str, Any]
 
@@ -53,24 +61,26 @@ class Side:
 
     Attributes:
         server: gunicorn's process behind it.
-        proxy: The process between; None where there is none.
+        proxy: The processes between.
+        trusted: Whom it is known by, where it speaks TLS.
     """
 
     port: int
     path: str
     token: str
     server: int
-    proxy: int | None = None
+    proxy: tuple[int, ...] = ()
+    trusted: Path | None = None
 
     def round(self, connections: int, seconds: float) -> Figures:
         before = self._cpu_seconds()
-        found = load(self.port, self.path, connections, seconds, self.token)
+        found = load(self.port, self.path, connections, seconds, self.token, self.trusted)
         taken = [after - other for after, other in zip(self._cpu_seconds(), before, strict=True)]
         cpu, proxy = (one / found["statuses"]["200"] for one in taken)
         return {**found, "cpu": cpu, "proxy": proxy}
 
     def _cpu_seconds(self) -> tuple[float, float]:
-        return cpu_seconds(children(self.server)), cpu_seconds([self.proxy] if self.proxy else [])
+        return cpu_seconds(children(self.server)), cpu_seconds(self.proxy)
 
 
 class LargePeer(Peer):
@@ -91,11 +101,14 @@ class LargePeer(Peer):
         return pb.ListSamplesResponse(samples=[sample] * request.limit)
 
 
-def load(port: int, path: str, connections: int, seconds: float, token: str = "") -> Figures:
+def load(
+    port: int, path: str, connections: int, seconds: float, token: str = "", trusted: Path | None = None
+) -> Figures:
     """Return what the program `load` measured."""
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n{authorization}\r\n"
     command = [sys.executable, str(HERE / "load.py"), str(port), str(connections), str(seconds)]
+    command += [str(trusted)] if trusted else []
     done = subprocess.run(command, input=request.encode(), capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(f"{path} on port {port}: {done.stderr.decode()}")
@@ -190,11 +203,44 @@ def compare(sides: dict[str, Side], connections: int, given: argparse.Namespace)
         )
     ratio, of_cpu = found["hello"]["rate"] / found["plain"]["rate"], cpu["plain"] / cpu["hello"]
     print(f"{connections:3} connections  hello to plain: {verdict(ratio, GOAL)}; by the CPU time of each {of_cpu:.2f}")
-    if THROUGH in found:
-        ratio, bare = (found[name]["rate"] / found["hello"]["rate"] for name in (THROUGH, BARE))
-        print(
-            f"{connections:3} connections  {THROUGH} to direct: {verdict(ratio, GOAL_OF_THE_PROXY)}; {BARE}: {bare:.2f}"
-        )
+    for way, direct in WAYS.items():
+        if way in found:
+            ratio = found[way]["rate"] / found[direct]["rate"]
+            print(f"{connections:3} connections  {way} to {direct}: {verdict(ratio, GOAL_OF_THE_PROXY)}")
+    if BARE in found:
+        print(f"{connections:3} connections  {BARE} to hello: {found[BARE]['rate'] / found['hello']['rate']:.2f}")
+
+
+@contextmanager
+def front(source: Path, home: Path, api: Service, identity: Path) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Run the TLS front with the role's own configuration; yield its port and its processes."""
+    spec = importlib.util.spec_from_file_location("nginx_config", source)
+    assert spec
+    assert spec.loader
+    config = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(config)
+    said = subprocess.run(["nginx", "-V"], capture_output=True, text=True, check=True)  # noqa: S607
+    port, authority = free_port(), str(identity / AUTHORITY)
+    given = config.Front(
+        addresses=("127.0.0.1",),
+        port=port,
+        api_port=0,
+        redirect_port=0,
+        certificate=str(identity / CERTIFICATE),
+        key=str(identity / KEY),
+        web="127.0.0.1:1",
+        api=f"127.0.0.1:{api.port}",
+        api_authority=authority,
+        api_name="localhost",
+        secret="",
+    )
+    run = home / "front"
+    run.mkdir()
+    path = run / "nginx.conf"
+    text = config.render(given, config.Build.parse(said.stdout + said.stderr))
+    path.write_text(text.replace(config.RUN_DIRECTORY, str(run)))
+    with process(["nginx", "-c", str(path), "-g", "daemon off;"], port, {"PATH": os.environ["PATH"]}) as running:
+        yield port, tuple(children(running.pid))
 
 
 def beside_logins(service: Service, token: str, given: argparse.Namespace) -> None:
@@ -225,6 +271,7 @@ def cpu() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--web-interface", type=Path, help="its server as `npm run build` makes it")
+    parser.add_argument("--front", type=Path, help="what makes its configuration (nginx_config.py of the collection)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each round")
     given = parser.parse_args()
@@ -255,7 +302,21 @@ def main() -> None:
                 told = {"HTTP_PORT": str(port), "API_URL": f"http://127.0.0.1:{service.port}", "LOG_LEVEL": "error"}
                 environ = {"PATH": os.environ["PATH"], "NODE_ENV": "production", **told}
                 running = stack.enter_context(process(["node", str(program)], port, environ))
-                sides[name] = Side(port, "/api/v1/hello", token, service.process.pid, running.pid)
+                sides[name] = Side(port, "/api/v1/hello", token, service.process.pid, (running.pid,))
+        if given.front:
+            own = home / "secure"
+            own.mkdir()
+            identity = Authority(home).issue(home / "identity", "localhost")
+            # PostgreSQL would have to have certificates, too; the way to the API is what these two are weighed by.
+            secure = Service(
+                Database("sqlite", str(own / "tripod.db")), own, TLS_DIRECTORY=str(identity), LOG_LEVEL="INFO"
+            )
+            stack.callback(secure.kill)
+            secure.wait(secure.ready)
+            asked = "/api/v1/hello", secure.login()[1]["access_token"], secure.process.pid
+            port, processes = stack.enter_context(front(given.front, home, secure, identity))
+            sides[SECURE] = Side(secure.port, *asked, (), identity / AUTHORITY)
+            sides[FRONT] = Side(port, *asked, processes, identity / AUTHORITY)
 
         print(f"{cpu()}, {os.cpu_count()} CPUs, Linux {platform.release()}, {platform.python_version()}")
         for connections in CONNECTIONS:

@@ -1,6 +1,7 @@
 """A program that sends a request over and over, on so many connections at once, and says how that went.
 
-Usage: python load.py PORT CONNECTIONS SECONDS, with the request on standard input. Prints one JSON object.
+Usage: python load.py PORT CONNECTIONS SECONDS [AUTHORITY], with the request on standard input. With a file of
+certificates that are trusted it speaks TLS to localhost. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import json
 import re
 import selectors
 import socket
+import ssl
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+CLOSES = b"\r\nconnection: close\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 
 
@@ -38,6 +41,7 @@ class Load:
 
     port: int
     request: bytes
+    context: ssl.SSLContext | None = None
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
 
@@ -46,18 +50,28 @@ class Load:
         began = time.perf_counter()
         with selectors.DefaultSelector() as selector:
             for _ in range(connections):
-                client = Client(socket.create_connection(("127.0.0.1", self.port)))
-                client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                selector.register(client.socket, selectors.EVENT_READ, client)
-                self._send(client)
+                self._begin(selector)
             while time.perf_counter() < began + seconds:
                 for key, _ in selector.select(1):
-                    if self._take(key.data):
+                    if not self._take(key.data):
+                        continue
+                    if CLOSES in key.data.head.lower():
+                        selector.unregister(key.data.socket)
+                        key.data.socket.close()
+                        self._begin(selector)
+                    else:
                         self._send(key.data)
             spent = time.perf_counter() - began
             for key in list(selector.get_map().values()):
                 key.data.socket.close()
         return spent
+
+    def _begin(self, selector: selectors.BaseSelector) -> None:
+        line = socket.create_connection(("127.0.0.1", self.port))
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client = Client(self.context.wrap_socket(line, server_hostname="localhost") if self.context else line)
+        selector.register(client.socket, selectors.EVENT_READ, client)
+        self._send(client)
 
     def _send(self, client: Client) -> None:
         client.head, client.missing, client.began = b"", None, time.perf_counter()
@@ -66,6 +80,9 @@ class Load:
     def _take(self, client: Client) -> bool:
         """Read, and tell whether the answer is whole."""
         data = client.socket.recv(1 << 18)
+        # Of what TLS has read ahead the selector knows nothing.
+        while isinstance(client.socket, ssl.SSLSocket) and (ready := client.socket.pending()):
+            data += client.socket.recv(ready)
         if not data:
             raise SystemExit(f"the server closed a connection after {len(self.latencies)} answers")
         if client.missing is None:
@@ -88,7 +105,8 @@ class Load:
 
 def main() -> None:
     port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    load = Load(port, sys.stdin.buffer.read())
+    context = ssl.create_default_context(cafile=sys.argv[4]) if sys.argv[4:] else None
+    load = Load(port, sys.stdin.buffer.read(), context)
     spent = load.run(connections, seconds)
     latencies = sorted(load.latencies)
     sys.stdout.write(

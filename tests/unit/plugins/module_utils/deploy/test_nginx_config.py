@@ -12,11 +12,10 @@ from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.nginx_con
     UNKNOWN,
     Build,
     Front,
-    digest_of,
     endpoint_of,
     render,
-    stamped,
 )
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.nginx_digest import digest_of, stamped
 
 # The output of Debian's, each shortened to what is read: 1.22.1-9+deb12u11 and 1.26.3-3+deb13u1.
 BOOKWORM = (
