@@ -142,6 +142,9 @@ class Fleet:
     def make(self, name: str) -> Host:
         """Make a host, anew where it was there: nothing of it is left."""
         if former := self.hosts.pop(name, None):
+            # The kernel removes a network in its own time, and the other end of a cable with it.
+            if self.hosts:
+                former.run("ip", "link", "delete", CABLE)
             former.close()
         self._made += 1
         place = self.folder / f"{name}-{self._made}"
