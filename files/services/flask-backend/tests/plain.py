@@ -1,4 +1,7 @@
-"""A plain Flask hello, and gunicorn's settings for it: the service's own. What `bench_api` compares with."""
+"""A plain Flask hello, and gunicorn's settings for it: the service's own, with gunicorn's own worker of threads.
+
+What `bench_api` compares with.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from flask import Flask, Response, jsonify
 from tripod_api.gunicorn_conf import *  # noqa: F403
 
 wsgi_app = "plain:app"
+worker_class = "gthread"
 app = Flask("plain")
 
 

@@ -26,7 +26,7 @@ from others import RATIO, background, latencies, others, ratio
 from service import LOGIN, PATIENCE, Service, children
 from wire import connect, error_code, parse
 
-from tripod_api import worker
+from tripod_api import reading, worker
 from tripod_api.config import Database
 from tripod_api.passwords import LANES
 
@@ -97,7 +97,7 @@ def test_more_slow_requests_than_there_is_room_for_make_room(service: Service) -
 
 @pytest.mark.parametrize("kind", ["body", "chunks", "headers"])
 def test_a_slow_request_is_told_so_in_time(service: Service, kind: str) -> None:
-    limit = worker.HEAD_SECONDS if kind == "headers" else worker.BODY_SECONDS
+    limit = reading.HEAD_SECONDS if kind == "headers" else reading.BODY_SECONDS
     with connect(service.port) as client:
         client.sendall(SLOW[kind])
         began = time.monotonic()

@@ -163,6 +163,27 @@ def test_a_connection_is_kept_and_its_next_request_may_come_in_pieces(service: S
             assert answer.startswith(b"HTTP/1.1 200"), answer
 
 
+@pytest.mark.parametrize(
+    ("first", "status"),
+    [
+        (b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", b"404"),
+        (LOGIN + b"Content-Length: 2\r\n\r\n{}", b"422"),
+        (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n" + chunked([b"{", b"}"]), b"422"),
+    ],
+)
+def test_the_next_request_begins_where_one_ends_wherever_pieces_part(
+    service: Service, first: bytes, status: bytes
+) -> None:
+    whole = first + b"GET /api/v1/status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    for cut in range(1, len(whole), 2):
+        with connect(service.port) as client:
+            for piece in (whole[:cut], whole[cut:]):
+                client.sendall(piece)
+                time.sleep(0.002)
+            answers = [line.split()[1] for line in receive(client).splitlines() if line.startswith(b"HTTP/1.1 ")]
+        assert answers == [status, b"200"], (cut, answers)
+
+
 def test_a_client_that_never_closes_stops_nobody(service: Service) -> None:
     """The loop must not wait for the other side's end of a connection."""
     held: list[socket.socket] = []

@@ -33,6 +33,8 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 timeout = 30
 graceful_timeout = 20
 keepalive = 5
+# Whom to believe in what it forwards decides `proxies`, which knows the front.
+forwarded_allow_ips = ""
 control_socket_disable = True
 logconfig_dict = _configuration(_settings.log_level)
 

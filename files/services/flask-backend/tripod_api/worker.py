@@ -12,24 +12,21 @@ import io
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
 import gunicorn.util
-from gunicorn.http import get_parser
-from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from . import lasting, requestid, tls
 from .answers import refusal
-from .chunks import Chunks
 from .config import BODY_BYTES, THREADS
 from .identity import Identity
 from .proxies import ACCEPTED
+from .reading import Connection, Refused, named
 
 WORKERS = 2
 # How many connections a worker has in each state. Their sum stays below CONNECTIONS, at which gunicorn stops accepting.
@@ -40,142 +37,11 @@ KEPT = 128
 LINGERING = 64
 CONNECTIONS = READING + WAITING + THREADS + lasting.MOST + KEPT + LINGERING + 64
 
-# Seconds, from the first moment on: for a request's head; for its body, and more with each byte of it that came.
-HEAD_SECONDS = 10.0
-BODY_SECONDS = 5.0
-BODY_SECONDS_AT_MOST = 30.0
-BODY_BYTES_PER_SECOND = 8192
-HEAD_BYTES = 32 * 1024
-
 # For the client to take an answer; the loop itself waits for nobody.
 SEND_SECONDS = 10.0
 LOOP_SEND_SECONDS = 0.05
 LINGER_SECONDS = 2.0
 CHECK_SECONDS = 0.25
-
-# What the loop answers, as it never waits for anything.
-HEALTH = {"/healthz", "/readyz"}
-
-
-class Refused(Exception):
-    """The request is answered before it is whole."""
-
-    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = headers
-
-
-class Connection(TConn):  # type: ignore[misc]
-    """A client's connection, and what of a request it has sent so far."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.accepted = time.time()
-        # The loop waits for data, and a thread never does.
-        self.data_ready = True
-        self.sock: socket.socket
-        self.opened = False
-        self.served = False
-        self.begin()
-
-    def begin(self) -> None:
-        """Wait for a request's first byte."""
-        self.received = bytearray()
-        self.deadline = time.monotonic() + HEAD_SECONDS
-        self.body_began = 0.0
-        self.missing: Callable[[bytes], int] | None = None
-        self.expects = False
-        self.health = False
-        self.named = ""
-
-    def receive(self, identity: Identity | None) -> bytes:
-        """Return what the client sent, nothing where it is gone.
-
-        Raises:
-            tls.WAITS: Nothing came since.
-        """
-        try:
-            if identity is not None and not self.opened:
-                self.sock = tls.opened(self.sock, identity)
-            self.opened = True
-            return bytes(self.sock.recv(65536))
-        except tls.WAITS:
-            raise
-        except OSError:
-            return b""
-
-    def take(self, data: bytes) -> bool:
-        """Add what came, and tell whether the request is whole, or so wrong that gunicorn's parser will say so.
-
-        Raises:
-            Refused: It is larger than any request may be.
-        """
-        searched = max(0, len(self.received) - 3)
-        self.received += data
-        if self.missing is None:
-            end = self.received.find(b"\r\n\r\n", searched)
-            if end < 0:
-                if len(self.received) > HEAD_BYTES:
-                    raise Refused(431, "request_header_fields_too_large", f"More than {HEAD_BYTES} bytes of headers.")
-                return False
-            # Only how long it is is read here, by gunicorn's own parser; the thread parses it again, and for good.
-            parser = get_parser(self.cfg, iter([bytes(self.received)]), self.client)
-            try:
-                request = next(parser)
-            except (NoMoreData, StopIteration):
-                return False
-            except Exception:
-                return True
-            data = parser.unreader.take_buffered()
-            self.named = _named(request)
-            self.expects = request._expected_100_continue
-            self.missing = _measure(request.body.reader)
-            self.health = request.path in HEALTH and request.method in {"GET", "HEAD"}
-            self.body_began = time.monotonic()
-            self._paid = 0
-        if len(self.received) > HEAD_BYTES + 2 * BODY_BYTES:
-            raise _too_large()
-        left = self.missing(data)
-        self._paid += len(data)
-        allowed = BODY_SECONDS + self._paid / BODY_BYTES_PER_SECOND
-        self.deadline = self.body_began + min(allowed, BODY_SECONDS_AT_MOST)
-        return left <= 0
-
-
-def _measure(reader: Any) -> Callable[[bytes], int]:
-    """Return what tells, of each piece of a body, how many bytes are still to come (at least)."""
-    if isinstance(reader, ChunkedReader):
-        chunks = Chunks()
-
-        def more_chunks(data: bytes) -> int:
-            chunks.feed(data)
-            if chunks.size > BODY_BYTES:
-                raise _too_large()
-            return 0 if chunks.done else 1
-
-        return more_chunks
-    left = reader.length if isinstance(reader, LengthReader) else 0
-    if left > BODY_BYTES:
-        raise _too_large()
-
-    def more_bytes(data: bytes) -> int:
-        nonlocal left
-        left -= len(data)
-        return int(left)
-
-    return more_bytes
-
-
-def _named(request: Any) -> str:
-    """Return what a request calls itself; empty where it does not, or nobody could read it."""
-    wanted = requestid.HEADER.upper()
-    return next((value for name, value in getattr(request, "headers", ()) if name == wanted), "")
-
-
-def _too_large() -> Refused:
-    return Refused(413, "request_entity_too_large", f"The body is larger than {BODY_BYTES} bytes.")
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -265,10 +131,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._refuse(conn, Refused(503, "overloaded", busy, Retry_After="1"))
             return
         self._forget(conn)
-        if conn.parser is None:
-            conn.parser = get_parser(self.cfg, conn.sock, conn.client)
-        conn.parser.unreader.unread(bytes(conn.received))
-        conn.received = bytearray()
         if conn.health:
             done: Future[Any] = Future()
             done.set_result(self.handle(conn))
@@ -284,10 +146,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
             raise InvalidHeader("Host is required", req=req)
         # All of it is here, so that a framing which asks for more is a wrong one.
-        conn.sock.setblocking(False)
         try:
             req.body = io.BytesIO(req.body.read(BODY_BYTES + 1))
-        except tls.WAITS:
+        except NoMoreData:
             raise InvalidChunkSize(b"the chunks do not end where they say") from None
         ACCEPTED.set(conn.accepted)
         conn.sock.settimeout(LOOP_SEND_SECONDS if conn.health else SEND_SECONDS)
@@ -314,7 +175,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for conn in [conn for conn in self.lingering if moment > conn.deadline]:
             self._drop(conn)
         for conn in list(self.reading):
-            if not conn.received and (moment > conn.deadline or not self.alive):
+            if not conn.came and (moment > conn.deadline or not self.alive):
                 self._drop(conn)
             elif moment > conn.deadline:
                 part = "body" if conn.missing else "headers"
@@ -322,7 +183,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Let gunicorn say what is wrong with a request that its parser does not take."""
-        requestid.adopt(_named(req))
+        requestid.adopt(named(req))
         try:
             super().handle_error(req, client, addr, exc)
         finally:
