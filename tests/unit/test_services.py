@@ -22,11 +22,11 @@ def number(path: Path, name: str) -> float:
 
 
 def test_the_web_interface_takes_the_bodies_that_the_api_takes() -> None:
-    body, worker = WEB / "server" / "body.ts", API / "worker.py"
+    body, reading = WEB / "server" / "body.ts", API / "reading.py"
     assert number(body, "BODY_BYTES") == number(API / "config.py", "BODY_BYTES")
-    assert number(body, "first") == 1000 * number(worker, "BODY_SECONDS")
-    assert number(body, "last") == 1000 * number(worker, "BODY_SECONDS_AT_MOST")
-    assert number(body, "perByte") == 1000 / number(worker, "BODY_BYTES_PER_SECOND")
+    assert number(body, "first") == 1000 * number(reading, "BODY_SECONDS")
+    assert number(body, "last") == 1000 * number(reading, "BODY_SECONDS_AT_MOST")
+    assert number(body, "perByte") == 1000 / number(reading, "BODY_BYTES_PER_SECOND")
 
 
 def test_a_pooled_connection_ends_before_the_api_ends_it() -> None:
