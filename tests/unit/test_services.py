@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-SERVICES = Path(__file__).resolve().parents[2] / "files" / "services"
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ROOT / "files" / "services"
 API = SERVICES / "flask-backend" / "tripod_api"
 GO = SERVICES / "go-backend" / "internal"
 WEB = SERVICES / "webui" / "src"
@@ -30,7 +31,11 @@ def test_the_web_interface_takes_the_bodies_that_the_api_takes() -> None:
 
 
 def test_a_pooled_connection_ends_before_the_api_ends_it() -> None:
-    assert number(WEB / "server" / "upstream.ts", "POOLED") < 1000 * number(API / "gunicorn_conf.py", "keepalive")
+    kept = number(API / "gunicorn_conf.py", "keepalive")
+    assert number(WEB / "server" / "upstream.ts", "POOLED") < 1000 * kept
+    front = (ROOT / "plugins" / "module_utils" / "_deploy" / "nginx_config.py").read_text(encoding="utf-8")
+    [seconds] = re.findall(r"upstream api_kept .* keepalive_timeout ([0-9]+)s", front)
+    assert int(seconds) < kept
 
 
 def test_readings_of_each_second_are_neighbours_for_the_chart() -> None:

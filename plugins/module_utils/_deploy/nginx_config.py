@@ -171,7 +171,8 @@ $real_ip
     }
     upstream web_kept { server $web; keepalive 32; keepalive_timeout 30s; }
     upstream web_once { server $web; }
-    upstream api_kept { server $api; keepalive 32; keepalive_timeout 3s; }
+    # As many as may be in use at once, or each that is over would be made anew, with its handshake.
+    upstream api_kept { server $api; keepalive $at_once; keepalive_timeout 3s; }
     upstream api_once { server $api; }
 
     proxy_http_version 1.1;
