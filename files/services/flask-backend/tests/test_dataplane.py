@@ -13,12 +13,13 @@ import pytest
 from conftest import Caller, enrol, sign_in
 from flask import Flask
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from service import PATIENCE
+from service import PATIENCE, free_port
 
 from tripod_api import channel, dataplane
 from tripod_api.config import Settings
 from tripod_api.gen import backend_pb2 as pb
 from tripod_api.gen import backend_pb2_grpc
+from tripod_api.metrics import Circuits
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -291,3 +292,43 @@ def test_the_breaker_closes_once_go_backend_is_back(
             time.sleep(0.1)
     finally:
         server.stop(None).wait()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_is_back_is_asked_by_all_workers_at_once(monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    port, waits = free_port(), {6: 0.2, 7: 600.0}
+    channels = {
+        slot: channel.Channel(f"127.0.0.1:{port}", circuits=Circuits(slot, [channel.GO_BACKEND])) for slot in waits
+    }
+    workers = {slot: dataplane.Dataplane(line) for slot, line in channels.items()}
+    for slot, worker in workers.items():
+        # Of the second one, nothing but what another says can be seen here.
+        monkeypatch.setattr(channel, "OPEN_SECONDS", waits[slot])
+        for _ in range(channel.FAILURES_TO_OPEN + 1):
+            with pytest.raises(channel.Unavailable):
+                worker.stats()
+    server = serve(port)
+    try:
+        with pytest.raises(channel.Unavailable):
+            workers[7].stats()
+        if told:
+            channels[6].returned()
+        else:
+            deadline = time.monotonic() + PATIENCE
+            while not is_answered(workers[6]):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert workers[7].stats()
+        assert workers[6].stats()
+    finally:
+        server.stop(None).wait()
+        for line in channels.values():
+            line.close()
+
+
+def is_answered(worker: dataplane.Dataplane) -> bool:
+    try:
+        worker.stats()
+    except channel.Unavailable:
+        return False
+    return True

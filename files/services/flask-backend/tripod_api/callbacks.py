@@ -107,6 +107,7 @@ class Callbacks(callbacks_pb2_grpc.CallbackServiceServicer):
         if not (WORDS.fullmatch(request.boot_id) and WORDS.fullmatch(request.version)):
             _end(context, grpc.StatusCode.INVALID_ARGUMENT, "boot_id and version have up to 64 printable characters")
         with self._alone(plane, context), _translated(context):
+            plane.channel.returned()
             self._watch.check()
             given_back = self._copies.look(plane)
         told = {"host": plane.name, "boot_id": request.boot_id, "version": request.version, "given_back": given_back}

@@ -103,7 +103,8 @@ class Channel:
     """A connection to go-backend that all who ask share.
 
     It is made at first use, which is after gunicorn's fork: gRPC's threads do not survive one. Where the certificates
-    change another takes its place, and the former is closed once all who use it have their answers.
+    change, or the host was away and is there again, another takes its place, and the former is closed once all who use
+    it have their answers.
 
     Args:
         target: gRPC target, e.g. ``go-backend:50051``; the server's certificate is for its name.
@@ -134,6 +135,15 @@ class Channel:
         self._places = threading.BoundedSemaphore(places) if places else None
         self._lock = threading.Lock()
         self._line: _Line | None = None
+
+    @property
+    def returns(self) -> int:
+        """Another number once the host was away, and some worker found it there again."""
+        return self.circuits.returns(self.host)
+
+    def returned(self) -> None:
+        """Tell all workers that the host is there again."""
+        self.circuits.returned(self.host)
 
     @contextmanager
     def borrowed(self) -> Iterator[grpc.Channel]:
@@ -169,11 +179,12 @@ class Channel:
             self._places.release()
 
     def _take(self) -> _Line:
-        held = self._identity.held() if self._identity else None
+        held, returns = self._identity.held() if self._identity else None, self.returns
         with self._lock:
-            if self._line is None or self._line.held is not held:
+            # What could not connect would wait before it tries again.
+            if self._line is None or self._line.held is not held or self._line.returns != returns:
                 self._retire()
-                self._line = _Line(self._open(held), held)
+                self._line = _Line(self._open(held), held, returns)
             self._line.users += 1
             return self._line
 
@@ -199,11 +210,12 @@ class Channel:
 
 
 class _Line:
-    """A connection, what it was made with, and how many use it."""
+    """A connection, what it was made with, after which return of the host, and how many use it."""
 
-    def __init__(self, channel: grpc.Channel, held: Held | None) -> None:
+    def __init__(self, channel: grpc.Channel, held: Held | None, returns: int) -> None:
         self.channel = channel
         self.held = held
+        self.returns = returns
         self.users = 0
         self.retired = False
 
@@ -261,6 +273,7 @@ class Circuit:
     """A circuit breaker for many threads, around one kind of questions.
 
     pybreaker holds a lock while it calls. One breaker a thread, over one common state, keeps the calls parallel.
+    Once one closes, those of the same host do in all workers: nobody has to wait until each has tried for itself.
 
     Args:
         name: What its metric calls it, one of CIRCUITS.
@@ -278,6 +291,7 @@ class Circuit:
         self._said = ""
         self._state = CircuitMemoryStorage(STATE_CLOSED)
         self._local = threading.local()
+        self._returns = channel.returns
 
     def call(self, ask: Callable[[grpc.Channel], T]) -> T:
         """Return what asking returns.
@@ -286,7 +300,7 @@ class Circuit:
             ApiError: It was answered with one of the answers.
             Unavailable: It was not.
         """
-        with self._translated(), self._channel.borrowed() as channel:
+        with self._translated(), self._returning(), self._channel.borrowed() as channel:
             return self._breaker.call(ask, channel)
 
     def stream(self, ask: Callable[[grpc.Channel], Any]) -> Stream:
@@ -297,10 +311,25 @@ class Circuit:
             Unavailable: Likewise.
         """
         with self._translated(), ExitStack() as held:
-            answers = ask(held.enter_context(self._channel.borrowed()))
-            held.callback(answers.cancel)
-            first = self._breaker.call(next, answers)
+            with self._returning():
+                answers = ask(held.enter_context(self._channel.borrowed()))
+                held.callback(answers.cancel)
+                first = self._breaker.call(next, answers)
             return Stream(chain([first], answers), held.pop_all(), answers.cancel)
+
+    @contextmanager
+    def _returning(self) -> Iterator[None]:
+        """Ask a host that some worker found there again, and tell all where it is this one that did."""
+        if self._returns != (returns := self._channel.returns):
+            self._returns = returns
+            self._state.reset_counter()
+            self._state.state = STATE_CLOSED
+        was = self._state.state
+        try:
+            yield
+        finally:
+            if was != STATE_CLOSED and self._state.state == STATE_CLOSED:
+                self._channel.returned()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

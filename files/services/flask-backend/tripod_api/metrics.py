@@ -36,6 +36,8 @@ HOSTS = 32
 CIRCUITS = ("health", "dataplane", "readings", "policy", "workers")
 STATES = ("closed", "half-open", "open")
 SHARED_CIRCUITS = memoryview(mmap.mmap(-1, SLOTS * HOSTS * len(CIRCUITS)))
+# Of each host, how often a worker found it there again.
+SHARED_RETURNS = memoryview(mmap.mmap(-1, HOSTS * 8)).cast("Q")
 
 
 class Place:
@@ -102,7 +104,7 @@ class Requests(Collector):
 
 
 class Circuits(Collector):
-    """What state the circuit breakers of one worker are in, and of all.
+    """What state the circuit breakers of one worker are in, and of all; and what tells all that a host is there again.
 
     Args:
         slot: The worker's own; None for states apart from the others'.
@@ -113,12 +115,22 @@ class Circuits(Collector):
         self._circuits = list(product(hosts, CIRCUITS))
         self._table = SHARED_CIRCUITS if slot is not None else memoryview(bytearray(HOSTS * len(CIRCUITS)))
         self._mine = (slot or 0) * HOSTS * len(CIRCUITS)
+        self._hosts = {host: number for number, host in enumerate(hosts)}
+        self._returns = SHARED_RETURNS if slot is not None else memoryview(bytearray(HOSTS * 8)).cast("Q")
         for host, circuit in self._circuits:
             self.tell(host, circuit, "closed")
 
     def tell(self, host: str, circuit: str, state: str) -> None:
         """Note the state of one."""
         self._table[self._mine + self._circuits.index((host, circuit))] = STATES.index(state) + 1
+
+    def returned(self, host: str) -> None:
+        """Tell all workers that a host is there again; of two who say so at once one is enough."""
+        self._returns[self._hosts[host]] += 1
+
+    def returns(self, host: str) -> int:
+        """Return what is another number once a host was there again."""
+        return self._returns[self._hosts[host]]
 
     def collect(self) -> Iterable[Metric]:
         """Give Prometheus' client the number of workers in each state."""
