@@ -15,6 +15,7 @@ from tripod_api.config import THREADS as _THREADS
 from tripod_api.config import load as _load
 from tripod_api.context import EXTENSION as _EXTENSION
 from tripod_api.logs import configuration as _configuration
+from tripod_api.logs import output as _output
 
 # After so long (s) a thread that waits for the interpreter gets it. Python's own 5 ms are what a sign-in, of which
 # little waits, would cost who asks beside it. The workers have it of the process from which they are forked.
@@ -33,6 +34,8 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 timeout = 30
 graceful_timeout = 20
 keepalive = 5
+# A file would go past the worker's way of sending.
+sendfile = False
 # Whom to believe in what it forwards decides `proxies`, which knows the front.
 forwarded_allow_ips = ""
 control_socket_disable = True
@@ -57,10 +60,14 @@ def post_worker_init(worker: Any) -> None:
     services.planes.start(lambda: worker.alive)
     services.copies.start()
     worker.identity = services.identity
+    worker.output = _output()
+    worker.output.gathers = True
     worker.callbacks = _callbacks.begin(services)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Take no calls any more; whoever is connected goes to another worker, or comes again."""
+    """Write what waits to be logged, and take no calls any more; who is connected goes elsewhere, or comes again."""
+    if worker.output is not None:
+        worker.output.write_out()
     if (server := getattr(worker, "callbacks", None)) is not None:
         server.stop(None).wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,45 @@ class _Lines(structlog.stdlib.ProcessorFormatter):
             "message": record.msg,
         }
         return json.dumps(line)
+
+
+class Output(logging.StreamHandler[Any]):
+    """Writes each line, and those of requests together, where `gathers` says that somebody calls `write_out` soon.
+
+    A write lets another thread have the interpreter, so that it costs the one that answers many times the line's price.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.gathers = False
+        self._waiting: deque[str] = deque()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line behind all that wait, or let it wait with them."""
+        if not (self.gathers and record.name == REQUESTS):
+            self.write_out()
+            super().emit(record)
+            return
+        try:
+            self._waiting.append(self.format(record) + self.terminator)
+        except Exception:
+            self.handleError(record)
+
+    def write_out(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        self.acquire()
+        try:
+            self.stream.write("".join(self._waiting.popleft() for _ in range(len(self._waiting))))
+            self.flush()
+        finally:
+            self.release()
+
+
+def output() -> Output:
+    """Return where this process's lines go."""
+    return next(one for one in logging.getLogger().handlers if isinstance(one, Output))
 
 
 def of_request(level: int, fields: dict[str, Any]) -> None:
@@ -64,7 +104,7 @@ def configuration(level: str) -> dict[str, Any]:
                 ],
             }
         },
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+        "handlers": {"stdout": {"()": Output, "stream": "ext://sys.stdout", "formatter": "json"}},
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
             "gunicorn.error": {"level": level, "handlers": ["stdout"], "propagate": False},

@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
-from typing import Any
+from typing import Any, cast
 
 import gunicorn.util
 from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
@@ -25,6 +25,7 @@ from . import lasting, requestid, tls
 from .answers import refusal
 from .config import BODY_BYTES, THREADS
 from .identity import Identity
+from .logs import Output
 from .proxies import ACCEPTED
 from .reading import Connection, Refused, named
 
@@ -44,11 +45,40 @@ LINGER_SECONDS = 2.0
 CHECK_SECONDS = 0.25
 
 
+class Together:
+    """A connection that sends an answer's head with the first piece of its body, which follows at once or never."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._head: bytes | None = None
+        self._began = False
+
+    def sendall(self, data: bytes) -> None:
+        """Send, or keep what is first."""
+        if not self._began:
+            self._began, self._head = True, data
+            return
+        if self._head is not None:
+            data, self._head = self._head + data, None
+        self._line.sendall(data)
+
+    def flush(self) -> None:
+        """Send the head of an answer that has no body."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._line.sendall(head)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the connection in all else."""
+        return getattr(self._line, name)
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Reads and lingers in its loop; everything else is gunicorn's."""
 
     slot: int | None = None
     identity: Identity | None = None
+    output: Output | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -152,11 +182,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             raise InvalidChunkSize(b"the chunks do not end where they say") from None
         ACCEPTED.set(conn.accepted)
         conn.sock.settimeout(LOOP_SEND_SECONDS if conn.health else SEND_SECONDS)
+        line, together = conn.sock, Together(conn.sock)
+        conn.sock = cast(socket.socket, together)
         try:
-            return super().handle_request(req, conn)
+            going_on = super().handle_request(req, conn)
+            together.flush()
         except TimeoutError:
             # The client does not take its answer.
             raise StopIteration from None
+        finally:
+            conn.sock = line
+        return going_on
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         """Keep the connection for another request, or close it without waiting for the client."""
@@ -167,7 +203,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._linger(conn)
 
     def murder_pending(self) -> None:
-        """Look at the deadlines; gunicorn calls this in each turn of its loop."""
+        """Write the log and look at the deadlines; gunicorn calls this in each turn of its loop."""
+        if self.output is not None:
+            self.output.write_out()
         moment = time.monotonic()
         if moment < self.checked + CHECK_SECONDS:
             return
