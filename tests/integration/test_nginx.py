@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ansible_collections.tripod.baremetal.plugins.module_utils._core.system import Host
+from ansible_collections.tripod.baremetal.plugins.module_utils._deploy.nginx_front import serving
 
 from tests.support import packaged_nginx
 from tests.support.fresh import ROOT, ansible_playbook
@@ -344,6 +346,20 @@ def test_a_renewal_is_served_without_a_restart(site):
     assert second != first
     assert site.machine.run(sys.executable, "-c", SHOWN).strip() == second.strip()
     assert site.pid() == before
+
+
+def test_who_only_ends_what_it_began_serves_no_more(site):
+    first, host = int(site.pid()), Host()
+    command = ["curl", "-sN", "--resolve", "front.example:443:192.0.2.10", "-H", "Accept: text/event-stream"]
+    command += ["--cacert", "/etc/front-site/secrets/nginx/ca.crt", f"{WEB}/api/v1/stream"]
+    with subprocess.Popen([*site.machine.within, *command], stdout=subprocess.PIPE) as listener:
+        assert listener.stdout
+        listener.stdout.readline()
+        earlier = serving(host, first)
+        os.kill(first, signal.SIGHUP)
+        eventually(lambda: serving(host, first) and not earlier & serving(host, first), 20)
+        assert any(Path(f"/proc/{one}").exists() for one in earlier)
+        listener.kill()
 
 
 @pytest.mark.full

@@ -203,13 +203,14 @@ class NginxFront:
             systemctl("daemon-reload")
         if "at boot" in what:
             systemctl("enable", "--quiet", NAME)
+        earlier: set[int] = set()
         try:
             if "process" in what:
                 self._start(host, systemd, replaced=what["process"].disrupts)
             else:
                 self._test(host, self.config)
-                self._reload(host)
-            self._await(host, systemd)
+                earlier = self._reload(host)
+            self._await(host, systemd, earlier)
         except ApplyFailed:
             if former is not None and "configuration" in what:
                 host.write_atomically(self.config, f"{former.rstrip()}\n", MODE)
@@ -257,13 +258,22 @@ class NginxFront:
         if child.poll():
             raise ApplyFailed(f"nginx ended with status {child.returncode}. {log_tail(host, LOG, begin)}")
 
-    def _reload(self, host: Host) -> None:
+    def _reload(self, host: Host) -> set[int]:
+        """Have it read its configuration, and return the processes that serve with the former one until told."""
         process = find_process(host, PID_FILE, COMMAND)
-        if process:
-            os.kill(process.pid, signal.SIGHUP)
+        if not process:
+            return set()
+        earlier = serving(host, process.pid)
+        os.kill(process.pid, signal.SIGHUP)
+        return earlier
 
-    def _await(self, host: Host, systemd: bool) -> None:
-        if not wait(lambda: _ask() == digest_of(self._text), self._seconds):
+    def _await(self, host: Host, systemd: bool, earlier: set[int]) -> None:
+        def serves() -> bool:
+            process = find_process(host, PID_FILE, COMMAND)
+            # Whoever still takes connections beside the new ones would answer the next question as before.
+            return process is not None and not earlier & serving(host, process.pid) and _ask() == digest_of(self._text)
+
+        if not wait(serves, self._seconds):
             said = journal_tail(NAME) if systemd else log_tail(host, LOG)
             raise ApplyFailed(
                 f"nginx does not serve the configuration within {self._seconds:g} s; an address or a port may be "
@@ -322,6 +332,18 @@ def _ask() -> str:
             pieces.append(piece)
         return b"".join(pieces).rpartition(b"\r\n")[2].decode("ascii", "replace")
     return ""
+
+
+def serving(host: Host, first: int) -> set[int]:
+    """Return the processes that take connections.
+
+    Args:
+        host: Where.
+        first: The one that began them.
+    """
+    children = (host.read(f"/proc/{first}/task/{first}/children") or "").split()
+    ends = "shutting down"
+    return {int(one) for one in children if ends not in (host.read(f"/proc/{one}/cmdline") or ends)}
 
 
 def _orphans(host: Host) -> list[int]:
