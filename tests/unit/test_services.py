@@ -10,6 +10,7 @@ SERVICES = ROOT / "files" / "services"
 API = SERVICES / "flask-backend" / "tripod_api"
 GO = SERVICES / "go-backend" / "internal"
 WEB = SERVICES / "webui" / "src"
+FRONT = ROOT / "plugins" / "module_utils" / "_deploy" / "nginx_config.py"
 
 
 def number(path: Path, name: str) -> float:
@@ -33,9 +34,15 @@ def test_the_web_interface_takes_the_bodies_that_the_api_takes() -> None:
 def test_a_pooled_connection_ends_before_the_api_ends_it() -> None:
     kept = number(API / "gunicorn_conf.py", "keepalive")
     assert number(WEB / "server" / "upstream.ts", "POOLED") < 1000 * kept
-    front = (ROOT / "plugins" / "module_utils" / "_deploy" / "nginx_config.py").read_text(encoding="utf-8")
+    front = FRONT.read_text(encoding="utf-8")
     [seconds] = re.findall(r"upstream api_kept .* keepalive_timeout ([0-9]+)s", front)
     assert int(seconds) < kept
+
+
+def test_the_front_knows_the_stream_that_the_web_interface_has_for_all() -> None:
+    front = FRONT.read_text(encoding="utf-8")
+    [path] = re.findall(r'^EVENTS = "(.+)"$', front, re.MULTILINE)
+    assert f'EVENTS = "{path}"' in (WEB / "server" / "live.ts").read_text(encoding="utf-8")
 
 
 def test_readings_of_each_second_are_neighbours_for_the_chart() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from .requestid import processor
 
 # Of the lines that each request costs, which are therefore made at a tenth of the price.
 REQUESTS = "tripod_api.request"
+# Of these, how many wait for a loop; beyond it who logs one writes them.
+WAITING = 1000
 
 
 class _Lines(structlog.stdlib.ProcessorFormatter):
@@ -33,7 +36,7 @@ class _Lines(structlog.stdlib.ProcessorFormatter):
 
 
 class Output(logging.StreamHandler[Any]):
-    """Writes each line, and those of requests together, where `gathers` says that somebody calls `write_out` soon.
+    """Writes each line, and those of requests together, where `gathers` says that a loop calls `write_some`.
 
     A write lets another thread have the interpreter, so that it costs the one that answers many times the line's price.
     """
@@ -53,14 +56,34 @@ class Output(logging.StreamHandler[Any]):
             self._waiting.append(self.format(record) + self.terminator)
         except Exception:
             self.handleError(record)
+        if len(self._waiting) > WAITING:
+            self.write_out()
 
     def write_out(self) -> None:
-        """Write what waits."""
-        if not self._waiting:
-            return
+        """Write what waits, however long that takes."""
+        while self._waiting:
+            self._write()
+
+    def write_some(self) -> None:
+        """Write what waits, as far as nobody has to be waited for, so that who reads the log cannot stop a loop."""
+        while self._waiting and self.lock and self.lock.acquire(blocking=False):
+            try:
+                if not select.select([], [self.stream], [], 0)[1]:
+                    return
+                self._write()
+            finally:
+                self.lock.release()
+
+    def _write(self) -> None:
+        """Write as much as a pipe that has room at all takes."""
         self.acquire()
         try:
-            self.stream.write("".join(self._waiting.popleft() for _ in range(len(self._waiting))))
+            lines: list[str] = []
+            size = 0
+            while self._waiting and (not lines or size + len(self._waiting[0]) <= select.PIPE_BUF):
+                lines.append(self._waiting.popleft())
+                size += len(lines[-1])
+            self.stream.write("".join(lines))
             self.flush()
         finally:
             self.release()

@@ -205,7 +205,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """Write the log and look at the deadlines; gunicorn calls this in each turn of its loop."""
         if self.output is not None:
-            self.output.write_out()
+            self.output.write_some()
         moment = time.monotonic()
         if moment < self.checked + CHECK_SECONDS:
             return
