@@ -169,9 +169,12 @@ def test_http2_leads_to_the_web_interface_which_is_told_who_asks(site):
 
 def test_a_page_asks_the_api_with_nothing_between_but_for_its_events(site):
     for path in ("/api/v1/status?x=1", "/api/v1/events-of-another", "/api/v1/events/", "/api", "/%61pi/v1/status"):
-        told = site.curl(f"{WEB}{path}").json
+        claims = [word for name in ("Proto", "Host", "For") for word in ("-H", f"X-Forwarded-{name}: mine")]
+        told = site.curl(*claims, f"{WEB}{path}").json
         assert (told["path"], told["port"]) == (path, 5000)
         assert told["headers"]["x-front-secret"]
+        assert {name for name in told["headers"] if "forwarded" in name} == {"x-forwarded-for"}
+        assert (told["headers"]["host"], told["headers"]["x-forwarded-for"]) == ("front.example", "192.0.2.10")
     # However it is spelled: the API has few of these.
     for path in ("/api/v1/events", "/api/v1/events?last=1", "/api//v1/events", "/api/v1/x/../%65vents", "/apis"):
         told = site.curl("--path-as-is", "-H", "Accept: text/event-stream", f"{WEB}{path}").json

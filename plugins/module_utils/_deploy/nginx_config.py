@@ -164,6 +164,15 @@ $real_ip
         HEAD api_kept;
         default api_once;
     }
+    # The API makes no addresses of its own, and so has no use for these; each is work for it.
+    map $$proxy_host $$front_scheme_told {
+        "~^api" "";
+        default $$scheme;
+    }
+    map $$proxy_host $$front_host_told {
+        "~^api" "";
+        default $$front_host;
+    }
     map $$http_accept $$front_streams {
         "~text/event-stream" 1;
         "~application/vnd\\.tcpdump\\.pcap" 1;
@@ -185,8 +194,8 @@ $real_ip
     proxy_set_header Connection "";
     proxy_set_header X-Request-ID $$front_request_id;
     proxy_set_header X-Forwarded-For $$remote_addr;
-    proxy_set_header X-Forwarded-Proto $$scheme;
-    proxy_set_header X-Forwarded-Host $$front_host;
+    proxy_set_header X-Forwarded-Proto $$front_scheme_told;
+    proxy_set_header X-Forwarded-Host $$front_host_told;
     proxy_set_header X-Connection-Age $$connection_time;
     proxy_set_header X-Front-Secret "$secret";
     proxy_set_header Forwarded "";

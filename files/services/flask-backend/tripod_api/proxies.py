@@ -73,7 +73,7 @@ class Trust:
         if address is None:
             return peer
         hops = [hop for value in forwarded for hop in value.split(",")]
-        while (known or address in self) and hops:
+        while hops and (known or address in self):
             known, further = False, _read(hops.pop())
             if further is None:
                 break
@@ -106,7 +106,7 @@ class ClientAddress:
     def __init__(self, app: Callable[..., Iterable[bytes]], trust: Trust, secret: str | None = None) -> None:
         self._app = app
         self._trust = trust
-        self._secret = secret
+        self._secret = secret.encode() if secret is not None else None
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve a request."""
@@ -114,7 +114,7 @@ class ClientAddress:
         peer = environ.get("REMOTE_ADDR", "")
         accepted = ACCEPTED.get() or time.time()
         given = environ.pop(FRONT, "")
-        known = self._secret is not None and hmac.compare_digest(given.encode(), self._secret.encode())
+        known = self._secret is not None and hmac.compare_digest(given.encode(), self._secret)
         environ[CONNECTED] = self._trust.connected(peer, accepted, environ.get("HTTP_X_CONNECTION_AGE"), known)
         environ["REMOTE_ADDR"] = self._trust.client(peer, [forwarded] if forwarded else [], known)
         return self._app(environ, start_response)
