@@ -91,10 +91,13 @@ class Site:
             eventually(lambda: not self.place("/run/tripod-nginx/nginx.pid").exists(), 20)
 
     def curl(self, *words: str) -> Answer:
+        return Answer(self.said(*words))
+
+    def said(self, *words: str) -> str:
         names = [word for port in (80, 443, 8443) for word in ("--resolve", f"front.example:{port}:192.0.2.10")]
         trusted = ["--cacert", "/etc/front-site/secrets/nginx/ca.crt"]
         command = ["curl", "--silent", "--show-error", "--include", "--max-time", "20", *names, *trusted, *words]
-        return Answer(self.machine.run(*command))
+        return self.machine.run(*command)
 
     def pid(self) -> str:
         return self.place("/run/tripod-nginx/nginx.pid").read_text().strip()
@@ -182,13 +185,14 @@ def test_a_page_asks_the_api_with_nothing_between_but_for_its_events(site):
 
 
 def test_a_connection_that_ended_while_it_waited_costs_nobody_an_answer(site):
-    # Over each of them one is answered; nginx has two processes at most here, so some are the second of theirs.
-    assert [site.curl(f"{WEB}/api/v1/second").status for _request in range(6)] == [200] * 6
+    # Over each of them one is answered. By one connection of the client's all come to one process of nginx.
+    said = site.said("--output", "/dev/null", "--write-out", "%{http_code} ", f"{WEB}/api/v[1-6]/second")
+    assert said.split() == ["200"] * 6
     # What changes something may have been carried out, so it is not sent again.
     assert site.curl("--data", "{}", f"{WEB}/api/v1/breaks").status == 502
     broken = site.curl(f"{WEB}/api/v1/x").json["broken"]
     assert broken["/api/v1/breaks"] == 1
-    assert broken["/api/v1/second"] >= 1
+    assert sum(count for path, count in broken.items() if path.endswith("/second")) >= 1
 
 
 def test_the_api_is_asked_by_tls_and_nothing_of_it_but_its_api_is_served(site):

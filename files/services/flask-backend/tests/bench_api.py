@@ -1,4 +1,4 @@
-"""What a request of the API costs beside a plain Flask hello on the same gunicorn settings, in the same run.
+"""What a request of the API costs beside a plain Flask hello on gunicorn's own worker of threads, in the same run.
 
 Usage: python tests/bench_api.py [--web-interface SERVER.CJS] [--front NGINX_CONFIG.PY] [--rounds N] [--seconds S]
 

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -95,3 +96,16 @@ def test_where_too_many_wait_who_logs_writes_them(logger: logging.Logger) -> Non
     for number in range(logs.WAITING + 1):
         logs.of_request(logging.INFO, {"number": number})
     assert numbers(stream.getvalue()) == list(range(logs.WAITING + 1))
+
+
+def test_a_full_disk_stops_nobody_and_is_told(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115  (what it cannot write fails again where it is closed)
+    found = output(full)
+    logger.addHandler(found)
+    logs.of_request(logging.INFO, {"number": 1})
+    found.write_some()
+    logs.of_request(logging.INFO, {"number": 2})
+    found.handle(logging.LogRecord("other", logging.WARNING, "", 0, "full", (), None))
+    assert capsys.readouterr().err.count("1 lines of requests are lost") == 2
+    with suppress(OSError):
+        full.close()

@@ -77,14 +77,18 @@ class Output(logging.StreamHandler[Any]):
     def _write(self) -> None:
         """Write as much as a pipe that has room at all takes."""
         self.acquire()
+        lines: list[str] = []
+        size = 0
         try:
-            lines: list[str] = []
-            size = 0
             while self._waiting and (not lines or size + len(self._waiting[0]) <= select.PIPE_BUF):
                 lines.append(self._waiting.popleft())
                 size += len(lines[-1])
             self.stream.write("".join(lines))
             self.flush()
+        except Exception:
+            # As of any other line: a full disk ends no loop, and nobody's request.
+            lost = f"{len(lines)} lines of requests are lost"
+            self.handleError(logging.makeLogRecord({"name": REQUESTS, "msg": lost}))
         finally:
             self.release()
 
